@@ -1,0 +1,20 @@
+use chrono::{DateTime, Utc};
+
+/// The machine's clock as an argument. Business time is the environment's (`access::Environment::now`), which is
+/// this clock unless a sandbox has frozen its own.
+pub trait Clock: Send + Sync {
+    fn now(&self) -> DateTime<Utc>;
+}
+
+/// The real clock.
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the machine's clock"
+    )]
+    fn now(&self) -> DateTime<Utc> {
+        Utc::now()
+    }
+}

@@ -1,0 +1,30 @@
+use super::Instant;
+
+/// A half-open interval `[start, end)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Period {
+    pub start: Instant,
+    pub end: Instant,
+}
+
+impl Period {
+    /// The part of `[start, end)` that is not empty.
+    #[must_use]
+    pub fn new(start: Instant, end: Instant) -> Option<Self> {
+        (start < end).then_some(Self { start, end })
+    }
+
+    #[must_use]
+    pub fn contains(&self, instant: Instant) -> bool {
+        self.start <= instant && instant < self.end
+    }
+
+    /// The overlap with `[start, end)`, where no end is forever.
+    #[must_use]
+    pub fn clip(&self, start: Instant, end: Option<Instant>) -> Option<Self> {
+        Self::new(
+            self.start.max(start),
+            end.map_or(self.end, |end| self.end.min(end)),
+        )
+    }
+}

@@ -1,0 +1,84 @@
+//! Reading timestamps from requests.
+
+use chrono::{DateTime, Datelike, NaiveDateTime, SubsecRound, Utc};
+
+use super::Instant;
+
+/// Why a text is not an instant that this server takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InstantError {
+    #[error("is not an RFC 3339 timestamp such as 2026-03-01T00:00:00Z")]
+    Malformed,
+    #[error("is outside the years 1970 to 9999")]
+    OutOfRange,
+}
+
+/// Reads an RFC 3339 timestamp with an offset or `Z`, as usage events must send it.
+pub fn parse_strict_instant(text: &str) -> Result<Instant, InstantError> {
+    let instant = DateTime::parse_from_rfc3339(text).map_err(|_| InstantError::Malformed)?;
+    in_range(instant.with_timezone(&Utc))
+}
+
+/// Reads a timestamp; one without an offset is UTC, because the Python SDK sends naive datetimes that way.
+pub fn parse_instant(text: &str) -> Result<Instant, InstantError> {
+    match parse_strict_instant(text) {
+        Err(InstantError::Malformed) => {
+            let naive = NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f")
+                .map_err(|_| InstantError::Malformed)?;
+            in_range(naive.and_utc())
+        }
+        decided => decided,
+    }
+}
+
+/// Cuts below the microsecond: rounding up could move an event into the next period.
+fn in_range(instant: Instant) -> Result<Instant, InstantError> {
+    if (1970..=9999).contains(&instant.year()) {
+        Ok(instant.trunc_subsecs(6))
+    } else {
+        Err(InstantError::OutOfRange)
+    }
+}
+
+#[must_use]
+pub fn is_hour_boundary(instant: Instant) -> bool {
+    instant.timestamp() % 3600 == 0 && instant.timestamp_subsec_nanos() == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offsets_become_utc_and_naive_is_utc() {
+        let utc = |text| parse_instant(text).map(|instant| instant.to_rfc3339());
+        assert_eq!(
+            utc("2026-05-20T02:00:00+05:30").as_deref(),
+            Ok("2026-05-19T20:30:00+00:00")
+        );
+        assert_eq!(
+            utc("2026-05-20T02:00:00").as_deref(),
+            Ok("2026-05-20T02:00:00+00:00")
+        );
+        assert_eq!(
+            utc("2026-05-20T02:00:00.123456789Z").as_deref(),
+            Ok("2026-05-20T02:00:00.123456+00:00")
+        );
+    }
+
+    #[test]
+    fn refuses_dates_leap_days_and_far_years() {
+        for text in ["2026-05-20", "2026-02-30T00:00:00Z", "yesterday", ""] {
+            assert_eq!(parse_instant(text), Err(InstantError::Malformed), "{text}");
+        }
+        assert_eq!(
+            parse_instant("1969-12-31T23:59:59Z"),
+            Err(InstantError::OutOfRange)
+        );
+        assert_eq!(
+            parse_strict_instant("2026-05-20T00:00:00"),
+            Err(InstantError::Malformed)
+        );
+        assert!(parse_instant("9999-12-31T23:59:59Z").is_ok());
+    }
+}
