@@ -1,0 +1,49 @@
+//! Who is calling, and for which environment.
+//!
+//! Owns: environments (sandbox and production) and their clocks, API tokens, the extractors [`Caller`] and
+//! [`Writer`], which are the only way to a tenant's data, and keys that may be used once.
+//! Does not own: what a call does.
+//!
+//! Invariants: a secret is stored as its SHA-256 only and shown once; every row of a tenant is reached through the
+//! environment of the caller's token, so an id of another environment looks missing.
+
+mod caller;
+mod environment;
+mod store;
+mod token;
+mod uniqueness;
+
+pub use caller::{Caller, Writer};
+pub use environment::{Environment, EnvironmentKind};
+pub use store::{ensure_environments, find_environment, list_environments, lock_environment, set_clock};
+pub use token::{Role, TokenRow, archive, bootstrap, count, create, list};
+pub use uniqueness::reserve_uniqueness_key;
+
+use std::sync::Arc;
+
+use sqlx::PgPool;
+
+use crate::id::Ids;
+use crate::time::Clock;
+
+/// What every handler and job is given.
+#[derive(Clone)]
+pub struct App {
+    pub db: PgPool,
+    pub clock: Arc<dyn Clock>,
+    pub ids: Ids,
+    pub work_ready: Arc<tokio::sync::Notify>,
+}
+
+impl App {
+    #[must_use]
+    pub fn new(db: PgPool, clock: Arc<dyn Clock>) -> Self {
+        let ids = Ids::new(clock.clone());
+        Self {
+            db,
+            clock,
+            ids,
+            work_ready: Arc::new(tokio::sync::Notify::new()),
+        }
+    }
+}

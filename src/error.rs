@@ -1,0 +1,207 @@
+//! The one error of the edge and its one match to a status and a body.
+//!
+//! Inside, each module has its own small error; a handler turns it into an [`ApiError`]. Mistakes of the caller
+//! carry a message that names the field and the reason; faults of the server carry their cause to the log and only
+//! an opaque sentence to the caller.
+
+use std::sync::Arc;
+
+use aide::generate::GenContext;
+use aide::openapi::{MediaType, Operation, Response as ApiResponse, SchemaObject};
+use aide::operation::OperationOutput;
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// Why a request was not served.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// 400: malformed JSON, a missing or invalid field, a bad cursor, a business rule that refuses.
+    #[error("{0}")]
+    BadRequest(String),
+    /// 400 with one of the closed `code`s that a v2 operation documents.
+    #[error("{message}")]
+    Coded { code: &'static str, message: String },
+    /// 401: no bearer token, or one that is unknown, archived or not of this server.
+    #[error("{0}")]
+    Unauthorized(&'static str),
+    /// 403: a valid token that may not do this.
+    #[error("{0}")]
+    Forbidden(&'static str),
+    /// 404: an unknown id, or one of another environment; also an unknown path.
+    #[error("{0}")]
+    NotFound(String),
+    /// 405: a known path, another method.
+    #[error("this path does not answer that method")]
+    MethodNotAllowed,
+    /// 409: a key or alias that is taken. Never worth a retry, and says so to the SDKs.
+    #[error("{0}")]
+    Conflict(String),
+    /// 413: a body over the limit.
+    #[error("the request body is larger than {limit_bytes} bytes")]
+    PayloadTooLarge { limit_bytes: usize },
+    /// 501: an operation of the reference that is not built yet.
+    #[error("{0} is not supported by this server yet")]
+    NotImplemented(String),
+    /// 503: the database cannot be reached in time.
+    #[error("the database cannot be reached")]
+    Unavailable(#[source] sqlx::Error),
+    /// 500: a fault of this server.
+    #[error("{context}")]
+    Internal {
+        context: &'static str,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl ApiError {
+    /// A field of the request and what is wrong with it.
+    pub fn field(path: &str, reason: impl std::fmt::Display) -> Self {
+        Self::BadRequest(format!("{path}: {reason}"))
+    }
+
+    /// An id that names nothing in the caller's environment.
+    pub fn not_found(what: &str, id: impl std::fmt::Display) -> Self {
+        Self::NotFound(format!("{what} {id} was not found"))
+    }
+
+    /// A fault: what was being done and what went wrong.
+    pub fn internal(
+        context: &'static str,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::Internal {
+            context,
+            source: source.into(),
+        }
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::BadRequest(_) | Self::Coded { .. } => StatusCode::BAD_REQUEST,
+            Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::PayloadTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::NotImplemented(_) => StatusCode::NOT_IMPLEMENTED,
+            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn message(&self) -> String {
+        match self {
+            Self::Internal { .. } => {
+                "the server failed to answer; the log has the cause under this request id".to_owned()
+            }
+            mistake => mistake.to_string(),
+        }
+    }
+
+    /// The body of a v2 answer: the operation's documented code, else `BadRequest` (our decision).
+    #[must_use]
+    pub fn v2_body(&self) -> Option<CodedErrorBody> {
+        let code = match self {
+            Self::Coded { code, .. } => code,
+            Self::BadRequest(_) => "BadRequest",
+            _ => return None,
+        };
+        Some(CodedErrorBody {
+            code: code.to_owned(),
+            message: self.message(),
+        })
+    }
+}
+
+impl From<sqlx::Error> for ApiError {
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) => {
+                Self::Unavailable(error)
+            }
+            fault => Self::internal("a database statement failed", fault),
+        }
+    }
+}
+
+/// The body of every error (schema `Error`).
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Error")]
+pub struct ErrorBody {
+    /// What is wrong, naming the field by its JSON path.
+    pub message: String,
+}
+
+/// The body of a v2 error.
+#[derive(Serialize, JsonSchema)]
+pub struct CodedErrorBody {
+    pub code: String,
+    pub message: String,
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = (
+            self.status(),
+            Json(ErrorBody {
+                message: self.message(),
+            }),
+        )
+            .into_response();
+        if matches!(self, Self::Conflict(_)) {
+            // Both official SDKs retry a 409 unless they are told not to.
+            response
+                .headers_mut()
+                .insert("x-should-retry", HeaderValue::from_static("false"));
+        }
+        if matches!(self, Self::Unavailable(_)) {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        // The error rides along so that the log line and the v2 body are made in one place each.
+        response.extensions_mut().insert(Arc::new(self));
+        response
+    }
+}
+
+impl OperationOutput for ApiError {
+    type Inner = ErrorBody;
+
+    fn operation_response(ctx: &mut GenContext, _: &mut Operation) -> Option<ApiResponse> {
+        let json_schema = ctx.schema.subschema_for::<ErrorBody>();
+        let schema = SchemaObject {
+            json_schema,
+            example: None,
+            external_docs: None,
+        };
+        Some(ApiResponse {
+            description: "The request was not served.".to_owned(),
+            content: [(
+                "application/json".to_owned(),
+                MediaType {
+                    schema: Some(schema),
+                    ..MediaType::default()
+                },
+            )]
+            .into_iter()
+            .collect(),
+            ..ApiResponse::default()
+        })
+    }
+
+    fn inferred_responses(
+        ctx: &mut GenContext,
+        operation: &mut Operation,
+    ) -> Vec<(Option<u16>, ApiResponse)> {
+        Self::operation_response(ctx, operation)
+            .map(|response| (None, response))
+            .into_iter()
+            .collect()
+    }
+}

@@ -1,0 +1,133 @@
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::id::{CustomerId, EnvironmentId};
+use crate::time::Instant;
+
+/// One step that is due.
+#[derive(Clone, Debug)]
+pub struct DueWork {
+    pub environment_id: EnvironmentId,
+    pub kind: String,
+    pub subject_id: Uuid,
+    pub customer_id: CustomerId,
+    pub due_at: Instant,
+    pub attempts: i32,
+}
+
+/// Sets when a subject's step of this kind is due, replacing what was set before.
+pub async fn schedule(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    kind: &str,
+    subject_id: Uuid,
+    customer_id: CustomerId,
+    due_at: Instant,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "INSERT INTO due_work (environment_id, kind, subject_id, customer_id, due_at) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (environment_id, kind, subject_id)
+         DO UPDATE SET due_at = excluded.due_at, attempts = 0, last_error = NULL, retry_at = NULL",
+        environment_id.0,
+        kind,
+        subject_id,
+        customer_id.0,
+        due_at,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Nothing of this kind is due for the subject any more.
+pub async fn remove(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    kind: &str,
+    subject_id: Uuid,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "DELETE FROM due_work WHERE environment_id = $1 AND kind = $2 AND subject_id = $3",
+        environment_id.0,
+        kind,
+        subject_id,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The earliest step that is due at `now` and that no other worker holds, locked until the transaction ends.
+pub async fn take(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    now: Instant,
+    real_now: Instant,
+) -> Result<Option<DueWork>, sqlx::Error> {
+    sqlx::query_as!(
+        DueWork,
+        r#"SELECT environment_id AS "environment_id: EnvironmentId", kind, subject_id,
+                  customer_id AS "customer_id: CustomerId", due_at, attempts
+           FROM due_work
+           WHERE environment_id = $1 AND due_at <= $2 AND (retry_at IS NULL OR retry_at <= $3)
+           ORDER BY due_at, kind, subject_id LIMIT 1 FOR UPDATE SKIP LOCKED"#,
+        environment_id.0,
+        now,
+        real_now,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Like [`take`], but waits for a step that another worker holds: for a clock that may not pass it.
+pub async fn take_and_wait(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    now: Instant,
+    real_now: Instant,
+) -> Result<Option<DueWork>, sqlx::Error> {
+    sqlx::query_as!(
+        DueWork,
+        r#"SELECT environment_id AS "environment_id: EnvironmentId", kind, subject_id,
+                  customer_id AS "customer_id: CustomerId", due_at, attempts
+           FROM due_work
+           WHERE environment_id = $1 AND due_at <= $2 AND (retry_at IS NULL OR retry_at <= $3)
+           ORDER BY due_at, kind, subject_id LIMIT 1 FOR UPDATE"#,
+        environment_id.0,
+        now,
+        real_now,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Keeps a failed step, with its reason, for another try.
+pub async fn put_off(
+    db: &mut PgConnection,
+    work: &DueWork,
+    reason: &str,
+    retry_at: Instant,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE due_work SET attempts = attempts + 1, last_error = $4, retry_at = $5
+         WHERE environment_id = $1 AND kind = $2 AND subject_id = $3",
+        work.environment_id.0,
+        work.kind,
+        work.subject_id,
+        reason,
+        retry_at,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// How many steps failed and wait for another try.
+pub async fn count_failed(db: &mut PgConnection, environment_id: EnvironmentId) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM due_work WHERE environment_id = $1 AND last_error IS NOT NULL"#,
+        environment_id.0,
+    )
+    .fetch_one(db)
+    .await
+}

@@ -1,0 +1,432 @@
+//! A private PostgreSQL from the distribution's binaries, so that a newcomer needs no database of their own.
+//!
+//! The crate `postgresql_embedded` was considered and refused: it downloads its binaries and cannot run as root.
+//! PostgreSQL refuses to run as root too, so for root it runs as the user `postgres`, which may have to look into
+//! directories that are closed to it (a checkout under `/root`): it is given the capability to search directories
+//! and nothing else.
+//!
+//! The process that holds `lock` owns the server and stops it; any other process joins it. A server that outlived a
+//! killed owner is adopted by the next one.
+
+use std::fs::{self, File, Permissions, TryLockError};
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection, Executor, PgConnection};
+use tokio::process::Command;
+use tokio::time::{sleep, timeout};
+
+use crate::id::hex;
+
+const ROLE: &str = "upbeat";
+const DATABASE: &str = "upbeat";
+const START_TIMEOUT: Duration = Duration::from_mins(1);
+const STOP_TIMEOUT: Duration = Duration::from_mins(1);
+const POLL: Duration = Duration::from_millis(20);
+
+/// A Unix socket's path must fit in 107 bytes, with `/.s.PGSQL.5432` at its end.
+const SOCKET_DIRECTORY_LENGTH_MAX: usize = 90;
+
+/// Settings that suit a server which shares its machine; durability stays as PostgreSQL ships it.
+const SETTINGS: &str = "\
+listen_addresses = ''
+max_connections = 100
+shared_buffers = 256MB
+max_wal_size = 4GB
+checkpoint_timeout = 15min
+wal_compression = on
+autovacuum_vacuum_scale_factor = 0.02
+idle_in_transaction_session_timeout = 10min
+log_min_messages = warning
+";
+
+/// Why the private server does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum EmbeddedError {
+    #[error(
+        "no PostgreSQL server binaries in PATH or /usr/lib/postgresql; install the package `postgresql`, or set DATABASE_URL"
+    )]
+    NoBinaries,
+    #[error(
+        "running as root needs the user `postgres` and the program `setpriv`; install the package `postgresql`, or set DATABASE_URL"
+    )]
+    NoUser,
+    #[error("{action} {path}", path = path.display())]
+    Io {
+        action: &'static str,
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{program} failed: {output}")]
+    Program { program: &'static str, output: String },
+    #[error("it did not answer within {seconds} s; its log is {log}", seconds = START_TIMEOUT.as_secs(), log = log.display())]
+    StartTimeout { log: PathBuf },
+    #[error("it did not stop within {} s", STOP_TIMEOUT.as_secs())]
+    StopTimeout,
+    #[error("it does not answer")]
+    Connect(#[from] sqlx::Error),
+}
+
+/// A running private server.
+pub struct EmbeddedPostgres {
+    layout: Layout,
+    binaries: PathBuf,
+    user: Option<SystemUser>,
+    /// Held for life by the process that will stop the server.
+    owner: Option<File>,
+}
+
+/// Where things are under the data directory.
+#[derive(Clone)]
+struct Layout {
+    root: PathBuf,
+    cluster: PathBuf,
+    socket: PathBuf,
+    log: PathBuf,
+}
+
+/// The account that PostgreSQL runs as when this process is root.
+#[derive(Clone, Copy)]
+struct SystemUser {
+    uid: u32,
+    gid: u32,
+}
+
+/// The directory of `postgres` and `initdb`: from PATH, else the newest that the distribution installed.
+#[must_use]
+pub fn find_binaries() -> Option<PathBuf> {
+    let complete =
+        |directory: &PathBuf| directory.join("initdb").is_file() && directory.join("postgres").is_file();
+    let version = |directory: &PathBuf| {
+        directory
+            .parent()
+            .and_then(Path::file_name)?
+            .to_str()?
+            .parse::<u32>()
+            .ok()
+    };
+    let mut installed: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path().join("bin"))
+        .filter(complete)
+        .collect();
+    installed.sort_by_key(version);
+    installed.pop().or_else(|| {
+        let path = std::env::var_os("PATH")?;
+        let directory = std::env::split_paths(&path).find(complete)?;
+        // initdb looks for postgres beside itself, behind the links
+        fs::canonicalize(directory.join("initdb"))
+            .ok()?
+            .parent()
+            .map(Path::to_owned)
+    })
+}
+
+impl EmbeddedPostgres {
+    /// Starts the cluster under `data_dir`, making it first where there is none, or joins it where it runs.
+    pub async fn start(data_dir: &Path) -> Result<Self, EmbeddedError> {
+        let binaries = find_binaries().ok_or(EmbeddedError::NoBinaries)?;
+        let user = SystemUser::for_this_process()?;
+        let layout = Layout::prepare(data_dir, user)?;
+        let owner = layout.try_own()?;
+        let server = Self {
+            layout,
+            binaries,
+            user,
+            owner,
+        };
+        if server.owner.is_some() && !server.is_running() {
+            if !server.layout.cluster.join("PG_VERSION").exists() {
+                server.init().await?;
+            }
+            server.spawn()?;
+        }
+        server.wait_until_ready().await?;
+        Ok(server)
+    }
+
+    #[must_use]
+    pub fn connect_options(&self) -> PgConnectOptions {
+        PgConnectOptions::new_without_pgpass()
+            .socket(&self.layout.socket)
+            .username(ROLE)
+            .database(DATABASE)
+    }
+
+    /// Stops the server, if this process owns it.
+    pub async fn stop(self) -> Result<(), EmbeddedError> {
+        let (Some(_owner), Some(pid)) = (&self.owner, self.pid()) else {
+            return Ok(());
+        };
+        // SIGINT is PostgreSQL's fast shutdown: it rolls back what runs and writes a checkpoint
+        let kill = Command::new("kill")
+            .args(["-INT", &pid.to_string()])
+            .output()
+            .await;
+        kill.map_err(|source| EmbeddedError::Io {
+            action: "signal",
+            path: pid.to_string().into(),
+            source,
+        })?;
+        let stopped = async {
+            while self.is_running() {
+                sleep(POLL).await;
+            }
+        };
+        timeout(STOP_TIMEOUT, stopped)
+            .await
+            .map_err(|_| EmbeddedError::StopTimeout)
+    }
+
+    async fn init(&self) -> Result<(), EmbeddedError> {
+        let cluster = &self.layout.cluster;
+        let output = self
+            .command("initdb")
+            .arg("--pgdata")
+            .arg(cluster)
+            .args([
+                "--username",
+                ROLE,
+                "--auth",
+                "trust",
+                "--encoding",
+                "UTF8",
+                "--locale",
+                "C",
+                "--no-instructions",
+            ])
+            .output()
+            .await
+            .map_err(|source| EmbeddedError::Io {
+                action: "run initdb for",
+                path: cluster.clone(),
+                source,
+            })?;
+        succeeded("initdb", &output)?;
+        let settings = cluster.join("postgresql.auto.conf");
+        let text = format!(
+            "{SETTINGS}unix_socket_directories = '{}'\n",
+            self.layout.socket.display()
+        );
+        fs::write(&settings, text).map_err(|source| EmbeddedError::Io {
+            action: "write",
+            path: settings,
+            source,
+        })
+    }
+
+    fn spawn(&self) -> Result<(), EmbeddedError> {
+        let log = &self.layout.log;
+        let failed = |source| EmbeddedError::Io {
+            action: "start postgres with the log",
+            path: log.clone(),
+            source,
+        };
+        let file = File::options()
+            .create(true)
+            .append(true)
+            .open(log)
+            .map_err(failed)?;
+        self.command("postgres")
+            .arg("-D")
+            .arg(&self.layout.cluster)
+            .stdin(Stdio::null())
+            .stdout(Stdio::from(file.try_clone().map_err(failed)?))
+            .stderr(Stdio::from(file))
+            // a terminal's Ctrl-C is for the owner, which stops the server in order
+            .process_group(0)
+            .spawn()
+            .map_err(failed)?;
+        Ok(())
+    }
+
+    /// Waits until the server answers and the database exists.
+    async fn wait_until_ready(&self) -> Result<(), EmbeddedError> {
+        let options = self.connect_options();
+        let maintenance = options.clone().database("postgres");
+        let ready = async {
+            loop {
+                if let Ok(mut db) = PgConnection::connect_with(&maintenance).await {
+                    return create_database(&mut db).await;
+                }
+                sleep(POLL).await;
+            }
+        };
+        let timed_out = || EmbeddedError::StartTimeout {
+            log: self.layout.log.clone(),
+        };
+        Ok(timeout(START_TIMEOUT, ready).await.map_err(|_| timed_out())??)
+    }
+
+    /// A program of the cluster, run as the account that may run it.
+    fn command(&self, program: &str) -> Command {
+        let program = self.binaries.join(program);
+        match self.user {
+            None => Command::new(program),
+            Some(user) => {
+                let mut command = Command::new("setpriv");
+                command.args([
+                    "--reuid",
+                    &user.uid.to_string(),
+                    "--regid",
+                    &user.gid.to_string(),
+                    "--clear-groups",
+                ]);
+                command.args([
+                    "--inh-caps",
+                    "+dac_read_search",
+                    "--ambient-caps",
+                    "+dac_read_search",
+                    "--",
+                ]);
+                command.arg(program);
+                command
+            }
+        }
+    }
+
+    fn pid(&self) -> Option<u32> {
+        let text = fs::read_to_string(self.layout.cluster.join("postmaster.pid")).ok()?;
+        text.lines().next()?.trim().parse().ok()
+    }
+
+    /// Whether the process that wrote the pid file lives and is this cluster's server.
+    fn is_running(&self) -> bool {
+        let Some(pid) = self.pid() else { return false };
+        let Ok(command_line) = fs::read(format!("/proc/{pid}/cmdline")) else {
+            return false;
+        };
+        String::from_utf8_lossy(&command_line).contains("postgres")
+    }
+}
+
+/// Makes the database, unless another process did.
+async fn create_database(db: &mut PgConnection) -> Result<(), sqlx::Error> {
+    const DUPLICATE_DATABASE: &str = "42P04";
+    const UNIQUE_VIOLATION: &str = "23505";
+    let created = db.execute("CREATE DATABASE upbeat TEMPLATE template0").await;
+    match created {
+        Ok(_) => Ok(()),
+        Err(sqlx::Error::Database(error))
+            if matches!(
+                error.code().as_deref(),
+                Some(DUPLICATE_DATABASE | UNIQUE_VIOLATION)
+            ) =>
+        {
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn succeeded(program: &'static str, output: &Output) -> Result<(), EmbeddedError> {
+    if output.status.success() {
+        return Ok(());
+    }
+    let output = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(EmbeddedError::Program { program, output })
+}
+
+impl Layout {
+    /// Makes the directories. The cluster and its socket are closed to everyone but their account.
+    fn prepare(data_dir: &Path, user: Option<SystemUser>) -> Result<Self, EmbeddedError> {
+        let make = |path: &Path| {
+            fs::create_dir_all(path).map_err(|source| EmbeddedError::Io {
+                action: "create the directory",
+                path: path.to_owned(),
+                source,
+            })
+        };
+        make(data_dir)?;
+        let root = fs::canonicalize(data_dir).map_err(|source| EmbeddedError::Io {
+            action: "open",
+            path: data_dir.to_owned(),
+            source,
+        })?;
+        let cluster = root.join("postgres");
+        let near = root.join("socket");
+        let socket = if near.as_os_str().len() <= SOCKET_DIRECTORY_LENGTH_MAX {
+            near
+        } else {
+            far_socket(&root)
+        };
+        let log = root.join("postgres.log");
+        for directory in [&cluster, &socket] {
+            make(directory)?;
+            own(directory, user)?;
+        }
+        Ok(Self {
+            root,
+            cluster,
+            socket,
+            log,
+        })
+    }
+
+    /// The lock of the owner, unless another process holds it.
+    fn try_own(&self) -> Result<Option<File>, EmbeddedError> {
+        let path = self.root.join("lock");
+        let failed = |source| EmbeddedError::Io {
+            action: "lock",
+            path: path.clone(),
+            source,
+        };
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(source)) => Err(failed(source)),
+        }
+    }
+}
+
+/// A short directory for the socket of a data directory with a long path.
+fn far_socket(root: &Path) -> PathBuf {
+    let hash = Sha256::digest(root.as_os_str().as_encoded_bytes());
+    std::env::temp_dir().join(format!("upbeat-{}", hex(&hash[..6])))
+}
+
+fn own(directory: &Path, user: Option<SystemUser>) -> Result<(), EmbeddedError> {
+    let failed = |source| EmbeddedError::Io {
+        action: "take over",
+        path: directory.to_owned(),
+        source,
+    };
+    fs::set_permissions(directory, Permissions::from_mode(0o700)).map_err(failed)?;
+    match user {
+        Some(user) => chown(directory, Some(user.uid), Some(user.gid)).map_err(failed),
+        None => Ok(()),
+    }
+}
+
+impl SystemUser {
+    /// The account to run as: none unless this process is root.
+    fn for_this_process() -> Result<Option<Self>, EmbeddedError> {
+        let own_uid = fs::metadata("/proc/self").map_or(u32::MAX, |metadata| metadata.uid());
+        if own_uid != 0 {
+            return Ok(None);
+        }
+        let accounts = fs::read_to_string("/etc/passwd").unwrap_or_default();
+        let account = accounts.lines().find_map(|line| {
+            let mut fields = line.split(':');
+            let is_postgres = fields.next() == Some("postgres");
+            let uid = fields.nth(1)?.parse().ok()?;
+            let gid = fields.next()?.parse().ok()?;
+            is_postgres.then_some(Self { uid, gid })
+        });
+        account.map(Some).ok_or(EmbeddedError::NoUser)
+    }
+}

@@ -1,0 +1,134 @@
+//! The database: a given PostgreSQL, or a private one that this process starts.
+//!
+//! Owns: connecting, migrating, the private cluster under the data directory. Does not own: any table's meaning.
+
+mod embedded;
+
+pub use embedded::{EmbeddedPostgres, find_binaries};
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection, Executor, PgConnection, PgPool};
+
+use crate::config::Storage;
+
+/// The embedded migrations, run before the server listens.
+pub static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+
+/// Oldest supported server, as `server_version_num` counts.
+pub const SERVER_VERSION_MIN: i32 = 140_000;
+
+const CONNECTIONS_MAX: u32 = 16;
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A connected database and, where it is private, the server behind it.
+pub struct Database {
+    pub pool: PgPool,
+    embedded: Option<EmbeddedPostgres>,
+}
+
+/// Why there is no database.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    #[error("DATABASE_URL is not a PostgreSQL address")]
+    BadUrl(#[source] sqlx::Error),
+    #[error("the private PostgreSQL: {0}")]
+    Embedded(#[from] embedded::EmbeddedError),
+    #[error("cannot connect to PostgreSQL")]
+    Connect(#[source] sqlx::Error),
+    #[error("PostgreSQL {0} is too old; 14 or newer is needed")]
+    TooOld(String),
+    #[error("the migrations failed")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+}
+
+impl Database {
+    /// Connects to `DATABASE_URL`, or starts (or joins) the private cluster.
+    pub async fn open(storage: &Storage) -> Result<Self, DatabaseError> {
+        let (options, embedded) = if let Some(url) = &storage.database_url {
+            (url.parse().map_err(DatabaseError::BadUrl)?, None)
+        } else {
+            let server = EmbeddedPostgres::start(&storage.data_dir).await?;
+            (server.connect_options(), Some(server))
+        };
+        let pool = connect(options).await?;
+        Ok(Self { pool, embedded })
+    }
+
+    pub async fn migrate(&self) -> Result<(), DatabaseError> {
+        Ok(MIGRATIONS.run(&self.pool).await?)
+    }
+
+    /// Closes every connection and stops the private server, if this process owns it.
+    pub async fn close(self) -> Result<(), DatabaseError> {
+        self.pool.close().await;
+        if let Some(server) = self.embedded {
+            server.stop().await?;
+        }
+        Ok(())
+    }
+}
+
+/// A pool whose sessions speak UTC.
+pub async fn connect(options: PgConnectOptions) -> Result<PgPool, DatabaseError> {
+    let options = options
+        .application_name("upbeat")
+        .options([("timezone", "UTC"), ("jit", "off")]);
+    let mut first = PgConnection::connect_with(&options)
+        .await
+        .map_err(DatabaseError::Connect)?;
+    check_version(&mut first).await?;
+    first.close().await.map_err(DatabaseError::Connect)?;
+    PgPoolOptions::new()
+        .max_connections(CONNECTIONS_MAX)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_with(options)
+        .await
+        .map_err(DatabaseError::Connect)
+}
+
+async fn check_version(db: &mut PgConnection) -> Result<(), DatabaseError> {
+    let row = sqlx::query!(
+        r#"SELECT current_setting('server_version_num')::int AS "number!", current_setting('server_version') AS "text!""#
+    )
+    .fetch_one(db)
+    .await
+    .map_err(DatabaseError::Connect)?;
+    if row.number < SERVER_VERSION_MIN {
+        Err(DatabaseError::TooOld(row.text))
+    } else {
+        Ok(())
+    }
+}
+
+/// The versions of the migrations that the database has.
+pub async fn applied_migrations(pool: &PgPool) -> Result<BTreeSet<i64>, sqlx::Error> {
+    // Not checked at compile time: the migrator makes this table itself.
+    let versions = sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success")
+        .fetch_all(pool)
+        .await?;
+    Ok(BTreeSet::from_iter(versions))
+}
+
+/// A transaction in which every statement sees the same instant of the database, for reads that must agree.
+pub async fn begin_snapshot(
+    pool: &PgPool,
+) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, sqlx::Error> {
+    let mut transaction = pool.begin().await?;
+    transaction
+        .execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        .await?;
+    Ok(transaction)
+}
+
+/// A deadlock or a serialization failure: the transaction was rolled back in favour of another one and may run again.
+#[must_use]
+pub fn is_transient(error: &sqlx::Error) -> bool {
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
+    matches!(code.as_deref(), Some("40P01" | "40001"))
+}

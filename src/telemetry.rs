@@ -1,0 +1,112 @@
+//! What the operator sees: one log line for every request, and metrics.
+//!
+//! A log line carries `method`, `route` (the matched template, never the raw path), `status`, `elapsed_ms`,
+//! `request_id` and, for a refusal, `reason`; a fault adds its cause at level ERROR. Secrets never come near it.
+
+use std::sync::Arc;
+use std::time::Instant as Stopwatch;
+
+use axum::extract::{MatchedPath, Request};
+use axum::http::{HeaderName, HeaderValue};
+use axum::middleware::Next;
+use axum::response::Response;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
+use uuid::Uuid;
+
+use crate::error::ApiError;
+use crate::id::Ids;
+
+/// The header that carries a request's id, in and out.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Upper bounds of the request duration histogram.
+const SECONDS: &[f64] = &[
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+
+/// Starts logging to standard error; `UPBEAT_LOG` filters it (`info` by default).
+pub fn start_logging() {
+    let filter = EnvFilter::try_from_env("UPBEAT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .init();
+}
+
+/// Installs the process's metrics recorder.
+#[must_use]
+pub fn start_metrics() -> PrometheusHandle {
+    PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Full("upbeat_http_request_seconds".to_owned()), SECONDS)
+        .expect("the bounds are not empty")
+        .install_recorder()
+        .expect("metrics are started once in a process")
+}
+
+/// Middleware around every route: request id, log line, metrics.
+pub async fn observe(ids: Ids, request: Request, next: Next) -> Response {
+    let stopwatch = Stopwatch::now();
+    let method = request.method().clone();
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("unmatched", MatchedPath::as_str)
+        .to_owned();
+    let request_id = request_id(&request, &ids);
+
+    let mut response = next.run(request).await;
+
+    let elapsed = stopwatch.elapsed();
+    let status = response.status().as_u16();
+    if let Ok(value) = HeaderValue::from_str(&request_id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    let labels = [
+        ("method", method.to_string()),
+        ("route", route.clone()),
+        ("status", status.to_string()),
+    ];
+    metrics::counter!("upbeat_http_requests_total", &labels).increment(1);
+    metrics::histogram!("upbeat_http_request_seconds", &labels[..2]).record(elapsed);
+
+    let elapsed_ms = elapsed.as_millis();
+    match response.extensions().get::<Arc<ApiError>>().map(AsRef::as_ref) {
+        Some(fault @ (ApiError::Internal { .. } | ApiError::Unavailable(_))) => {
+            let cause = causes(fault);
+            tracing::error!(%method, route, status, elapsed_ms, request_id, cause, "request");
+        }
+        Some(mistake) => {
+            tracing::info!(%method, route, status, elapsed_ms, request_id, reason = %mistake, "request");
+        }
+        None => tracing::info!(%method, route, status, elapsed_ms, request_id, "request"),
+    }
+    response
+}
+
+/// The caller's id for the request if it is a short plain one, else a new id.
+fn request_id(request: &Request, ids: &Ids) -> String {
+    let given = request
+        .headers()
+        .get(REQUEST_ID)
+        .and_then(|value| value.to_str().ok());
+    match given {
+        Some(id) if (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic()) => {
+            id.to_owned()
+        }
+        _ => ids.next::<Uuid>().to_string(),
+    }
+}
+
+/// An error and what caused it, in one line.
+#[must_use]
+pub fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

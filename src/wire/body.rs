@@ -1,0 +1,187 @@
+//! Reading a JSON body.
+
+use aide::generate::GenContext;
+use aide::openapi::{MediaType, Operation, RequestBody, SchemaObject};
+use aide::operation::{OperationInput, set_body};
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+use http_body_util::BodyExt;
+use schemars::{JsonSchema, Schema, json_schema};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::error::ApiError;
+use crate::telemetry::causes;
+
+/// Largest body that is read, after decompression.
+pub const BODY_LIMIT_BYTES: usize = 10 * 1024 * 1024;
+
+/// How much of a body is read in all before the connection is given up.
+const BODY_DROPPED_BYTES: usize = 8 * BODY_LIMIT_BYTES;
+
+/// A JSON request body. An empty body is `{}`; the content type is not looked at, because SDKs send it on bodies
+/// that are empty and leave it out on some that are not.
+///
+/// Answers 400 naming the JSON path of the first bad field, 413 over [`BODY_LIMIT_BYTES`].
+pub struct Json<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        parse(&read_text(request).await?).map(Self)
+    }
+}
+
+/// One JSON body read as two shapes, where an operation adds fields of its own to a shape that others share. (serde's
+/// `flatten` would lose the path of a bad field.)
+pub struct JsonBoth<A, B>(pub A, pub B);
+
+impl<A: DeserializeOwned, B: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBoth<A, B> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        let text = read_text(request).await?;
+        Ok(Self(parse(&text)?, parse(&text)?))
+    }
+}
+
+/// A JSON body as text, for operations that read it in their own way.
+pub struct RawBody(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for RawBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        read_text(request).await.map(Self)
+    }
+}
+
+/// The body, `{}` where it is empty, without NUL.
+async fn read_text(request: Request) -> Result<Bytes, ApiError> {
+    let bytes = read_bytes(request).await?;
+    let text = if bytes.trim_ascii().is_empty() {
+        Bytes::from_static(b"{}")
+    } else {
+        bytes
+    };
+    refuse_nul(&text)?;
+    Ok(text)
+}
+
+/// The whole body, within the limit. A body over it is read on and dropped for a while, because a client that is still
+/// sending would not see the answer.
+async fn read_bytes(request: Request) -> Result<Bytes, ApiError> {
+    let mut body = request.into_body();
+    let mut bytes = Vec::new();
+    let mut length = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| {
+            ApiError::BadRequest(format!("the request body cannot be read: {}", causes(&error)))
+        })?;
+        let Ok(data) = frame.into_data() else { continue };
+        length += data.len();
+        if length <= BODY_LIMIT_BYTES {
+            bytes.extend_from_slice(&data);
+        } else if length > BODY_DROPPED_BYTES {
+            break;
+        }
+    }
+    if length > BODY_LIMIT_BYTES {
+        return Err(ApiError::PayloadTooLarge {
+            limit_bytes: BODY_LIMIT_BYTES,
+        });
+    }
+    Ok(bytes.into())
+}
+
+fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, ApiError> {
+    let mut json = serde_json::Deserializer::from_slice(text);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        let reason = describe(error.inner());
+        if path == "." {
+            ApiError::BadRequest(reason)
+        } else {
+            ApiError::field(&path, reason)
+        }
+    })?;
+    json.end()
+        .map_err(|error| ApiError::BadRequest(describe(&error)))?;
+    Ok(value)
+}
+
+/// The parser's message; its position helps only where the JSON itself is broken.
+fn describe(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    if error.is_data() {
+        text.rsplit_once(" at line ")
+            .map_or(text.clone(), |(reason, _)| reason.to_owned())
+    } else {
+        format!("the request body is not valid JSON: {text}")
+    }
+}
+
+/// PostgreSQL text cannot hold the character NUL, and nothing that is billed needs it.
+fn refuse_nul(text: &[u8]) -> Result<(), ApiError> {
+    const ESCAPE: &[u8] = b"\\u0000";
+    if !text.windows(ESCAPE.len()).any(|window| window == ESCAPE) {
+        return Ok(());
+    }
+    let value: Value = parse(text)?;
+    match nul_path(&value) {
+        Some(path) => Err(ApiError::field(
+            path.trim_start_matches('.'),
+            "contains the character NUL",
+        )),
+        None => Ok(()),
+    }
+}
+
+fn nul_path(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => text.contains('\0').then(String::new),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .find_map(|(index, item)| nul_path(item).map(|rest| format!("[{index}]{rest}"))),
+        Value::Object(members) => members.iter().find_map(|(name, member)| {
+            let own = name.contains('\0').then(String::new);
+            own.or_else(|| nul_path(member))
+                .map(|rest| format!(".{}{rest}", name.replace('\0', "\\u0000")))
+        }),
+        _ => None,
+    }
+}
+
+impl<T: JsonSchema> OperationInput for Json<T> {
+    fn operation_input(ctx: &mut GenContext, operation: &mut Operation) {
+        let schema = ctx.schema.subschema_for::<T>();
+        document(ctx, operation, schema);
+    }
+}
+
+impl<A: JsonSchema, B: JsonSchema> OperationInput for JsonBoth<A, B> {
+    fn operation_input(ctx: &mut GenContext, operation: &mut Operation) {
+        let parts = [ctx.schema.subschema_for::<A>(), ctx.schema.subschema_for::<B>()];
+        document(ctx, operation, json_schema!({ "allOf": parts }));
+    }
+}
+
+fn document(ctx: &mut GenContext, operation: &mut Operation, json_schema: Schema) {
+    let schema = SchemaObject {
+        json_schema,
+        example: None,
+        external_docs: None,
+    };
+    let content = MediaType {
+        schema: Some(schema),
+        ..MediaType::default()
+    };
+    let body = RequestBody {
+        content: [("application/json".to_owned(), content)].into_iter().collect(),
+        required: true,
+        ..RequestBody::default()
+    };
+    set_body(ctx, operation, body);
+}
