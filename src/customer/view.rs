@@ -1,0 +1,103 @@
+//! How a customer is shown.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use sqlx::PgConnection;
+
+use super::store::{self, CustomerRow};
+use crate::id::{CustomerId, EnvironmentId};
+use crate::time::Instant;
+
+/// A customer as it is answered on creation (schema `Customer`).
+#[derive(Serialize, JsonSchema)]
+pub struct Customer {
+    pub id: CustomerId,
+    /// Deprecated: the first alias, else the id.
+    pub external_id: String,
+    pub ingest_aliases: Vec<String>,
+    pub name: String,
+    pub custom_fields: BTreeMap<String, String>,
+}
+
+/// A customer in full (schema `CustomerDetail`).
+#[derive(Serialize, JsonSchema)]
+pub struct CustomerDetail {
+    pub id: CustomerId,
+    /// Deprecated: the first alias, else the id.
+    pub external_id: String,
+    pub ingest_aliases: Vec<String>,
+    pub name: String,
+    pub customer_config: CustomerConfig,
+    pub custom_fields: BTreeMap<String, String>,
+    pub created_at: Instant,
+    pub updated_at: Instant,
+    pub archived_at: Option<Instant>,
+    pub current_billable_status: BillableStatus,
+}
+
+#[derive(Serialize, JsonSchema)]
+pub struct CustomerConfig {
+    pub salesforce_account_id: Option<String>,
+}
+
+/// Whether invoices go out; `billable` until it is changed.
+#[derive(Serialize, JsonSchema)]
+pub struct BillableStatus {
+    pub value: &'static str,
+    pub effective_at: Option<Instant>,
+}
+
+impl Customer {
+    pub fn new(customer: CustomerRow, ingest_aliases: Vec<String>) -> Self {
+        Self {
+            id: customer.id,
+            external_id: external_id(customer.id, &ingest_aliases),
+            ingest_aliases,
+            name: customer.name,
+            custom_fields: BTreeMap::new(),
+        }
+    }
+}
+
+impl CustomerDetail {
+    pub fn new(customer: CustomerRow, ingest_aliases: Vec<String>) -> Self {
+        Self {
+            id: customer.id,
+            external_id: external_id(customer.id, &ingest_aliases),
+            ingest_aliases,
+            name: customer.name,
+            customer_config: CustomerConfig {
+                salesforce_account_id: customer.salesforce_account_id,
+            },
+            custom_fields: BTreeMap::new(),
+            created_at: customer.created_at,
+            updated_at: customer.updated_at,
+            archived_at: customer.archived_at,
+            current_billable_status: BillableStatus {
+                value: "billable",
+                effective_at: None,
+            },
+        }
+    }
+}
+
+fn external_id(id: CustomerId, aliases: &[String]) -> String {
+    aliases.first().cloned().unwrap_or_else(|| id.to_string())
+}
+
+/// The customers with their aliases, in the order given.
+pub async fn details(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customers: Vec<CustomerRow>,
+) -> Result<Vec<CustomerDetail>, sqlx::Error> {
+    let ids: Vec<_> = customers.iter().map(|customer| customer.id.0).collect();
+    let mut aliases = store::aliases_by_customer(db, environment_id, &ids).await?;
+    let detail = |customer: CustomerRow| {
+        let aliases = aliases.remove(&customer.id).unwrap_or_default();
+        CustomerDetail::new(customer, aliases)
+    };
+    Ok(customers.into_iter().map(detail).collect())
+}
