@@ -1,0 +1,56 @@
+//! `GET /v1/billable-metrics`
+
+use aide::transform::TransformOperation;
+use axum::extract::State;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::store;
+use super::view::BillableMetric;
+use crate::access::{App, Caller};
+use crate::error::ApiError;
+use crate::wire::{CursorKey, Page, PageLimit, Query};
+
+#[derive(Deserialize, JsonSchema)]
+pub struct ListBillableMetrics {
+    #[serde(default)]
+    limit: PageLimit,
+    next_page: Option<String>,
+    /// Archived metrics as well as active ones.
+    #[serde(default)]
+    include_archived: bool,
+}
+
+pub async fn handler(
+    State(app): State<App>,
+    caller: Caller,
+    Query(request): Query<ListBillableMetrics>,
+) -> Result<axum::Json<Page<BillableMetric>>, ApiError> {
+    let environment_id = caller.environment_id();
+    let key = CursorKey::new(
+        "billable metrics",
+        "next_page",
+        environment_id,
+        &request.include_archived,
+    );
+    let after = key.creation_position(request.next_page.as_deref())?;
+    let limit = request.limit.get();
+    let mut db = app.db.acquire().await?;
+    let rows = store::list(
+        &mut db,
+        environment_id,
+        request.include_archived,
+        after,
+        limit + 1,
+    )
+    .await?;
+    Ok(axum::Json(Page::by_creation(rows, limit, &key).map(Into::into)))
+}
+
+pub fn doc(operation: TransformOperation) -> TransformOperation {
+    operation
+        .id("listBillableMetrics")
+        .tag("Billable metrics")
+        .summary("List billable metrics")
+        .description("Newest first.")
+}

@@ -1,0 +1,257 @@
+use sqlx::types::Json;
+use sqlx::{Executor, PgConnection};
+use uuid::Uuid;
+
+use super::definition::{AggregationType, Definition, EventTypeFilter, PropertyFilter};
+use crate::id::{BillableMetricId, EnvironmentId};
+use crate::time::Instant;
+use crate::wire::PageRow;
+
+/// Taken shared by every ingest and exclusively by whoever adds or archives a metric, so that each arrival number is
+/// either before or after each change of the set of metrics.
+pub const CATALOG_LOCK: i64 = 0x0075_7062_6561_7401;
+
+/// A billable metric.
+#[derive(Clone, Debug)]
+pub struct BillableMetricRow {
+    pub id: BillableMetricId,
+    pub name: String,
+    pub definition: Definition,
+    pub created_at: Instant,
+    /// Events of later arrivals count.
+    pub created_arrival: i64,
+    pub archived_at: Option<Instant>,
+    pub archived_arrival: Option<i64>,
+}
+
+impl PageRow for BillableMetricRow {
+    fn created_at(&self) -> Instant {
+        self.created_at
+    }
+
+    fn id(&self) -> Uuid {
+        self.id.0
+    }
+}
+
+/// The columns of the table.
+struct Columns {
+    id: BillableMetricId,
+    name: String,
+    aggregation_type: AggregationType,
+    aggregation_key: Option<String>,
+    event_type_filter: Option<Json<EventTypeFilter>>,
+    property_filters: Option<Json<Vec<PropertyFilter>>>,
+    group_keys: Option<Json<Vec<Vec<String>>>>,
+    created_at: Instant,
+    created_arrival: i64,
+    archived_at: Option<Instant>,
+    archived_arrival: Option<i64>,
+}
+
+impl From<Columns> for BillableMetricRow {
+    fn from(row: Columns) -> Self {
+        Self {
+            id: row.id,
+            name: row.name,
+            definition: Definition {
+                aggregation_type: row.aggregation_type,
+                aggregation_key: row.aggregation_key,
+                event_type_filter: row.event_type_filter.map(|json| json.0),
+                property_filters: row.property_filters.map(|json| json.0),
+                group_keys: row.group_keys.map(|json| json.0),
+            },
+            created_at: row.created_at,
+            created_arrival: row.created_arrival,
+            archived_at: row.archived_at,
+            archived_arrival: row.archived_arrival,
+        }
+    }
+}
+
+/// The next number of the one order in which requests bring events and metrics come and go.
+pub async fn next_arrival(db: &mut PgConnection) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(r#"SELECT nextval('arrival_seq') AS "arrival!""#)
+        .fetch_one(db)
+        .await
+}
+
+/// Keeps every ingest out until the transaction ends.
+pub async fn lock_catalog(db: &mut PgConnection) -> Result<(), sqlx::Error> {
+    db.execute(sqlx::query!("SELECT pg_advisory_xact_lock($1)", CATALOG_LOCK))
+        .await?;
+    Ok(())
+}
+
+pub async fn insert(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    metric: &BillableMetricRow,
+) -> Result<(), sqlx::Error> {
+    let definition = &metric.definition;
+    sqlx::query!(
+        "INSERT INTO billable_metric (environment_id, id, name, aggregation_type, aggregation_key, event_type_filter,
+                                      property_filters, group_keys, created_at, created_arrival)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        environment_id.0,
+        metric.id.0,
+        metric.name,
+        definition.aggregation_type.as_str(),
+        definition.aggregation_key,
+        definition.event_type_filter.as_ref().map(Json) as _,
+        definition.property_filters.as_ref().map(Json) as _,
+        definition.group_keys.as_ref().map(Json) as _,
+        metric.created_at,
+        metric.created_arrival,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The metrics with these ids, archived ones included, in no order.
+pub async fn find_many(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    ids: &[Uuid],
+) -> Result<Vec<BillableMetricRow>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        Columns,
+        r#"SELECT id AS "id: BillableMetricId", name, aggregation_type AS "aggregation_type: AggregationType",
+                  aggregation_key, event_type_filter AS "event_type_filter: Json<EventTypeFilter>",
+                  property_filters AS "property_filters: Json<Vec<PropertyFilter>>",
+                  group_keys AS "group_keys: Json<Vec<Vec<String>>>", created_at, created_arrival, archived_at,
+                  archived_arrival
+           FROM billable_metric WHERE environment_id = $1 AND id = ANY($2)"#,
+        environment_id.0,
+        ids,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(Into::into).collect())
+}
+
+pub async fn find(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    id: BillableMetricId,
+) -> Result<Option<BillableMetricRow>, sqlx::Error> {
+    Ok(find_many(db, environment_id, &[id.0]).await?.pop())
+}
+
+/// The metric, unless it is archived, kept from being archived until the transaction ends.
+pub async fn share(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    id: BillableMetricId,
+) -> Result<Option<BillableMetricRow>, sqlx::Error> {
+    let locked = sqlx::query_scalar!(
+        "SELECT id FROM billable_metric WHERE environment_id = $1 AND id = $2 AND archived_at IS NULL FOR SHARE",
+        environment_id.0,
+        id.0,
+    )
+    .fetch_optional(&mut *db)
+    .await?;
+    if locked.is_none() {
+        return Ok(None);
+    }
+    find(db, environment_id, id).await
+}
+
+/// The metrics that count events which arrive now: all but the archived ones that no product uses.
+pub async fn metrics_taking_events(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+) -> Result<Vec<BillableMetricRow>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        Columns,
+        r#"SELECT id AS "id: BillableMetricId", name, aggregation_type AS "aggregation_type: AggregationType",
+                  aggregation_key, event_type_filter AS "event_type_filter: Json<EventTypeFilter>",
+                  property_filters AS "property_filters: Json<Vec<PropertyFilter>>",
+                  group_keys AS "group_keys: Json<Vec<Vec<String>>>", created_at, created_arrival, archived_at,
+                  archived_arrival
+           FROM billable_metric metric
+           WHERE environment_id = $1
+             AND (archived_at IS NULL OR EXISTS (SELECT FROM product
+                  WHERE product.environment_id = $1 AND product.billable_metric_id = metric.id))"#,
+        environment_id.0,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(Into::into).collect())
+}
+
+/// Every metric, and whether a product uses it.
+pub async fn all_metrics(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+) -> Result<Vec<(BillableMetricRow, bool)>, sqlx::Error> {
+    let metrics = sqlx::query!(
+        r#"SELECT id, EXISTS (SELECT FROM product WHERE product.environment_id = $1
+                              AND product.billable_metric_id = billable_metric.id) AS "is_used!"
+           FROM billable_metric WHERE environment_id = $1"#,
+        environment_id.0,
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let used: std::collections::BTreeMap<Uuid, bool> =
+        metrics.into_iter().map(|row| (row.id, row.is_used)).collect();
+    let ids: Vec<Uuid> = used.keys().copied().collect();
+    let metrics = find_many(db, environment_id, &ids).await?;
+    Ok(metrics
+        .into_iter()
+        .map(|metric| (metric.clone(), used[&metric.id.0]))
+        .collect())
+}
+
+/// Newest first.
+pub async fn list(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    include_archived: bool,
+    after: Option<(Instant, Uuid)>,
+    limit: usize,
+) -> Result<Vec<BillableMetricRow>, sqlx::Error> {
+    let (after_created_at, after_id) = after.unzip();
+    let rows = sqlx::query_as!(
+        Columns,
+        r#"SELECT id AS "id: BillableMetricId", name, aggregation_type AS "aggregation_type: AggregationType",
+                  aggregation_key, event_type_filter AS "event_type_filter: Json<EventTypeFilter>",
+                  property_filters AS "property_filters: Json<Vec<PropertyFilter>>",
+                  group_keys AS "group_keys: Json<Vec<Vec<String>>>", created_at, created_arrival, archived_at,
+                  archived_arrival
+           FROM billable_metric
+           WHERE environment_id = $1 AND ($2 OR archived_at IS NULL)
+             AND ($3::timestamptz IS NULL OR (created_at, id) < ($3, $4))
+           ORDER BY created_at DESC, id DESC LIMIT $5"#,
+        environment_id.0,
+        include_archived,
+        after_created_at,
+        after_id,
+        i64::try_from(limit).expect("limits are small"),
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(Into::into).collect())
+}
+
+/// Archives the metric; one that is archived already keeps its first instant.
+pub async fn archive(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    id: BillableMetricId,
+    now: Instant,
+    arrival: i64,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE billable_metric SET archived_at = $3, archived_arrival = $4
+         WHERE environment_id = $1 AND id = $2 AND archived_at IS NULL",
+        environment_id.0,
+        id.0,
+        now,
+        arrival,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,111 @@
+//! `POST /v1/contract-pricing/products/create`
+
+use aide::transform::TransformOperation;
+use axum::extract::State;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::state::{ProductState, ProductType, QuantityConversion};
+use super::store::{self, ProductRow};
+use crate::access::{App, Writer};
+use crate::catalog::billable_metric;
+use crate::error::ApiError;
+use crate::id::BillableMetricId;
+use crate::money::QuantityRounding;
+use crate::wire::{Data, IdBody, Json, Later, NonBlank, id_data};
+
+#[derive(Deserialize, JsonSchema)]
+pub struct CreateProduct {
+    /// Shown on invoices.
+    name: NonBlank,
+    #[serde(rename = "type")]
+    product_type: ProductType,
+    /// What is counted; required for USAGE.
+    billable_metric_id: Option<BillableMetricId>,
+    /// Properties that the price depends on.
+    pricing_group_key: Option<Vec<String>>,
+    /// Properties that invoice lines are split by, at the same price.
+    presentation_group_key: Option<Vec<String>>,
+    quantity_conversion: Option<QuantityConversion>,
+    quantity_rounding: Option<QuantityRounding>,
+    tags: Option<Vec<String>>,
+    is_refundable: Option<bool>,
+    netsuite_internal_item_id: Option<String>,
+    netsuite_overage_item_id: Option<String>,
+    #[serde(default, rename = "sql_breakdown_granularity")]
+    #[schemars(skip)]
+    _sql_breakdown_granularity: Later,
+    #[serde(default, rename = "composite_product_ids")]
+    #[schemars(skip)]
+    _composite_product_ids: Later,
+    #[serde(default, rename = "composite_tags")]
+    #[schemars(skip)]
+    _composite_tags: Later,
+    #[serde(default, rename = "composite_scope")]
+    #[schemars(skip)]
+    _composite_scope: Later,
+    #[serde(default, rename = "exclude_free_usage")]
+    #[schemars(skip)]
+    _exclude_free_usage: Later,
+    #[serde(default, rename = "include_composite_spend")]
+    #[schemars(skip)]
+    _include_composite_spend: Later,
+    #[serde(default, rename = "custom_fields")]
+    #[schemars(skip)]
+    _custom_fields: Later,
+}
+
+pub async fn handler(
+    State(app): State<App>,
+    caller: Writer,
+    Json(request): Json<CreateProduct>,
+) -> Result<axum::Json<Data<IdBody>>, ApiError> {
+    let product = ProductRow {
+        id: app.ids.next(),
+        product_type: request.product_type,
+        state: ProductState {
+            name: request.name.0,
+            billable_metric_id: request.billable_metric_id,
+            pricing_group_key: request.pricing_group_key,
+            presentation_group_key: request.presentation_group_key,
+            quantity_conversion: request.quantity_conversion,
+            quantity_rounding: request.quantity_rounding,
+            tags: request.tags,
+            is_refundable: request.is_refundable.unwrap_or(true),
+            netsuite_internal_item_id: request.netsuite_internal_item_id,
+            netsuite_overage_item_id: request.netsuite_overage_item_id,
+        },
+        created_at: caller.now,
+        created_by: caller.token_name.clone(),
+        archived_at: None,
+    };
+    let mut transaction = app.db.begin().await?;
+    let problems = {
+        let metric_id = product
+            .state
+            .billable_metric_id
+            .ok_or_else(|| ApiError::field("billable_metric_id", "is required for a USAGE product"))?;
+        let metric = billable_metric::share(&mut transaction, caller.environment_id(), metric_id).await?;
+        let metric = metric.ok_or_else(|| {
+            ApiError::field(
+                "billable_metric_id",
+                format!("no billable metric {metric_id} that is not archived"),
+            )
+        })?;
+        product.state.problems(&metric.definition.group_names())
+    };
+    if !problems.is_empty() {
+        return Err(ApiError::BadRequest(problems.join("; ")));
+    }
+    store::insert(&mut transaction, caller.environment_id(), &product).await?;
+    transaction.commit().await?;
+    Ok(id_data(product.id.0))
+}
+
+pub fn doc(operation: TransformOperation) -> TransformOperation {
+    operation
+        .id("createProduct")
+        .tag("Products")
+        .summary("Create a product")
+        .description("A product names what is sold; its price is on rate cards.")
+}

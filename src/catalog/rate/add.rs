@@ -1,0 +1,39 @@
+//! `POST /v1/contract-pricing/rate-cards/addRate`, and `…/rate-cards/rates/add` as the API quickstart spells it.
+
+use aide::transform::TransformOperation;
+use axum::extract::State;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::add_many::append_all;
+use super::input::RateInput;
+use super::view::Rate;
+use crate::access::{App, Writer};
+use crate::error::ApiError;
+use crate::id::RateCardId;
+use crate::wire::{Data, JsonBoth};
+
+/// Beside the fields of the rate.
+#[derive(Deserialize, JsonSchema)]
+pub struct AddRate {
+    rate_card_id: RateCardId,
+}
+
+pub async fn handler(
+    State(app): State<App>,
+    caller: Writer,
+    JsonBoth(request, rate): JsonBoth<AddRate, RateInput>,
+) -> Result<axum::Json<Data<Rate>>, ApiError> {
+    let added = append_all(&app, &caller, request.rate_card_id, vec![(String::new(), rate)]).await?;
+    let (unit, rate) = added.into_iter().next().expect("one rate in, one out");
+    Ok(axum::Json(Data {
+        data: Rate::new(&rate.price, &rate.pricing_group_values, &unit),
+    }))
+}
+
+pub fn doc(operation: TransformOperation) -> TransformOperation {
+    operation.id("addRate").tag("Rate cards").summary("Add a rate").description(
+        "Appends to the card's timeline; where entries overlap, the one added last is in force. Every contract on the \
+         card follows.",
+    )
+}

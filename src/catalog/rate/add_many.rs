@@ -1,0 +1,109 @@
+//! `POST /v1/contract-pricing/rate-cards/addRates`
+
+use std::collections::BTreeMap;
+
+use aide::transform::TransformOperation;
+use axum::extract::State;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::input::{RateInput, ValidRate};
+use super::store;
+use crate::access::{App, Writer};
+use crate::catalog::product::{self, ProductRow};
+use crate::catalog::rate_card;
+use crate::error::ApiError;
+use crate::id::RateCardId;
+use crate::money::CreditType;
+use crate::wire::{Data, IdBody, Json, id_data};
+
+#[derive(Deserialize, JsonSchema)]
+pub struct AddRates {
+    rate_card_id: RateCardId,
+    /// Added in this order, all or none.
+    rates: Vec<RateInput>,
+}
+
+pub async fn handler(
+    State(app): State<App>,
+    caller: Writer,
+    Json(request): Json<AddRates>,
+) -> Result<axum::Json<Data<IdBody>>, ApiError> {
+    if request.rates.is_empty() {
+        return Err(ApiError::field("rates", "must not be empty"));
+    }
+    let rates = request
+        .rates
+        .into_iter()
+        .enumerate()
+        .map(|(index, rate)| (format!("rates[{index}]."), rate))
+        .collect();
+    append_all(&app, &caller, request.rate_card_id, rates).await?;
+    Ok(id_data(request.rate_card_id.0))
+}
+
+/// Appends the rates, each with its path in the request, in one transaction; answers each with its unit.
+pub async fn append_all(
+    app: &App,
+    caller: &Writer,
+    rate_card_id: RateCardId,
+    rates: Vec<(String, RateInput)>,
+) -> Result<Vec<(CreditType, ValidRate)>, ApiError> {
+    let environment_id = caller.environment_id();
+    let mut transaction = app.db.begin().await?;
+    let card = rate_card::lock(&mut transaction, environment_id, rate_card_id).await?;
+    if card.archived_at.is_some() {
+        return Err(ApiError::field("rate_card_id", "the rate card is archived"));
+    }
+    let unit = CreditType::find_fiat(card.fiat_credit_type_id).expect("cards are created with a fiat unit");
+
+    let mut product_ids: Vec<Uuid> = Vec::new();
+    for (_, rate) in &rates {
+        if !product_ids.contains(&rate.product_id.0) {
+            product_ids.push(rate.product_id.0);
+        }
+    }
+    let products = product::find_many(&mut transaction, environment_id, &product_ids).await?;
+    let products: BTreeMap<_, ProductRow> = products
+        .into_iter()
+        .map(|product| (product.id, product))
+        .collect();
+
+    let mut valid = Vec::new();
+    for (path, rate) in rates {
+        let product = products
+            .get(&rate.product_id)
+            .ok_or_else(|| ApiError::not_found("product", rate.product_id))?;
+        valid.push((unit.clone(), rate.validate(&path, product, unit)?));
+    }
+    store::put_products_on_card(
+        &mut transaction,
+        environment_id,
+        rate_card_id,
+        &product_ids,
+        unit.id,
+    )
+    .await?;
+    for (_, rate) in &valid {
+        store::append(
+            &mut transaction,
+            environment_id,
+            rate_card_id,
+            rate,
+            caller.now,
+            &caller.token_name,
+        )
+        .await?;
+    }
+    transaction.commit().await?;
+    Ok(valid)
+}
+
+pub fn doc(operation: TransformOperation) -> TransformOperation {
+    operation
+        .id("addRates")
+        .tag("Rate cards")
+        .summary("Add rates")
+        .description("Appends all rates to the card's timeline in the order given, or none.")
+}

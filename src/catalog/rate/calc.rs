@@ -1,0 +1,158 @@
+//! Which entry of a timeline is in force when. Pure.
+//!
+//! The effective entry at an instant is the most recently added one that contains it (our decision: the documentation
+//! shows open-ended entries that replace one another and, in words, bounded promotional ones). So an open-ended later
+//! entry takes over from its start, a bounded one is a layer after which the earlier one resumes, and the same start
+//! again replaces.
+
+use super::RateEntry;
+use crate::time::Instant;
+
+/// A stretch of time under one entry; no end is forever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment<'a> {
+    pub entry: &'a RateEntry,
+    pub start: Instant,
+    pub end: Option<Instant>,
+}
+
+/// The entry in force at `at`, of the entries of one timeline.
+#[must_use]
+pub fn effective_at<'a>(timeline: &[&'a RateEntry], at: Instant) -> Option<&'a RateEntry> {
+    timeline
+        .iter()
+        .copied()
+        .filter(|entry| entry.covers(at))
+        .max_by_key(|entry| entry.added)
+}
+
+/// The instants at which the entry in force may change, ascending.
+#[must_use]
+pub fn boundaries(timeline: &[&RateEntry]) -> Vec<Instant> {
+    let mut instants: Vec<Instant> = timeline
+        .iter()
+        .flat_map(|entry| [Some(entry.starting_at), entry.ending_before])
+        .flatten()
+        .collect();
+    instants.sort_unstable();
+    instants.dedup();
+    instants
+}
+
+/// The timeline flattened: consecutive stretches, each under the entry in force, with gaps where there is none.
+#[must_use]
+pub fn segments<'a>(timeline: &[&'a RateEntry]) -> Vec<Segment<'a>> {
+    let instants = boundaries(timeline);
+    let mut segments: Vec<Segment<'a>> = Vec::new();
+    for (index, &start) in instants.iter().enumerate() {
+        let end = instants.get(index + 1).copied();
+        let Some(entry) = effective_at(timeline, start) else {
+            continue;
+        };
+        match segments.last_mut() {
+            Some(last) if last.entry.added == entry.added && last.end == Some(start) => last.end = end,
+            _ => segments.push(Segment { entry, start, end }),
+        }
+    }
+    segments
+}
+
+/// The segment that covers `at`.
+#[must_use]
+pub fn segment_at<'a>(timeline: &[&'a RateEntry], at: Instant) -> Option<Segment<'a>> {
+    segments(timeline)
+        .into_iter()
+        .find(|segment| segment.start <= at && segment.end.is_none_or(|end| at < end))
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, TimeDelta};
+    use proptest::prelude::*;
+    use rust_decimal::Decimal;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::catalog::rate::Price;
+    use crate::id::ProductId;
+
+    fn day(number: i64) -> Instant {
+        DateTime::UNIX_EPOCH + TimeDelta::days(number)
+    }
+
+    fn entry(added: i64, start: i64, end: Option<i64>) -> RateEntry {
+        RateEntry {
+            added,
+            product_id: ProductId(Uuid::nil()),
+            pricing_group_values: [].into(),
+            starting_at: day(start),
+            ending_before: end.map(day),
+            entitled: true,
+            price: Price::Flat(Decimal::from(added)),
+            created_at: day(0),
+        }
+    }
+
+    /// `added:start..end` for every segment.
+    fn flatten(entries: &[RateEntry]) -> Vec<String> {
+        let timeline: Vec<&RateEntry> = entries.iter().collect();
+        let number = |at: Instant| (at - day(0)).num_days();
+        let text = |segment: Segment<'_>| {
+            let end = segment
+                .end
+                .map_or_else(String::new, |end| number(end).to_string());
+            format!("{}:{}..{end}", segment.entry.added, number(segment.start))
+        };
+        segments(&timeline).into_iter().map(text).collect()
+    }
+
+    #[test]
+    fn a_later_open_entry_takes_over() {
+        assert_eq!(
+            flatten(&[entry(1, 0, None), entry(2, 10, None)]),
+            ["1:0..10", "2:10.."]
+        );
+    }
+
+    #[test]
+    fn a_bounded_entry_is_a_layer() {
+        assert_eq!(
+            flatten(&[entry(1, 0, None), entry(2, 10, Some(20))]),
+            ["1:0..10", "2:10..20", "1:20.."]
+        );
+    }
+
+    #[test]
+    fn the_same_start_again_replaces() {
+        assert_eq!(flatten(&[entry(1, 5, None), entry(2, 5, None)]), ["2:5.."]);
+    }
+
+    #[test]
+    fn an_earlier_open_entry_added_later_covers_a_scheduled_change() {
+        assert_eq!(flatten(&[entry(1, 10, None), entry(2, 5, None)]), ["2:5.."]);
+    }
+
+    #[test]
+    fn gaps_stay_gaps() {
+        assert_eq!(
+            flatten(&[entry(1, 0, Some(5)), entry(2, 8, None)]),
+            ["1:0..5", "2:8.."]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn segments_agree_with_the_definition(
+            entries in prop::collection::vec((0_i64..30, prop::option::of(1_i64..10)), 0..8), at in 0_i64..45,
+        ) {
+            let entries: Vec<RateEntry> = (1..).zip(entries)
+                .map(|(added, (start, length))| entry(added, start, length.map(|length| start + length)))
+                .collect();
+            let timeline: Vec<&RateEntry> = entries.iter().collect();
+            let by_segment = segment_at(&timeline, day(at)).map(|segment| segment.entry.added);
+            prop_assert_eq!(by_segment, effective_at(&timeline, day(at)).map(|entry| entry.added));
+            let segments = segments(&timeline);
+            prop_assert!(segments.windows(2).all(|pair| pair[0].end.is_some_and(|end| end <= pair[1].start)));
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! A rate in a request, and whether it makes sense.
+
+use rust_decimal::Decimal;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::entry::{GroupValues, Price, RateType, Tier};
+use crate::catalog::product::ProductRow;
+use crate::error::ApiError;
+use crate::id::{CreditTypeId, ProductId};
+use crate::money::{CreditType, Number};
+use crate::time::Instant;
+use crate::wire::{HourBoundary, Later};
+
+/// The fields of a rate (schema `AddRatePayload` without its card).
+#[derive(Deserialize, JsonSchema)]
+pub struct RateInput {
+    pub product_id: ProductId,
+    /// One value for each property of the product's pricing group key.
+    #[serde(default)]
+    pub pricing_group_values: GroupValues,
+    /// Inclusive; on the hour.
+    pub starting_at: HourBoundary,
+    /// Exclusive; on the hour; for ever when omitted.
+    pub ending_before: Option<HourBoundary>,
+    /// False takes the product out of sale under this rate.
+    pub entitled: bool,
+    pub rate_type: RateType,
+    /// The price of one unit for FLAT.
+    pub price: Option<Number>,
+    /// For TIERED.
+    pub tiers: Option<Vec<Tier>>,
+    /// The unit of the prices; USD (cents) when omitted.
+    pub credit_type_id: Option<CreditTypeId>,
+    #[serde(default, rename = "billing_frequency")]
+    #[schemars(skip)]
+    _billing_frequency: Later,
+    #[serde(default, rename = "quantity")]
+    #[schemars(skip)]
+    _quantity: Later,
+    #[serde(default, rename = "is_prorated")]
+    #[schemars(skip)]
+    _is_prorated: Later,
+    #[serde(default, rename = "minimum_config")]
+    #[schemars(skip)]
+    _minimum_config: Later,
+    #[serde(default, rename = "custom_rate")]
+    #[schemars(skip)]
+    _custom_rate: Later,
+    #[serde(default, rename = "commit_rate")]
+    #[schemars(skip)]
+    _commit_rate: Later,
+    #[serde(default, rename = "use_list_prices")]
+    #[schemars(skip)]
+    _use_list_prices: Later,
+}
+
+/// A rate that may be added.
+pub struct ValidRate {
+    pub product_id: ProductId,
+    pub pricing_group_values: GroupValues,
+    pub starting_at: Instant,
+    pub ending_before: Option<Instant>,
+    pub entitled: bool,
+    pub price: Price,
+}
+
+impl RateInput {
+    /// Checks the rate against its product and its card's unit. `path` is where the rate is in the request: empty, or
+    /// `rates[3].`.
+    pub fn validate(
+        self,
+        path: &str,
+        product: &ProductRow,
+        card_unit: &CreditType,
+    ) -> Result<ValidRate, ApiError> {
+        let field = |name: &str, reason: &str| ApiError::field(&format!("{path}{name}"), reason);
+        if product.archived_at.is_some() {
+            return Err(field("product_id", "the product is archived"));
+        }
+        let unit = self.credit_type_id.unwrap_or_else(|| CreditType::usd().id);
+        if unit != card_unit.id {
+            let reason = format!(
+                "must be {} ({}), the unit of the rate card",
+                card_unit.id, card_unit.name
+            );
+            return Err(field("credit_type_id", &reason));
+        }
+        if let Some(end) = self.ending_before
+            && end <= self.starting_at
+        {
+            return Err(field("ending_before", "must be after starting_at"));
+        }
+        let keys_match = self.pricing_group_values.len() == product.state.pricing_key().len()
+            && product
+                .state
+                .pricing_key()
+                .iter()
+                .all(|name| self.pricing_group_values.contains_key(name));
+        if !keys_match {
+            let reason = if product.state.pricing_key().is_empty() {
+                "the product has no pricing group key".to_owned()
+            } else {
+                format!(
+                    "must have exactly the keys {}",
+                    product.state.pricing_key().join(", ")
+                )
+            };
+            return Err(field("pricing_group_values", &reason));
+        }
+        let price = match (self.rate_type, self.price, self.tiers) {
+            (RateType::Flat, Some(Number(price)), None) if price < Decimal::ZERO => {
+                return Err(field("price", "must not be negative"));
+            }
+            (RateType::Flat, Some(Number(price)), None) => Price::Flat(price),
+            (RateType::Flat, None, _) => return Err(field("price", "is required for FLAT")),
+            (RateType::Flat, Some(_), Some(_)) => return Err(field("tiers", "are not for FLAT")),
+            (RateType::Tiered, Some(_), _) => {
+                return Err(field("price", "is not for TIERED; each tier has its own"));
+            }
+            (RateType::Tiered, None, None) => return Err(field("tiers", "are required for TIERED")),
+            (RateType::Tiered, None, Some(tiers)) => Price::Tiered(valid_tiers(path, tiers)?),
+        };
+        Ok(ValidRate {
+            product_id: self.product_id,
+            pricing_group_values: self.pricing_group_values,
+            starting_at: self.starting_at.0,
+            ending_before: self.ending_before.map(|end| end.0),
+            entitled: self.entitled,
+            price,
+        })
+    }
+}
+
+/// The tiers, the last of them without an end: a size on it is dropped so that no usage escapes billing (our decision).
+fn valid_tiers(path: &str, mut tiers: Vec<Tier>) -> Result<Vec<Tier>, ApiError> {
+    let Some(last) = tiers.len().checked_sub(1) else {
+        return Err(ApiError::field(&format!("{path}tiers"), "must not be empty"));
+    };
+    for (index, tier) in tiers.iter().enumerate() {
+        let field =
+            |name: &str, reason: &str| ApiError::field(&format!("{path}tiers[{index}].{name}"), reason);
+        if tier.price.0 < Decimal::ZERO {
+            return Err(field("price", "must not be negative"));
+        }
+        match tier.size {
+            Some(Number(size)) if size <= Decimal::ZERO => {
+                return Err(field("size", "must be greater than 0"));
+            }
+            None if index < last => return Err(field("size", "is required on every tier but the last")),
+            _ => {}
+        }
+    }
+    tiers[last].size = None;
+    Ok(tiers)
+}

@@ -1,0 +1,17 @@
+//! Rates: a card's price timeline.
+//!
+//! Invariants: append-only; of the entries that cover an instant, the one added last is in force; a product is
+//! priced in one unit on one card.
+
+pub mod add;
+pub mod add_many;
+pub mod calc;
+mod entry;
+pub mod get_rates;
+mod input;
+mod store;
+mod view;
+
+pub use entry::{GroupValues, Price, RateEntry, RateType, Tier};
+pub use store::{CardProduct, card_products, entries};
+pub use view::Rate;
