@@ -1,0 +1,279 @@
+//! `POST /v1/contracts/create`
+
+use aide::transform::TransformOperation;
+use axum::extract::State;
+use rust_decimal::Decimal;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::statement::{GRACE, StatementDay, first_statement_at};
+use super::store;
+use super::terms::{Contract, MultiplierPrioritization};
+use super::view::ContractV2;
+use crate::access::{App, Writer, reserve_uniqueness_key};
+use crate::catalog::rate_card;
+use crate::customer;
+use crate::error::ApiError;
+use crate::id::{ContractId, CustomerId, EnvironmentId, RateCardId};
+use crate::job;
+use crate::money::Number;
+use crate::time::{Instant, StatementFrequency, StatementSchedule};
+use crate::wire::{Data, HourBoundary, Json, Later, UniquenessKey};
+
+#[derive(Deserialize, JsonSchema)]
+pub struct CreateContract {
+    customer_id: CustomerId,
+    /// Inclusive; on the hour; past or future.
+    starting_at: HourBoundary,
+    /// Exclusive; on the hour; open-ended when omitted.
+    ending_before: Option<HourBoundary>,
+    /// The prices; or `rate_card_alias`.
+    rate_card_id: Option<RateCardId>,
+    /// The card that holds this alias at `starting_at`; or `rate_card_id`.
+    rate_card_alias: Option<String>,
+    usage_statement_schedule: Option<UsageStatementScheduleInput>,
+    name: Option<String>,
+    /// Makes one contract, ever.
+    uniqueness_key: Option<UniquenessKey>,
+    /// Invoices are due so many days after issue.
+    net_payment_terms_days: Option<Number>,
+    total_contract_value: Option<Number>,
+    netsuite_sales_order_id: Option<String>,
+    salesforce_opportunity_id: Option<String>,
+    multiplier_override_prioritization: Option<MultiplierPrioritization>,
+    #[serde(default, rename = "package_id")]
+    #[schemars(skip)]
+    _package_id: Later,
+    #[serde(default, rename = "package_alias")]
+    #[schemars(skip)]
+    _package_alias: Later,
+    #[serde(default, rename = "commits")]
+    #[schemars(skip)]
+    _commits: Later,
+    #[serde(default, rename = "credits")]
+    #[schemars(skip)]
+    _credits: Later,
+    #[serde(default, rename = "recurring_commits")]
+    #[schemars(skip)]
+    _recurring_commits: Later,
+    #[serde(default, rename = "recurring_credits")]
+    #[schemars(skip)]
+    _recurring_credits: Later,
+    #[serde(default, rename = "overrides")]
+    #[schemars(skip)]
+    _overrides: Later,
+    #[serde(default, rename = "discounts")]
+    #[schemars(skip)]
+    _discounts: Later,
+    #[serde(default, rename = "professional_services")]
+    #[schemars(skip)]
+    _professional_services: Later,
+    #[serde(default, rename = "reseller_royalties")]
+    #[schemars(skip)]
+    _reseller_royalties: Later,
+    #[serde(default, rename = "scheduled_charges")]
+    #[schemars(skip)]
+    _scheduled_charges: Later,
+    #[serde(default, rename = "scheduled_charges_on_usage_invoices")]
+    #[schemars(skip)]
+    _scheduled_charges_on_usage_invoices: Later,
+    #[serde(default, rename = "transition")]
+    #[schemars(skip)]
+    _transition: Later,
+    #[serde(default, rename = "usage_filter")]
+    #[schemars(skip)]
+    _usage_filter: Later,
+    #[serde(default, rename = "hierarchy_configuration")]
+    #[schemars(skip)]
+    _hierarchy_configuration: Later,
+    #[serde(default, rename = "subscriptions")]
+    #[schemars(skip)]
+    _subscriptions: Later,
+    #[serde(default, rename = "billing_provider_configuration")]
+    #[schemars(skip)]
+    _billing_provider_configuration: Later,
+    #[serde(default, rename = "revenue_system_configuration")]
+    #[schemars(skip)]
+    _revenue_system_configuration: Later,
+    #[serde(default, rename = "spend_threshold_configuration")]
+    #[schemars(skip)]
+    _spend_threshold_configuration: Later,
+    #[serde(default, rename = "prepaid_balance_threshold_configuration")]
+    #[schemars(skip)]
+    _prepaid_balance_threshold_configuration: Later,
+    #[serde(default, rename = "spend_trackers")]
+    #[schemars(skip)]
+    _spend_trackers: Later,
+    #[serde(default, rename = "custom_fields")]
+    #[schemars(skip)]
+    _custom_fields: Later,
+}
+
+/// When usage statements close; monthly on the first when omitted.
+#[derive(Deserialize, JsonSchema)]
+struct UsageStatementScheduleInput {
+    frequency: StatementFrequency,
+    /// FIRST_OF_MONTH when omitted.
+    day: Option<StatementDay>,
+    /// For CUSTOM_DATE, and required there; may lie before the contract.
+    billing_anchor_date: Option<HourBoundary>,
+    /// No usage statements for what lies before.
+    invoice_generation_starting_at: Option<HourBoundary>,
+}
+
+/// The answer: the id, and the contract as v2 shows it.
+#[derive(Serialize, JsonSchema)]
+pub struct CreatedContract {
+    id: ContractId,
+    contract: ContractV2,
+}
+
+pub async fn handler(
+    State(app): State<App>,
+    caller: Writer,
+    Json(request): Json<CreateContract>,
+) -> Result<axum::Json<Data<CreatedContract>>, ApiError> {
+    let environment_id = caller.environment_id();
+    let starting_at = request.starting_at.0;
+    let ending_before = request.ending_before.map(|end| end.0);
+    if ending_before.is_some_and(|end| end <= starting_at) {
+        return Err(ApiError::field("ending_before", "must be after starting_at"));
+    }
+    for (field, value) in [
+        ("net_payment_terms_days", request.net_payment_terms_days),
+        ("total_contract_value", request.total_contract_value),
+    ] {
+        if value.is_some_and(|value| value.0 < Decimal::ZERO) {
+            return Err(ApiError::field(field, "must not be negative"));
+        }
+    }
+    let schedule = schedule(request.usage_statement_schedule.as_ref(), starting_at)?;
+    let generation = request
+        .usage_statement_schedule
+        .and_then(|input| input.invoice_generation_starting_at);
+
+    let mut transaction = app.db.begin().await?;
+    let customer = customer::lock(&mut transaction, environment_id, request.customer_id).await?;
+    if customer.archived_at.is_some() {
+        return Err(ApiError::field("customer_id", "the customer is archived"));
+    }
+    let rate_card_id = resolve_rate_card(
+        &mut transaction,
+        environment_id,
+        request.rate_card_id,
+        request.rate_card_alias.as_deref(),
+        starting_at,
+    )
+    .await?;
+    let mut contract = Contract {
+        customer_id: customer.id,
+        id: app.ids.next(),
+        name: request.name,
+        rate_card_id,
+        starting_at,
+        ending_before,
+        schedule,
+        invoice_generation_starting_at: generation.map(|instant| instant.0),
+        net_payment_terms_days: request.net_payment_terms_days.map(|days| days.0),
+        total_contract_value: request.total_contract_value.map(|value| value.0),
+        netsuite_sales_order_id: request.netsuite_sales_order_id,
+        salesforce_opportunity_id: request.salesforce_opportunity_id,
+        multiplier_override_prioritization: request
+            .multiplier_override_prioritization
+            .unwrap_or(MultiplierPrioritization::LowestMultiplier),
+        uniqueness_key: request.uniqueness_key.as_ref().map(|key| key.0.clone()),
+        created_at: caller.now,
+        created_by: caller.token_name.clone(),
+        archived_at: None,
+        next_statement_at: None,
+    };
+    let first = first_statement_at(contract.starting_at, contract.invoice_generation_starting_at);
+    let first = contract.statement_at(first);
+    contract.next_statement_at = first.map(|period| period.start);
+
+    if let Some(key) = &request.uniqueness_key {
+        reserve_uniqueness_key(&mut transaction, environment_id, "contract", key, contract.id.0).await?;
+    }
+    store::insert(&mut transaction, environment_id, &contract).await?;
+    if let Some(period) = first {
+        let kind = job::kind::FINALIZE_USAGE_STATEMENT;
+        let due_at = period.end + GRACE;
+        job::schedule(
+            &mut transaction,
+            environment_id,
+            kind,
+            contract.id.0,
+            contract.customer_id,
+            due_at,
+        )
+        .await?;
+    }
+    transaction.commit().await?;
+    app.work_ready.notify_one();
+    Ok(axum::Json(Data {
+        data: CreatedContract {
+            id: contract.id,
+            contract: contract.into(),
+        },
+    }))
+}
+
+fn schedule(
+    input: Option<&UsageStatementScheduleInput>,
+    starting_at: Instant,
+) -> Result<StatementSchedule, ApiError> {
+    let frequency = input.map_or(StatementFrequency::Monthly, |input| input.frequency);
+    let day = input
+        .and_then(|input| input.day)
+        .unwrap_or(StatementDay::FirstOfMonth);
+    let custom = input.and_then(|input| input.billing_anchor_date);
+    let path = "usage_statement_schedule.billing_anchor_date";
+    let anchor = match (day, custom) {
+        (StatementDay::FirstOfMonth, None) => StatementSchedule::first_of_month(starting_at),
+        (StatementDay::ContractStart, None) => starting_at,
+        (StatementDay::CustomDate, Some(anchor)) => anchor.0,
+        (StatementDay::CustomDate, None) => return Err(ApiError::field(path, "is required for CUSTOM_DATE")),
+        (_, Some(_)) => return Err(ApiError::field(path, "is only for the day CUSTOM_DATE")),
+    };
+    Ok(StatementSchedule { frequency, anchor })
+}
+
+/// The card of the contract: none, the one named by id, or the one that holds the alias as the contract starts. It is
+/// resolved once and never moved by later changes of the alias.
+async fn resolve_rate_card(
+    db: &mut sqlx::PgConnection,
+    environment_id: EnvironmentId,
+    id: Option<RateCardId>,
+    alias: Option<&str>,
+    starting_at: Instant,
+) -> Result<Option<RateCardId>, ApiError> {
+    match (id, alias) {
+        (None, None) => Ok(None),
+        (Some(_), Some(_)) => Err(ApiError::field(
+            "rate_card_alias",
+            "give either rate_card_id or rate_card_alias, not both",
+        )),
+        (Some(id), None) => match rate_card::find(db, environment_id, id).await? {
+            None => Err(ApiError::not_found("rate card", id)),
+            Some(card) if card.archived_at.is_some() => {
+                Err(ApiError::field("rate_card_id", "the rate card is archived"))
+            }
+            Some(card) => Ok(Some(card.id)),
+        },
+        (None, Some(alias)) => {
+            match rate_card::resolve_alias(db, environment_id, alias, starting_at).await? {
+                Some(id) => Ok(Some(id)),
+                None => Err(ApiError::NotFound(format!(
+                    "no rate card holds the alias `{alias}` at {starting_at}"
+                ))),
+            }
+        }
+    }
+}
+
+pub fn doc(operation: TransformOperation) -> TransformOperation {
+    operation.id("createContract").tag("Contracts").summary("Create a contract").description(
+        "Every statement period since its start gets its usage invoice; those that are over are finalized at once. \
+         Without a rate card nothing is priced.",
+    )
+}

@@ -1,0 +1,252 @@
+use rust_decimal::Decimal;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::terms::{Contract, MultiplierPrioritization};
+use crate::id::{ContractId, CustomerId, EnvironmentId, RateCardId};
+use crate::time::{Instant, StatementFrequency, StatementSchedule};
+
+/// The columns of the table.
+struct Columns {
+    customer_id: CustomerId,
+    id: ContractId,
+    name: Option<String>,
+    rate_card_id: Option<RateCardId>,
+    starting_at: Instant,
+    ending_before: Option<Instant>,
+    statement_frequency: StatementFrequency,
+    statement_anchor: Instant,
+    invoice_generation_starting_at: Option<Instant>,
+    net_payment_terms_days: Option<Decimal>,
+    total_contract_value: Option<Decimal>,
+    netsuite_sales_order_id: Option<String>,
+    salesforce_opportunity_id: Option<String>,
+    multiplier_override_prioritization: MultiplierPrioritization,
+    uniqueness_key: Option<String>,
+    created_at: Instant,
+    created_by: String,
+    archived_at: Option<Instant>,
+    next_statement_at: Option<Instant>,
+}
+
+impl From<Columns> for Contract {
+    fn from(row: Columns) -> Self {
+        Self {
+            customer_id: row.customer_id,
+            id: row.id,
+            name: row.name,
+            rate_card_id: row.rate_card_id,
+            starting_at: row.starting_at,
+            ending_before: row.ending_before,
+            schedule: StatementSchedule {
+                frequency: row.statement_frequency,
+                anchor: row.statement_anchor,
+            },
+            invoice_generation_starting_at: row.invoice_generation_starting_at,
+            net_payment_terms_days: row.net_payment_terms_days,
+            total_contract_value: row.total_contract_value,
+            netsuite_sales_order_id: row.netsuite_sales_order_id,
+            salesforce_opportunity_id: row.salesforce_opportunity_id,
+            multiplier_override_prioritization: row.multiplier_override_prioritization,
+            uniqueness_key: row.uniqueness_key,
+            created_at: row.created_at,
+            created_by: row.created_by,
+            archived_at: row.archived_at,
+            next_statement_at: row.next_statement_at,
+        }
+    }
+}
+
+pub async fn insert(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    contract: &Contract,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "INSERT INTO contract (environment_id, customer_id, id, name, rate_card_id, starting_at, ending_before,
+                               statement_frequency, statement_anchor, invoice_generation_starting_at,
+                               net_payment_terms_days, total_contract_value, netsuite_sales_order_id,
+                               salesforce_opportunity_id, multiplier_override_prioritization, uniqueness_key,
+                               created_at, created_by, next_statement_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
+        environment_id.0,
+        contract.customer_id.0,
+        contract.id.0,
+        contract.name,
+        contract.rate_card_id.map(|id| id.0),
+        contract.starting_at,
+        contract.ending_before,
+        contract.schedule.frequency.as_str(),
+        contract.schedule.anchor,
+        contract.invoice_generation_starting_at,
+        contract.net_payment_terms_days,
+        contract.total_contract_value,
+        contract.netsuite_sales_order_id,
+        contract.salesforce_opportunity_id,
+        contract.multiplier_override_prioritization.as_str(),
+        contract.uniqueness_key,
+        contract.created_at,
+        contract.created_by,
+        contract.next_statement_at,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Every contract of the customer, archived ones included, by start.
+pub async fn list_of_customer(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_id: CustomerId,
+) -> Result<Vec<Contract>, sqlx::Error> {
+    list(
+        db,
+        environment_id,
+        customer_id,
+        &ContractFilter {
+            include_archived: true,
+            ..ContractFilter::default()
+        },
+        None,
+        None,
+    )
+    .await
+}
+
+/// What a list of contracts is narrowed to.
+#[derive(Clone, Copy, Default)]
+pub struct ContractFilter {
+    pub include_archived: bool,
+    /// Starting then or later.
+    pub starting_at: Option<Instant>,
+    /// In force then.
+    pub covering_date: Option<Instant>,
+}
+
+/// A contract's place in a list: by start, then by creation.
+pub type ContractPosition = (Instant, Instant, Uuid);
+
+pub async fn list(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_id: CustomerId,
+    filter: &ContractFilter,
+    after: Option<ContractPosition>,
+    limit: Option<usize>,
+) -> Result<Vec<Contract>, sqlx::Error> {
+    let (after_start, after_created, after_id) = after.map_or((None, None, None), |(start, created, id)| {
+        (Some(start), Some(created), Some(id))
+    });
+    let rows = sqlx::query_as!(
+        Columns,
+        r#"SELECT customer_id AS "customer_id: CustomerId", id AS "id: ContractId", name,
+                  rate_card_id AS "rate_card_id: RateCardId", starting_at, ending_before,
+                  statement_frequency AS "statement_frequency: StatementFrequency", statement_anchor,
+                  invoice_generation_starting_at, net_payment_terms_days, total_contract_value,
+                  netsuite_sales_order_id, salesforce_opportunity_id,
+                  multiplier_override_prioritization AS "multiplier_override_prioritization: MultiplierPrioritization",
+                  uniqueness_key, created_at, created_by, archived_at, next_statement_at
+           FROM contract
+           WHERE environment_id = $1 AND customer_id = $2
+             AND ($3 OR archived_at IS NULL)
+             AND ($4::timestamptz IS NULL OR starting_at >= $4)
+             AND ($5::timestamptz IS NULL OR (starting_at <= $5 AND (ending_before IS NULL OR ending_before > $5)))
+             AND ($6::timestamptz IS NULL OR (starting_at, created_at, id) > ($6, $7, $8))
+           ORDER BY starting_at, created_at, id LIMIT $9"#,
+        environment_id.0,
+        customer_id.0,
+        filter.include_archived,
+        filter.starting_at,
+        filter.covering_date,
+        after_start,
+        after_created,
+        after_id,
+        limit.map(|limit| i64::try_from(limit).expect("limits are small")),
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(Into::into).collect())
+}
+
+/// The contract, archived ones included.
+pub async fn find(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_id: CustomerId,
+    id: ContractId,
+) -> Result<Option<Contract>, sqlx::Error> {
+    let row = sqlx::query_as!(
+        Columns,
+        r#"SELECT customer_id AS "customer_id: CustomerId", id AS "id: ContractId", name,
+                  rate_card_id AS "rate_card_id: RateCardId", starting_at, ending_before,
+                  statement_frequency AS "statement_frequency: StatementFrequency", statement_anchor,
+                  invoice_generation_starting_at, net_payment_terms_days, total_contract_value,
+                  netsuite_sales_order_id, salesforce_opportunity_id,
+                  multiplier_override_prioritization AS "multiplier_override_prioritization: MultiplierPrioritization",
+                  uniqueness_key, created_at, created_by, archived_at, next_statement_at
+           FROM contract WHERE environment_id = $1 AND customer_id = $2 AND id = $3"#,
+        environment_id.0,
+        customer_id.0,
+        id.0,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(Into::into))
+}
+
+/// The contract, locked until the transaction ends.
+pub async fn find_for_update(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_id: CustomerId,
+    id: ContractId,
+) -> Result<Option<Contract>, sqlx::Error> {
+    sqlx::query!(
+        "SELECT id FROM contract WHERE environment_id = $1 AND customer_id = $2 AND id = $3 FOR NO KEY UPDATE",
+        environment_id.0,
+        customer_id.0,
+        id.0,
+    )
+    .fetch_optional(&mut *db)
+    .await?;
+    find(db, environment_id, customer_id, id).await
+}
+
+/// The next statement that is not finalized starts at `next`; nothing when the last one is.
+pub async fn advance_statement(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    contract: &Contract,
+    next: Option<Instant>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE contract SET next_statement_at = $4 WHERE environment_id = $1 AND customer_id = $2 AND id = $3",
+        environment_id.0,
+        contract.customer_id.0,
+        contract.id.0,
+        next,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Archives every contract of a customer.
+pub async fn archive_all(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_id: CustomerId,
+    now: Instant,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE contract SET archived_at = coalesce(archived_at, $3), next_statement_at = NULL
+         WHERE environment_id = $1 AND customer_id = $2",
+        environment_id.0,
+        customer_id.0,
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,190 @@
+//! How a contract is shown: nested in v1, flat in v2.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::terms::{Contract, MultiplierPrioritization};
+use crate::id::{ContractId, CustomerId, RateCardId};
+use crate::money::Number;
+use crate::time::{Instant, StatementFrequency};
+
+/// A term that no contract has yet; always an empty list.
+#[derive(Clone, Serialize, JsonSchema)]
+pub struct NoTerm {}
+
+/// A contract as v1 shows it (schema `Contract`).
+#[derive(Serialize, JsonSchema)]
+pub struct ContractV1 {
+    id: ContractId,
+    customer_id: CustomerId,
+    /// As it was created.
+    initial: ContractTerms,
+    /// As it is now.
+    current: ContractTerms,
+    amendments: Vec<NoTerm>,
+    subscriptions: Vec<NoTerm>,
+    custom_fields: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uniqueness_key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    archived_at: Option<Instant>,
+}
+
+/// The terms of a contract inside [`ContractV1`] (schema `ContractWithoutAmendments`).
+#[derive(Clone, Serialize, JsonSchema)]
+struct ContractTerms {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate_card_id: Option<RateCardId>,
+    starting_at: Instant,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ending_before: Option<Instant>,
+    commits: Vec<NoTerm>,
+    credits: Vec<NoTerm>,
+    overrides: Vec<NoTerm>,
+    scheduled_charges: Vec<NoTerm>,
+    transitions: Vec<NoTerm>,
+    usage_statement_schedule: UsageStatementSchedule,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    net_payment_terms_days: Option<Number>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total_contract_value: Option<Number>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    netsuite_sales_order_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    salesforce_opportunity_id: Option<String>,
+    created_at: Instant,
+    created_by: String,
+}
+
+/// A contract as v2 shows it (schema `ContractV2`).
+#[derive(Serialize, JsonSchema)]
+pub struct ContractV2 {
+    id: ContractId,
+    customer_id: CustomerId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate_card_id: Option<RateCardId>,
+    starting_at: Instant,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ending_before: Option<Instant>,
+    commits: Vec<NoTerm>,
+    credits: Vec<NoTerm>,
+    has_more: HasMore,
+    overrides: Vec<NoTerm>,
+    scheduled_charges: Vec<NoTerm>,
+    transitions: Vec<NoTerm>,
+    usage_filter: Vec<NoTerm>,
+    usage_statement_schedule: UsageStatementSchedule,
+    multiplier_override_prioritization: MultiplierPrioritization,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    net_payment_terms_days: Option<Number>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total_contract_value: Option<Number>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    netsuite_sales_order_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    salesforce_opportunity_id: Option<String>,
+    custom_fields: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uniqueness_key: Option<String>,
+    created_at: Instant,
+    created_by: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    archived_at: Option<Instant>,
+}
+
+/// Whether lists inside the contract were cut; they never are.
+#[derive(Serialize, JsonSchema)]
+struct HasMore {
+    commits: bool,
+    credits: bool,
+}
+
+/// The statement calendar; the day and the start of generation are not shown (schema `UsageStatementSchedule`).
+#[derive(Clone, Serialize, JsonSchema)]
+struct UsageStatementSchedule {
+    frequency: StatementFrequency,
+    billing_anchor_date: Instant,
+}
+
+impl UsageStatementSchedule {
+    fn of(contract: &Contract) -> Self {
+        Self {
+            frequency: contract.schedule.frequency,
+            billing_anchor_date: contract.schedule.anchor,
+        }
+    }
+}
+
+impl From<Contract> for ContractV1 {
+    fn from(contract: Contract) -> Self {
+        let terms = ContractTerms {
+            usage_statement_schedule: UsageStatementSchedule::of(&contract),
+            name: contract.name,
+            rate_card_id: contract.rate_card_id,
+            starting_at: contract.starting_at,
+            ending_before: contract.ending_before,
+            commits: Vec::new(),
+            credits: Vec::new(),
+            overrides: Vec::new(),
+            scheduled_charges: Vec::new(),
+            transitions: Vec::new(),
+            net_payment_terms_days: contract.net_payment_terms_days.map(Number),
+            total_contract_value: contract.total_contract_value.map(Number),
+            netsuite_sales_order_id: contract.netsuite_sales_order_id,
+            salesforce_opportunity_id: contract.salesforce_opportunity_id,
+            created_at: contract.created_at,
+            created_by: contract.created_by,
+        };
+        Self {
+            id: contract.id,
+            customer_id: contract.customer_id,
+            initial: terms.clone(),
+            current: terms,
+            amendments: Vec::new(),
+            subscriptions: Vec::new(),
+            custom_fields: BTreeMap::new(),
+            uniqueness_key: contract.uniqueness_key,
+            archived_at: contract.archived_at,
+        }
+    }
+}
+
+impl From<Contract> for ContractV2 {
+    fn from(contract: Contract) -> Self {
+        Self {
+            usage_statement_schedule: UsageStatementSchedule::of(&contract),
+            id: contract.id,
+            customer_id: contract.customer_id,
+            name: contract.name,
+            rate_card_id: contract.rate_card_id,
+            starting_at: contract.starting_at,
+            ending_before: contract.ending_before,
+            commits: Vec::new(),
+            credits: Vec::new(),
+            has_more: HasMore {
+                commits: false,
+                credits: false,
+            },
+            overrides: Vec::new(),
+            scheduled_charges: Vec::new(),
+            transitions: Vec::new(),
+            usage_filter: Vec::new(),
+            multiplier_override_prioritization: contract.multiplier_override_prioritization,
+            net_payment_terms_days: contract.net_payment_terms_days.map(Number),
+            total_contract_value: contract.total_contract_value.map(Number),
+            netsuite_sales_order_id: contract.netsuite_sales_order_id,
+            salesforce_opportunity_id: contract.salesforce_opportunity_id,
+            custom_fields: BTreeMap::new(),
+            uniqueness_key: contract.uniqueness_key,
+            created_at: contract.created_at,
+            created_by: contract.created_by,
+            archived_at: contract.archived_at,
+        }
+    }
+}
