@@ -1,0 +1,49 @@
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::id::{EnvironmentId, SubjectId, digest};
+use crate::time::Instant;
+
+/// A valid event of a request.
+#[derive(Clone, Debug)]
+pub struct Event {
+    pub transaction_id: String,
+    /// A customer's id or an ingest alias, or a string that nobody owns yet.
+    pub customer_id: String,
+    pub event_type: String,
+    pub timestamp: Instant,
+    pub properties: Map<String, Value>,
+    /// The properties to the letter as they were sent.
+    pub properties_json: String,
+}
+
+/// An event as the log gives it back.
+#[derive(Clone, Debug)]
+pub struct StoredEvent {
+    pub subject_id: SubjectId,
+    /// Arrival and position: the order in which events came in.
+    pub seq: i64,
+    pub event_type: String,
+    pub timestamp: Instant,
+    pub properties: Map<String, Value>,
+}
+
+/// The identity of a transaction id: nothing else of the event takes part.
+#[must_use]
+pub fn transaction_key(environment_id: EnvironmentId, transaction_id: &str) -> Uuid {
+    digest(&[
+        b"transaction",
+        environment_id.0.as_bytes(),
+        transaction_id.as_bytes(),
+    ])
+}
+
+/// The identity of the string that an event names its customer by.
+#[must_use]
+pub fn subject_id(environment_id: EnvironmentId, received: &str) -> SubjectId {
+    SubjectId(digest(&[
+        b"subject",
+        environment_id.0.as_bytes(),
+        received.as_bytes(),
+    ]))
+}

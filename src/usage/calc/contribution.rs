@@ -1,0 +1,203 @@
+//! What one event adds to one metric.
+
+use chrono::{DurationRound, TimeDelta};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::catalog::billable_metric::{AggregationType, Definition, EventTypeFilter, PropertyFilter};
+use crate::event::{as_number, as_text};
+use crate::id::{BillableMetricId, EnvironmentId, GroupId, digest};
+use crate::time::Instant;
+
+/// What an event that matches a metric adds to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contribution {
+    /// The values of the metric's group names, in their order.
+    pub group_values: Vec<String>,
+    /// The number that SUM, MAX or LATEST read; unset where the property is not a number, which adds nothing.
+    pub number: Option<String>,
+    /// The value that UNIQUE counts, by digest.
+    pub value_digest: Option<Uuid>,
+}
+
+/// What the event adds to the metric; nothing where a filter refuses it.
+#[must_use]
+pub fn contribution(
+    definition: &Definition,
+    event_type: &str,
+    properties: &Map<String, Value>,
+) -> Option<Contribution> {
+    let filters = definition.property_filters.as_deref().unwrap_or_default();
+    let matches = definition
+        .event_type_filter
+        .as_ref()
+        .is_none_or(|filter| type_matches(filter, event_type))
+        && filters.iter().all(|filter| property_matches(filter, properties));
+    if !matches {
+        return None;
+    }
+    let group_values: Option<Vec<String>> = definition
+        .group_names()
+        .iter()
+        .map(|name| {
+            properties
+                .get(*name)
+                .and_then(as_text)
+                .map(std::borrow::Cow::into_owned)
+        })
+        .collect();
+    let aggregated = definition
+        .aggregation_key
+        .as_ref()
+        .and_then(|key| properties.get(key));
+    let (number, value_digest) = match definition.aggregation_type {
+        AggregationType::Count => (None, None),
+        AggregationType::Sum | AggregationType::Max | AggregationType::Latest => {
+            (aggregated.and_then(as_number), None)
+        }
+        AggregationType::Unique => (
+            None,
+            aggregated
+                .and_then(as_text)
+                .map(|value| digest(&[b"value", value.as_bytes()])),
+        ),
+    };
+    // A group name has a filter that requires it, so a matching event has a value for each.
+    Some(Contribution {
+        group_values: group_values?,
+        number,
+        value_digest,
+    })
+}
+
+fn type_matches(filter: &EventTypeFilter, event_type: &str) -> bool {
+    let lists = |values: &Vec<String>| values.iter().any(|value| value == event_type);
+    filter.in_values.as_ref().is_none_or(lists) && !filter.not_in_values.as_ref().is_some_and(lists)
+}
+
+fn property_matches(filter: &PropertyFilter, properties: &Map<String, Value>) -> bool {
+    let value = properties.get(&filter.name).and_then(as_text);
+    let lists = |values: &Vec<String>| {
+        value
+            .as_ref()
+            .is_some_and(|value| values.iter().any(|listed| listed == value))
+    };
+    filter.exists.is_none_or(|exists| exists == value.is_some())
+        && filter.in_values.as_ref().is_none_or(lists)
+        && !filter.not_in_values.as_ref().is_some_and(lists)
+}
+
+/// The identity of a tuple of group values of one metric.
+#[must_use]
+pub fn group_id(environment_id: EnvironmentId, metric_id: BillableMetricId, values: &[String]) -> GroupId {
+    let mut parts: Vec<&[u8]> = vec![b"group", environment_id.0.as_bytes(), metric_id.0.as_bytes()];
+    parts.extend(values.iter().map(String::as_bytes));
+    GroupId(digest(&parts))
+}
+
+/// The hour that an instant falls into.
+#[must_use]
+pub fn hour_of(instant: Instant) -> Instant {
+    instant
+        .duration_trunc(TimeDelta::hours(1))
+        .expect("instants are between the years 1970 and 9999")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn filter(name: &str) -> PropertyFilter {
+        PropertyFilter {
+            name: name.to_owned(),
+            exists: None,
+            in_values: None,
+            not_in_values: None,
+        }
+    }
+
+    fn list(values: &[&str]) -> Vec<String> {
+        values.iter().map(|value| (*value).to_owned()).collect()
+    }
+
+    fn counting(property_filters: Vec<PropertyFilter>) -> Definition {
+        Definition {
+            aggregation_type: AggregationType::Count,
+            aggregation_key: None,
+            event_type_filter: Some(EventTypeFilter {
+                in_values: Some(list(&["call"])),
+                not_in_values: None,
+            }),
+            property_filters: Some(property_filters),
+            group_keys: None,
+        }
+    }
+
+    fn matches(definition: &Definition, properties: &Value) -> bool {
+        let properties = properties.as_object().expect("an object");
+        contribution(definition, "call", properties).is_some()
+    }
+
+    #[test]
+    fn metering_d_filters() {
+        let definition = counting(vec![
+            PropertyFilter {
+                exists: Some(true),
+                in_values: Some(list(&["eu", "us"])),
+                ..filter("region")
+            },
+            PropertyFilter {
+                not_in_values: Some(list(&["500"])),
+                ..filter("status")
+            },
+            PropertyFilter {
+                exists: Some(false),
+                ..filter("internal")
+            },
+        ]);
+        let cases = [
+            (json!({"region": "eu", "status": 200}), true),
+            (json!({"region": "us"}), true),
+            (json!({"region": "eu", "internal": null}), true),
+            (json!({"region": "EU"}), false),
+            (json!({"region": "us "}), false),
+            (json!({"region": "us", "status": "500"}), false),
+            (json!({"region": "us", "internal": "false"}), false),
+        ];
+        for (properties, expected) in &cases {
+            assert_eq!(matches(&definition, properties), *expected, "{properties}");
+        }
+        assert_eq!(
+            cases
+                .iter()
+                .filter(|(properties, _)| matches(&definition, properties))
+                .count(),
+            3
+        );
+        assert_eq!(
+            contribution(
+                &definition,
+                "Call",
+                json!({"region": "eu"}).as_object().expect("an object")
+            ),
+            None
+        );
+    }
+
+    #[test]
+    fn group_values_come_in_the_order_of_their_names() {
+        let exists = |name| PropertyFilter {
+            exists: Some(true),
+            ..filter(name)
+        };
+        let mut definition = counting(vec![exists("zone"), exists("model")]);
+        definition.group_keys = Some(vec![vec!["zone".to_owned()], vec!["model".to_owned()]]);
+        let properties = json!({"zone": 2.50, "model": "m"});
+        let contribution =
+            contribution(&definition, "call", properties.as_object().expect("an object")).expect("matches");
+        assert_eq!(definition.group_names(), ["model", "zone"]);
+        assert_eq!(contribution.group_values, ["m", "2.5"]);
+    }
+}

@@ -1,0 +1,483 @@
+//! The tables of quantities, behind the trait that names what they must do.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::calc::{Contribution, Latest, Tally, group_id, hour_of};
+use crate::catalog::billable_metric::AggregationType;
+use crate::id::{BillableMetricId, CustomerId, EnvironmentId, SubjectId};
+use crate::money::{DecimalError, parse_decimal};
+use crate::time::{Instant, Period};
+
+/// What one event adds to one metric, and when.
+#[derive(Clone, Debug)]
+pub struct Delta {
+    pub subject_id: SubjectId,
+    pub metric_id: BillableMetricId,
+    pub aggregation: AggregationType,
+    pub happened_at: Instant,
+    pub seq: i64,
+    pub contribution: Contribution,
+}
+
+/// The usage of one metric under one tuple of group values in one segment of a period.
+#[derive(Clone, Debug)]
+pub struct Piece {
+    pub metric_id: BillableMetricId,
+    /// In the order of the metric's group names.
+    pub group_values: Vec<String>,
+    /// Which segment of the period, from 0.
+    pub segment: usize,
+    pub tally: Tally,
+}
+
+/// Which subjects' usage of one metric is asked for, on behalf of which customer.
+#[derive(Clone, Debug)]
+pub struct MetricSubjects {
+    pub customer_id: CustomerId,
+    pub metric_id: BillableMetricId,
+    pub aggregation: AggregationType,
+    pub subject_ids: Vec<SubjectId>,
+    /// The place of the group name to split by, from 0.
+    pub group_place: Option<usize>,
+}
+
+/// The usage of one customer, metric, window and (where asked) group value, with every digit.
+#[derive(Clone, Debug)]
+pub struct WindowRow {
+    pub customer_id: CustomerId,
+    pub metric_id: BillableMetricId,
+    pub window: i64,
+    pub group_value: Option<String>,
+    /// Unset where events match but none has a number to read.
+    pub value: Option<String>,
+}
+
+/// Why usage cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum UsageError {
+    #[error("a usage quantity {0}")]
+    Quantity(#[from] DecimalError),
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+/// Hourly rollups by subject, metric and group values.
+pub trait RollupStore {
+    /// Adds the deltas of one request.
+    fn apply(
+        &self,
+        db: &mut PgConnection,
+        environment_id: EnvironmentId,
+        deltas: &[Delta],
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+
+    /// The merged usage of the subjects by metric, group values and segment. `starts` are the segments' first hours,
+    /// ascending; the last segment ends at `end`.
+    fn pieces(
+        &self,
+        db: &mut PgConnection,
+        environment_id: EnvironmentId,
+        subject_ids: &[SubjectId],
+        metrics: &BTreeMap<BillableMetricId, AggregationType>,
+        starts: &[Instant],
+        end: Instant,
+    ) -> impl Future<Output = Result<Vec<Piece>, UsageError>> + Send;
+
+    /// The absolute usage by window of `hours` hours from the start of `range`. Only windows with events come back.
+    fn windows(
+        &self,
+        db: &mut PgConnection,
+        environment_id: EnvironmentId,
+        asked: &[MetricSubjects],
+        range: Period,
+        hours: i64,
+    ) -> impl Future<Output = Result<Vec<WindowRow>, sqlx::Error>> + Send;
+}
+
+/// Rollups as rows of PostgreSQL.
+#[derive(Clone, Copy)]
+pub struct PostgresRollups;
+
+/// The columns of many deltas, for `unnest`.
+#[derive(Default)]
+struct DeltaColumns {
+    subjects: Vec<Uuid>,
+    metrics: Vec<Uuid>,
+    hours: Vec<Instant>,
+    groups: Vec<Uuid>,
+    totals: Vec<Option<String>>,
+    greatest: Vec<Option<String>>,
+    latest: Vec<Option<String>>,
+    instants: Vec<Instant>,
+    seqs: Vec<i64>,
+    digests: Vec<Option<Uuid>>,
+}
+
+impl DeltaColumns {
+    fn of(environment_id: EnvironmentId, deltas: &[Delta]) -> Self {
+        let mut columns = Self::default();
+        for delta in deltas {
+            let number = delta.contribution.number.clone();
+            let only = |aggregation| number.clone().filter(|_| delta.aggregation == aggregation);
+            columns.subjects.push(delta.subject_id.0);
+            columns.metrics.push(delta.metric_id.0);
+            columns.hours.push(hour_of(delta.happened_at));
+            columns
+                .groups
+                .push(group_id(environment_id, delta.metric_id, &delta.contribution.group_values).0);
+            columns.totals.push(only(AggregationType::Sum));
+            columns.greatest.push(only(AggregationType::Max));
+            columns.latest.push(only(AggregationType::Latest));
+            columns.instants.push(delta.happened_at);
+            columns.seqs.push(delta.seq);
+            columns.digests.push(delta.contribution.value_digest);
+        }
+        columns
+    }
+}
+
+impl RollupStore for PostgresRollups {
+    async fn apply(
+        &self,
+        db: &mut PgConnection,
+        environment_id: EnvironmentId,
+        deltas: &[Delta],
+    ) -> Result<(), sqlx::Error> {
+        if deltas.is_empty() {
+            return Ok(());
+        }
+        let columns = DeltaColumns::of(environment_id, deltas);
+        keep_groups(db, environment_id, deltas).await?;
+        // In key order, so that two requests that share hours wait for one another and never deadlock.
+        sqlx::query!(
+            "INSERT INTO usage_rollup AS kept
+                 (environment_id, subject_id, billable_metric_id, hour, group_id, event_count, total, greatest_value,
+                  latest_value, latest_at, latest_seq)
+             SELECT $1, subject_id, metric_id, hour, group_id, count(*), sum(total::numeric), max(greatest::numeric),
+                    (array_agg(latest::numeric ORDER BY happened_at DESC, seq DESC) FILTER (WHERE latest IS NOT NULL))[1],
+                    max(happened_at) FILTER (WHERE latest IS NOT NULL),
+                    (array_agg(seq ORDER BY happened_at DESC, seq DESC) FILTER (WHERE latest IS NOT NULL))[1]
+             FROM unnest($2::uuid[], $3::uuid[], $4::timestamptz[], $5::uuid[], $6::text[], $7::text[], $8::text[],
+                         $9::timestamptz[], $10::bigint[])
+                  AS given (subject_id, metric_id, hour, group_id, total, greatest, latest, happened_at, seq)
+             GROUP BY subject_id, metric_id, hour, group_id
+             ORDER BY subject_id, metric_id, hour, group_id
+             ON CONFLICT (environment_id, subject_id, billable_metric_id, hour, group_id) DO UPDATE SET
+                 event_count = kept.event_count + excluded.event_count,
+                 total = coalesce(kept.total + excluded.total, kept.total, excluded.total),
+                 greatest_value = greatest(kept.greatest_value, excluded.greatest_value),
+                 (latest_value, latest_at, latest_seq) = (
+                     SELECT newest.value, newest.at, newest.seq
+                     FROM (VALUES (kept.latest_value, kept.latest_at, kept.latest_seq),
+                                  (excluded.latest_value, excluded.latest_at, excluded.latest_seq))
+                          AS newest (value, at, seq)
+                     ORDER BY newest.at DESC NULLS LAST, newest.seq DESC NULLS LAST LIMIT 1)",
+            environment_id.0,
+            &columns.subjects,
+            &columns.metrics,
+            &columns.hours,
+            &columns.groups,
+            &columns.totals as _,
+            &columns.greatest as _,
+            &columns.latest as _,
+            &columns.instants,
+            &columns.seqs,
+        )
+        .execute(&mut *db)
+        .await?;
+        sqlx::query!(
+            "INSERT INTO usage_unique (environment_id, subject_id, billable_metric_id, hour, group_id, value_digest)
+             SELECT DISTINCT $1::uuid, subject_id, metric_id, hour, group_id, value_digest
+             FROM unnest($2::uuid[], $3::uuid[], $4::timestamptz[], $5::uuid[], $6::uuid[])
+                  AS given (subject_id, metric_id, hour, group_id, value_digest)
+             WHERE value_digest IS NOT NULL
+             ORDER BY subject_id, metric_id, hour, group_id, value_digest
+             ON CONFLICT DO NOTHING",
+            environment_id.0,
+            &columns.subjects,
+            &columns.metrics,
+            &columns.hours,
+            &columns.groups,
+            &columns.digests as _,
+        )
+        .execute(db)
+        .await?;
+        Ok(())
+    }
+
+    async fn pieces(
+        &self,
+        db: &mut PgConnection,
+        environment_id: EnvironmentId,
+        subject_ids: &[SubjectId],
+        metrics: &BTreeMap<BillableMetricId, AggregationType>,
+        starts: &[Instant],
+        end: Instant,
+    ) -> Result<Vec<Piece>, UsageError> {
+        let subjects: Vec<Uuid> = subject_ids.iter().map(|id| id.0).collect();
+        let metric_ids: Vec<Uuid> = metrics.keys().map(|id| id.0).collect();
+        let rows = sqlx::query!(
+            r#"SELECT billable_metric_id AS "metric_id: BillableMetricId", group_values,
+                      width_bucket(hour, $4) - 1 AS "segment!", sum(event_count)::bigint AS "event_count!",
+                      sum(total)::text AS total, max(greatest_value)::text AS greatest,
+                      (array_agg(latest_value::text ORDER BY latest_at DESC NULLS LAST, latest_seq DESC))[1] AS latest,
+                      (array_agg(latest_at ORDER BY latest_at DESC NULLS LAST, latest_seq DESC))[1] AS latest_at,
+                      (array_agg(latest_seq ORDER BY latest_at DESC NULLS LAST, latest_seq DESC))[1] AS latest_seq
+               FROM usage_rollup
+               JOIN usage_group USING (environment_id, billable_metric_id)
+               WHERE environment_id = $1 AND subject_id = ANY($2) AND billable_metric_id = ANY($3)
+                 AND hour >= $5 AND hour < $6 AND usage_group.id = usage_rollup.group_id
+               GROUP BY billable_metric_id, group_id, group_values, 3"#,
+            environment_id.0,
+            &subjects,
+            &metric_ids,
+            starts,
+            starts[0],
+            end,
+        )
+        .fetch_all(&mut *db)
+        .await?;
+        let mut pieces = Vec::with_capacity(rows.len());
+        for row in rows {
+            let number = |text: Option<String>| text.map(|text| parse_decimal(&text)).transpose();
+            let latest = match (number(row.latest)?, row.latest_at, row.latest_seq) {
+                (Some(value), Some(happened_at), Some(seq)) => Some(Latest {
+                    happened_at,
+                    seq,
+                    value,
+                }),
+                _ => None,
+            };
+            let tally = Tally {
+                event_count: row.event_count,
+                total: number(row.total)?,
+                greatest: number(row.greatest)?,
+                latest,
+                ..Tally::default()
+            };
+            let segment =
+                usize::try_from(row.segment).expect("hours before the first segment are filtered out");
+            pieces.push(Piece {
+                metric_id: row.metric_id,
+                group_values: row.group_values,
+                segment,
+                tally,
+            });
+        }
+        if metrics
+            .values()
+            .any(|aggregation| *aggregation == AggregationType::Unique)
+        {
+            pieces.extend(unique_pieces(db, environment_id, &subjects, &metric_ids, starts, end).await?);
+        }
+        Ok(pieces)
+    }
+
+    async fn windows(
+        &self,
+        db: &mut PgConnection,
+        environment_id: EnvironmentId,
+        asked: &[MetricSubjects],
+        range: Period,
+        hours: i64,
+    ) -> Result<Vec<WindowRow>, sqlx::Error> {
+        let mut columns = AskedColumns::default();
+        for one in asked {
+            for subject_id in &one.subject_ids {
+                columns.customers.push(one.customer_id.0);
+                columns.metrics.push(one.metric_id.0);
+                columns.aggregations.push(one.aggregation.as_str().to_owned());
+                columns.subjects.push(subject_id.0);
+                columns.places.push(
+                    one.group_place
+                        .map(|place| i32::try_from(place + 1).expect("few group names")),
+                );
+            }
+        }
+        let rows = sqlx::query!(
+            r#"WITH asked AS (
+                   SELECT * FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::uuid[], $6::int[])
+                       AS asked (customer_id, metric_id, aggregation, subject_id, place)
+               ), hour AS (
+                   SELECT asked.customer_id, asked.metric_id, asked.aggregation,
+                          (extract(epoch FROM rollup.hour - $7)::bigint / 3600) / $9 AS window,
+                          CASE WHEN place IS NOT NULL THEN usage_group.group_values[place] END AS group_value,
+                          rollup.*
+                   FROM asked
+                   JOIN usage_rollup rollup ON rollup.environment_id = $1 AND rollup.subject_id = asked.subject_id
+                        AND rollup.billable_metric_id = asked.metric_id AND rollup.hour >= $7 AND rollup.hour < $8
+                   JOIN usage_group ON usage_group.environment_id = $1
+                        AND usage_group.billable_metric_id = asked.metric_id AND usage_group.id = rollup.group_id
+               )
+               SELECT customer_id AS "customer_id!: CustomerId", metric_id AS "metric_id!: BillableMetricId",
+                      "window" AS "window!", group_value,
+                      CASE aggregation
+                          WHEN 'COUNT' THEN sum(event_count)::text
+                          WHEN 'SUM' THEN trim_scale(coalesce(sum(total), 0))::text
+                          WHEN 'MAX' THEN trim_scale(max(greatest_value))::text
+                          WHEN 'LATEST' THEN trim_scale((array_agg(latest_value
+                               ORDER BY latest_at DESC NULLS LAST, latest_seq DESC))[1])::text
+                          WHEN 'UNIQUE' THEN (
+                              SELECT count(DISTINCT value_digest)::text
+                              FROM unnest(array_agg(hour.subject_id), array_agg(hour.hour), array_agg(hour.group_id))
+                                   AS part (subject_id, hour, group_id)
+                              JOIN usage_unique seen ON seen.environment_id = $1
+                                   AND seen.subject_id = part.subject_id
+                                   AND seen.billable_metric_id = hour.metric_id
+                                   AND seen.hour = part.hour AND seen.group_id = part.group_id)
+                      END AS value
+               FROM hour
+               GROUP BY customer_id, metric_id, aggregation, "window", group_value"#,
+            environment_id.0,
+            &columns.customers,
+            &columns.metrics,
+            &columns.aggregations,
+            &columns.subjects,
+            &columns.places as _,
+            range.start,
+            range.end,
+            hours,
+        )
+        .fetch_all(db)
+        .await?;
+        let window = rows.into_iter().map(|row| WindowRow {
+            customer_id: row.customer_id,
+            metric_id: row.metric_id,
+            window: row.window,
+            group_value: row.group_value,
+            value: row.value,
+        });
+        Ok(window.collect())
+    }
+}
+
+/// The columns of what is asked, for `unnest`.
+#[derive(Default)]
+struct AskedColumns {
+    customers: Vec<Uuid>,
+    metrics: Vec<Uuid>,
+    aggregations: Vec<String>,
+    subjects: Vec<Uuid>,
+    places: Vec<Option<i32>>,
+}
+
+/// Remembers which values a group id stands for.
+async fn keep_groups(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    deltas: &[Delta],
+) -> Result<(), sqlx::Error> {
+    let mut groups = BTreeMap::new();
+    for delta in deltas {
+        let values = &delta.contribution.group_values;
+        groups.insert(
+            (delta.metric_id, group_id(environment_id, delta.metric_id, values)),
+            values,
+        );
+    }
+    let metrics: Vec<Uuid> = groups.keys().map(|(metric, _)| metric.0).collect();
+    let ids: Vec<Uuid> = groups.keys().map(|(_, group)| group.0).collect();
+    let values: Vec<String> = groups
+        .values()
+        .map(|values| serde_json::to_string(values).expect("strings are JSON"))
+        .collect();
+    sqlx::query!(
+        "INSERT INTO usage_group (environment_id, billable_metric_id, id, group_values)
+         SELECT $1, metric_id, id, ARRAY(SELECT jsonb_array_elements_text(values::jsonb))
+         FROM unnest($2::uuid[], $3::uuid[], $4::text[]) AS given (metric_id, id, values)
+         ORDER BY metric_id, id
+         ON CONFLICT (environment_id, billable_metric_id, id) DO NOTHING",
+        environment_id.0,
+        &metrics,
+        &ids,
+        &values,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The distinct values by metric, group values and the segment in which each was first seen.
+async fn unique_pieces(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    subjects: &[Uuid],
+    metric_ids: &[Uuid],
+    starts: &[Instant],
+    end: Instant,
+) -> Result<Vec<Piece>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"SELECT billable_metric_id AS "metric_id: BillableMetricId", group_values, value_digest,
+                  width_bucket(min(hour), $4) - 1 AS "segment!"
+           FROM usage_unique
+           JOIN usage_group USING (environment_id, billable_metric_id)
+           WHERE environment_id = $1 AND subject_id = ANY($2) AND billable_metric_id = ANY($3)
+             AND hour >= $5 AND hour < $6 AND usage_group.id = usage_unique.group_id
+           GROUP BY billable_metric_id, group_id, group_values, value_digest"#,
+        environment_id.0,
+        subjects,
+        metric_ids,
+        starts,
+        starts[0],
+        end,
+    )
+    .fetch_all(db)
+    .await?;
+    let piece = rows.into_iter().map(|row| Piece {
+        metric_id: row.metric_id,
+        group_values: row.group_values,
+        segment: usize::try_from(row.segment).expect("hours before the first segment are filtered out"),
+        tally: Tally {
+            uniques: [row.value_digest].into(),
+            ..Tally::default()
+        },
+    });
+    Ok(piece.collect())
+}
+
+/// The pairs of customer and metric with any usage in the range, active ones only, in order, after `after`; at most
+/// `limit`. An empty list of ids asks for all.
+pub async fn groups_seen(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_ids: Option<&[Uuid]>,
+    metric_ids: Option<&[Uuid]>,
+    range: Period,
+) -> Result<Vec<(CustomerId, BillableMetricId)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"WITH bound AS (
+               SELECT subject.id AS subject_id, alias.customer_id FROM subject
+               JOIN ingest_alias alias ON alias.environment_id = $1 AND alias.alias = subject.received
+               WHERE subject.environment_id = $1
+               UNION
+               SELECT subject.id, customer.id FROM subject
+               JOIN customer ON customer.environment_id = $1 AND customer.id::text = lower(subject.received)
+               WHERE subject.environment_id = $1
+           )
+           SELECT DISTINCT bound.customer_id AS "customer_id!: CustomerId",
+                  rollup.billable_metric_id AS "metric_id!: BillableMetricId"
+           FROM bound
+           JOIN customer ON customer.environment_id = $1 AND customer.id = bound.customer_id
+           JOIN usage_rollup rollup ON rollup.environment_id = $1 AND rollup.subject_id = bound.subject_id
+                AND rollup.hour >= $4 AND rollup.hour < $5
+           JOIN billable_metric metric ON metric.environment_id = $1 AND metric.id = rollup.billable_metric_id
+           WHERE ($2::uuid[] IS NULL AND customer.archived_at IS NULL OR bound.customer_id = ANY($2))
+             AND ($3::uuid[] IS NULL AND metric.archived_at IS NULL OR rollup.billable_metric_id = ANY($3))
+           ORDER BY 1, 2"#,
+        environment_id.0,
+        customer_ids,
+        metric_ids,
+        range.start,
+        range.end,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.customer_id, row.metric_id))
+        .collect())
+}
