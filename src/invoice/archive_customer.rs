@@ -1,0 +1,44 @@
+//! `POST /v1/customers/archive`: ends a customer, its contracts and its invoices at once.
+
+use aide::transform::TransformOperation;
+use axum::extract::State;
+
+use super::store;
+use crate::access::{App, Writer};
+use crate::contract;
+use crate::customer;
+use crate::error::ApiError;
+use crate::id::CustomerId;
+use crate::job;
+use crate::wire::{Data, IdBody, Json, id_data};
+
+pub async fn handler(
+    State(app): State<App>,
+    caller: Writer,
+    Json(request): Json<IdBody>,
+) -> Result<axum::Json<Data<IdBody>>, ApiError> {
+    let environment_id = caller.environment_id();
+    let id = CustomerId(request.id);
+    let mut transaction = app.db.begin().await?;
+    let customer = customer::lock(&mut transaction, environment_id, id).await?;
+    if customer.archived_at.is_some() {
+        return Err(ApiError::field("id", "the customer is archived already"));
+    }
+    // Due work first: whoever finalizes a statement holds its due work before its contract.
+    for contract in contract::list_of_customer(&mut transaction, environment_id, id).await? {
+        let kind = job::kind::FINALIZE_USAGE_STATEMENT;
+        job::remove(&mut transaction, environment_id, kind, contract.id.0).await?;
+    }
+    contract::archive_all(&mut transaction, environment_id, id, caller.now).await?;
+    store::void_all(&mut transaction, environment_id, id).await?;
+    customer::archive(&mut transaction, environment_id, id, caller.now).await?;
+    transaction.commit().await?;
+    Ok(id_data(id.0))
+}
+
+pub fn doc(operation: TransformOperation) -> TransformOperation {
+    operation.id("archiveCustomer").tag("Customers").summary("Archive a customer").description(
+        "For good: its contracts are archived, its drafts disappear and its finalized invoices become void. It can \
+         still be read, and its ingest aliases stay taken until they are removed.",
+    )
+}

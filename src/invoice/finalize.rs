@@ -1,0 +1,63 @@
+//! Due work: a usage statement is past its grace period.
+
+use sqlx::PgConnection;
+
+use super::compute::{ComputeError, compute_usage_invoice};
+use super::model::InvoiceStatus;
+use super::store;
+use crate::contract::{self, GRACE};
+use crate::id::ContractId;
+use crate::job::{self, DueWork};
+
+/// Finalizes the contract's next statement and makes the one after it due, in the transaction that holds the work.
+///
+/// Events that arrive later change nothing on it. A contract that is gone or archived has nothing to finalize.
+pub async fn finalize_usage_statement(db: &mut PgConnection, work: &DueWork) -> Result<(), ComputeError> {
+    let environment_id = work.environment_id;
+    let contract_id = ContractId(work.subject_id);
+    let contract = contract::find_for_update(db, environment_id, work.customer_id, contract_id).await?;
+    let open = contract.as_ref().and_then(|contract| {
+        let period = contract.open_statements(work.due_at).next()?;
+        Some((contract, period))
+    });
+    let Some((contract, period)) = open else {
+        return Ok(job::remove(db, environment_id, &work.kind, work.subject_id).await?);
+    };
+    if period.end + GRACE > work.due_at {
+        // The contract's calendar and the queue disagree: the calendar is right.
+        let due_at = period.end + GRACE;
+        job::schedule(
+            db,
+            environment_id,
+            &work.kind,
+            work.subject_id,
+            contract.customer_id,
+            due_at,
+        )
+        .await?;
+        return Ok(());
+    }
+    let mut invoice = compute_usage_invoice(db, environment_id, contract, period).await?;
+    invoice.status = InvoiceStatus::Finalized;
+    store::insert(db, environment_id, &invoice, work.due_at).await?;
+
+    let next = contract.statement_at(period.end);
+    contract::advance_statement(db, environment_id, contract, next.map(|period| period.start)).await?;
+    match next {
+        Some(next) => {
+            let due_at = next.end + GRACE;
+            job::schedule(
+                db,
+                environment_id,
+                &work.kind,
+                work.subject_id,
+                contract.customer_id,
+                due_at,
+            )
+            .await?;
+        }
+        None => job::remove(db, environment_id, &work.kind, work.subject_id).await?,
+    }
+    metrics::counter!("upbeat_invoices_finalized_total").increment(1);
+    Ok(())
+}

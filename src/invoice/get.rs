@@ -1,0 +1,81 @@
+//! `GET /v1/customers/{customer_id}/invoices/{invoice_id}`
+
+use aide::transform::TransformOperation;
+use axum::extract::State;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::calc::empty_usage_invoice;
+use super::compute::draft_usage_invoice;
+use super::list::unit_of;
+use super::model::{Invoice, InvoiceView};
+use super::store;
+use crate::access::{App, Caller};
+use crate::contract;
+use crate::customer;
+use crate::error::ApiError;
+use crate::id::{CustomerId, InvoiceId};
+use crate::postgres::begin_snapshot;
+use crate::wire::{Data, Path, Query};
+
+#[derive(Deserialize, JsonSchema)]
+pub struct InvoicePath {
+    customer_id: CustomerId,
+    invoice_id: InvoiceId,
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub struct GetInvoice {
+    /// Without lines of quantity 0.
+    #[serde(default)]
+    skip_zero_qty_line_items: bool,
+    /// With the list price on each line.
+    #[serde(default)]
+    include_list_prices: bool,
+}
+
+pub async fn handler(
+    State(app): State<App>,
+    caller: Caller,
+    Path(path): Path<InvoicePath>,
+    Query(request): Query<GetInvoice>,
+) -> Result<axum::Json<Data<Invoice>>, ApiError> {
+    let view = InvoiceView {
+        skip_zero_qty_line_items: request.skip_zero_qty_line_items,
+        include_list_prices: request.include_list_prices,
+    };
+    let invoice = find(&app, &caller, &path).await?;
+    Ok(axum::Json(Data {
+        data: invoice.shown(view),
+    }))
+}
+
+/// The stored invoice with this id, else the draft that has it.
+async fn find(app: &App, caller: &Caller, path: &InvoicePath) -> Result<Invoice, ApiError> {
+    let environment_id = caller.environment_id();
+    let mut snapshot = begin_snapshot(&app.db).await?;
+    customer::get(&mut snapshot, environment_id, path.customer_id).await?;
+    if let Some(invoice) =
+        store::find(&mut snapshot, environment_id, path.customer_id, path.invoice_id).await?
+    {
+        return Ok(invoice);
+    }
+    for contract in contract::list_of_customer(&mut snapshot, environment_id, path.customer_id).await? {
+        let unit = unit_of(&mut snapshot, environment_id, &contract).await?;
+        let mut open = contract.open_statements(caller.now);
+        if let Some(period) =
+            open.find(|period| empty_usage_invoice(&contract, &unit, *period).id == path.invoice_id)
+        {
+            return draft_usage_invoice(&mut snapshot, environment_id, &contract, period).await;
+        }
+    }
+    Err(ApiError::not_found("invoice", path.invoice_id))
+}
+
+pub fn doc(operation: TransformOperation) -> TransformOperation {
+    operation
+        .id("getInvoice")
+        .tag("Invoices")
+        .summary("Get an invoice")
+        .description("A draft is calculated as it is read and keeps its id when it is finalized.")
+}

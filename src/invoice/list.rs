@@ -1,0 +1,209 @@
+//! `GET /v1/customers/{customer_id}/invoices`
+
+use std::collections::BTreeMap;
+
+use aide::transform::TransformOperation;
+use axum::extract::State;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
+
+use super::calc::empty_usage_invoice;
+use super::compute::draft_usage_invoice;
+use super::model::{Invoice, InvoiceStatus, InvoiceType, InvoiceView};
+use super::store::{self, InvoiceFilter, InvoicePosition};
+use crate::access::{App, Caller};
+use crate::casing::wire_enum;
+use crate::catalog::rate_card;
+use crate::contract::{self, Contract};
+use crate::customer::{self, CustomerPath};
+use crate::error::ApiError;
+use crate::id::{ContractId, CreditTypeId, CustomerId, EnvironmentId};
+use crate::money::CreditType;
+use crate::postgres::begin_snapshot;
+use crate::time::{Instant, Period};
+use crate::wire::{CursorKey, Page, PageLimit, Path, Query, Timestamp};
+
+wire_enum! {
+    /// The order of issue dates.
+    pub enum Sort {
+        DateAsc = "date_asc",
+        DateDesc = "date_desc",
+    }
+}
+
+#[derive(Deserialize, Serialize, JsonSchema)]
+pub struct ListInvoices {
+    #[serde(default, skip_serializing)]
+    limit: PageLimit,
+    #[serde(skip_serializing)]
+    next_page: Option<String>,
+    status: Option<InvoiceStatus>,
+    #[serde(rename = "type")]
+    invoice_type: Option<InvoiceType>,
+    credit_type_id: Option<CreditTypeId>,
+    contract_id: Option<ContractId>,
+    /// Only periods that start then or later.
+    starting_on: Option<Timestamp>,
+    /// Only periods that end then or earlier.
+    ending_before: Option<Timestamp>,
+    /// By issue date; `date_asc` when omitted.
+    sort: Option<Sort>,
+    /// Without lines of quantity 0.
+    #[serde(default, skip_serializing)]
+    skip_zero_qty_line_items: bool,
+    /// With the list price on each line.
+    #[serde(default, skip_serializing)]
+    include_list_prices: bool,
+}
+
+/// An invoice of a page: stored whole, or a draft whose lines are not calculated yet.
+enum Listed {
+    Stored(Box<Invoice>),
+    Draft {
+        header: Box<Invoice>,
+        contract: ContractId,
+        period: Period,
+    },
+}
+
+impl Listed {
+    fn position(&self) -> InvoicePosition {
+        let (Self::Stored(invoice) | Self::Draft { header: invoice, .. }) = self;
+        (invoice.issued_at, invoice.id)
+    }
+}
+
+pub async fn handler(
+    State(app): State<App>,
+    caller: Caller,
+    Path(path): Path<CustomerPath>,
+    Query(request): Query<ListInvoices>,
+) -> Result<axum::Json<Page<Invoice>>, ApiError> {
+    let environment_id = caller.environment_id();
+    let customer_id = path.customer_id;
+    let key = CursorKey::new("invoices", "next_page", environment_id, &(customer_id, &request));
+    let after: Option<InvoicePosition> = key.decode(request.next_page.as_deref())?;
+    let descending = request.sort == Some(Sort::DateDesc);
+    let limit = request.limit.get();
+    let filter = filter(&request);
+
+    // One instant of the database for everything, so that an invoice that is being finalized shows once.
+    let mut snapshot = begin_snapshot(&app.db).await?;
+    customer::get(&mut snapshot, environment_id, customer_id).await?;
+    let contracts = contracts(&mut snapshot, environment_id, customer_id).await?;
+    let stored = store::list(
+        &mut snapshot,
+        environment_id,
+        customer_id,
+        &filter,
+        descending,
+        after,
+        limit + 1,
+    )
+    .await?;
+    let mut listed: Vec<Listed> = stored
+        .into_iter()
+        .map(|invoice| Listed::Stored(Box::new(invoice)))
+        .collect();
+    let drafts = drafts(&contracts, caller.now).filter(|draft| match draft {
+        Listed::Draft { header, .. } => filter.passes(header),
+        Listed::Stored(_) => true,
+    });
+    let comes_after = |draft: &Listed| {
+        after.is_none_or(|after| {
+            if descending {
+                draft.position() < after
+            } else {
+                draft.position() > after
+            }
+        })
+    };
+    listed.extend(drafts.filter(comes_after));
+    listed.sort_by_key(Listed::position);
+    if descending {
+        listed.reverse();
+    }
+    listed.truncate(limit + 1);
+
+    let page = Page::cut(listed, limit, |invoice| key.encode(&invoice.position()));
+    let view = InvoiceView {
+        skip_zero_qty_line_items: request.skip_zero_qty_line_items,
+        include_list_prices: request.include_list_prices,
+    };
+    let mut data = Vec::with_capacity(page.data.len());
+    for listed in page.data {
+        let invoice = match listed {
+            Listed::Stored(invoice) => *invoice,
+            Listed::Draft { contract, period, .. } => {
+                draft_usage_invoice(&mut snapshot, environment_id, &contracts[&contract].0, period).await?
+            }
+        };
+        data.push(invoice.shown(view));
+    }
+    Ok(axum::Json(Page {
+        data,
+        next_page: page.next_page,
+    }))
+}
+
+fn filter(request: &ListInvoices) -> InvoiceFilter {
+    InvoiceFilter {
+        status: request.status,
+        invoice_type: request.invoice_type,
+        credit_type_id: request.credit_type_id,
+        contract_id: request.contract_id,
+        starting_on: request.starting_on.map(|instant| instant.0),
+        ending_before: request.ending_before.map(|instant| instant.0),
+    }
+}
+
+/// The customer's contracts, each with the unit of its invoices.
+async fn contracts(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_id: CustomerId,
+) -> Result<BTreeMap<ContractId, (Contract, CreditType)>, ApiError> {
+    let mut contracts = BTreeMap::new();
+    for contract in contract::list_of_customer(db, environment_id, customer_id).await? {
+        let unit = unit_of(db, environment_id, &contract).await?;
+        contracts.insert(contract.id, (contract, unit));
+    }
+    Ok(contracts)
+}
+
+/// The unit of a contract's invoices: its card's currency.
+pub async fn unit_of(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    contract: &Contract,
+) -> Result<CreditType, ApiError> {
+    let Some(rate_card_id) = contract.rate_card_id else {
+        return Ok(CreditType::usd());
+    };
+    let card = rate_card::find(db, environment_id, rate_card_id).await?;
+    let unit = card.and_then(|card| CreditType::find_fiat(card.fiat_credit_type_id));
+    Ok(unit
+        .expect("a contract's card exists, with a fiat unit: a foreign key")
+        .clone())
+}
+
+/// The headers of all open statements.
+fn drafts(
+    contracts: &BTreeMap<ContractId, (Contract, CreditType)>,
+    now: Instant,
+) -> impl Iterator<Item = Listed> {
+    contracts.values().flat_map(move |(contract, unit)| {
+        contract.open_statements(now).map(move |period| Listed::Draft {
+            header: Box::new(empty_usage_invoice(contract, unit, period)),
+            contract: contract.id,
+            period,
+        })
+    })
+}
+
+pub fn doc(operation: TransformOperation) -> TransformOperation {
+    operation.id("listInvoices").tag("Invoices").summary("List the invoices of a customer").description(
+        "By issue date. Drafts are calculated as they are read; void invoices come too unless a status is asked for.",
+    )
+}

@@ -1,0 +1,156 @@
+//! The invoice as it is shown and, once finalized, stored (schemas `Invoice` and `InvoiceLineItem`).
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::casing::wire_enum;
+use crate::catalog::rate::{GroupValues, Rate};
+use crate::id::{ContractId, CreditTypeId, CustomerId, InvoiceId, ProductId};
+use crate::money::{CreditType, Number};
+use crate::time::Instant;
+use crate::wire::offset_format;
+
+wire_enum! {
+    /// What an invoice is for.
+    pub enum InvoiceType {
+        /// A statement period of a contract.
+        Usage = "USAGE",
+        Scheduled = "SCHEDULED",
+        UsageConsolidated = "USAGE_CONSOLIDATED",
+    }
+}
+
+wire_enum! {
+    pub enum InvoiceStatus {
+        /// Moves with usage and prices.
+        Draft = "DRAFT",
+        /// Never changes again.
+        Finalized = "FINALIZED",
+        Void = "VOID",
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Invoice {
+    pub id: InvoiceId,
+    pub customer_id: CustomerId,
+    pub contract_id: ContractId,
+    #[serde(rename = "type")]
+    pub invoice_type: InvoiceType,
+    pub status: InvoiceStatus,
+    /// The unit of the total.
+    pub credit_type: CreditType,
+    #[serde(with = "offset_format")]
+    #[schemars(with = "Instant")]
+    pub start_timestamp: Instant,
+    /// Exclusive.
+    #[serde(with = "offset_format")]
+    #[schemars(with = "Instant")]
+    pub end_timestamp: Instant,
+    /// When it is finalized; on a draft, when it will be.
+    #[serde(with = "offset_format")]
+    #[schemars(with = "Instant")]
+    pub issued_at: Instant,
+    pub total: Number,
+    pub line_items: Vec<LineItem>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub net_payment_terms_days: Option<Number>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub netsuite_sales_order_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub salesforce_opportunity_id: Option<String>,
+    pub billable_status: BillableStatus,
+    pub external_invoice: Option<NoExternalInvoice>,
+    pub custom_fields: BTreeMap<String, String>,
+    pub customer_custom_fields: BTreeMap<String, String>,
+    pub contract_custom_fields: BTreeMap<String, String>,
+    /// Only on a draft that cannot be calculated (own extension): why it has no lines and is not finalized.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calculation_error: Option<String>,
+}
+
+/// No invoice is sent to a billing provider yet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct NoExternalInvoice {}
+
+wire_enum! {
+    pub enum BillableStatus {
+        Billable = "billable",
+        Unbillable = "unbillable",
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct LineItem {
+    #[serde(rename = "type")]
+    pub line_type: String,
+    pub name: String,
+    pub quantity: Number,
+    pub unit_price: Number,
+    /// `quantity × unit_price`, exact.
+    pub total: Number,
+    pub credit_type: CreditType,
+    pub product_id: ProductId,
+    pub product_type: String,
+    pub product_tags: Vec<String>,
+    pub product_custom_fields: BTreeMap<String, String>,
+    #[serde(with = "offset_format")]
+    #[schemars(with = "Instant")]
+    pub starting_at: Instant,
+    /// Exclusive.
+    #[serde(with = "offset_format")]
+    #[schemars(with = "Instant")]
+    pub ending_before: Instant,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pricing_group_values: Option<GroupValues>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub presentation_group_values: Option<GroupValues>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<TierMetadata>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub netsuite_item_id: Option<String>,
+    /// The card's rate before any override; shown where `include_list_prices` asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub list_price: Option<Rate>,
+}
+
+/// Which tier a line is in; amounts of units as decimal strings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TierMetadata {
+    /// From 1.
+    pub level: u32,
+    pub starting_at: String,
+    pub size: Option<String>,
+}
+
+impl Invoice {
+    /// Shows it as the reader asked.
+    #[must_use]
+    pub fn shown(mut self, view: InvoiceView) -> Self {
+        if view.skip_zero_qty_line_items {
+            self.line_items.retain(|line| !line.quantity.0.is_zero());
+        }
+        if !view.include_list_prices {
+            for line in &mut self.line_items {
+                line.list_price = None;
+            }
+        }
+        self
+    }
+
+    #[must_use]
+    pub fn credit_type_id(&self) -> CreditTypeId {
+        self.credit_type.id
+    }
+}
+
+/// How a reader wants invoices shown.
+#[derive(Clone, Copy)]
+pub struct InvoiceView {
+    /// Without lines of quantity 0.
+    pub skip_zero_qty_line_items: bool,
+    /// With the list price on each line.
+    pub include_list_prices: bool,
+}

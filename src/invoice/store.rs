@@ -1,0 +1,199 @@
+use sqlx::PgConnection;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::model::{Invoice, InvoiceStatus, InvoiceType};
+use crate::id::{ContractId, CreditTypeId, CustomerId, EnvironmentId, InvoiceId};
+use crate::time::Instant;
+
+/// What a list of invoices is narrowed to.
+#[derive(Clone, Copy)]
+pub struct InvoiceFilter {
+    pub status: Option<InvoiceStatus>,
+    pub invoice_type: Option<InvoiceType>,
+    pub credit_type_id: Option<CreditTypeId>,
+    pub contract_id: Option<ContractId>,
+    /// Periods that start then or later.
+    pub starting_on: Option<Instant>,
+    /// Periods that end then or earlier.
+    pub ending_before: Option<Instant>,
+}
+
+impl InvoiceFilter {
+    /// Whether an invoice with these headers passes.
+    #[must_use]
+    pub fn passes(&self, invoice: &Invoice) -> bool {
+        self.status.is_none_or(|status| status == invoice.status)
+            && self
+                .invoice_type
+                .is_none_or(|invoice_type| invoice_type == invoice.invoice_type)
+            && self
+                .credit_type_id
+                .is_none_or(|unit| unit == invoice.credit_type_id())
+            && self
+                .contract_id
+                .is_none_or(|contract| contract == invoice.contract_id)
+            && self
+                .starting_on
+                .is_none_or(|start| invoice.start_timestamp >= start)
+            && self.ending_before.is_none_or(|end| invoice.end_timestamp <= end)
+    }
+}
+
+/// An invoice's place in a list: by issue, then by id.
+pub type InvoicePosition = (Instant, InvoiceId);
+
+/// Keeps a finalized invoice, unless it is there already.
+pub async fn insert(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    invoice: &Invoice,
+    finalized_at: Instant,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "INSERT INTO invoice (environment_id, customer_id, id, contract_id, type, status, credit_type_id, starts_at,
+                              ends_at, issued_at, total, document, finalized_at, facts_arrival)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, (SELECT last_value FROM arrival_seq))
+         ON CONFLICT (environment_id, customer_id, id) DO NOTHING",
+        environment_id.0,
+        invoice.customer_id.0,
+        invoice.id.0,
+        invoice.contract_id.0,
+        invoice.invoice_type.as_str(),
+        invoice.status.as_str(),
+        invoice.credit_type_id().0,
+        invoice.start_timestamp,
+        invoice.end_timestamp,
+        invoice.issued_at,
+        invoice.total.0,
+        Json(invoice) as _,
+        finalized_at,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The status is the row's: an invoice may be voided after it was stored.
+fn invoice(document: Json<Invoice>, status: InvoiceStatus) -> Invoice {
+    let mut invoice = document.0;
+    invoice.status = status;
+    invoice
+}
+
+pub async fn find(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_id: CustomerId,
+    id: InvoiceId,
+) -> Result<Option<Invoice>, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"SELECT document AS "document: Json<Invoice>", status AS "status: InvoiceStatus"
+           FROM invoice WHERE environment_id = $1 AND customer_id = $2 AND id = $3"#,
+        environment_id.0,
+        customer_id.0,
+        id.0,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| invoice(row.document, row.status)))
+}
+
+/// Stored invoices in the order asked for, after `after`.
+pub async fn list(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_id: CustomerId,
+    filter: &InvoiceFilter,
+    descending: bool,
+    after: Option<InvoicePosition>,
+    limit: usize,
+) -> Result<Vec<Invoice>, sqlx::Error> {
+    let (after_issued_at, after_id) = after.map(|(issued_at, id)| (issued_at, id.0)).unzip();
+    let rows = sqlx::query!(
+        r#"SELECT document AS "document: Json<Invoice>", status AS "status: InvoiceStatus"
+           FROM invoice
+           WHERE environment_id = $1 AND customer_id = $2
+             AND ($3::text IS NULL OR status = $3)
+             AND ($4::text IS NULL OR type = $4)
+             AND ($5::uuid IS NULL OR credit_type_id = $5)
+             AND ($6::uuid IS NULL OR contract_id = $6)
+             AND ($7::timestamptz IS NULL OR starts_at >= $7)
+             AND ($8::timestamptz IS NULL OR ends_at <= $8)
+             AND ($9::timestamptz IS NULL
+                  OR CASE WHEN $11 THEN (issued_at, id) < ($9, $10) ELSE (issued_at, id) > ($9, $10) END)
+           ORDER BY CASE WHEN $11 THEN issued_at END DESC, CASE WHEN $11 THEN id END DESC, issued_at, id
+           LIMIT $12"#,
+        environment_id.0,
+        customer_id.0,
+        filter.status.map(InvoiceStatus::as_str),
+        filter.invoice_type.map(InvoiceType::as_str),
+        filter.credit_type_id.map(|id| id.0),
+        filter.contract_id.map(|id| id.0),
+        filter.starting_on,
+        filter.ending_before,
+        after_issued_at,
+        after_id as Option<Uuid>,
+        descending,
+        i64::try_from(limit).expect("limits are small"),
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| invoice(row.document, row.status))
+        .collect())
+}
+
+/// Voids every finalized invoice of a customer.
+pub async fn void_all(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_id: CustomerId,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE invoice SET status = 'VOID' WHERE environment_id = $1 AND customer_id = $2",
+        environment_id.0,
+        customer_id.0,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// A finalized invoice and what was known when it was made.
+pub struct FinalizedInvoice {
+    pub invoice: Invoice,
+    pub finalized_at: Instant,
+    pub facts_arrival: i64,
+}
+
+/// Finalized invoices of an environment by customer and id, after `after`.
+pub async fn list_finalized(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    after: Option<(CustomerId, InvoiceId)>,
+    limit: i64,
+) -> Result<Vec<FinalizedInvoice>, sqlx::Error> {
+    let (after_customer, after_id) = after.map(|(customer, id)| (customer.0, id.0)).unzip();
+    let rows = sqlx::query!(
+        r#"SELECT document AS "document: Json<Invoice>", status AS "status: InvoiceStatus", finalized_at,
+                  facts_arrival
+           FROM invoice
+           WHERE environment_id = $1 AND status = 'FINALIZED'
+             AND ($2::uuid IS NULL OR (customer_id, id) > ($2, $3))
+           ORDER BY customer_id, id LIMIT $4"#,
+        environment_id.0,
+        after_customer,
+        after_id as Option<Uuid>,
+        limit,
+    )
+    .fetch_all(db)
+    .await?;
+    let finalized = rows.into_iter().map(|row| FinalizedInvoice {
+        invoice: invoice(row.document, row.status),
+        finalized_at: row.finalized_at,
+        facts_arrival: row.facts_arrival,
+    });
+    Ok(finalized.collect())
+}

@@ -1,0 +1,11 @@
+//! Rating. Pure.
+
+mod charge;
+mod cut;
+mod quantity;
+mod tier;
+
+pub use charge::{Charge, rate};
+pub use cut::cuts;
+pub use quantity::{Combination, cumulative_quantities};
+pub use tier::{TierPosition, TierSlice, walk_tiers};

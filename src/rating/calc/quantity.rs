@@ -1,0 +1,70 @@
+//! From tallies to the quantities that are priced.
+
+use std::collections::BTreeMap;
+
+use rust_decimal::Decimal;
+
+use crate::catalog::rate::GroupValues;
+use crate::money::Overflow;
+use crate::rating::terms::{ProductTerms, Usage};
+use crate::usage::calc::Tally;
+
+/// A combination of pricing and presentation group values: quantities, rounding and tiers work at this level.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Combination {
+    pub pricing: GroupValues,
+    pub presentation: GroupValues,
+}
+
+/// The product's tallies by combination and segment: pieces of a finer grouping merged. A product without group keys
+/// has its one combination even when nothing was used.
+pub fn tallies_by_combination(
+    product: &ProductTerms,
+    usage: &Usage,
+    segment_count: usize,
+) -> Result<BTreeMap<Combination, Vec<Tally>>, Overflow> {
+    let mut combinations: BTreeMap<Combination, Vec<Tally>> = BTreeMap::new();
+    if product.state.pricing_key().is_empty() && product.state.presentation_key().is_empty() {
+        combinations.insert(Combination::default(), vec![Tally::default(); segment_count]);
+    }
+    for piece in usage
+        .pieces
+        .iter()
+        .filter(|piece| piece.metric_id == product.metric_id)
+    {
+        let values = |key: &[String]| -> GroupValues {
+            let named = product.group_names.iter().zip(&piece.group_values);
+            named
+                .filter(|(name, _)| key.contains(name))
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect()
+        };
+        let combination = Combination {
+            pricing: values(product.state.pricing_key()),
+            presentation: values(product.state.presentation_key()),
+        };
+        let tallies = combinations
+            .entry(combination)
+            .or_insert_with(|| vec![Tally::default(); segment_count]);
+        tallies[piece.segment].merge(&piece.tally)?;
+    }
+    Ok(combinations)
+}
+
+/// The quantity from the start of the period to the end of each segment: aggregated, then converted, then rounded.
+/// Rounding acts on the running total, so that a cut never rounds twice (our decision).
+pub fn cumulative_quantities(product: &ProductTerms, tallies: &[Tally]) -> Result<Vec<Decimal>, Overflow> {
+    let mut so_far = Tally::default();
+    let mut quantities = Vec::with_capacity(tallies.len());
+    for tally in tallies {
+        so_far.merge(tally)?;
+        let metered = so_far.quantity(product.aggregation);
+        let converted = match &product.state.quantity_conversion {
+            Some(conversion) => conversion.apply(metered)?,
+            None => metered,
+        };
+        let rounding = product.state.quantity_rounding.as_ref();
+        quantities.push(rounding.map_or(converted, |rounding| rounding.apply(converted)));
+    }
+    Ok(quantities)
+}
