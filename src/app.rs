@@ -1,0 +1,179 @@
+//! Every route of the server, and what stands around all of them.
+
+mod frame;
+mod missing;
+mod probe;
+
+pub use missing::MISSING;
+
+use std::sync::Arc;
+
+use aide::axum::ApiRouter;
+use aide::axum::routing::{get_with, post_with};
+use aide::openapi::OpenApi;
+use axum::Router;
+use axum::routing::{get, post};
+use metrics_exporter_prometheus::PrometheusHandle;
+
+use crate::access::App;
+use crate::catalog::{billable_metric, credit_type, product, rate, rate_card};
+use crate::{console, contract, customer, invoice, sandbox, usage};
+
+/// The whole server as a router, for a socket or for a test.
+pub fn app(state: App, metrics: Option<PrometheusHandle>) -> Router {
+    let (built, document) = documented();
+    let page = console::reference_page(&document);
+    let document = Arc::new(document);
+    let router = built
+        .merge(spellings_of_the_quickstart())
+        .merge(missing::routes())
+        .route("/healthz", get(probe::healthz))
+        .route("/readyz", get(probe::readyz))
+        .route("/metrics", get(move |state| probe::metrics(state, metrics)))
+        .route("/openapi.json", get(move || async move { axum::Json(document) }))
+        .route("/docs", get(move || async move { axum::response::Html(page) }));
+    frame::around(router, &state).with_state(state)
+}
+
+/// The OpenAPI document of everything that is built.
+#[must_use]
+pub fn openapi() -> OpenApi {
+    documented().1
+}
+
+fn documented() -> (Router<App>, OpenApi) {
+    let mut document = frame::document_head();
+    let router = ApiRouter::new()
+        .merge(customers())
+        .merge(billable_metrics())
+        .merge(products_and_rate_cards())
+        .merge(contracts())
+        .merge(usage_and_invoices())
+        .merge(sandboxes())
+        .finish_api(&mut document);
+    (router, document)
+}
+
+fn customers() -> ApiRouter<App> {
+    use customer::{create, get, list, set_ingest_aliases};
+    use invoice::archive_customer as archive;
+    ApiRouter::new()
+        .api_route(
+            "/v1/customers",
+            post_with(create::handler, create::doc).get_with(list::handler, list::doc),
+        )
+        .api_route("/v1/customers/{customer_id}", get_with(get::handler, get::doc))
+        .api_route(
+            "/v1/customers/{customer_id}/setIngestAliases",
+            post_with(set_ingest_aliases::handler, set_ingest_aliases::doc),
+        )
+        .api_route("/v1/customers/archive", post_with(archive::handler, archive::doc))
+}
+
+fn billable_metrics() -> ApiRouter<App> {
+    use billable_metric::{archive, create, get, list};
+    ApiRouter::new()
+        .api_route(
+            "/v1/billable-metrics/create",
+            post_with(create::handler, create::doc),
+        )
+        .api_route("/v1/billable-metrics", get_with(list::handler, list::doc))
+        .api_route(
+            "/v1/billable-metrics/{billable_metric_id}",
+            get_with(get::handler, get::doc),
+        )
+        .api_route(
+            "/v1/billable-metrics/archive",
+            post_with(archive::handler, archive::doc),
+        )
+}
+
+fn products_and_rate_cards() -> ApiRouter<App> {
+    ApiRouter::new()
+        .api_route(
+            "/v1/credit-types/list",
+            get_with(credit_type::handler, credit_type::doc),
+        )
+        .api_route(
+            "/v1/contract-pricing/products/create",
+            post_with(product::create::handler, product::create::doc),
+        )
+        .api_route(
+            "/v1/contract-pricing/products/get",
+            post_with(product::get::handler, product::get::doc),
+        )
+        .api_route(
+            "/v1/contract-pricing/products/list",
+            post_with(product::list::handler, product::list::doc),
+        )
+        .api_route(
+            "/v1/contract-pricing/rate-cards/create",
+            post_with(rate_card::create::handler, rate_card::create::doc),
+        )
+        .api_route(
+            "/v1/contract-pricing/rate-cards/get",
+            post_with(rate_card::get::handler, rate_card::get::doc),
+        )
+        .api_route(
+            "/v1/contract-pricing/rate-cards/list",
+            post_with(rate_card::list::handler, rate_card::list::doc),
+        )
+        .api_route(
+            "/v1/contract-pricing/rate-cards/addRate",
+            post_with(rate::add::handler, rate::add::doc),
+        )
+        .api_route(
+            "/v1/contract-pricing/rate-cards/addRates",
+            post_with(rate::add_many::handler, rate::add_many::doc),
+        )
+        .api_route(
+            "/v1/contract-pricing/rate-cards/getRates",
+            post_with(rate::get_rates::handler, rate::get_rates::doc),
+        )
+}
+
+fn contracts() -> ApiRouter<App> {
+    use contract::{create, get, list};
+    ApiRouter::new()
+        .api_route("/v1/contracts/create", post_with(create::handler, create::doc))
+        .api_route("/v1/contracts/get", post_with(get::handler_v1, get::doc_v1))
+        .api_route("/v1/contracts/list", post_with(list::handler_v1, list::doc_v1))
+        .api_route("/v2/contracts/get", post_with(get::handler_v2, get::doc_v2))
+        .api_route("/v2/contracts/list", post_with(list::handler_v2, list::doc_v2))
+}
+
+fn usage_and_invoices() -> ApiRouter<App> {
+    ApiRouter::new()
+        .api_route(
+            "/v1/ingest",
+            post_with(usage::ingest::handler, usage::ingest::doc),
+        )
+        .api_route("/v1/usage", post_with(usage::get::handler, usage::get::doc))
+        .api_route(
+            "/v1/customers/{customer_id}/invoices",
+            get_with(invoice::list::handler, invoice::list::doc),
+        )
+        .api_route(
+            "/v1/customers/{customer_id}/invoices/{invoice_id}",
+            get_with(invoice::get::handler, invoice::get::doc),
+        )
+}
+
+/// Own extension.
+fn sandboxes() -> ApiRouter<App> {
+    use sandbox::{get_clock, set_clock};
+    ApiRouter::new().api_route(
+        "/sandbox/clock",
+        get_with(get_clock::handler, get_clock::doc).post_with(set_clock::handler, set_clock::doc),
+    )
+}
+
+/// Paths that only the API quickstart page uses; the published document has others for the same operations.
+fn spellings_of_the_quickstart() -> Router<App> {
+    Router::new()
+        .route("/v1/customers/create", post(customer::create::handler))
+        .route(
+            "/v1/contract-pricing/rate-cards/rates/add",
+            post(rate::add::handler),
+        )
+}

@@ -1,0 +1,74 @@
+//! `upbeat doctor`
+
+use sqlx::PgPool;
+
+use super::CommandError;
+use crate::config::Storage;
+use crate::postgres::{Database, MIGRATIONS, applied_migrations, find_binaries};
+use crate::telemetry::causes;
+
+/// Checks the set-up, says what to mend, and fails if anything must be.
+pub async fn doctor(storage: Storage) -> Result<(), CommandError> {
+    let mut faults = 0;
+    let mut report = |what: &str, outcome: Result<String, String>| match outcome {
+        Ok(detail) => println!("ok    {what}: {detail}"),
+        Err(mend) => {
+            faults += 1;
+            println!("FAIL  {what}: {mend}");
+        }
+    };
+    match &storage.database_url {
+        Some(_) => report(
+            "database",
+            Ok("DATABASE_URL is set; no private PostgreSQL is needed".to_owned()),
+        ),
+        None => report("PostgreSQL binaries", binaries()),
+    }
+    match Database::open(&storage).await {
+        Ok(database) => {
+            report("connection", Ok("PostgreSQL answers".to_owned()));
+            report("migrations", migrations(&database.pool).await);
+            report("tokens", tokens(&database.pool).await);
+            database.close().await?;
+        }
+        Err(error) => report("connection", Err(causes(&error))),
+    }
+    if faults > 0 {
+        Err(CommandError::Refused(format!("{faults} things to mend")))
+    } else {
+        Ok(())
+    }
+}
+
+fn binaries() -> Result<String, String> {
+    find_binaries()
+        .map(|directory| directory.display().to_string())
+        .ok_or_else(|| {
+            "none in PATH or /usr/lib/postgresql; run `apt-get install postgresql` or set DATABASE_URL"
+                .to_owned()
+        })
+}
+
+async fn migrations(pool: &PgPool) -> Result<String, String> {
+    let applied = applied_migrations(pool)
+        .await
+        .map_err(|_| "none applied; run `upbeat migrate`".to_owned())?;
+    let known = MIGRATIONS.iter().count();
+    match applied.len() {
+        count if count < known => Err(format!("{count} of {known} applied; run `upbeat migrate`")),
+        count if count > known => Err(format!(
+            "{count} applied, but this version knows {known}; run a newer version"
+        )),
+        _ => Ok(format!("all {known} applied")),
+    }
+}
+
+async fn tokens(pool: &PgPool) -> Result<String, String> {
+    let in_use =
+        sqlx::query_scalar!(r#"SELECT count(*) AS "count!" FROM access_token WHERE archived_at IS NULL"#);
+    match in_use.fetch_one(pool).await {
+        Ok(0) => Err("none in use; run `upbeat token create --environment sandbox --name NAME`".to_owned()),
+        Ok(count) => Ok(format!("{count} in use")),
+        Err(_) => Err("cannot be read; run `upbeat migrate`".to_owned()),
+    }
+}

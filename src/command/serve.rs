@@ -1,0 +1,146 @@
+//! `upbeat serve`
+
+use std::fs::{self, Permissions};
+use std::future::IntoFuture;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use super::{CommandError, open, stop_signal};
+use crate::access::{self, App, EnvironmentKind, Role, find_environment};
+use crate::config::Serve;
+use crate::telemetry::{start_logging, start_metrics};
+use crate::worker;
+
+/// How long requests may take to end after the signal to stop.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How a newcomer gets at the sandbox.
+enum SandboxToken {
+    /// Given by the operator, who knows it.
+    Given,
+    /// Made now: shown this once, and kept in the file.
+    Made { secret: String, file: PathBuf },
+    /// Made at an earlier start.
+    InFile(PathBuf),
+    /// Made by hand.
+    Elsewhere,
+}
+
+/// Serves the API, and the worker unless it runs elsewhere, until SIGTERM.
+pub async fn serve(config: Serve) -> Result<(), CommandError> {
+    start_logging();
+    let metrics = start_metrics();
+    let (database, app) = open(&config.storage).await?;
+    let token = sandbox_token(&app, &config).await?;
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .map_err(|source| CommandError::Io {
+            action: format!("cannot listen on {}", config.listen),
+            source,
+        })?;
+    let address = listener.local_addr().unwrap_or(config.listen);
+    greet(address, &token);
+
+    let (stop, stopped) = watch::channel(false);
+    let worker = (!config.no_worker).then(|| tokio::spawn(worker::run(app.clone(), stopped.clone())));
+    let router = crate::app::app(app, Some(metrics));
+    let mut drained = stopped.clone();
+    let server = axum::serve(listener, router).with_graceful_shutdown(async move {
+        let _ = drained.changed().await;
+    });
+    let server = tokio::spawn(server.into_future());
+
+    stop_signal().await;
+    tracing::info!("stopping");
+    stop.send_replace(true);
+    if tokio::time::timeout(DRAIN_TIMEOUT, server).await.is_err() {
+        tracing::warn!(
+            "requests were still running after {} s and are cut off",
+            DRAIN_TIMEOUT.as_secs()
+        );
+    }
+    if let Some(worker) = worker {
+        let _ = worker.await;
+    }
+    database.close().await?;
+    Ok(())
+}
+
+async fn sandbox_token(app: &App, config: &Serve) -> Result<SandboxToken, CommandError> {
+    let mut db = app.db.acquire().await?;
+    let sandbox = find_environment(&mut db, EnvironmentKind::Sandbox).await?;
+    let file = config.storage.data_dir.join("sandbox-token");
+    if let Some(secret) = &config.bootstrap_token {
+        if secret.trim().len() < 8 {
+            return Err(CommandError::Refused(
+                "UPBEAT_BOOTSTRAP_TOKEN must have at least 8 characters".to_owned(),
+            ));
+        }
+        access::bootstrap(&mut db, &app.ids, sandbox.id, secret.trim(), app.clock.now()).await?;
+        return Ok(SandboxToken::Given);
+    }
+    if access::count(&mut db, sandbox.id).await? > 0 {
+        return Ok(if file.exists() {
+            SandboxToken::InFile(file)
+        } else {
+            SandboxToken::Elsewhere
+        });
+    }
+    let secret = access::create(
+        &mut db,
+        &app.ids,
+        sandbox.id,
+        "first",
+        Role::Admin,
+        app.clock.now(),
+    )
+    .await?;
+    save_secret(&file, &secret)?;
+    Ok(SandboxToken::Made { secret, file })
+}
+
+/// Writes the secret where only this account can read it.
+fn save_secret(file: &Path, secret: &str) -> Result<(), CommandError> {
+    let failed = |source| CommandError::Io {
+        action: format!("cannot write {}", file.display()),
+        source,
+    };
+    if let Some(directory) = file.parent() {
+        fs::create_dir_all(directory).map_err(failed)?;
+    }
+    fs::write(file, "").map_err(failed)?;
+    fs::set_permissions(file, Permissions::from_mode(0o600)).map_err(failed)?;
+    fs::write(file, format!("{secret}\n")).map_err(failed)
+}
+
+/// What a newcomer needs next, on standard output.
+fn greet(address: SocketAddr, token: &SandboxToken) {
+    println!("\nUpbeat listens on http://{address} (reference: http://{address}/docs)");
+    let shell = match token {
+        SandboxToken::Given => {
+            println!("Sandbox token: the one in UPBEAT_BOOTSTRAP_TOKEN");
+            "$UPBEAT_BOOTSTRAP_TOKEN".to_owned()
+        }
+        SandboxToken::Made { secret, file } => {
+            println!(
+                "Sandbox token: {secret} (shown once; saved in {})",
+                file.display()
+            );
+            format!("$(cat {})", file.display())
+        }
+        SandboxToken::InFile(file) => {
+            println!("Sandbox token: in {}", file.display());
+            format!("$(cat {})", file.display())
+        }
+        SandboxToken::Elsewhere => {
+            println!("Sandbox token: make one with `upbeat token create --environment sandbox --name NAME`");
+            "TOKEN".to_owned()
+        }
+    };
+    println!("\nTry:\n  curl -s http://{address}/sandbox/clock -H \"Authorization: Bearer {shell}\"\n");
+}

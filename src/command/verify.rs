@@ -1,0 +1,50 @@
+//! `upbeat verify`
+
+use super::{CommandError, open};
+use crate::access::list_environments;
+use crate::config::Storage;
+use crate::invoice::verify_invoices;
+use crate::usage::verify_rollups;
+
+/// Recounts rollups and recomputes finalized invoices from the facts; fails where anything differs without a reason.
+pub async fn verify(storage: Storage) -> Result<(), CommandError> {
+    let (database, app) = open(&storage).await?;
+    let environments = list_environments(&mut *app.db.acquire().await?).await?;
+    let mut faults = 0;
+    for environment in environments {
+        let kind = environment.kind.as_str().to_lowercase();
+        let rollups = verify_rollups(&app.db, environment.id).await?;
+        for difference in &rollups {
+            let (subject, metric, hour) = (difference.subject_id, difference.metric_id, difference.hour);
+            println!(
+                "{kind}: the rollup of metric {metric} for subject {subject} in the hour {hour} is wrong"
+            );
+        }
+        let (count, findings) = verify_invoices(&app.db, environment.id).await?;
+        for finding in &findings {
+            let note = if finding.is_explained {
+                "something came after it was finalized"
+            } else {
+                "WITHOUT A REASON"
+            };
+            println!(
+                "{kind}: invoice {} of customer {}: {}; {note}",
+                finding.id, finding.customer_id, finding.finding
+            );
+        }
+        let unexplained = findings.iter().filter(|finding| !finding.is_explained).count();
+        println!(
+            "{kind}: {} rollup hours differ; {count} finalized invoices, {} differ, {unexplained} without a reason",
+            rollups.len(),
+            findings.len(),
+        );
+        faults += rollups.len() + unexplained;
+    }
+    database.close().await?;
+    if faults > 0 {
+        return Err(CommandError::Refused(format!(
+            "{faults} numbers do not follow from the facts"
+        )));
+    }
+    Ok(())
+}

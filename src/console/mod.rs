@@ -1,0 +1,5 @@
+//! Pages for people, served by the binary without any outside asset.
+
+mod reference_page;
+
+pub use reference_page::reference_page;

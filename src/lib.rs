@@ -1,0 +1,45 @@
+//! Upbeat: usage billing that speaks the Metronome HTTP API.
+//!
+//! The modules stand in the order in which they may use one another, which is also the order in which data flows;
+//! none uses one below it (`tests/tidy.rs` holds that). Inside a domain the words are always the same: `mod.rs`
+//! says what it owns, `calc` is pure, `store` holds the SQL, and every endpoint has a file of its own.
+//!
+//! ```text
+//! POST /v1/ingest ─► event     validate, deduplicate, keep            (facts)
+//!                 ─► usage     hourly rollups by subject and group    (quantities)
+//! GET invoices    ─► rating    cut the period, price each piece       (charges)
+//!                 ─► invoice   draft now, final after the grace       (document)
+//! ```
+
+// -- vocabulary: pure, used by all --
+pub mod casing; // enums in any casing
+pub mod id; // typed ids, deterministic ids, digests
+pub mod money;
+pub mod time; // the clock, periods, billing calendars // exact decimals, pricing units, rounding by name
+
+// -- the frame: knows no domain --
+pub mod access; // environments, tokens, the caller
+pub mod config; // settings from the command line and the environment
+pub mod error; // the one error of the edge
+pub mod job;
+pub mod postgres; // the database: connect, migrate, embedded server
+pub mod telemetry; // log line and metrics of every request
+pub mod wire; // shapes that every endpoint shares // due work, in time order, exactly once
+
+// -- who, and what was agreed --
+pub mod catalog; // pricing units, billable metrics, products, rate cards, rates
+pub mod contract;
+pub mod customer; // customers and their ingest aliases // contracts and their statement calendars
+
+// -- the flow --
+pub mod event; // facts arrive
+pub mod invoice;
+pub mod rating; // quantities become charges
+pub mod usage; // facts become quantities // charges become a document
+
+// -- around it --
+pub mod app; // every route
+pub mod command;
+pub mod console; // pages for people
+pub mod sandbox; // the movable clock
+pub mod worker; // takes due work and hands each kind to its domain // what the binary can do

@@ -1,0 +1,164 @@
+//! Takes due work in time order and hands each kind to its domain.
+//!
+//! Any number of workers may run: a step is taken under a row lock, done and marked in one transaction. A step that
+//! fails is put off with its reason and tried again; it holds up nothing else.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use sqlx::PgConnection;
+use tokio::sync::watch;
+
+use crate::access::{App, Environment, list_environments, lock_environment, set_clock};
+use crate::id::EnvironmentId;
+use crate::invoice::{ComputeError, finalize_usage_statement};
+use crate::job::{self, DueWork};
+use crate::postgres::{begin_snapshot, is_transient};
+use crate::telemetry::causes;
+use crate::time::Instant;
+
+/// Longest wait between two looks at the queue.
+const POLL: Duration = Duration::from_millis(500);
+
+/// Wait before the second try of a failed step; it doubles up to [`RETRY_MAX`].
+const RETRY_FIRST: TimeDelta = TimeDelta::seconds(10);
+const RETRY_MAX: TimeDelta = TimeDelta::hours(1);
+
+/// Why a step was not done.
+#[derive(Debug, thiserror::Error)]
+enum StepError {
+    #[error("no worker knows the kind `{0}`")]
+    UnknownKind(String),
+    #[error(transparent)]
+    Invoice(#[from] ComputeError),
+}
+
+/// What became of one look at the queue.
+#[derive(PartialEq, Eq)]
+enum Step {
+    /// Something was done, or must be looked at again.
+    Again,
+    /// Nothing is due.
+    Idle,
+}
+
+/// Runs until told to stop; the step at hand is finished first.
+pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
+    while !*stop.borrow() {
+        if let Err(error) = run_all(&app, &stop).await {
+            tracing::error!(cause = causes(&error), "the worker cannot reach its queue");
+        }
+        tokio::select! {
+            _ = stop.changed() => {}
+            () = app.work_ready.notified() => {}
+            () = tokio::time::sleep(POLL) => {}
+        }
+    }
+}
+
+/// Does everything that is due in every environment by its own clock.
+async fn run_all(app: &App, stop: &watch::Receiver<bool>) -> Result<(), sqlx::Error> {
+    let environments = list_environments(&mut *app.db.acquire().await?).await?;
+    for environment in environments {
+        let stopped = || *stop.borrow();
+        while !stopped() && work_one(app, &environment).await? == Step::Again {}
+    }
+    Ok(())
+}
+
+/// Does everything that is due now in one environment; for tests and tools that cannot wait.
+pub async fn drain(app: &App, environment: &Environment) -> Result<(), sqlx::Error> {
+    while work_one(app, environment).await? == Step::Again {}
+    Ok(())
+}
+
+async fn work_one(app: &App, environment: &Environment) -> Result<Step, sqlx::Error> {
+    let real_now = app.clock.now();
+    let mut transaction = begin_snapshot(&app.db).await?;
+    let now = environment.now(real_now);
+    match found(job::take(&mut transaction, environment.id, now, real_now).await)? {
+        Found::Work(work) => finish(app, transaction, &work, real_now).await,
+        Found::Collision => Ok(Step::Again),
+        Found::Nothing => Ok(Step::Idle),
+    }
+}
+
+/// Moves a sandbox's clock to `target`, doing all work that is due on the way, in order and each at its own time.
+///
+/// The clock moves with each step, so a process that is killed half-way leaves a clock that its invoices agree with.
+pub async fn run_until(app: &App, environment_id: EnvironmentId, target: Instant) -> Result<(), sqlx::Error> {
+    loop {
+        let real_now = app.clock.now();
+        let mut transaction = begin_snapshot(&app.db).await?;
+        let environment = match lock_environment(&mut transaction, environment_id).await {
+            Err(error) if is_transient(&error) => continue,
+            locked => locked?,
+        };
+        let work = match found(job::take_and_wait(&mut transaction, environment_id, target, real_now).await)?
+        {
+            Found::Work(work) => work,
+            Found::Collision => continue,
+            Found::Nothing => return Ok(()),
+        };
+        if work.due_at > environment.now(real_now) {
+            set_clock(&mut transaction, environment_id, Some(work.due_at)).await?;
+        }
+        finish(app, transaction, &work, real_now).await?;
+    }
+}
+
+/// What a look at the queue found.
+enum Found {
+    Work(DueWork),
+    /// Another worker was faster; look again.
+    Collision,
+    Nothing,
+}
+
+fn found(taken: Result<Option<DueWork>, sqlx::Error>) -> Result<Found, sqlx::Error> {
+    match taken {
+        Ok(Some(work)) => Ok(Found::Work(work)),
+        Ok(None) => Ok(Found::Nothing),
+        Err(error) if is_transient(&error) => Ok(Found::Collision),
+        Err(error) => Err(error),
+    }
+}
+
+/// Does the work and commits, or puts it off with the reason.
+async fn finish(
+    app: &App,
+    mut transaction: sqlx::Transaction<'static, sqlx::Postgres>,
+    work: &DueWork,
+    real_now: Instant,
+) -> Result<Step, sqlx::Error> {
+    let done = match perform(&mut transaction, work).await {
+        Ok(()) => transaction
+            .commit()
+            .await
+            .map_err(|error| StepError::Invoice(error.into())),
+        Err(error) => {
+            transaction.rollback().await?;
+            Err(error)
+        }
+    };
+    match done {
+        Ok(()) => Ok(Step::Again),
+        Err(StepError::Invoice(ComputeError::Database(error))) if is_transient(&error) => Ok(Step::Again),
+        Err(error) => {
+            let reason = causes(&error);
+            tracing::error!(kind = work.kind, subject_id = %work.subject_id, reason, "due work failed");
+            let doubled = RETRY_FIRST * 2_i32.pow(work.attempts.clamp(0, 10).unsigned_abs());
+            let retry_at = real_now + doubled.min(RETRY_MAX);
+            job::put_off(&mut *app.db.acquire().await?, work, &reason, retry_at).await?;
+            Ok(Step::Again)
+        }
+    }
+}
+
+/// Every kind of due work and who does it.
+async fn perform(db: &mut PgConnection, work: &DueWork) -> Result<(), StepError> {
+    match work.kind.as_str() {
+        job::kind::FINALIZE_USAGE_STATEMENT => Ok(finalize_usage_statement(db, work).await?),
+        unknown => Err(StepError::UnknownKind(unknown.to_owned())),
+    }
+}
