@@ -1,0 +1,8 @@
+//! A server for each test: the router that the binary serves, a database of its own, a sandbox clock.
+
+mod api;
+mod catalog;
+mod database;
+
+pub use api::{Answer, Api};
+pub use catalog::{Metric, Rates, lines};
