@@ -1,6 +1,6 @@
 //! `POST /v1/usage`
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use aide::transform::TransformOperation;
 use axum::extract::State;
@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::store::{MetricSubjects, PostgresRollups, RollupStore, WindowRow, groups_seen};
+use super::store::{MetricSubjects, PostgresRollups, RollupStore, WindowRow, pairs_with_usage};
 use crate::access::{App, Caller};
 use crate::casing::wire_enum;
 use crate::catalog::billable_metric::{self, BillableMetricRow};
@@ -99,7 +99,14 @@ pub async fn handler(
     let after: Option<(Pair, i64)> = key.decode(page.next_page.as_deref())?;
 
     let mut snapshot = begin_snapshot(&app.db).await?;
-    let pairs = pairs(&mut snapshot, environment_id, &request, range).await?;
+    let pairs = pairs(
+        &mut snapshot,
+        environment_id,
+        &request,
+        range,
+        after.map(|(pair, _)| pair),
+    )
+    .await?;
     let slots = slots(&pairs, range, window, after);
     let shown: Vec<Pair> = {
         let mut shown: Vec<Pair> = slots.iter().take(ROWS_MAX).map(|(pair, _)| *pair).collect();
@@ -161,13 +168,14 @@ fn window_length(size: WindowSize, range: Period) -> TimeDelta {
     }
 }
 
-/// The pairs that are asked for, in order. Named customers and metrics come whether they have usage or not; where a
-/// list is omitted, only what has usage in the range.
+/// The pairs that are asked for, in order, from the one that the last page ended in; no more than a page can show. Named
+/// customers and metrics come whether they have usage or not; where a list is omitted, only what has usage in the range.
 async fn pairs(
     db: &mut sqlx::PgConnection,
     environment_id: EnvironmentId,
     request: &GetUsage,
     range: Period,
+    from: Option<Pair>,
 ) -> Result<Vec<Pair>, ApiError> {
     let customers: Option<Vec<Uuid>> = request
         .customer_ids
@@ -182,30 +190,30 @@ async fn pairs(
     }
     if let Some(ids) = &metrics {
         let found = billable_metric::find_many(db, environment_id, ids).await?;
-        if let Some(missing) = ids
-            .iter()
-            .find(|id| !found.iter().any(|metric| metric.id.0 == **id))
-        {
+        let found: HashSet<Uuid> = found.iter().map(|metric| metric.id.0).collect();
+        if let Some(missing) = ids.iter().find(|id| !found.contains(*id)) {
             return Err(ApiError::not_found("billable metric", missing));
         }
     }
     match (&customers, &metrics) {
-        (Some(customers), Some(metrics)) => Ok(customers
-            .iter()
-            .flat_map(|customer| {
+        (Some(customers), Some(metrics)) => {
+            let customers = customers
+                .iter()
+                .skip_while(|id| from.is_some_and(|(first, _)| **id < first.0));
+            let pairs = customers.flat_map(|customer| {
                 metrics
                     .iter()
                     .map(|metric| (CustomerId(*customer), BillableMetricId(*metric)))
-            })
-            .collect()),
-        (customers, metrics) => Ok(groups_seen(
-            db,
-            environment_id,
-            customers.as_deref(),
-            metrics.as_deref(),
-            range,
-        )
-        .await?),
+            });
+            Ok(pairs
+                .filter(|pair| from.is_none_or(|from| *pair >= from))
+                .take(ROWS_MAX + 1)
+                .collect())
+        }
+        (customers, metrics) => {
+            let (customers, metrics) = (customers.as_deref(), metrics.as_deref());
+            Ok(pairs_with_usage(db, environment_id, customers, metrics, range, from, ROWS_MAX + 1).await?)
+        }
     }
 }
 
@@ -224,7 +232,6 @@ fn slots(pairs: &[Pair], range: Period, window: TimeDelta, after: Option<(Pair, 
     };
     pairs
         .iter()
-        .filter(|pair| after.as_ref().is_none_or(|(last, _)| *pair >= last))
         .flat_map(|pair| (first(pair)..count).map(|index| (*pair, index)))
         .take(ROWS_MAX + 1)
         .collect()

@@ -439,15 +439,18 @@ async fn unique_pieces(
     Ok(piece.collect())
 }
 
-/// The pairs of customer and metric with any usage in the range, active ones only, in order, after `after`; at most
-/// `limit`. An empty list of ids asks for all.
-pub async fn groups_seen(
+/// The pairs of customer and metric with any usage in the range, in order from `from` on; at most `limit`. Where no ids are
+/// named, active ones only.
+pub async fn pairs_with_usage(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     customer_ids: Option<&[Uuid]>,
     metric_ids: Option<&[Uuid]>,
     range: Period,
+    from: Option<(CustomerId, BillableMetricId)>,
+    limit: usize,
 ) -> Result<Vec<(CustomerId, BillableMetricId)>, sqlx::Error> {
+    let (from_customer, from_metric) = from.map(|(customer, metric)| (customer.0, metric.0)).unzip();
     let rows = sqlx::query!(
         r#"WITH bound AS (
                SELECT subject.id AS subject_id, alias.customer_id FROM subject
@@ -455,7 +458,8 @@ pub async fn groups_seen(
                WHERE subject.environment_id = $1
                UNION
                SELECT subject.id, customer.id FROM subject
-               JOIN customer ON customer.environment_id = $1 AND customer.id::text = lower(subject.received)
+               JOIN customer ON customer.environment_id = $1
+                    AND subject.received IN (customer.id::text, upper(customer.id::text))
                WHERE subject.environment_id = $1
            )
            SELECT DISTINCT bound.customer_id AS "customer_id!: CustomerId",
@@ -467,12 +471,16 @@ pub async fn groups_seen(
            JOIN billable_metric metric ON metric.environment_id = $1 AND metric.id = rollup.billable_metric_id
            WHERE ($2::uuid[] IS NULL AND customer.archived_at IS NULL OR bound.customer_id = ANY($2))
              AND ($3::uuid[] IS NULL AND metric.archived_at IS NULL OR rollup.billable_metric_id = ANY($3))
-           ORDER BY 1, 2"#,
+             AND ($6::uuid IS NULL OR (bound.customer_id, rollup.billable_metric_id) >= ($6, $7::uuid))
+           ORDER BY 1, 2 LIMIT $8"#,
         environment_id.0,
         customer_ids,
         metric_ids,
         range.start,
         range.end,
+        from_customer as Option<Uuid>,
+        from_metric as Option<Uuid>,
+        i64::try_from(limit).expect("limits are small"),
     )
     .fetch_all(db)
     .await?;
