@@ -11,12 +11,12 @@ use super::store;
 use super::terms::{Contract, MultiplierPrioritization};
 use super::view::ContractV2;
 use crate::access::{App, Writer, reserve_uniqueness_key};
-use crate::catalog::rate_card;
+use crate::catalog::rate_card::{self, RateCardRow};
 use crate::customer;
 use crate::error::ApiError;
 use crate::id::{ContractId, CustomerId, EnvironmentId, RateCardId};
 use crate::job;
-use crate::money::Number;
+use crate::money::{CreditType, Number};
 use crate::time::{Instant, StatementFrequency, StatementSchedule};
 use crate::wire::{Data, HourBoundary, Json, Later, UniquenessKey};
 
@@ -157,7 +157,7 @@ pub async fn handler(
     if customer.archived_at.is_some() {
         return Err(ApiError::field("customer_id", "the customer is archived"));
     }
-    let rate_card_id = resolve_rate_card(
+    let card = resolve_rate_card(
         &mut transaction,
         environment_id,
         request.rate_card_id,
@@ -169,7 +169,8 @@ pub async fn handler(
         customer_id: customer.id,
         id: app.ids.next(),
         name: request.name,
-        rate_card_id,
+        rate_card_id: card.as_ref().map(|card| card.id),
+        unit: card.as_ref().map_or_else(CreditType::usd, RateCardRow::unit),
         starting_at,
         ending_before,
         schedule,
@@ -246,29 +247,27 @@ async fn resolve_rate_card(
     id: Option<RateCardId>,
     alias: Option<&str>,
     starting_at: Instant,
-) -> Result<Option<RateCardId>, ApiError> {
-    match (id, alias) {
-        (None, None) => Ok(None),
-        (Some(_), Some(_)) => Err(ApiError::field(
-            "rate_card_alias",
-            "give either rate_card_id or rate_card_alias, not both",
-        )),
-        (Some(id), None) => match rate_card::find(db, environment_id, id).await? {
-            None => Err(ApiError::not_found("rate card", id)),
-            Some(card) if card.archived_at.is_some() => {
-                Err(ApiError::field("rate_card_id", "the rate card is archived"))
-            }
-            Some(card) => Ok(Some(card.id)),
-        },
-        (None, Some(alias)) => {
-            match rate_card::resolve_alias(db, environment_id, alias, starting_at).await? {
-                Some(id) => Ok(Some(id)),
-                None => Err(ApiError::NotFound(format!(
-                    "no rate card holds the alias `{alias}` at {starting_at}"
-                ))),
-            }
+) -> Result<Option<RateCardRow>, ApiError> {
+    let id = match (id, alias) {
+        (None, None) => return Ok(None),
+        (Some(_), Some(_)) => {
+            let reason = "give either rate_card_id or rate_card_alias, not both";
+            return Err(ApiError::field("rate_card_alias", reason));
         }
+        (Some(id), None) => id,
+        (None, Some(alias)) => {
+            let holder = rate_card::resolve_alias(db, environment_id, alias, starting_at).await?;
+            holder.ok_or_else(|| {
+                ApiError::NotFound(format!("no rate card holds the alias `{alias}` at {starting_at}"))
+            })?
+        }
+    };
+    let card = rate_card::find(db, environment_id, id).await?;
+    let card = card.ok_or_else(|| ApiError::not_found("rate card", id))?;
+    if card.archived_at.is_some() {
+        return Err(ApiError::field("rate_card_id", "the rate card is archived"));
     }
+    Ok(Some(card))
 }
 
 pub fn doc(operation: TransformOperation) -> TransformOperation {

@@ -19,10 +19,14 @@ pub struct GetContract {
     customer_id: CustomerId,
     contract_id: ContractId,
     /// Balances of commits and credits; no contract has any yet.
-    #[serde(default, rename = "include_balance")]
+    #[serde(
+        default,
+        deserialize_with = "crate::wire::or_default",
+        rename = "include_balance"
+    )]
     _include_balance: bool,
     /// Ledgers of commits and credits; no contract has any yet.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::wire::or_default")]
     include_ledgers: bool,
 }
 

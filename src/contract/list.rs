@@ -18,19 +18,27 @@ use crate::wire::{ContractPageLimit, CursorKey, Json, Page, Timestamp};
 #[derive(Deserialize, JsonSchema)]
 pub struct ListContracts {
     customer_id: CustomerId,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::wire::or_default")]
     include_archived: bool,
     /// Only contracts that start then or later; not together with `covering_date`.
     starting_at: Option<Timestamp>,
     /// Only contracts in force then; not together with `starting_at`.
     covering_date: Option<Timestamp>,
     /// Balances of commits and credits; no contract has any yet.
-    #[serde(default, rename = "include_balance")]
+    #[serde(
+        default,
+        deserialize_with = "crate::wire::or_default",
+        rename = "include_balance"
+    )]
     _include_balance: bool,
     /// Ledgers of commits and credits; no contract has any yet.
-    #[serde(default, rename = "include_ledgers")]
+    #[serde(
+        default,
+        deserialize_with = "crate::wire::or_default",
+        rename = "include_ledgers"
+    )]
     _include_ledgers: bool,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::wire::or_default")]
     limit: ContractPageLimit,
     cursor: Option<String>,
 }

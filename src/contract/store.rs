@@ -3,7 +3,8 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::terms::{Contract, MultiplierPrioritization};
-use crate::id::{ContractId, CustomerId, EnvironmentId, RateCardId};
+use crate::id::{ContractId, CreditTypeId, CustomerId, EnvironmentId, RateCardId};
+use crate::money::CreditType;
 use crate::time::{Instant, StatementFrequency, StatementSchedule};
 
 /// The columns of the table.
@@ -12,6 +13,7 @@ struct Columns {
     id: ContractId,
     name: Option<String>,
     rate_card_id: Option<RateCardId>,
+    unit_id: Option<CreditTypeId>,
     starting_at: Instant,
     ending_before: Option<Instant>,
     statement_frequency: StatementFrequency,
@@ -36,6 +38,11 @@ impl From<Columns> for Contract {
             id: row.id,
             name: row.name,
             rate_card_id: row.rate_card_id,
+            unit: row
+                .unit_id
+                .and_then(CreditType::find_fiat)
+                .cloned()
+                .unwrap_or_else(CreditType::usd),
             starting_at: row.starting_at,
             ending_before: row.ending_before,
             schedule: StatementSchedule {
@@ -141,7 +148,9 @@ pub async fn list(
     let rows = sqlx::query_as!(
         Columns,
         r#"SELECT customer_id AS "customer_id: CustomerId", id AS "id: ContractId", name,
-                  rate_card_id AS "rate_card_id: RateCardId", starting_at, ending_before,
+                  rate_card_id AS "rate_card_id: RateCardId",
+                  (SELECT fiat_credit_type_id FROM rate_card WHERE rate_card.environment_id = $1
+                   AND rate_card.id = contract.rate_card_id) AS "unit_id: CreditTypeId", starting_at, ending_before,
                   statement_frequency AS "statement_frequency: StatementFrequency", statement_anchor,
                   invoice_generation_starting_at, net_payment_terms_days, total_contract_value,
                   netsuite_sales_order_id, salesforce_opportunity_id,
@@ -179,7 +188,9 @@ pub async fn find(
     let row = sqlx::query_as!(
         Columns,
         r#"SELECT customer_id AS "customer_id: CustomerId", id AS "id: ContractId", name,
-                  rate_card_id AS "rate_card_id: RateCardId", starting_at, ending_before,
+                  rate_card_id AS "rate_card_id: RateCardId",
+                  (SELECT fiat_credit_type_id FROM rate_card WHERE rate_card.environment_id = $1
+                   AND rate_card.id = contract.rate_card_id) AS "unit_id: CreditTypeId", starting_at, ending_before,
                   statement_frequency AS "statement_frequency: StatementFrequency", statement_anchor,
                   invoice_generation_starting_at, net_payment_terms_days, total_contract_value,
                   netsuite_sales_order_id, salesforce_opportunity_id,

@@ -2,6 +2,7 @@ use rust_decimal::Decimal;
 
 use crate::casing::wire_enum;
 use crate::id::{ContractId, CustomerId, RateCardId};
+use crate::money::CreditType;
 use crate::time::{Instant, Period, StatementSchedule};
 
 wire_enum! {
@@ -19,6 +20,8 @@ pub struct Contract {
     pub id: ContractId,
     pub name: Option<String>,
     pub rate_card_id: Option<RateCardId>,
+    /// The unit of its invoices: the card's currency, USD without a card.
+    pub unit: CreditType,
     pub starting_at: Instant,
     /// Unset: open-ended.
     pub ending_before: Option<Instant>,

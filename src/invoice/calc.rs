@@ -15,8 +15,8 @@ use crate::time::{Instant, Period};
 
 /// The id of a contract's usage invoice for the statement that starts at `period_start`.
 #[must_use]
-pub fn usage_invoice_id(contract: &Contract, unit: &CreditType, period_start: Instant) -> InvoiceId {
-    let (contract_id, unit) = (contract.id.to_string(), unit.id.to_string());
+pub fn usage_invoice_id(contract: &Contract, period_start: Instant) -> InvoiceId {
+    let (contract_id, unit) = (contract.id.to_string(), contract.unit.id.to_string());
     InvoiceId(deterministic(
         "usage invoice",
         &[&contract_id, &unit, &period_start.to_rfc3339()],
@@ -39,7 +39,7 @@ pub fn usage_invoice(
         .iter()
         .map(|product| (product.product_id, product))
         .collect();
-    let mut invoice = empty_usage_invoice(contract, &terms.unit, period);
+    let mut invoice = empty_usage_invoice(contract, period);
     let mut total = Decimal::ZERO;
     for charge in rate(terms, usage, cuts, period)? {
         total = add("an invoice total", total, charge.total)?;
@@ -53,14 +53,14 @@ pub fn usage_invoice(
 
 /// A draft without lines.
 #[must_use]
-pub fn empty_usage_invoice(contract: &Contract, unit: &CreditType, period: Period) -> Invoice {
+pub fn empty_usage_invoice(contract: &Contract, period: Period) -> Invoice {
     Invoice {
-        id: usage_invoice_id(contract, unit, period.start),
+        id: usage_invoice_id(contract, period.start),
         customer_id: contract.customer_id,
         contract_id: contract.id,
         invoice_type: InvoiceType::Usage,
         status: InvoiceStatus::Draft,
-        credit_type: unit.clone(),
+        credit_type: contract.unit.clone(),
         start_timestamp: period.start,
         end_timestamp: period.end,
         issued_at: period.end + GRACE,

@@ -1,5 +1,7 @@
 //! Loading what an invoice needs and calculating it.
 
+use std::collections::BTreeMap;
+
 use sqlx::PgConnection;
 
 use super::calc::{empty_usage_invoice, usage_invoice};
@@ -8,7 +10,7 @@ use crate::contract::Contract;
 use crate::customer;
 use crate::error::ApiError;
 use crate::event::subject_id;
-use crate::id::EnvironmentId;
+use crate::id::{CustomerId, EnvironmentId, RateCardId, SubjectId};
 use crate::money::Overflow;
 use crate::rating::calc::cuts;
 use crate::rating::{LoadError, Terms, load_terms, load_usage};
@@ -42,57 +44,77 @@ impl From<LoadError> for ComputeError {
     }
 }
 
-/// The usage invoice of one statement as a draft, from what `db` sees now.
-pub async fn compute_usage_invoice(
-    db: &mut PgConnection,
+/// Calculates invoices from what one transaction sees, loading each rate card and each customer's subjects once.
+pub struct Calculator<'a> {
+    db: &'a mut PgConnection,
     environment_id: EnvironmentId,
-    contract: &Contract,
-    period: Period,
-) -> Result<Invoice, ComputeError> {
-    let terms = load_terms(db, environment_id, contract.rate_card_id).await?;
-    calculate(db, environment_id, contract, &terms, period).await
+    terms: BTreeMap<Option<RateCardId>, Terms>,
+    subjects: BTreeMap<CustomerId, Vec<SubjectId>>,
 }
 
-/// Like [`compute_usage_invoice`] for readers: a draft that cannot be calculated is shown with its reason.
-pub async fn draft_usage_invoice(
-    db: &mut PgConnection,
-    environment_id: EnvironmentId,
-    contract: &Contract,
-    period: Period,
-) -> Result<Invoice, ApiError> {
-    let terms = load_terms(db, environment_id, contract.rate_card_id)
-        .await
-        .map_err(ComputeError::from);
-    let terms = match terms {
-        Ok(terms) => terms,
-        Err(ComputeError::Database(error)) => return Err(error.into()),
-        Err(ComputeError::Amount(reason)) => return Err(ApiError::internal("terms have no amounts", reason)),
-    };
-    match calculate(db, environment_id, contract, &terms, period).await {
-        Ok(invoice) => Ok(invoice),
-        Err(ComputeError::Database(error)) => Err(error.into()),
-        Err(ComputeError::Amount(reason)) => {
-            let mut invoice = empty_usage_invoice(contract, &terms.unit, period);
-            invoice.calculation_error = Some(reason);
-            Ok(invoice)
+impl<'a> Calculator<'a> {
+    pub fn new(db: &'a mut PgConnection, environment_id: EnvironmentId) -> Self {
+        Self {
+            db,
+            environment_id,
+            terms: BTreeMap::new(),
+            subjects: BTreeMap::new(),
         }
     }
-}
 
-async fn calculate(
-    db: &mut PgConnection,
-    environment_id: EnvironmentId,
-    contract: &Contract,
-    terms: &Terms,
-    period: Period,
-) -> Result<Invoice, ComputeError> {
-    let mut subjects = customer::subjects_by_customer(db, environment_id, &[contract.customer_id.0]).await?;
-    let subjects = subjects.remove(&contract.customer_id).unwrap_or_default();
-    let subject_ids: Vec<_> = subjects
-        .iter()
-        .map(|received| subject_id(environment_id, received))
-        .collect();
-    let cuts = cuts(terms, period);
-    let usage = load_usage(db, environment_id, &subject_ids, terms, &cuts, period).await?;
-    Ok(usage_invoice(contract, terms, &usage, &cuts, period)?)
+    /// The usage invoice of one statement as a draft.
+    pub async fn usage_invoice(
+        &mut self,
+        contract: &Contract,
+        period: Period,
+    ) -> Result<Invoice, ComputeError> {
+        self.load(contract).await?;
+        let terms = &self.terms[&contract.rate_card_id];
+        let subjects = &self.subjects[&contract.customer_id];
+        let cuts = cuts(terms, period);
+        let usage = load_usage(self.db, self.environment_id, subjects, terms, &cuts, period).await?;
+        Ok(usage_invoice(contract, terms, &usage, &cuts, period)?)
+    }
+
+    /// Like [`Calculator::usage_invoice`] for readers: one that cannot be calculated is shown with its reason.
+    pub async fn draft(&mut self, contract: &Contract, period: Period) -> Result<Invoice, ApiError> {
+        match self.usage_invoice(contract, period).await {
+            Ok(invoice) => Ok(invoice),
+            Err(ComputeError::Database(error)) => Err(error.into()),
+            Err(ComputeError::Amount(reason)) => {
+                let mut invoice = empty_usage_invoice(contract, period);
+                invoice.calculation_error = Some(reason);
+                Ok(invoice)
+            }
+        }
+    }
+
+    async fn load(&mut self, contract: &Contract) -> Result<(), LoadError> {
+        if !self.terms.contains_key(&contract.rate_card_id) {
+            let terms = load_terms(self.db, self.environment_id, contract.rate_card_id).await?;
+            self.terms.insert(contract.rate_card_id, terms);
+        }
+        if !self.subjects.contains_key(&contract.customer_id) {
+            let received =
+                customer::subjects_by_customer(self.db, self.environment_id, &[contract.customer_id.0])
+                    .await?;
+            let ids = received
+                .values()
+                .flatten()
+                .map(|received| subject_id(self.environment_id, received));
+            self.subjects.insert(contract.customer_id, ids.collect());
+        }
+        Ok(())
+    }
+
+    /// The strings in events that mean the contract's customer, once an invoice of it was calculated.
+    pub fn subjects_of(&self, contract: &Contract) -> &[SubjectId] {
+        self.subjects
+            .get(&contract.customer_id)
+            .map_or(&[], Vec::as_slice)
+    }
+
+    pub fn db(&mut self) -> &mut PgConnection {
+        self.db
+    }
 }

@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-use super::compute::{ComputeError, compute_usage_invoice};
+use super::compute::{Calculator, ComputeError};
 use super::model::InvoiceStatus;
 use super::store;
 use crate::contract::{self, GRACE};
@@ -37,7 +37,9 @@ pub async fn finalize_usage_statement(db: &mut PgConnection, work: &DueWork) -> 
         .await?;
         return Ok(());
     }
-    let mut invoice = compute_usage_invoice(db, environment_id, contract, period).await?;
+    let mut invoice = Calculator::new(db, environment_id)
+        .usage_invoice(contract, period)
+        .await?;
     invoice.status = InvoiceStatus::Finalized;
     store::insert(db, environment_id, &invoice, work.due_at).await?;
 

@@ -5,9 +5,8 @@ use axum::extract::State;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::calc::empty_usage_invoice;
-use super::compute::draft_usage_invoice;
-use super::list::unit_of;
+use super::calc::usage_invoice_id;
+use super::compute::Calculator;
 use super::model::{Invoice, InvoiceView};
 use super::store;
 use crate::access::{App, Caller};
@@ -61,12 +60,12 @@ async fn find(app: &App, caller: &Caller, path: &InvoicePath) -> Result<Invoice,
         return Ok(invoice);
     }
     for contract in contract::list_of_customer(&mut snapshot, environment_id, path.customer_id).await? {
-        let unit = unit_of(&mut snapshot, environment_id, &contract).await?;
         let mut open = contract.open_statements(caller.now);
-        if let Some(period) =
-            open.find(|period| empty_usage_invoice(&contract, &unit, *period).id == path.invoice_id)
+        if let Some(period) = open.find(|period| usage_invoice_id(&contract, period.start) == path.invoice_id)
         {
-            return draft_usage_invoice(&mut snapshot, environment_id, &contract, period).await;
+            return Calculator::new(&mut snapshot, environment_id)
+                .draft(&contract, period)
+                .await;
         }
     }
     Err(ApiError::not_found("invoice", path.invoice_id))

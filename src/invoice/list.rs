@@ -6,20 +6,17 @@ use aide::transform::TransformOperation;
 use axum::extract::State;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sqlx::PgConnection;
 
 use super::calc::empty_usage_invoice;
-use super::compute::draft_usage_invoice;
+use super::compute::Calculator;
 use super::model::{Invoice, InvoiceStatus, InvoiceType, InvoiceView};
 use super::store::{self, InvoiceFilter, InvoicePosition};
 use crate::access::{App, Caller};
 use crate::casing::wire_enum;
-use crate::catalog::rate_card;
 use crate::contract::{self, Contract};
 use crate::customer::{self, CustomerPath};
 use crate::error::ApiError;
-use crate::id::{ContractId, CreditTypeId, CustomerId, EnvironmentId};
-use crate::money::CreditType;
+use crate::id::{ContractId, CreditTypeId};
 use crate::postgres::begin_snapshot;
 use crate::time::{Instant, Period};
 use crate::wire::{CursorKey, Page, PageLimit, Path, Query, Timestamp};
@@ -91,7 +88,11 @@ pub async fn handler(
     // One instant of the database for everything, so that an invoice that is being finalized shows once.
     let mut snapshot = begin_snapshot(&app.db).await?;
     customer::get(&mut snapshot, environment_id, customer_id).await?;
-    let contracts = contracts(&mut snapshot, environment_id, customer_id).await?;
+    let contracts = contract::list_of_customer(&mut snapshot, environment_id, customer_id).await?;
+    let contracts: BTreeMap<ContractId, Contract> = contracts
+        .into_iter()
+        .map(|contract| (contract.id, contract))
+        .collect();
     let stored = store::list(
         &mut snapshot,
         environment_id,
@@ -131,13 +132,12 @@ pub async fn handler(
         skip_zero_qty_line_items: request.skip_zero_qty_line_items,
         include_list_prices: request.include_list_prices,
     };
+    let mut calculator = Calculator::new(&mut snapshot, environment_id);
     let mut data = Vec::with_capacity(page.data.len());
     for listed in page.data {
         let invoice = match listed {
             Listed::Stored(invoice) => *invoice,
-            Listed::Draft { contract, period, .. } => {
-                draft_usage_invoice(&mut snapshot, environment_id, &contracts[&contract].0, period).await?
-            }
+            Listed::Draft { contract, period, .. } => calculator.draft(&contracts[&contract], period).await?,
         };
         data.push(invoice.shown(view));
     }
@@ -158,44 +158,11 @@ fn filter(request: &ListInvoices) -> InvoiceFilter {
     }
 }
 
-/// The customer's contracts, each with the unit of its invoices.
-async fn contracts(
-    db: &mut PgConnection,
-    environment_id: EnvironmentId,
-    customer_id: CustomerId,
-) -> Result<BTreeMap<ContractId, (Contract, CreditType)>, ApiError> {
-    let mut contracts = BTreeMap::new();
-    for contract in contract::list_of_customer(db, environment_id, customer_id).await? {
-        let unit = unit_of(db, environment_id, &contract).await?;
-        contracts.insert(contract.id, (contract, unit));
-    }
-    Ok(contracts)
-}
-
-/// The unit of a contract's invoices: its card's currency.
-pub async fn unit_of(
-    db: &mut PgConnection,
-    environment_id: EnvironmentId,
-    contract: &Contract,
-) -> Result<CreditType, ApiError> {
-    let Some(rate_card_id) = contract.rate_card_id else {
-        return Ok(CreditType::usd());
-    };
-    let card = rate_card::find(db, environment_id, rate_card_id).await?;
-    let unit = card.and_then(|card| CreditType::find_fiat(card.fiat_credit_type_id));
-    Ok(unit
-        .expect("a contract's card exists, with a fiat unit: a foreign key")
-        .clone())
-}
-
 /// The headers of all open statements.
-fn drafts(
-    contracts: &BTreeMap<ContractId, (Contract, CreditType)>,
-    now: Instant,
-) -> impl Iterator<Item = Listed> {
-    contracts.values().flat_map(move |(contract, unit)| {
+fn drafts(contracts: &BTreeMap<ContractId, Contract>, now: Instant) -> impl Iterator<Item = Listed> {
+    contracts.values().flat_map(move |contract| {
         contract.open_statements(now).map(move |period| Listed::Draft {
-            header: Box::new(empty_usage_invoice(contract, unit, period)),
+            header: Box::new(empty_usage_invoice(contract, period)),
             contract: contract.id,
             period,
         })

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgPool;
+use uuid::Uuid;
 
-use super::compute::{ComputeError, compute_usage_invoice};
+use super::compute::{Calculator, ComputeError};
 use super::model::{Invoice, InvoiceStatus};
 use super::store::{self, FinalizedInvoice};
 use crate::contract::{self, Contract};
@@ -37,8 +38,9 @@ pub async fn verify_invoices(
     let (mut count, mut findings) = (0, Vec::new());
     let mut after = None;
     let mut contracts: BTreeMap<ContractId, Contract> = BTreeMap::new();
+    let mut calculator = Calculator::new(&mut snapshot, environment_id);
     loop {
-        let page = store::list_finalized(&mut snapshot, environment_id, after, INVOICES_AT_ONCE).await?;
+        let page = store::list_finalized(calculator.db(), environment_id, after, INVOICES_AT_ONCE).await?;
         let Some(last) = page.last() else {
             return Ok((count, findings));
         };
@@ -48,7 +50,7 @@ pub async fn verify_invoices(
             let invoice = &finalized.invoice;
             if !contracts.contains_key(&invoice.contract_id) {
                 let of_customer =
-                    contract::list_of_customer(&mut snapshot, environment_id, invoice.customer_id).await?;
+                    contract::list_of_customer(calculator.db(), environment_id, invoice.customer_id).await?;
                 contracts = of_customer
                     .into_iter()
                     .map(|contract| (contract.id, contract))
@@ -57,13 +59,13 @@ pub async fn verify_invoices(
             let contract = contracts
                 .get(&invoice.contract_id)
                 .ok_or(sqlx::Error::RowNotFound)?;
-            findings.extend(check(&mut snapshot, environment_id, contract, &finalized).await?);
+            findings.extend(check(&mut calculator, environment_id, contract, &finalized).await?);
         }
     }
 }
 
 async fn check(
-    db: &mut PgConnection,
+    calculator: &mut Calculator<'_>,
     environment_id: EnvironmentId,
     contract: &Contract,
     finalized: &FinalizedInvoice,
@@ -84,7 +86,7 @@ async fn check(
         start: invoice.start_timestamp,
         end: invoice.end_timestamp,
     };
-    let finding = match compute_usage_invoice(db, environment_id, contract, period).await {
+    let finding = match calculator.usage_invoice(contract, period).await {
         Ok(mut recomputed) => {
             recomputed.status = InvoiceStatus::Finalized;
             if recomputed == *invoice {
@@ -99,7 +101,7 @@ async fn check(
         Err(ComputeError::Amount(reason)) => format!("stored with {}, but {reason}", plain(invoice.total.0)),
         Err(ComputeError::Database(error)) => return Err(error),
     };
-    let is_explained = anything_came_later(db, environment_id, contract, finalized, period).await?;
+    let is_explained = anything_came_later(calculator, environment_id, contract, finalized, period).await?;
     Ok(found(finding, is_explained))
 }
 
@@ -127,26 +129,34 @@ fn arithmetic_fault(invoice: &Invoice) -> Option<String> {
     }
 }
 
-/// Whether an event of the period, a rate of the card or a change of the customer's aliases came after finalization.
+/// Whether an event of the customer's in the period, a rate of the card or a change of the customer's aliases came after
+/// finalization.
 async fn anything_came_later(
-    db: &mut PgConnection,
+    calculator: &mut Calculator<'_>,
     environment_id: EnvironmentId,
     contract: &Contract,
     finalized: &FinalizedInvoice,
     period: Period,
 ) -> Result<bool, sqlx::Error> {
+    let subjects: Vec<Uuid> = calculator
+        .subjects_of(contract)
+        .iter()
+        .map(|subject| subject.0)
+        .collect();
     sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT FROM event WHERE environment_id = $1 AND seq >= ($2::bigint + 1) * 1000
+        r#"SELECT EXISTS (SELECT FROM event WHERE environment_id = $1 AND subject_id = ANY($7) AND seq >= ($2::bigint + 1) * 1000
                           AND happened_at >= $3 AND happened_at < $4 AND NOT is_duplicate)
                OR EXISTS (SELECT FROM rate WHERE environment_id = $1 AND rate_card_id = $5 AND created_at >= $6)
-               OR EXISTS (SELECT FROM customer WHERE environment_id = $1 AND updated_at >= $6) AS "later!""#,
+               OR EXISTS (SELECT FROM customer WHERE environment_id = $1 AND id = $8 AND updated_at >= $6) AS "later!""#,
         environment_id.0,
         finalized.facts_arrival,
         period.start,
         period.end,
         contract.rate_card_id.map(|id| id.0),
         finalized.finalized_at,
+        &subjects,
+        contract.customer_id.0,
     )
-    .fetch_one(db)
+    .fetch_one(calculator.db())
     .await
 }

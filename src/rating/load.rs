@@ -36,9 +36,7 @@ pub async fn load_terms(
     let card = rate_card::find(db, environment_id, rate_card_id)
         .await?
         .ok_or(sqlx::Error::RowNotFound)?;
-    let unit = CreditType::find_fiat(card.fiat_credit_type_id)
-        .expect("cards are created with a fiat unit")
-        .clone();
+    let unit = card.unit();
     let on_card = rate::card_products(db, environment_id, rate_card_id).await?;
     let mut entries_by_product: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for entry in rate::entries(db, environment_id, rate_card_id).await? {

@@ -56,7 +56,7 @@ pub async fn append_all(
     if card.archived_at.is_some() {
         return Err(ApiError::field("rate_card_id", "the rate card is archived"));
     }
-    let unit = CreditType::find_fiat(card.fiat_credit_type_id).expect("cards are created with a fiat unit");
+    let unit = card.unit();
 
     let mut product_ids: Vec<Uuid> = Vec::new();
     for (_, rate) in &rates {
@@ -75,7 +75,7 @@ pub async fn append_all(
         let product = products
             .get(&rate.product_id)
             .ok_or_else(|| ApiError::not_found("product", rate.product_id))?;
-        valid.push((unit.clone(), rate.validate(&path, product, unit)?));
+        valid.push((unit.clone(), rate.validate(&path, product, &unit)?));
     }
     store::put_products_on_card(
         &mut transaction,

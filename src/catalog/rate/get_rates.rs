@@ -15,7 +15,6 @@ use crate::access::{App, Caller};
 use crate::catalog::rate_card;
 use crate::error::ApiError;
 use crate::id::{ProductId, RateCardId};
-use crate::money::CreditType;
 use crate::wire::{CursorKey, Json, Page, PageRequest, Query, Timestamp};
 
 #[derive(Deserialize, Serialize, JsonSchema)]
@@ -24,7 +23,7 @@ pub struct GetRates {
     /// The instant whose prices are asked for.
     at: Timestamp,
     /// A rate is shown when it meets any selector; every rate when there is none.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::wire::or_default")]
     selectors: Vec<RateSelector>,
 }
 
@@ -78,7 +77,7 @@ pub async fn handler(
     let mut db = app.db.acquire().await?;
     let card = rate_card::find(&mut db, environment_id, request.rate_card_id).await?;
     let card = card.ok_or_else(|| ApiError::not_found("rate card", request.rate_card_id))?;
-    let unit = CreditType::find_fiat(card.fiat_credit_type_id).expect("cards are created with a fiat unit");
+    let unit = card.unit();
     let products = store::card_products(&mut db, environment_id, card.id).await?;
     let entries = store::entries(&mut db, environment_id, card.id).await?;
 
@@ -95,7 +94,7 @@ pub async fn handler(
                 continue;
             }
             if let Some(segment) = calc::segment_at(&timeline, request.at.0) {
-                rows.push((position, RateSchedule::new(on_card, &segment, unit)));
+                rows.push((position, RateSchedule::new(on_card, &segment, &unit)));
             }
         }
     }

@@ -17,7 +17,7 @@ use crate::wire::{HourBoundary, Later};
 pub struct RateInput {
     pub product_id: ProductId,
     /// One value for each property of the product's pricing group key.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::wire::or_default")]
     pub pricing_group_values: GroupValues,
     /// Inclusive; on the hour.
     pub starting_at: HourBoundary,

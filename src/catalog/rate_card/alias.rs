@@ -9,6 +9,9 @@ use crate::id::{EnvironmentId, RateCardId};
 use crate::time::Instant;
 use crate::wire::{NonBlank, Timestamp};
 
+/// Longest alias (our decision: an index holds it).
+const NAME_LENGTH_MAX: usize = 255;
+
 /// An alias and when it names the card; without bounds, always (schema `RateCardAlias`).
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "RateCardAliasInput")]
@@ -39,6 +42,12 @@ pub fn validate(aliases: Vec<AliasInput>) -> Result<Vec<Alias>, ApiError> {
             ending_before: alias.ending_before.map(|instant| instant.0),
         };
         let path = format!("aliases[{index}]");
+        if alias.name.chars().count() > NAME_LENGTH_MAX {
+            return Err(ApiError::field(
+                &format!("{path}.name"),
+                format!("at most {NAME_LENGTH_MAX} characters"),
+            ));
+        }
         if let (Some(start), Some(end)) = (alias.starting_at, alias.ending_before)
             && end <= start
         {

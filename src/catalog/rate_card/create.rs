@@ -20,10 +20,10 @@ pub struct CreateRateCard {
     description: Option<String>,
     /// The card's one currency, for life; USD when omitted.
     fiat_credit_type_id: Option<CreditTypeId>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::wire::or_default")]
     credit_type_conversions: Vec<CreditTypeConversionInput>,
     /// Names that contracts may use instead of the card's id.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::wire::or_default")]
     aliases: Vec<AliasInput>,
     #[serde(default, rename = "custom_fields")]
     #[schemars(skip)]

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::alias::Alias;
 use crate::error::ApiError;
 use crate::id::{CreditTypeId, EnvironmentId, RateCardId};
+use crate::money::CreditType;
 use crate::time::Instant;
 use crate::wire::PageRow;
 
@@ -20,6 +21,16 @@ pub struct RateCardRow {
     pub created_at: Instant,
     pub created_by: String,
     pub archived_at: Option<Instant>,
+}
+
+impl RateCardRow {
+    /// The card's currency.
+    #[must_use]
+    pub fn unit(&self) -> CreditType {
+        CreditType::find_fiat(self.fiat_credit_type_id)
+            .expect("cards are created with a fiat unit")
+            .clone()
+    }
 }
 
 impl PageRow for RateCardRow {
