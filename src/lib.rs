@@ -13,33 +13,33 @@
 
 // -- vocabulary: pure, used by all --
 pub mod casing; // enums in any casing
+pub mod time; // the clock, periods, billing calendars
 pub mod id; // typed ids, deterministic ids, digests
-pub mod money;
-pub mod time; // the clock, periods, billing calendars // exact decimals, pricing units, rounding by name
+pub mod money; // exact decimals, pricing units, rounding by name
 
 // -- the frame: knows no domain --
-pub mod access; // environments, tokens, the caller
 pub mod config; // settings from the command line and the environment
 pub mod error; // the one error of the edge
-pub mod job;
-pub mod postgres; // the database: connect, migrate, embedded server
 pub mod telemetry; // log line and metrics of every request
-pub mod wire; // shapes that every endpoint shares // due work, in time order, exactly once
+pub mod wire; // shapes that every endpoint shares
+pub mod postgres; // the database: connect, migrate, embedded server
+pub mod access; // environments, tokens, the caller
+pub mod job; // due work, in time order, exactly once
 
 // -- who, and what was agreed --
+pub mod customer; // customers and their ingest aliases
 pub mod catalog; // pricing units, billable metrics, products, rate cards, rates
-pub mod contract;
-pub mod customer; // customers and their ingest aliases // contracts and their statement calendars
+pub mod contract; // contracts and their statement calendars
 
 // -- the flow --
 pub mod event; // facts arrive
-pub mod invoice;
+pub mod usage; // facts become quantities
 pub mod rating; // quantities become charges
-pub mod usage; // facts become quantities // charges become a document
+pub mod invoice; // charges become a document
 
 // -- around it --
-pub mod app; // every route
-pub mod command;
-pub mod console; // pages for people
+pub mod worker; // takes due work and hands each kind to its domain
 pub mod sandbox; // the movable clock
-pub mod worker; // takes due work and hands each kind to its domain // what the binary can do
+pub mod console; // pages for people
+pub mod app; // every route
+pub mod command; // what the binary can do

@@ -72,9 +72,10 @@ pub fn document_head() -> OpenApi {
     let bearer = serde_json::from_value(serde_json::json!({ "type": "http", "scheme": "bearer" }))
         .expect("a security scheme of the OpenAPI specification");
     let components = document.components.get_or_insert_default();
-    components
-        .security_schemes
-        .insert("bearerAuth".to_owned(), ReferenceOr::Item::<SecurityScheme>(bearer));
+    components.security_schemes.insert(
+        "bearerAuth".to_owned(),
+        ReferenceOr::Item::<SecurityScheme>(bearer),
+    );
     document
         .security
         .push([("bearerAuth".to_owned(), Vec::new())].into_iter().collect());

@@ -13,6 +13,7 @@ use crate::access::{App, list_environments};
 use crate::error::ApiError;
 use crate::job;
 use crate::postgres::{MIGRATIONS, applied_migrations};
+use crate::telemetry::causes;
 
 /// 200 as long as the process serves.
 pub async fn healthz() -> Json<serde_json::Value> {
@@ -43,15 +44,23 @@ fn not_ready(reason: &str) -> Response {
 
 /// Prometheus text.
 pub async fn metrics(State(app): State<App>, handle: Option<PrometheusHandle>) -> Result<String, ApiError> {
+    if let Err(error) = count_failed_work(&app).await {
+        // What the process counted itself is still worth having.
+        tracing::warn!(cause = causes(&error), "failed due work cannot be counted");
+    }
+    let handle = handle.ok_or_else(|| ApiError::internal("metrics", "no recorder is installed"))?;
+    handle.run_upkeep();
+    Ok(handle.render())
+}
+
+async fn count_failed_work(app: &App) -> Result<(), sqlx::Error> {
     let mut db = app.db.acquire().await?;
     for environment in list_environments(&mut db).await? {
         let failed = job::count_failed(&mut db, environment.id).await?;
         let label = [("environment", environment.kind.as_str())];
         metrics::gauge!("upbeat_due_work_failed", &label).set(gauge_value(failed));
     }
-    let handle = handle.ok_or_else(|| ApiError::internal("metrics", "no recorder is installed"))?;
-    handle.run_upkeep();
-    Ok(handle.render())
+    Ok(())
 }
 
 /// A count as a gauge takes it; counts of failed work stay far below the exact integers of a float.

@@ -22,7 +22,7 @@ pub struct CreateCustomer {
     /// Cut to 160 characters where it is longer.
     name: NonBlank,
     /// Strings that usage events may carry instead of the customer's id.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::wire::or_default")]
     #[schemars(length(max = 2000))]
     ingest_aliases: Vec<AliasText>,
     /// Deprecated: one more alias.

@@ -7,6 +7,7 @@
 mod body;
 mod cursor;
 mod later;
+mod nullable;
 mod page;
 mod path;
 mod query;
@@ -17,6 +18,7 @@ mod timestamp;
 pub use body::{BODY_LIMIT_BYTES, Json, JsonBoth, RawBody};
 pub use cursor::CursorKey;
 pub use later::Later;
+pub use nullable::or_default;
 pub use page::{ContractPageLimit, Page, PageLimit, PageRequest, PageRow};
 pub use path::Path;
 pub use query::Query;
