@@ -23,7 +23,9 @@ impl Api {
     /// Creates the metric and answers its id.
     pub async fn metric(&self, metric: Metric<'_>) -> String {
         let names = metric.groups.iter().copied().chain(metric.key);
-        let filters: Vec<Value> = names.map(|name| json!({ "name": name, "exists": true })).collect();
+        let filters: Vec<Value> = names
+            .map(|name| json!({ "name": name, "exists": true }))
+            .collect();
         let mut body = json!({
             "name": "metric",
             "aggregation_type": metric.aggregation,
@@ -50,7 +52,15 @@ impl Api {
 
     /// Creates a rate card in USD.
     pub async fn rate_card(&self) -> Rates {
-        Rates { card: self.post("/v1/contract-pricing/rate-cards/create", json!({ "name": "card" })).await.id() }
+        Rates {
+            card: self
+                .post(
+                    "/v1/contract-pricing/rate-cards/create",
+                    json!({ "name": "card" }),
+                )
+                .await
+                .id(),
+        }
     }
 
     /// Adds an entitled flat rate with more fields.
@@ -63,20 +73,27 @@ impl Api {
 
     /// Adds an entitled rate.
     pub async fn rate(&self, rates: &Rates, product: &str, starting_at: &str, more: Value) {
-        let mut body =
-            json!({ "rate_card_id": rates.card, "product_id": product, "starting_at": starting_at, "entitled": true });
+        let mut body = json!({ "rate_card_id": rates.card, "product_id": product, "starting_at": starting_at, "entitled": true });
         merge(&mut body, more);
-        self.post("/v1/contract-pricing/rate-cards/addRate", body).await.data();
+        self.post("/v1/contract-pricing/rate-cards/addRate", body)
+            .await
+            .data();
     }
 
     /// Creates a customer with one ingest alias and answers its id.
     pub async fn customer(&self, alias: &str) -> String {
-        self.post("/v1/customers", json!({ "name": alias, "ingest_aliases": [alias] })).await.id()
+        self.post(
+            "/v1/customers",
+            json!({ "name": alias, "ingest_aliases": [alias] }),
+        )
+        .await
+        .id()
     }
 
     /// Creates a contract on the card with more fields and answers its id.
     pub async fn contract(&self, customer: &str, rates: &Rates, starting_at: &str, more: Value) -> String {
-        let mut body = json!({ "customer_id": customer, "rate_card_id": rates.card, "starting_at": starting_at });
+        let mut body =
+            json!({ "customer_id": customer, "rate_card_id": rates.card, "starting_at": starting_at });
         merge(&mut body, more);
         self.post("/v1/contracts/create", body).await.id()
     }
@@ -102,14 +119,23 @@ impl Api {
 
     /// All invoices of the customer, by issue date.
     pub async fn invoices(&self, customer: &str) -> Vec<Value> {
-        let answer = self.get(&format!("/v1/customers/{customer}/invoices?include_list_prices=true")).await.data();
+        let answer = self
+            .get(&format!(
+                "/v1/customers/{customer}/invoices?include_list_prices=true"
+            ))
+            .await
+            .data();
         answer.as_array().expect("a list").clone()
     }
 
     /// The one invoice whose period starts at `start` (a date).
     pub async fn invoice(&self, customer: &str, start: &str) -> Value {
         let invoices = self.invoices(customer).await;
-        let starts = |invoice: &&Value| invoice["start_timestamp"].as_str().is_some_and(|text| text.starts_with(start));
+        let starts = |invoice: &&Value| {
+            invoice["start_timestamp"]
+                .as_str()
+                .is_some_and(|text| text.starts_with(start))
+        };
         let found: Vec<&Value> = invoices.iter().filter(starts).collect();
         assert_eq!(found.len(), 1, "invoices that start on {start}: {found:?}");
         found[0].clone()
@@ -118,11 +144,18 @@ impl Api {
 
 /// The lines of an invoice as text: `name {group values} start..end [tier] quantity × unit price = total`.
 pub fn lines(invoice: &Value) -> Vec<String> {
-    let date = |value: &Value| value.as_str().map(|text| text[5..10].to_owned()).unwrap_or_default();
+    let date = |value: &Value| {
+        value
+            .as_str()
+            .map(|text| text[5..10].to_owned())
+            .unwrap_or_default()
+    };
     let values = |value: &Value| match value.as_object() {
         Some(values) => {
-            let pairs: Vec<String> =
-                values.iter().map(|(name, value)| format!("{name}: {}", value.as_str().unwrap_or("null"))).collect();
+            let pairs: Vec<String> = values
+                .iter()
+                .map(|(name, value)| format!("{name}: {}", value.as_str().unwrap_or("null")))
+                .collect();
             format!(" {{{}}}", pairs.join(", "))
         }
         None => String::new(),
@@ -145,7 +178,12 @@ pub fn lines(invoice: &Value) -> Vec<String> {
             line["total"],
         )
     };
-    invoice["line_items"].as_array().expect("lines").iter().map(line).collect()
+    invoice["line_items"]
+        .as_array()
+        .expect("lines")
+        .iter()
+        .map(line)
+        .collect()
 }
 
 fn merge(body: &mut Value, more: Value) {
