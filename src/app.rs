@@ -73,35 +73,20 @@ fn customers() -> ApiRouter<App> {
 fn billable_metrics() -> ApiRouter<App> {
     use billable_metric::{archive, create, get, list};
     ApiRouter::new()
-        .api_route(
-            "/v1/billable-metrics/create",
-            post_with(create::handler, create::doc),
-        )
+        .api_route("/v1/billable-metrics/create", post_with(create::handler, create::doc))
         .api_route("/v1/billable-metrics", get_with(list::handler, list::doc))
-        .api_route(
-            "/v1/billable-metrics/{billable_metric_id}",
-            get_with(get::handler, get::doc),
-        )
-        .api_route(
-            "/v1/billable-metrics/archive",
-            post_with(archive::handler, archive::doc),
-        )
+        .api_route("/v1/billable-metrics/{billable_metric_id}", get_with(get::handler, get::doc))
+        .api_route("/v1/billable-metrics/archive", post_with(archive::handler, archive::doc))
 }
 
 fn products_and_rate_cards() -> ApiRouter<App> {
     ApiRouter::new()
-        .api_route(
-            "/v1/credit-types/list",
-            get_with(credit_type::handler, credit_type::doc),
-        )
+        .api_route("/v1/credit-types/list", get_with(credit_type::handler, credit_type::doc))
         .api_route(
             "/v1/contract-pricing/products/create",
             post_with(product::create::handler, product::create::doc),
         )
-        .api_route(
-            "/v1/contract-pricing/products/get",
-            post_with(product::get::handler, product::get::doc),
-        )
+        .api_route("/v1/contract-pricing/products/get", post_with(product::get::handler, product::get::doc))
         .api_route(
             "/v1/contract-pricing/products/list",
             post_with(product::list::handler, product::list::doc),
@@ -118,10 +103,7 @@ fn products_and_rate_cards() -> ApiRouter<App> {
             "/v1/contract-pricing/rate-cards/list",
             post_with(rate_card::list::handler, rate_card::list::doc),
         )
-        .api_route(
-            "/v1/contract-pricing/rate-cards/addRate",
-            post_with(rate::add::handler, rate::add::doc),
-        )
+        .api_route("/v1/contract-pricing/rate-cards/addRate", post_with(rate::add::handler, rate::add::doc))
         .api_route(
             "/v1/contract-pricing/rate-cards/addRates",
             post_with(rate::add_many::handler, rate::add_many::doc),
@@ -144,10 +126,7 @@ fn contracts() -> ApiRouter<App> {
 
 fn usage_and_invoices() -> ApiRouter<App> {
     ApiRouter::new()
-        .api_route(
-            "/v1/ingest",
-            post_with(usage::ingest::handler, usage::ingest::doc),
-        )
+        .api_route("/v1/ingest", post_with(usage::ingest::handler, usage::ingest::doc))
         .api_route("/v1/usage", post_with(usage::get::handler, usage::get::doc))
         .api_route(
             "/v1/customers/{customer_id}/invoices",
@@ -172,8 +151,5 @@ fn sandboxes() -> ApiRouter<App> {
 fn spellings_of_the_quickstart() -> Router<App> {
     Router::new()
         .route("/v1/customers/create", post(customer::create::handler))
-        .route(
-            "/v1/contract-pricing/rate-cards/rates/add",
-            post(rate::add::handler),
-        )
+        .route("/v1/contract-pricing/rate-cards/rates/add", post(rate::add::handler))
 }

@@ -1,10 +1,10 @@
 //! Enums of the wire: read in any casing, kept and answered in one.
 //!
-//! The published document lists several casings for almost every request enum and one for most answers, so input is
-//! matched without regard to ASCII case (our decision for the enums where it lists only one).
+//! The published document lists several casings for almost every request enum and one for most answers, so
+//! input is matched without regard to ASCII case (our decision for the enums where it lists only one).
 
-/// Declares an enum whose variants have one canonical spelling on the wire and in the database. Documented spellings
-/// that are not supported yet stand behind `later` and are refused as such.
+/// Declares an enum whose variants have one canonical spelling on the wire and in the database. Documented
+/// spellings that are not supported yet stand behind `later` and are refused as such.
 macro_rules! wire_enum {
     (
         $(#[$meta:meta])*
@@ -104,16 +104,9 @@ mod tests {
 
     #[test]
     fn an_unknown_spelling_names_the_known_ones() {
-        let error = serde_json::from_str::<Fruit>("\"pear\"")
-            .expect_err("not a fruit")
-            .to_string();
-        assert!(
-            error.contains("`pear`") && error.contains("STAR_FRUIT"),
-            "{error}"
-        );
-        let error = serde_json::from_str::<Fruit>("\"peach\"")
-            .expect_err("a later fruit")
-            .to_string();
+        let error = serde_json::from_str::<Fruit>("\"pear\"").expect_err("not a fruit").to_string();
+        assert!(error.contains("`pear`") && error.contains("STAR_FRUIT"), "{error}");
+        let error = serde_json::from_str::<Fruit>("\"peach\"").expect_err("a later fruit").to_string();
         assert!(error.contains("`peach` is not supported"), "{error}");
     }
 }

@@ -1,8 +1,8 @@
 //! The one error of the edge and its one match to a status and a body.
 //!
 //! Inside, each module has its own small error; a handler turns it into an [`ApiError`]. Mistakes of the caller
-//! carry a message that names the field and the reason; faults of the server carry their cause to the log and only
-//! an opaque sentence to the caller.
+//! carry a message that names the field and the reason; faults of the server carry their cause to the log and
+//! only an opaque sentence to the caller.
 
 use std::sync::Arc;
 
@@ -73,10 +73,7 @@ impl ApiError {
         context: &'static str,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        Self::Internal {
-            context,
-            source: source.into(),
-        }
+        Self::Internal { context, source: source.into() }
     }
 
     fn status(&self) -> StatusCode {
@@ -111,10 +108,7 @@ impl ApiError {
             Self::BadRequest(_) => "BadRequest",
             _ => return None,
         };
-        Some(CodedErrorBody {
-            code: code.to_owned(),
-            message: self.message(),
-        })
+        Some(CodedErrorBody { code: code.to_owned(), message: self.message() })
     }
 }
 
@@ -146,23 +140,13 @@ pub struct CodedErrorBody {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut response = (
-            self.status(),
-            Json(ErrorBody {
-                message: self.message(),
-            }),
-        )
-            .into_response();
+        let mut response = (self.status(), Json(ErrorBody { message: self.message() })).into_response();
         if matches!(self, Self::Conflict(_)) {
             // Both official SDKs retry a 409 unless they are told not to.
-            response
-                .headers_mut()
-                .insert("x-should-retry", HeaderValue::from_static("false"));
+            response.headers_mut().insert("x-should-retry", HeaderValue::from_static("false"));
         }
         if matches!(self, Self::Unavailable(_)) {
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         // The error rides along so that the log line and the v2 body are made in one place each.
         response.extensions_mut().insert(Arc::new(self));
@@ -175,19 +159,12 @@ impl OperationOutput for ApiError {
 
     fn operation_response(ctx: &mut GenContext, _: &mut Operation) -> Option<ApiResponse> {
         let json_schema = ctx.schema.subschema_for::<ErrorBody>();
-        let schema = SchemaObject {
-            json_schema,
-            example: None,
-            external_docs: None,
-        };
+        let schema = SchemaObject { json_schema, example: None, external_docs: None };
         Some(ApiResponse {
             description: "The request was not served.".to_owned(),
             content: [(
                 "application/json".to_owned(),
-                MediaType {
-                    schema: Some(schema),
-                    ..MediaType::default()
-                },
+                MediaType { schema: Some(schema), ..MediaType::default() },
             )]
             .into_iter()
             .collect(),
@@ -199,9 +176,6 @@ impl OperationOutput for ApiError {
         ctx: &mut GenContext,
         operation: &mut Operation,
     ) -> Vec<(Option<u16>, ApiResponse)> {
-        Self::operation_response(ctx, operation)
-            .map(|response| (None, response))
-            .into_iter()
-            .collect()
+        Self::operation_response(ctx, operation).map(|response| (None, response)).into_iter().collect()
     }
 }

@@ -1,8 +1,8 @@
 //! Typed ids, and where their bytes come from.
 //!
-//! Ids that are only keys are version-7 UUIDs from [`Ids`], which never go backwards within a process: lists that
-//! sort by `(created_at, id)` show objects in the order of their creation even while an environment's clock is
-//! frozen. Ids that a retry or a preview must produce again are version 5 from their natural key
+//! Ids that are only keys are version-7 UUIDs from [`Ids`], which never go backwards within a process: lists
+//! that sort by `(created_at, id)` show objects in the order of their creation even while an environment's
+//! clock is frozen. Ids that a retry or a preview must produce again are version 5 from their natural key
 //! ([`deterministic`]). Identities that a tenant could try to forge a collision for (transaction ids, subjects,
 //! group values) are 128 bits of SHA-256 ([`digest`]).
 
@@ -29,20 +29,14 @@ pub struct Ids {
 impl Ids {
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self {
-            clock,
-            context: Arc::new(std::sync::Mutex::new(ContextV7::new())),
-        }
+        Self { clock, context: Arc::new(std::sync::Mutex::new(ContextV7::new())) }
     }
 
     /// A new version-7 id, greater than every id made before it by this source.
     #[must_use]
     pub fn next<T: From<Uuid>>(&self) -> T {
         let now = self.clock.now();
-        let context = self
-            .context
-            .lock()
-            .expect("no thread panics while it holds the id context");
+        let context = self.context.lock().expect("no thread panics while it holds the id context");
         let seconds = u64::try_from(now.timestamp()).unwrap_or(0);
         let timestamp = Timestamp::from_unix(&*context, seconds, now.timestamp_subsec_nanos());
         T::from(Uuid::new_v7(timestamp))
@@ -77,12 +71,10 @@ pub fn digest(parts: &[&[u8]]) -> Uuid {
 /// Bytes as lower-case hex.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 macro_rules! typed_ids {

@@ -1,7 +1,8 @@
 //! What the operator sees: one log line for every request, and metrics.
 //!
 //! A log line carries `method`, `route` (the matched template, never the raw path), `status`, `elapsed_ms`,
-//! `request_id` and, for a refusal, `reason`; a fault adds its cause at level ERROR. Secrets never come near it.
+//! `request_id` and, for a refusal, `reason`; a fault adds its cause at level ERROR. Secrets never come near
+//! it.
 
 use std::sync::Arc;
 use std::time::Instant as Stopwatch;
@@ -21,18 +22,12 @@ use crate::id::Ids;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Upper bounds of the request duration histogram.
-const SECONDS: &[f64] = &[
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-];
+const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// Starts logging to standard error; `UPBEAT_LOG` filters it (`info` by default).
 pub fn start_logging() {
     let filter = EnvFilter::try_from_env("UPBEAT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_target(false)
-        .init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
 }
 
 /// Installs the process's metrics recorder.
@@ -49,11 +44,7 @@ pub fn start_metrics() -> PrometheusHandle {
 pub async fn observe(ids: Ids, request: Request, next: Next) -> Response {
     let stopwatch = Stopwatch::now();
     let method = request.method().clone();
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or("unmatched", MatchedPath::as_str)
-        .to_owned();
+    let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
     let request_id = request_id(&request, &ids);
 
     let mut response = next.run(request).await;
@@ -63,11 +54,7 @@ pub async fn observe(ids: Ids, request: Request, next: Next) -> Response {
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
-    let labels = [
-        ("method", method.to_string()),
-        ("route", route.clone()),
-        ("status", status.to_string()),
-    ];
+    let labels = [("method", method.to_string()), ("route", route.clone()), ("status", status.to_string())];
     metrics::counter!("upbeat_http_requests_total", &labels).increment(1);
     metrics::histogram!("upbeat_http_request_seconds", &labels[..2]).record(elapsed);
 
@@ -87,10 +74,7 @@ pub async fn observe(ids: Ids, request: Request, next: Next) -> Response {
 
 /// The caller's id for the request if it is a short plain one, else a new id.
 fn request_id(request: &Request, ids: &Ids) -> String {
-    let given = request
-        .headers()
-        .get(REQUEST_ID)
-        .and_then(|value| value.to_str().ok());
+    let given = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
     match given {
         Some(id) if (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic()) => {
             id.to_owned()

@@ -1,7 +1,7 @@
 //! Takes due work in time order and hands each kind to its domain.
 //!
-//! Any number of workers may run: a step is taken under a row lock, done and marked in one transaction. A step that
-//! fails is put off with its reason and tried again; it holds up nothing else.
+//! Any number of workers may run: a step is taken under a row lock, done and marked in one transaction. A step
+//! that fails is put off with its reason and tried again; it holds up nothing else.
 
 use std::time::Duration;
 
@@ -83,9 +83,11 @@ async fn work_one(app: &App, environment: &Environment) -> Result<Step, sqlx::Er
     }
 }
 
-/// Moves a sandbox's clock to `target`, doing all work that is due on the way, in order and each at its own time.
+/// Moves a sandbox's clock to `target`, doing all work that is due on the way, in order and each at its own
+/// time.
 ///
-/// The clock moves with each step, so a process that is killed half-way leaves a clock that its invoices agree with.
+/// The clock moves with each step, so a process that is killed half-way leaves a clock that its invoices agree
+/// with.
 pub async fn run_until(app: &App, environment_id: EnvironmentId, target: Instant) -> Result<(), sqlx::Error> {
     loop {
         let real_now = app.clock.now();
@@ -132,10 +134,7 @@ async fn finish(
     real_now: Instant,
 ) -> Result<Step, sqlx::Error> {
     let done = match perform(&mut transaction, work).await {
-        Ok(()) => transaction
-            .commit()
-            .await
-            .map_err(|error| StepError::Invoice(error.into())),
+        Ok(()) => transaction.commit().await.map_err(|error| StepError::Invoice(error.into())),
         Err(error) => {
             transaction.rollback().await?;
             Err(error)

@@ -65,18 +65,9 @@ where
         .fetch_optional(&app.db)
         .await?
         .ok_or(ApiError::Unauthorized("the bearer token is unknown or archived"))?;
-        let environment = Environment {
-            id: row.id,
-            kind: row.kind,
-            frozen_at: row.frozen_at,
-        };
+        let environment = Environment { id: row.id, kind: row.kind, frozen_at: row.frozen_at };
         let now = environment.now(app.clock.now());
-        Ok(Self {
-            environment,
-            now,
-            token_name: row.name,
-            role: row.role,
-        })
+        Ok(Self { environment, now, token_name: row.name, role: row.role })
     }
 }
 

@@ -1,11 +1,11 @@
 //! Who is calling, and for which environment.
 //!
 //! Owns: environments (sandbox and production) and their clocks, API tokens, the extractors [`Caller`] and
-//! [`Writer`], which are the only way to a tenant's data, and keys that may be used once.
-//! Does not own: what a call does.
+//! [`Writer`], which are the only way to a tenant's data, and keys that may be used once. Does not own: what a
+//! call does.
 //!
-//! Invariants: a secret is stored as its SHA-256 only and shown once; every row of a tenant is reached through the
-//! environment of the caller's token, so an id of another environment looks missing.
+//! Invariants: a secret is stored as its SHA-256 only and shown once; every row of a tenant is reached through
+//! the environment of the caller's token, so an id of another environment looks missing.
 
 mod caller;
 mod environment;
@@ -39,11 +39,6 @@ impl App {
     #[must_use]
     pub fn new(db: PgPool, clock: Arc<dyn Clock>) -> Self {
         let ids = Ids::new(clock.clone());
-        Self {
-            db,
-            clock,
-            ids,
-            work_ready: Arc::new(tokio::sync::Notify::new()),
-        }
+        Self { db, clock, ids, work_ready: Arc::new(tokio::sync::Notify::new()) }
     }
 }

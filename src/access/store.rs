@@ -60,12 +60,6 @@ pub async fn set_clock(
     id: EnvironmentId,
     frozen_at: Option<Instant>,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "UPDATE environment SET frozen_at = $2 WHERE id = $1",
-        id.0,
-        frozen_at
-    )
-    .execute(db)
-    .await?;
+    sqlx::query!("UPDATE environment SET frozen_at = $2 WHERE id = $1", id.0, frozen_at).execute(db).await?;
     Ok(())
 }

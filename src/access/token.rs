@@ -39,8 +39,8 @@ pub fn secret_hash(secret: &str) -> Vec<u8> {
     Sha256::digest(secret.as_bytes()).to_vec()
 }
 
-/// 32 bytes of the operating system's randomness as hex: a secret must not be reproducible, so this randomness is
-/// not an argument.
+/// 32 bytes of the operating system's randomness as hex: a secret must not be reproducible, so this randomness
+/// is not an argument.
 fn new_secret() -> String {
     let mut bytes = [0_u8; 32];
     getrandom::fill(&mut bytes).expect("the operating system gives random bytes");

@@ -5,8 +5,8 @@ use crate::error::ApiError;
 use crate::id::EnvironmentId;
 use crate::wire::UniquenessKey;
 
-/// Uses a key up for one kind of object, in the transaction that creates the object. A key that was used before is
-/// 409, for ever: archiving the object does not free it (schema `UniquenessKey`).
+/// Uses a key up for one kind of object, in the transaction that creates the object. A key that was used before
+/// is 409, for ever: archiving the object does not free it (schema `UniquenessKey`).
 pub async fn reserve_uniqueness_key(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
@@ -27,8 +27,6 @@ pub async fn reserve_uniqueness_key(
     if result.rows_affected() == 1 {
         Ok(())
     } else {
-        Err(ApiError::Conflict(
-            "This uniqueness key has already been used.".to_owned(),
-        ))
+        Err(ApiError::Conflict("This uniqueness key has already been used.".to_owned()))
     }
 }

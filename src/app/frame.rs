@@ -46,9 +46,7 @@ async fn coded_v2_errors(request: Request, next: Next) -> Response {
 #[expect(clippy::needless_pass_by_value, reason = "the layer's signature")]
 fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
     let text = panic.downcast_ref::<String>().map(String::as_str);
-    let text = text
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("without a message");
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message");
     ApiError::internal("a handler panicked", text.to_owned()).into_response()
 }
 
@@ -72,12 +70,7 @@ pub fn document_head() -> OpenApi {
     let bearer = serde_json::from_value(serde_json::json!({ "type": "http", "scheme": "bearer" }))
         .expect("a security scheme of the OpenAPI specification");
     let components = document.components.get_or_insert_default();
-    components.security_schemes.insert(
-        "bearerAuth".to_owned(),
-        ReferenceOr::Item::<SecurityScheme>(bearer),
-    );
-    document
-        .security
-        .push([("bearerAuth".to_owned(), Vec::new())].into_iter().collect());
+    components.security_schemes.insert("bearerAuth".to_owned(), ReferenceOr::Item::<SecurityScheme>(bearer));
+    document.security.push([("bearerAuth".to_owned(), Vec::new())].into_iter().collect());
     document
 }

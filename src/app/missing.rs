@@ -1,7 +1,7 @@
 //! Operations of the reference that are not built yet: each answers 501 naming itself.
 //!
-//! An operation leaves this list in the commit that builds it; `openapi/README.md` says the same, and a test compares
-//! the two.
+//! An operation leaves this list in the commit that builds it; `openapi/README.md` says the same, and a test
+//! compares the two.
 
 use axum::Router;
 use axum::http::Method;
@@ -116,33 +116,18 @@ pub const MISSING: &[(&str, &str)] = &[
     ("POST", "/v1/payments/attempt"),
     ("POST", "/v1/payments/cancel"),
     ("POST", "/v1/payments/list"),
-    (
-        "GET",
-        "/v1/customers/{customer_id}/billing-config/{billing_provider_type}",
-    ),
-    (
-        "POST",
-        "/v1/customers/{customer_id}/billing-config/{billing_provider_type}",
-    ),
-    (
-        "DELETE",
-        "/v1/customers/{customer_id}/billing-config/{billing_provider_type}",
-    ),
+    ("GET", "/v1/customers/{customer_id}/billing-config/{billing_provider_type}"),
+    ("POST", "/v1/customers/{customer_id}/billing-config/{billing_provider_type}"),
+    ("DELETE", "/v1/customers/{customer_id}/billing-config/{billing_provider_type}"),
     ("GET", "/v1/plans"),
     ("GET", "/v1/planDetails/{plan_id}"),
     ("GET", "/v1/planDetails/{plan_id}/customers"),
     ("GET", "/v1/planDetails/{plan_id}/charges"),
     ("GET", "/v1/customers/{customer_id}/plans"),
     ("POST", "/v1/customers/{customer_id}/plans/add"),
-    (
-        "GET",
-        "/v1/customers/{customer_id}/plans/{customer_plan_id}/priceAdjustments",
-    ),
+    ("GET", "/v1/customers/{customer_id}/plans/{customer_plan_id}/priceAdjustments"),
     ("POST", "/v1/customers/{customer_id}/plans/{customer_plan_id}/end"),
-    (
-        "POST",
-        "/v1/credits/{customer_id}/rechargeSettings/{recharge_settings_id}",
-    ),
+    ("POST", "/v1/credits/{customer_id}/rechargeSettings/{recharge_settings_id}"),
     ("POST", "/v1/credits/{customer_id}/rechargeSettings"),
     ("GET", "/v1/credits/{customer_id}/rechargeSettings"),
     ("POST", "/v1/credits/createPrepaidGrant"),
@@ -161,16 +146,10 @@ pub const MISSING: &[(&str, &str)] = &[
 /// Routes that answer 501; like everywhere, only to a caller with a token.
 pub fn routes() -> Router<App> {
     MISSING.iter().fold(Router::new(), |router, (method, path)| {
-        let filter = Method::from_bytes(method.as_bytes())
-            .ok()
-            .and_then(|method| MethodFilter::try_from(method).ok());
+        let filter =
+            Method::from_bytes(method.as_bytes()).ok().and_then(|method| MethodFilter::try_from(method).ok());
         let filter = filter.expect("the list holds HTTP methods");
         let operation = format!("{method} {path}");
-        router.route(
-            path,
-            on(filter, move |_: Caller| async move {
-                ApiError::NotImplemented(operation)
-            }),
-        )
+        router.route(path, on(filter, move |_: Caller| async move { ApiError::NotImplemented(operation) }))
     })
 }

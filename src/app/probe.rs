@@ -22,11 +22,8 @@ pub async fn healthz() -> Json<serde_json::Value> {
 
 /// 200 only when the database answers and is migrated, else 503.
 pub async fn readyz(State(app): State<App>) -> Response {
-    let is_migrated = |applied: &BTreeSet<i64>| {
-        MIGRATIONS
-            .iter()
-            .all(|migration| applied.contains(&migration.version))
-    };
+    let is_migrated =
+        |applied: &BTreeSet<i64>| MIGRATIONS.iter().all(|migration| applied.contains(&migration.version));
     match applied_migrations(&app.db).await {
         Ok(applied) if is_migrated(&applied) => Json(json!({ "status": "ready" })).into_response(),
         Ok(_) => not_ready("the database is not migrated"),
@@ -35,11 +32,7 @@ pub async fn readyz(State(app): State<App>) -> Response {
 }
 
 fn not_ready(reason: &str) -> Response {
-    (
-        StatusCode::SERVICE_UNAVAILABLE,
-        Json(json!({ "message": reason })),
-    )
-        .into_response()
+    (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "message": reason }))).into_response()
 }
 
 /// Prometheus text.

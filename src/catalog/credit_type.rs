@@ -27,18 +27,10 @@ pub async fn handler(
     let key = CursorKey::new("credit types", "next_page", caller.environment_id(), &());
     let already_seen: usize = key.decode(request.next_page.as_deref())?.unwrap_or(0);
     let limit = request.limit.get();
-    let rest: Vec<CreditType> = CreditType::fiat()
-        .iter()
-        .skip(already_seen)
-        .take(limit + 1)
-        .cloned()
-        .collect();
+    let rest: Vec<CreditType> =
+        CreditType::fiat().iter().skip(already_seen).take(limit + 1).cloned().collect();
     let page = Page::cut(rest, limit, |_| key.encode(&(already_seen + limit)));
-    Ok(Json(page.map(|unit| ListItem {
-        id: unit.id,
-        name: unit.name,
-        is_currency: true,
-    })))
+    Ok(Json(page.map(|unit| ListItem { id: unit.id, name: unit.name, is_currency: true })))
 }
 
 pub fn doc(operation: TransformOperation) -> TransformOperation {

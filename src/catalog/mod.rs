@@ -1,10 +1,10 @@
 //! What can be sold and at what price: pricing units, billable metrics, products, rate cards, rates.
 //!
-//! Owns: definitions that many customers share. Does not own: who bought what (contracts), quantities (usage) or
-//! prices in force for one invoice line (rating).
+//! Owns: definitions that many customers share. Does not own: who bought what (contracts), quantities (usage)
+//! or prices in force for one invoice line (rating).
 //!
-//! Invariants: a billable metric never changes what it counts; a rate card's timeline is append-only, and where its
-//! entries overlap the one added last is in force.
+//! Invariants: a billable metric never changes what it counts; a rate card's timeline is append-only, and where
+//! its entries overlap the one added last is in force.
 
 pub mod billable_metric;
 pub mod credit_type;

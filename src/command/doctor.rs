@@ -18,10 +18,7 @@ pub async fn doctor(storage: Storage) -> Result<(), CommandError> {
         }
     };
     match &storage.database_url {
-        Some(_) => report(
-            "database",
-            Ok("DATABASE_URL is set; no private PostgreSQL is needed".to_owned()),
-        ),
+        Some(_) => report("database", Ok("DATABASE_URL is set; no private PostgreSQL is needed".to_owned())),
         None => report("PostgreSQL binaries", binaries()),
     }
     match Database::open(&storage).await {
@@ -33,32 +30,24 @@ pub async fn doctor(storage: Storage) -> Result<(), CommandError> {
         }
         Err(error) => report("connection", Err(causes(&error))),
     }
-    if faults > 0 {
-        Err(CommandError::Refused(format!("{faults} things to mend")))
-    } else {
-        Ok(())
-    }
+    if faults > 0 { Err(CommandError::Refused(format!("{faults} things to mend"))) } else { Ok(()) }
 }
 
 fn binaries() -> Result<String, String> {
-    find_binaries()
-        .map(|directory| directory.display().to_string())
-        .ok_or_else(|| {
-            "none in PATH or /usr/lib/postgresql; run `apt-get install postgresql` or set DATABASE_URL"
-                .to_owned()
-        })
+    find_binaries().map(|directory| directory.display().to_string()).ok_or_else(|| {
+        "none in PATH or /usr/lib/postgresql; run `apt-get install postgresql` or set DATABASE_URL".to_owned()
+    })
 }
 
 async fn migrations(pool: &PgPool) -> Result<String, String> {
-    let applied = applied_migrations(pool)
-        .await
-        .map_err(|_| "none applied; run `upbeat migrate`".to_owned())?;
+    let applied =
+        applied_migrations(pool).await.map_err(|_| "none applied; run `upbeat migrate`".to_owned())?;
     let known = MIGRATIONS.iter().count();
     match applied.len() {
         count if count < known => Err(format!("{count} of {known} applied; run `upbeat migrate`")),
-        count if count > known => Err(format!(
-            "{count} applied, but this version knows {known}; run a newer version"
-        )),
+        count if count > known => {
+            Err(format!("{count} applied, but this version knows {known}; run a newer version"))
+        }
         _ => Ok(format!("all {known} applied")),
     }
 }

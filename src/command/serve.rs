@@ -37,12 +37,10 @@ pub async fn serve(config: Serve) -> Result<(), CommandError> {
     let metrics = start_metrics();
     let (database, app) = open(&config.storage).await?;
     let token = sandbox_token(&app, &config).await?;
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .map_err(|source| CommandError::Io {
-            action: format!("cannot listen on {}", config.listen),
-            source,
-        })?;
+    let listener = TcpListener::bind(config.listen).await.map_err(|source| CommandError::Io {
+        action: format!("cannot listen on {}", config.listen),
+        source,
+    })?;
     let address = listener.local_addr().unwrap_or(config.listen);
     greet(address, &token);
 
@@ -59,10 +57,7 @@ pub async fn serve(config: Serve) -> Result<(), CommandError> {
     tracing::info!("stopping");
     stop.send_replace(true);
     if tokio::time::timeout(DRAIN_TIMEOUT, server).await.is_err() {
-        tracing::warn!(
-            "requests were still running after {} s and are cut off",
-            DRAIN_TIMEOUT.as_secs()
-        );
+        tracing::warn!("requests were still running after {} s and are cut off", DRAIN_TIMEOUT.as_secs());
     }
     if let Some(worker) = worker {
         let _ = worker.await;
@@ -85,31 +80,16 @@ async fn sandbox_token(app: &App, config: &Serve) -> Result<SandboxToken, Comman
         return Ok(SandboxToken::Given);
     }
     if access::count(&mut db, sandbox.id).await? > 0 {
-        return Ok(if file.exists() {
-            SandboxToken::InFile(file)
-        } else {
-            SandboxToken::Elsewhere
-        });
+        return Ok(if file.exists() { SandboxToken::InFile(file) } else { SandboxToken::Elsewhere });
     }
-    let secret = access::create(
-        &mut db,
-        &app.ids,
-        sandbox.id,
-        "first",
-        Role::Admin,
-        app.clock.now(),
-    )
-    .await?;
+    let secret = access::create(&mut db, &app.ids, sandbox.id, "first", Role::Admin, app.clock.now()).await?;
     save_secret(&file, &secret)?;
     Ok(SandboxToken::Made { secret, file })
 }
 
 /// Writes the secret where only this account can read it.
 fn save_secret(file: &Path, secret: &str) -> Result<(), CommandError> {
-    let failed = |source| CommandError::Io {
-        action: format!("cannot write {}", file.display()),
-        source,
-    };
+    let failed = |source| CommandError::Io { action: format!("cannot write {}", file.display()), source };
     if let Some(directory) = file.parent() {
         fs::create_dir_all(directory).map_err(failed)?;
     }
@@ -127,10 +107,7 @@ fn greet(address: SocketAddr, token: &SandboxToken) {
             "$UPBEAT_BOOTSTRAP_TOKEN".to_owned()
         }
         SandboxToken::Made { secret, file } => {
-            println!(
-                "Sandbox token: {secret} (shown once; saved in {})",
-                file.display()
-            );
+            println!("Sandbox token: {secret} (shown once; saved in {})", file.display());
             format!("$(cat {})", file.display())
         }
         SandboxToken::InFile(file) => {

@@ -36,11 +36,7 @@ async fn run(app: &App, command: TokenCommand) -> Result<(), CommandError> {
     let mut db = app.db.acquire().await?;
     let now = app.clock.now();
     match command {
-        TokenCommand::Create {
-            environment,
-            name,
-            role,
-        } => {
+        TokenCommand::Create { environment, name, role } => {
             let kind =
                 EnvironmentKind::parse(&environment).expect("the parser takes only known environments");
             let role = Role::parse(&role).expect("the parser takes only known roles");
@@ -48,25 +44,14 @@ async fn run(app: &App, command: TokenCommand) -> Result<(), CommandError> {
                 return Err(CommandError::Refused("--name must not be empty".to_owned()));
             }
             let environment = find_environment(&mut db, kind).await?;
-            println!(
-                "{}",
-                access::create(&mut db, &app.ids, environment.id, name.trim(), role, now).await?
-            );
+            println!("{}", access::create(&mut db, &app.ids, environment.id, name.trim(), role, now).await?);
         }
         TokenCommand::List => {
             for token in access::list(&mut db).await? {
-                let state = token
-                    .archived_at
-                    .map_or_else(|| "in use".to_owned(), |at| format!("archived {at}"));
-                let (id, kind, role) = (
-                    token.id,
-                    token.environment_kind.to_lowercase(),
-                    token.role.as_str(),
-                );
-                println!(
-                    "{id}  {kind}  {role}  {}…  {}  {state}",
-                    token.secret_prefix, token.name
-                );
+                let state =
+                    token.archived_at.map_or_else(|| "in use".to_owned(), |at| format!("archived {at}"));
+                let (id, kind, role) = (token.id, token.environment_kind.to_lowercase(), token.role.as_str());
+                println!("{id}  {kind}  {role}  {}…  {}  {state}", token.secret_prefix, token.name);
             }
         }
         TokenCommand::Archive { id } => {

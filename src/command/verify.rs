@@ -6,7 +6,8 @@ use crate::config::Storage;
 use crate::invoice::verify_invoices;
 use crate::usage::verify_rollups;
 
-/// Recounts rollups and recomputes finalized invoices from the facts; fails where anything differs without a reason.
+/// Recounts rollups and recomputes finalized invoices from the facts; fails where anything differs without a
+/// reason.
 pub async fn verify(storage: Storage) -> Result<(), CommandError> {
     let (database, app) = open(&storage).await?;
     let environments = list_environments(&mut *app.db.acquire().await?).await?;
@@ -42,9 +43,7 @@ pub async fn verify(storage: Storage) -> Result<(), CommandError> {
     }
     database.close().await?;
     if faults > 0 {
-        return Err(CommandError::Refused(format!(
-            "{faults} numbers do not follow from the facts"
-        )));
+        return Err(CommandError::Refused(format!("{faults} numbers do not follow from the facts")));
     }
     Ok(())
 }

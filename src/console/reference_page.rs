@@ -30,10 +30,7 @@ pub fn reference_page(document: &OpenApi) -> String {
     for (path, operations) in members(&document["paths"]) {
         for (method, operation) in members(operations).filter(|(_, operation)| operation.is_object()) {
             let tag = operation["tags"][0].as_str().unwrap_or("Other");
-            by_tag
-                .entry(tag)
-                .or_default()
-                .push(section(&document, method, path, operation));
+            by_tag.entry(tag).or_default().push(section(&document, method, path, operation));
         }
     }
     let title = escape(document["info"]["title"].as_str().unwrap_or_default());
@@ -59,12 +56,8 @@ fn section(document: &Value, method: &str, path: &str, operation: &Value) -> Str
         text("summary"),
         text("description"),
     );
-    let parameters: String = operation["parameters"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(parameter)
-        .collect();
+    let parameters: String =
+        operation["parameters"].as_array().into_iter().flatten().map(parameter).collect();
     if !parameters.is_empty() {
         let _ = write!(section, "<h4>Parameters</h4><table>{parameters}</table>");
     }
@@ -84,16 +77,8 @@ fn section(document: &Value, method: &str, path: &str, operation: &Value) -> Str
 fn parameter(parameter: &Value) -> String {
     let text = |value: &Value| escape(value.as_str().unwrap_or_default());
     let required = parameter["required"].as_bool().unwrap_or_default();
-    let about = parameter["description"]
-        .as_str()
-        .or_else(|| parameter["schema"]["description"].as_str());
-    row(
-        0,
-        &text(&parameter["name"]),
-        &type_of(&parameter["schema"]),
-        required,
-        about.unwrap_or_default(),
-    )
+    let about = parameter["description"].as_str().or_else(|| parameter["schema"]["description"].as_str());
+    row(0, &text(&parameter["name"]), &type_of(&parameter["schema"]), required, about.unwrap_or_default())
 }
 
 /// A row for each field of an object schema, nested ones indented.
@@ -102,30 +87,15 @@ fn fields(document: &Value, schema: &Value, depth: usize) -> String {
     if schema["items"].is_object() {
         return fields(document, &schema["items"], depth);
     }
-    let parts = ["allOf", "anyOf"]
-        .iter()
-        .filter_map(|key| schema[*key].as_array())
-        .flatten();
+    let parts = ["allOf", "anyOf"].iter().filter_map(|key| schema[*key].as_array()).flatten();
     let mut rows: String = parts.map(|part| fields(document, part, depth)).collect();
-    let required: Vec<&str> = schema["required"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect();
+    let required: Vec<&str> =
+        schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     for (name, field) in members(&schema["properties"]) {
         let target = resolve(document, field);
-        let about = field["description"]
-            .as_str()
-            .or_else(|| target["description"].as_str())
-            .unwrap_or_default();
-        rows += &row(
-            depth,
-            &escape(name),
-            &type_of(target),
-            required.contains(&name.as_str()),
-            about,
-        );
+        let about =
+            field["description"].as_str().or_else(|| target["description"].as_str()).unwrap_or_default();
+        rows += &row(depth, &escape(name), &type_of(target), required.contains(&name.as_str()), about);
         if depth < DEPTH_MAX {
             rows += &fields(document, field, depth + 1);
         }
@@ -143,10 +113,7 @@ fn row(depth: usize, name: &str, kind: &str, required: bool, about: &str) -> Str
 }
 
 fn resolve<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
-    match schema["$ref"]
-        .as_str()
-        .and_then(|reference| document.pointer(reference.trim_start_matches('#')))
-    {
+    match schema["$ref"].as_str().and_then(|reference| document.pointer(reference.trim_start_matches('#'))) {
         Some(target) => resolve(document, target),
         None => schema,
     }
@@ -155,28 +122,13 @@ fn resolve<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
 fn type_of(schema: &Value) -> String {
     let kind = match &schema["type"] {
         Value::String(kind) => kind.clone(),
-        Value::Array(kinds) => kinds
-            .iter()
-            .filter_map(Value::as_str)
-            .collect::<Vec<_>>()
-            .join(" or "),
+        Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" or "),
         _ => "object".to_owned(),
     };
-    let values: Vec<&str> = schema["enum"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect();
-    let format = schema["format"]
-        .as_str()
-        .map(|format| format!(" ({format})"))
-        .unwrap_or_default();
-    if values.is_empty() {
-        escape(&format!("{kind}{format}"))
-    } else {
-        escape(&values.join(" | "))
-    }
+    let values: Vec<&str> =
+        schema["enum"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let format = schema["format"].as_str().map(|format| format!(" ({format})")).unwrap_or_default();
+    if values.is_empty() { escape(&format!("{kind}{format}")) } else { escape(&values.join(" | ")) }
 }
 
 fn members(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
@@ -184,8 +136,5 @@ fn members(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

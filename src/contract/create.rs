@@ -148,9 +148,7 @@ pub async fn handler(
         }
     }
     let schedule = schedule(request.usage_statement_schedule.as_ref(), starting_at)?;
-    let generation = request
-        .usage_statement_schedule
-        .and_then(|input| input.invoice_generation_starting_at);
+    let generation = request.usage_statement_schedule.and_then(|input| input.invoice_generation_starting_at);
 
     let mut transaction = app.db.begin().await?;
     let customer = customer::lock(&mut transaction, environment_id, request.customer_id).await?;
@@ -199,24 +197,12 @@ pub async fn handler(
     if let Some(period) = first {
         let kind = job::kind::FINALIZE_USAGE_STATEMENT;
         let due_at = period.end + GRACE;
-        job::schedule(
-            &mut transaction,
-            environment_id,
-            kind,
-            contract.id.0,
-            contract.customer_id,
-            due_at,
-        )
-        .await?;
+        job::schedule(&mut transaction, environment_id, kind, contract.id.0, contract.customer_id, due_at)
+            .await?;
     }
     transaction.commit().await?;
     app.work_ready.notify_one();
-    Ok(axum::Json(Data {
-        data: CreatedContract {
-            id: contract.id,
-            contract: contract.into(),
-        },
-    }))
+    Ok(axum::Json(Data { data: CreatedContract { id: contract.id, contract: contract.into() } }))
 }
 
 fn schedule(
@@ -224,9 +210,7 @@ fn schedule(
     starting_at: Instant,
 ) -> Result<StatementSchedule, ApiError> {
     let frequency = input.map_or(StatementFrequency::Monthly, |input| input.frequency);
-    let day = input
-        .and_then(|input| input.day)
-        .unwrap_or(StatementDay::FirstOfMonth);
+    let day = input.and_then(|input| input.day).unwrap_or(StatementDay::FirstOfMonth);
     let custom = input.and_then(|input| input.billing_anchor_date);
     let path = "usage_statement_schedule.billing_anchor_date";
     let anchor = match (day, custom) {
@@ -239,8 +223,8 @@ fn schedule(
     Ok(StatementSchedule { frequency, anchor })
 }
 
-/// The card of the contract: none, the one named by id, or the one that holds the alias as the contract starts. It is
-/// resolved once and never moved by later changes of the alias.
+/// The card of the contract: none, the one named by id, or the one that holds the alias as the contract starts.
+/// It is resolved once and never moved by later changes of the alias.
 async fn resolve_rate_card(
     db: &mut sqlx::PgConnection,
     environment_id: EnvironmentId,

@@ -19,11 +19,7 @@ pub struct GetContract {
     customer_id: CustomerId,
     contract_id: ContractId,
     /// Balances of commits and credits; no contract has any yet.
-    #[serde(
-        default,
-        deserialize_with = "crate::wire::or_default",
-        rename = "include_balance"
-    )]
+    #[serde(default, deserialize_with = "crate::wire::or_default", rename = "include_balance")]
     _include_balance: bool,
     /// Ledgers of commits and credits; no contract has any yet.
     #[serde(default, deserialize_with = "crate::wire::or_default")]
@@ -43,17 +39,10 @@ pub async fn handler_v1(
     Json(request): Json<GetContract>,
 ) -> Result<axum::Json<Data<ContractV1>>, ApiError> {
     let mut db = app.db.acquire().await?;
-    let contract = store::find(
-        &mut db,
-        caller.environment_id(),
-        request.customer_id,
-        request.contract_id,
-    )
-    .await?;
+    let contract =
+        store::find(&mut db, caller.environment_id(), request.customer_id, request.contract_id).await?;
     let contract = contract.ok_or_else(|| ApiError::not_found("contract", request.contract_id))?;
-    Ok(axum::Json(Data {
-        data: contract.into(),
-    }))
+    Ok(axum::Json(Data { data: contract.into() }))
 }
 
 pub async fn handler_v2(
@@ -61,23 +50,12 @@ pub async fn handler_v2(
     caller: Caller,
     JsonBoth(request, AsOf { as_of_date }): JsonBoth<GetContract, AsOf>,
 ) -> Result<axum::Json<Data<ContractV2>>, ApiError> {
-    let GetContract {
-        customer_id,
-        contract_id,
-        include_ledgers,
-        ..
-    } = request;
+    let GetContract { customer_id, contract_id, include_ledgers, .. } = request;
     if as_of_date.is_some() && include_ledgers {
-        return Err(ApiError::field(
-            "as_of_date",
-            "cannot be combined with include_ledgers",
-        ));
+        return Err(ApiError::field("as_of_date", "cannot be combined with include_ledgers"));
     }
     let mut db = app.db.acquire().await?;
-    if customer::find(&mut db, caller.environment_id(), customer_id)
-        .await?
-        .is_none()
-    {
+    if customer::find(&mut db, caller.environment_id(), customer_id).await?.is_none() {
         return Err(customer_not_found(customer_id));
     }
     let contract = store::find(&mut db, caller.environment_id(), customer_id, contract_id).await?;
@@ -89,18 +67,13 @@ pub async fn handler_v2(
     if let Some(at) = as_of_date {
         contract.archived_at = contract.archived_at.filter(|archived_at| *archived_at <= at.0);
     }
-    Ok(axum::Json(Data {
-        data: contract.into(),
-    }))
+    Ok(axum::Json(Data { data: contract.into() }))
 }
 
 /// What v2 answers where v1 answers 404.
 #[must_use]
 pub fn customer_not_found(id: CustomerId) -> ApiError {
-    ApiError::Coded {
-        code: "CustomerNotFound",
-        message: format!("customer {id} was not found"),
-    }
+    ApiError::Coded { code: "CustomerNotFound", message: format!("customer {id} was not found") }
 }
 
 pub fn doc_v1(operation: TransformOperation) -> TransformOperation {

@@ -25,18 +25,10 @@ pub struct ListContracts {
     /// Only contracts in force then; not together with `starting_at`.
     covering_date: Option<Timestamp>,
     /// Balances of commits and credits; no contract has any yet.
-    #[serde(
-        default,
-        deserialize_with = "crate::wire::or_default",
-        rename = "include_balance"
-    )]
+    #[serde(default, deserialize_with = "crate::wire::or_default", rename = "include_balance")]
     _include_balance: bool,
     /// Ledgers of commits and credits; no contract has any yet.
-    #[serde(
-        default,
-        deserialize_with = "crate::wire::or_default",
-        rename = "include_ledgers"
-    )]
+    #[serde(default, deserialize_with = "crate::wire::or_default", rename = "include_ledgers")]
     _include_ledgers: bool,
     #[serde(default, deserialize_with = "crate::wire::or_default")]
     limit: ContractPageLimit,
@@ -76,18 +68,10 @@ async fn list<T: From<Contract>>(
     customer_not_found: ApiError,
 ) -> Result<axum::Json<ContractPage<T>>, ApiError> {
     if request.starting_at.is_some() && request.covering_date.is_some() {
-        return Err(ApiError::field(
-            "covering_date",
-            "cannot be combined with starting_at",
-        ));
+        return Err(ApiError::field("covering_date", "cannot be combined with starting_at"));
     }
     let environment_id = caller.environment_id();
-    let filters = (
-        request.customer_id,
-        request.include_archived,
-        request.starting_at,
-        request.covering_date,
-    );
+    let filters = (request.customer_id, request.include_archived, request.starting_at, request.covering_date);
     let key = CursorKey::new("contracts", "cursor", environment_id, &filters);
     let after = key.decode(request.cursor.as_deref())?;
     let filter = ContractFilter {
@@ -97,29 +81,14 @@ async fn list<T: From<Contract>>(
     };
     let limit = request.limit.get();
     let mut db = app.db.acquire().await?;
-    if customer::find(&mut db, environment_id, request.customer_id)
-        .await?
-        .is_none()
-    {
+    if customer::find(&mut db, environment_id, request.customer_id).await?.is_none() {
         return Err(customer_not_found);
     }
-    let rows = store::list(
-        &mut db,
-        environment_id,
-        request.customer_id,
-        &filter,
-        after,
-        Some(limit + 1),
-    )
-    .await?;
-    let page = Page::cut(rows, limit, |row| {
-        key.encode(&(row.starting_at, row.created_at, row.id))
-    });
+    let rows =
+        store::list(&mut db, environment_id, request.customer_id, &filter, after, Some(limit + 1)).await?;
+    let page = Page::cut(rows, limit, |row| key.encode(&(row.starting_at, row.created_at, row.id)));
     let page = page.map(T::from);
-    Ok(axum::Json(ContractPage {
-        data: page.data,
-        cursor: page.next_page,
-    }))
+    Ok(axum::Json(ContractPage { data: page.data, cursor: page.next_page }))
 }
 
 pub fn doc_v1(operation: TransformOperation) -> TransformOperation {

@@ -1,10 +1,11 @@
 //! Contracts: what one customer agreed to, and when its usage statements begin and end.
 //!
-//! Owns: a contract's terms and its statement calendar. Does not own: prices (its rate card has them), quantities,
-//! invoices.
+//! Owns: a contract's terms and its statement calendar. Does not own: prices (its rate card has them),
+//! quantities, invoices.
 //!
-//! Invariants: terms are rows that refer to a rate card, never copies of prices, so a change of the card reaches every
-//! contract; statements tile the contract's term without gap or overlap; a uniqueness key makes one contract, ever.
+//! Invariants: terms are rows that refer to a rate card, never copies of prices, so a change of the card
+//! reaches every contract; statements tile the contract's term without gap or overlap; a uniqueness key makes
+//! one contract, ever.
 
 pub mod create;
 pub mod get;

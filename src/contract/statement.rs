@@ -18,8 +18,8 @@ wire_enum! {
     }
 }
 
-/// Where a contract's first statement starts: at the contract's start, or later where statements before an instant
-/// are left to imports.
+/// Where a contract's first statement starts: at the contract's start, or later where statements before an
+/// instant are left to imports.
 #[must_use]
 pub fn first_statement_at(starting_at: Instant, invoice_generation_starting_at: Option<Instant>) -> Instant {
     invoice_generation_starting_at.map_or(starting_at, |generation| generation.max(starting_at))

@@ -38,17 +38,10 @@ impl From<Columns> for Contract {
             id: row.id,
             name: row.name,
             rate_card_id: row.rate_card_id,
-            unit: row
-                .unit_id
-                .and_then(CreditType::find_fiat)
-                .cloned()
-                .unwrap_or_else(CreditType::usd),
+            unit: row.unit_id.and_then(CreditType::find_fiat).cloned().unwrap_or_else(CreditType::usd),
             starting_at: row.starting_at,
             ending_before: row.ending_before,
-            schedule: StatementSchedule {
-                frequency: row.statement_frequency,
-                anchor: row.statement_anchor,
-            },
+            schedule: StatementSchedule { frequency: row.statement_frequency, anchor: row.statement_anchor },
             invoice_generation_starting_at: row.invoice_generation_starting_at,
             net_payment_terms_days: row.net_payment_terms_days,
             total_contract_value: row.total_contract_value,
@@ -111,10 +104,7 @@ pub async fn list_of_customer(
         db,
         environment_id,
         customer_id,
-        &ContractFilter {
-            include_archived: true,
-            ..ContractFilter::default()
-        },
+        &ContractFilter { include_archived: true, ..ContractFilter::default() },
         None,
         None,
     )
@@ -142,9 +132,8 @@ pub async fn list(
     after: Option<ContractPosition>,
     limit: Option<usize>,
 ) -> Result<Vec<Contract>, sqlx::Error> {
-    let (after_start, after_created, after_id) = after.map_or((None, None, None), |(start, created, id)| {
-        (Some(start), Some(created), Some(id))
-    });
+    let (after_start, after_created, after_id) =
+        after.map_or((None, None, None), |(start, created, id)| (Some(start), Some(created), Some(id)));
     let rows = sqlx::query_as!(
         Columns,
         r#"SELECT customer_id AS "customer_id: CustomerId", id AS "id: ContractId", name,

@@ -114,10 +114,7 @@ struct UsageStatementSchedule {
 
 impl UsageStatementSchedule {
     fn of(contract: &Contract) -> Self {
-        Self {
-            frequency: contract.schedule.frequency,
-            billing_anchor_date: contract.schedule.anchor,
-        }
+        Self { frequency: contract.schedule.frequency, billing_anchor_date: contract.schedule.anchor }
     }
 }
 
@@ -167,10 +164,7 @@ impl From<Contract> for ContractV2 {
             ending_before: contract.ending_before,
             commits: Vec::new(),
             credits: Vec::new(),
-            has_more: HasMore {
-                commits: false,
-                credits: false,
-            },
+            has_more: HasMore { commits: false, credits: false },
             overrides: Vec::new(),
             scheduled_charges: Vec::new(),
             transitions: Vec::new(),

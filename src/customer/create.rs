@@ -53,44 +53,29 @@ pub async fn handler(
     Json(request): Json<CreateCustomer>,
 ) -> Result<axum::Json<Data<Customer>>, ApiError> {
     // The deprecated external id comes first, because the first alias is what is answered as `external_id`.
-    let external_id = request
-        .external_id
-        .filter(|alias| !request.ingest_aliases.contains(alias));
+    let external_id = request.external_id.filter(|alias| !request.ingest_aliases.contains(alias));
     let aliases = distinct(external_id.into_iter().chain(request.ingest_aliases))?;
     let customer = CustomerRow {
         id: app.ids.next(),
         name: request.name.0.chars().take(NAME_LENGTH_MAX).collect(),
-        salesforce_account_id: request
-            .customer_config
-            .and_then(|config| config.salesforce_account_id),
+        salesforce_account_id: request.customer_config.and_then(|config| config.salesforce_account_id),
         created_at: caller.now,
         updated_at: caller.now,
         archived_at: None,
     };
     let mut transaction = app.db.begin().await?;
     store::insert(&mut transaction, caller.environment_id(), &customer).await?;
-    store::replace_aliases(
-        &mut transaction,
-        caller.environment_id(),
-        customer.id,
-        &aliases,
-        caller.now,
-    )
-    .await?;
+    store::replace_aliases(&mut transaction, caller.environment_id(), customer.id, &aliases, caller.now)
+        .await?;
     transaction.commit().await?;
-    Ok(axum::Json(Data {
-        data: Customer::new(customer, aliases),
-    }))
+    Ok(axum::Json(Data { data: Customer::new(customer, aliases) }))
 }
 
 /// The aliases without repeats, in the order in which they first came; 400 where there are too many.
 pub fn distinct(aliases: impl IntoIterator<Item = AliasText>) -> Result<Vec<String>, ApiError> {
     let mut seen = std::collections::HashSet::new();
-    let distinct: Vec<String> = aliases
-        .into_iter()
-        .map(|alias| alias.0)
-        .filter(|alias| seen.insert(alias.clone()))
-        .collect();
+    let distinct: Vec<String> =
+        aliases.into_iter().map(|alias| alias.0).filter(|alias| seen.insert(alias.clone())).collect();
     if distinct.len() > ALIASES_MAX {
         return Err(ApiError::field(
             "ingest_aliases",
@@ -101,12 +86,8 @@ pub fn distinct(aliases: impl IntoIterator<Item = AliasText>) -> Result<Vec<Stri
 }
 
 pub fn doc(operation: TransformOperation) -> TransformOperation {
-    operation
-        .id("createCustomer")
-        .tag("Customers")
-        .summary("Create a customer")
-        .description(
-            "Usage that was sent earlier under one of its aliases is the customer's from now on. \
+    operation.id("createCustomer").tag("Customers").summary("Create a customer").description(
+        "Usage that was sent earlier under one of its aliases is the customer's from now on. \
          An alias that another customer holds, archived ones included, is 409.",
-        )
+    )
 }

@@ -44,10 +44,7 @@ pub async fn handler(
         ("salesforce_account_ids", request.salesforce_account_ids.len()),
     ];
     if let Some((field, _)) = limits.iter().find(|(_, count)| *count > FILTER_VALUES_MAX) {
-        return Err(ApiError::field(
-            field,
-            format!("at most {FILTER_VALUES_MAX} values"),
-        ));
+        return Err(ApiError::field(field, format!("at most {FILTER_VALUES_MAX} values")));
     }
     let filters = (
         &request.ingest_alias,
@@ -68,18 +65,11 @@ pub async fn handler(
     let rows = store::list(&mut db, environment_id, &filter, after, limit + 1).await?;
     let page = Page::by_creation(rows, limit, &key);
     let data = view::details(&mut db, environment_id, page.data).await?;
-    Ok(axum::Json(Page {
-        data,
-        next_page: page.next_page,
-    }))
+    Ok(axum::Json(Page { data, next_page: page.next_page }))
 }
 
 pub fn doc(operation: TransformOperation) -> TransformOperation {
-    operation
-        .id("listCustomers")
-        .tag("Customers")
-        .summary("List customers")
-        .description(
-            "In the order of their creation. Filters narrow together; an unknown id yields fewer rows.",
-        )
+    operation.id("listCustomers").tag("Customers").summary("List customers").description(
+        "In the order of their creation. Filters narrow together; an unknown id yields fewer rows.",
+    )
 }

@@ -34,19 +34,10 @@ pub async fn handler(
     let held = store::aliases_by_customer(&mut transaction, environment_id, &[customer.id.0]).await?;
     let held = held.get(&customer.id).cloned().unwrap_or_default();
     if customer.archived_at.is_some() && !only_removes(&held, &aliases) {
-        return Err(ApiError::BadRequest(
-            "an archived customer can only give aliases up".to_owned(),
-        ));
+        return Err(ApiError::BadRequest("an archived customer can only give aliases up".to_owned()));
     }
     if held != aliases {
-        store::replace_aliases(
-            &mut transaction,
-            environment_id,
-            customer.id,
-            &aliases,
-            caller.now,
-        )
-        .await?;
+        store::replace_aliases(&mut transaction, environment_id, customer.id, &aliases, caller.now).await?;
     }
     transaction.commit().await?;
     Ok(Empty)

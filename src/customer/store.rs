@@ -81,9 +81,7 @@ pub async fn get(
     environment_id: EnvironmentId,
     id: CustomerId,
 ) -> Result<CustomerRow, ApiError> {
-    find(db, environment_id, id)
-        .await?
-        .ok_or_else(|| ApiError::not_found("customer", id))
+    find(db, environment_id, id).await?.ok_or_else(|| ApiError::not_found("customer", id))
 }
 
 /// 404 unless every id is a customer of the environment.
@@ -175,7 +173,8 @@ pub async fn archive(
     Ok(())
 }
 
-/// Replaces the customer's aliases. An alias that another customer holds, or that is another customer's id, is 409.
+/// Replaces the customer's aliases. An alias that another customer holds, or that is another customer's id, is
+/// 409.
 pub async fn replace_aliases(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
@@ -192,7 +191,8 @@ pub async fn replace_aliases(
     .execute(&mut *db)
     .await?;
     let positions: Vec<i32> = (0..).take(aliases.len()).collect();
-    // In the order of the aliases themselves, so that two customers who claim several of the same cannot deadlock.
+    // In the order of the aliases themselves, so that two customers who claim several of the same cannot
+    // deadlock.
     let inserted = sqlx::query_scalar!(
         "INSERT INTO ingest_alias (environment_id, alias, customer_id, position)
          SELECT $1, alias, $2, position FROM unnest($3::text[], $4::int[]) AS given (alias, position) ORDER BY alias
@@ -206,13 +206,8 @@ pub async fn replace_aliases(
     .await?;
     if inserted.len() < aliases.len() {
         let inserted: HashSet<&String> = inserted.iter().collect();
-        let taken = aliases
-            .iter()
-            .find(|alias| !inserted.contains(alias))
-            .expect("one was not inserted");
-        return Err(ApiError::Conflict(format!(
-            "ingest_aliases: `{taken}` is held by another customer"
-        )));
+        let taken = aliases.iter().find(|alias| !inserted.contains(alias)).expect("one was not inserted");
+        return Err(ApiError::Conflict(format!("ingest_aliases: `{taken}` is held by another customer")));
     }
     sqlx::query!(
         "UPDATE customer SET updated_at = $3 WHERE environment_id = $1 AND id = $2",
@@ -231,10 +226,7 @@ async fn refuse_ids_of_other_customers(
     id: CustomerId,
     aliases: &[String],
 ) -> Result<(), ApiError> {
-    let ids: Vec<Uuid> = aliases
-        .iter()
-        .filter_map(|alias| Uuid::parse_str(alias).ok())
-        .collect();
+    let ids: Vec<Uuid> = aliases.iter().filter_map(|alias| Uuid::parse_str(alias).ok()).collect();
     if ids.is_empty() {
         return Ok(());
     }
@@ -247,9 +239,9 @@ async fn refuse_ids_of_other_customers(
     .fetch_optional(db)
     .await?;
     match other {
-        Some(other) => Err(ApiError::Conflict(format!(
-            "ingest_aliases: `{other}` is the id of another customer"
-        ))),
+        Some(other) => {
+            Err(ApiError::Conflict(format!("ingest_aliases: `{other}` is the id of another customer")))
+        }
         None => Ok(()),
     }
 }

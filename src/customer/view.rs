@@ -68,17 +68,12 @@ impl CustomerDetail {
             external_id: external_id(customer.id, &ingest_aliases),
             ingest_aliases,
             name: customer.name,
-            customer_config: CustomerConfig {
-                salesforce_account_id: customer.salesforce_account_id,
-            },
+            customer_config: CustomerConfig { salesforce_account_id: customer.salesforce_account_id },
             custom_fields: BTreeMap::new(),
             created_at: customer.created_at,
             updated_at: customer.updated_at,
             archived_at: customer.archived_at,
-            current_billable_status: BillableStatus {
-                value: "billable",
-                effective_at: None,
-            },
+            current_billable_status: BillableStatus { value: "billable", effective_at: None },
         }
     }
 }

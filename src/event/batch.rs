@@ -1,5 +1,6 @@
 //! Which requests of events are valid. All or nothing: one bad event refuses the request and uses up no
-//! transaction id, because the sender will treat it as a fault of the payload (documentation page on sending usage).
+//! transaction id, because the sender will treat it as a fault of the payload (documentation page on sending
+//! usage).
 
 use chrono::TimeDelta;
 use serde::Deserialize;
@@ -70,16 +71,12 @@ fn parse_event(text: &str, now: Instant) -> Result<Event, Vec<String>> {
     let mut json = serde_json::Deserializer::from_str(text);
     let input: EventInput<'_> = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let reason = error.inner().to_string();
-        let reason = reason
-            .rsplit_once(" at line ")
-            .map_or(reason.as_str(), |(reason, _)| reason);
+        let reason = reason.rsplit_once(" at line ").map_or(reason.as_str(), |(reason, _)| reason);
         vec![format!("{}: {reason}", error.path())]
     })?;
     let mut problems = Vec::new();
     if !(1..=TRANSACTION_ID_LENGTH_MAX).contains(&input.transaction_id.chars().count()) {
-        problems.push(format!(
-            "transaction_id: must have 1 to {TRANSACTION_ID_LENGTH_MAX} characters"
-        ));
+        problems.push(format!("transaction_id: must have 1 to {TRANSACTION_ID_LENGTH_MAX} characters"));
     }
     if input.customer_id.is_empty() {
         problems.push("customer_id: must not be empty".to_owned());
@@ -118,10 +115,7 @@ fn parse_properties(text: &str) -> Result<Map<String, Value>, String> {
     let properties: Map<String, Value> = serde_json::from_str(text)
         .map_err(|error| format!("properties: must be an object of JSON values: {error}"))?;
     if properties.len() > PROPERTIES_MAX {
-        return Err(format!(
-            "properties: at most {PROPERTIES_MAX}, this event has {}",
-            properties.len()
-        ));
+        return Err(format!("properties: at most {PROPERTIES_MAX}, this event has {}", properties.len()));
     }
     Ok(properties)
 }
@@ -147,29 +141,15 @@ mod tests {
 
     #[test]
     fn metering_c_timestamp_bounds() {
-        for accepted in [
-            "2026-04-16T00:00:00Z",
-            "2026-05-21T00:00:00Z",
-            "2026-05-20T02:00:00+05:30",
-        ] {
+        for accepted in ["2026-04-16T00:00:00Z", "2026-05-21T00:00:00Z", "2026-05-20T02:00:00+05:30"] {
             assert!(parse(&dated(accepted)).is_ok(), "{accepted}");
         }
-        for refused in [
-            "2026-04-15T23:59:59Z",
-            "2026-05-21T00:00:01Z",
-            "2026-05-20",
-            "2026-05-20T00:00:00",
-        ] {
+        for refused in ["2026-04-15T23:59:59Z", "2026-05-21T00:00:01Z", "2026-05-20", "2026-05-20T00:00:00"] {
             let message = parse(&dated(refused)).expect_err(refused);
             assert!(message.starts_with("[0].timestamp: "), "{message}");
         }
-        let event = parse(&dated("2026-05-20T02:00:00+05:30"))
-            .expect("valid")
-            .remove(0);
-        assert_eq!(
-            event.timestamp,
-            parse_instant("2026-05-19T20:30:00Z").expect("an instant")
-        );
+        let event = parse(&dated("2026-05-20T02:00:00+05:30")).expect("valid").remove(0);
+        assert_eq!(event.timestamp, parse_instant("2026-05-19T20:30:00Z").expect("an instant"));
     }
 
     #[test]
@@ -190,24 +170,12 @@ mod tests {
     fn sizes_are_bounded() {
         assert!(parse(&json!([])).is_err());
         assert!(parse(&json!({})).is_err());
-        let many: Vec<Value> = (0..101)
-            .map(|_| dated("2026-05-20T00:00:00Z")[0].clone())
-            .collect();
-        assert!(
-            parse(&json!(many))
-                .expect_err("too many")
-                .contains("this one 101")
-        );
+        let many: Vec<Value> = (0..101).map(|_| dated("2026-05-20T00:00:00Z")[0].clone()).collect();
+        assert!(parse(&json!(many)).expect_err("too many").contains("this one 101"));
         let mut wide = dated("2026-05-20T00:00:00Z");
-        wide[0]["properties"] = (0..2001)
-            .map(|number| (number.to_string(), json!(1)))
-            .collect::<Map<_, _>>()
-            .into();
-        assert!(
-            parse(&wide)
-                .expect_err("too wide")
-                .contains("[0].properties: at most 2000")
-        );
+        wide[0]["properties"] =
+            (0..2001).map(|number| (number.to_string(), json!(1))).collect::<Map<_, _>>().into();
+        assert!(parse(&wide).expect_err("too wide").contains("[0].properties: at most 2000"));
     }
 
     #[test]

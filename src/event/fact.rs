@@ -31,19 +31,11 @@ pub struct StoredEvent {
 /// The identity of a transaction id: nothing else of the event takes part.
 #[must_use]
 pub fn transaction_key(environment_id: EnvironmentId, transaction_id: &str) -> Uuid {
-    digest(&[
-        b"transaction",
-        environment_id.0.as_bytes(),
-        transaction_id.as_bytes(),
-    ])
+    digest(&[b"transaction", environment_id.0.as_bytes(), transaction_id.as_bytes()])
 }
 
 /// The identity of the string that an event names its customer by.
 #[must_use]
 pub fn subject_id(environment_id: EnvironmentId, received: &str) -> SubjectId {
-    SubjectId(digest(&[
-        b"subject",
-        environment_id.0.as_bytes(),
-        received.as_bytes(),
-    ]))
+    SubjectId(digest(&[b"subject", environment_id.0.as_bytes(), received.as_bytes()]))
 }

@@ -43,8 +43,9 @@ pub struct KeyHold {
 
 /// Which transactions are new.
 pub trait DedupStore {
-    /// Takes the keys that are new or whose hold is over, and answers which they were. Of concurrent callers exactly
-    /// one gets a key; the others wait until it commits or rolls back. Keys must not repeat within the call.
+    /// Takes the keys that are new or whose hold is over, and answers which they were. Of concurrent callers
+    /// exactly one gets a key; the others wait until it commits or rolls back. Keys must not repeat within the
+    /// call.
     fn admit(
         &self,
         db: &mut PgConnection,
@@ -129,10 +130,8 @@ impl EventLog for PostgresEvents {
         events: &[Event],
         repeats: &HashSet<usize>,
     ) -> Result<(), sqlx::Error> {
-        let subjects: Vec<Uuid> = events
-            .iter()
-            .map(|event| subject_id(environment_id, &event.customer_id).0)
-            .collect();
+        let subjects: Vec<Uuid> =
+            events.iter().map(|event| subject_id(environment_id, &event.customer_id).0).collect();
         let received: Vec<String> = events.iter().map(|event| event.customer_id.clone()).collect();
         sqlx::query!(
             "INSERT INTO subject (environment_id, id, received)
@@ -151,9 +150,7 @@ impl EventLog for PostgresEvents {
         let types: Vec<String> = events.iter().map(|event| event.event_type.clone()).collect();
         let timestamps: Vec<Instant> = events.iter().map(|event| event.timestamp).collect();
         let properties: Vec<String> = events.iter().map(|event| event.properties_json.clone()).collect();
-        let duplicates: Vec<bool> = (0..events.len())
-            .map(|position| repeats.contains(&position))
-            .collect();
+        let duplicates: Vec<bool> = (0..events.len()).map(|position| repeats.contains(&position)).collect();
         sqlx::query!(
             "INSERT INTO event (environment_id, subject_id, seq, transaction_id, event_type, happened_at, received_at,
                                 properties, is_duplicate)
@@ -199,17 +196,9 @@ impl SegmentReader for PostgresEvents {
         let event = |seq, event_type, timestamp, properties: &str| {
             let properties =
                 serde_json::from_str(properties).map_err(|error| sqlx::Error::Decode(error.into()))?;
-            Ok(StoredEvent {
-                subject_id,
-                seq,
-                event_type,
-                timestamp,
-                properties,
-            })
+            Ok(StoredEvent { subject_id, seq, event_type, timestamp, properties })
         };
-        rows.into_iter()
-            .map(|row| event(row.seq, row.event_type, row.happened_at, &row.properties))
-            .collect()
+        rows.into_iter().map(|row| event(row.seq, row.event_type, row.happened_at, &row.properties)).collect()
     }
 
     async fn subjects(

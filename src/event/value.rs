@@ -1,7 +1,7 @@
 //! Property values as text and as numbers. Pure.
 //!
-//! Documentation recommends strings for everything, official examples send JSON numbers: both forms of one number are
-//! the same text and the same quantity, and neither passes through a binary float.
+//! Documentation recommends strings for everything, official examples send JSON numbers: both forms of one
+//! number are the same text and the same quantity, and neither passes through a binary float.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,8 @@ const EXPONENT_MAX: i64 = 100;
 /// Longest text that is looked at as a number; no meter reading comes near it.
 const LENGTH_MAX: usize = 200;
 
-/// A value as filters, group values and UNIQUE compare it: strings as they are, numbers plain, `null` not at all.
+/// A value as filters, group values and UNIQUE compare it: strings as they are, numbers plain, `null` not at
+/// all.
 #[must_use]
 pub fn as_text(value: &Value) -> Option<Cow<'_, str>> {
     match value {
@@ -106,10 +107,7 @@ mod tests {
             ("-0", Some("0")),
             ("1.5E-3", Some("0.0015")),
             ("12.34e1", Some("123.4")),
-            (
-                "123456789012345678901234567890.5",
-                Some("123456789012345678901234567890.5"),
-            ),
+            ("123456789012345678901234567890.5", Some("123456789012345678901234567890.5")),
             ("0.00e5", Some("0")),
         ];
         for (text, expected) in cases {
@@ -124,9 +122,7 @@ mod tests {
 
     #[test]
     fn what_is_not_a_number() {
-        for text in [
-            "", "abc", "NaN", "Infinity", "1.2.3", "5.", ".", "-", "1e101", "0x10", "1,000", "--1",
-        ] {
+        for text in ["", "abc", "NaN", "Infinity", "1.2.3", "5.", ".", "-", "1e101", "0x10", "1,000", "--1"] {
             assert_eq!(as_number(&json!(text)), None, "{text}");
         }
         for value in [json!(true), json!(null), json!({"a": 1}), json!([1])] {
@@ -139,10 +135,7 @@ mod tests {
         assert_eq!(as_text(&json!(" EU ")).as_deref(), Some(" EU "));
         assert_eq!(as_text(&json!(true)).as_deref(), Some("true"));
         assert_eq!(as_text(&json!(null)), None);
-        assert_eq!(
-            as_text(&json!({"a": [1, "x"]})).as_deref(),
-            Some(r#"{"a":[1,"x"]}"#)
-        );
+        assert_eq!(as_text(&json!({"a": [1, "x"]})).as_deref(), Some(r#"{"a":[1,"x"]}"#));
     }
 
     proptest! {

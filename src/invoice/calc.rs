@@ -17,10 +17,7 @@ use crate::time::{Instant, Period};
 #[must_use]
 pub fn usage_invoice_id(contract: &Contract, period_start: Instant) -> InvoiceId {
     let (contract_id, unit) = (contract.id.to_string(), contract.unit.id.to_string());
-    InvoiceId(deterministic(
-        "usage invoice",
-        &[&contract_id, &unit, &period_start.to_rfc3339()],
-    ))
+    InvoiceId(deterministic("usage invoice", &[&contract_id, &unit, &period_start.to_rfc3339()]))
 }
 
 /// The usage invoice of one statement period, as a draft.
@@ -34,18 +31,13 @@ pub fn usage_invoice(
     cuts: &[Instant],
     period: Period,
 ) -> Result<Invoice, Overflow> {
-    let products: BTreeMap<ProductId, &ProductTerms> = terms
-        .products
-        .iter()
-        .map(|product| (product.product_id, product))
-        .collect();
+    let products: BTreeMap<ProductId, &ProductTerms> =
+        terms.products.iter().map(|product| (product.product_id, product)).collect();
     let mut invoice = empty_usage_invoice(contract, period);
     let mut total = Decimal::ZERO;
     for charge in rate(terms, usage, cuts, period)? {
         total = add("an invoice total", total, charge.total)?;
-        invoice
-            .line_items
-            .push(line(products[&charge.product_id], &terms.unit, charge));
+        invoice.line_items.push(line(products[&charge.product_id], &terms.unit, charge));
     }
     invoice.total = Number(total);
     Ok(invoice)

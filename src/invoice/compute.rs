@@ -44,7 +44,8 @@ impl From<LoadError> for ComputeError {
     }
 }
 
-/// Calculates invoices from what one transaction sees, loading each rate card and each customer's subjects once.
+/// Calculates invoices from what one transaction sees, loading each rate card and each customer's subjects
+/// once.
 pub struct Calculator<'a> {
     db: &'a mut PgConnection,
     environment_id: EnvironmentId,
@@ -54,12 +55,7 @@ pub struct Calculator<'a> {
 
 impl<'a> Calculator<'a> {
     pub fn new(db: &'a mut PgConnection, environment_id: EnvironmentId) -> Self {
-        Self {
-            db,
-            environment_id,
-            terms: BTreeMap::new(),
-            subjects: BTreeMap::new(),
-        }
+        Self { db, environment_id, terms: BTreeMap::new(), subjects: BTreeMap::new() }
     }
 
     /// The usage invoice of one statement as a draft.
@@ -98,10 +94,7 @@ impl<'a> Calculator<'a> {
             let received =
                 customer::subjects_by_customer(self.db, self.environment_id, &[contract.customer_id.0])
                     .await?;
-            let ids = received
-                .values()
-                .flatten()
-                .map(|received| subject_id(self.environment_id, received));
+            let ids = received.values().flatten().map(|received| subject_id(self.environment_id, received));
             self.subjects.insert(contract.customer_id, ids.collect());
         }
         Ok(())
@@ -109,9 +102,7 @@ impl<'a> Calculator<'a> {
 
     /// The strings in events that mean the contract's customer, once an invoice of it was calculated.
     pub fn subjects_of(&self, contract: &Contract) -> &[SubjectId] {
-        self.subjects
-            .get(&contract.customer_id)
-            .map_or(&[], Vec::as_slice)
+        self.subjects.get(&contract.customer_id).map_or(&[], Vec::as_slice)
     }
 
     pub fn db(&mut self) -> &mut PgConnection {

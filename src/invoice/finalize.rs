@@ -9,7 +9,8 @@ use crate::contract::{self, GRACE};
 use crate::id::ContractId;
 use crate::job::{self, DueWork};
 
-/// Finalizes the contract's next statement and makes the one after it due, in the transaction that holds the work.
+/// Finalizes the contract's next statement and makes the one after it due, in the transaction that holds the
+/// work.
 ///
 /// Events that arrive later change nothing on it. A contract that is gone or archived has nothing to finalize.
 pub async fn finalize_usage_statement(db: &mut PgConnection, work: &DueWork) -> Result<(), ComputeError> {
@@ -26,20 +27,10 @@ pub async fn finalize_usage_statement(db: &mut PgConnection, work: &DueWork) -> 
     if period.end + GRACE > work.due_at {
         // The contract's calendar and the queue disagree: the calendar is right.
         let due_at = period.end + GRACE;
-        job::schedule(
-            db,
-            environment_id,
-            &work.kind,
-            work.subject_id,
-            contract.customer_id,
-            due_at,
-        )
-        .await?;
+        job::schedule(db, environment_id, &work.kind, work.subject_id, contract.customer_id, due_at).await?;
         return Ok(());
     }
-    let mut invoice = Calculator::new(db, environment_id)
-        .usage_invoice(contract, period)
-        .await?;
+    let mut invoice = Calculator::new(db, environment_id).usage_invoice(contract, period).await?;
     invoice.status = InvoiceStatus::Finalized;
     store::insert(db, environment_id, &invoice, work.due_at).await?;
 
@@ -48,15 +39,8 @@ pub async fn finalize_usage_statement(db: &mut PgConnection, work: &DueWork) -> 
     match next {
         Some(next) => {
             let due_at = next.end + GRACE;
-            job::schedule(
-                db,
-                environment_id,
-                &work.kind,
-                work.subject_id,
-                contract.customer_id,
-                due_at,
-            )
-            .await?;
+            job::schedule(db, environment_id, &work.kind, work.subject_id, contract.customer_id, due_at)
+                .await?;
         }
         None => job::remove(db, environment_id, &work.kind, work.subject_id).await?,
     }

@@ -44,9 +44,7 @@ pub async fn handler(
         include_list_prices: request.include_list_prices,
     };
     let invoice = find(&app, &caller, &path).await?;
-    Ok(axum::Json(Data {
-        data: invoice.shown(view),
-    }))
+    Ok(axum::Json(Data { data: invoice.shown(view) }))
 }
 
 /// The stored invoice with this id, else the draft that has it.
@@ -63,9 +61,7 @@ async fn find(app: &App, caller: &Caller, path: &InvoicePath) -> Result<Invoice,
         let mut open = contract.open_statements(caller.now);
         if let Some(period) = open.find(|period| usage_invoice_id(&contract, period.start) == path.invoice_id)
         {
-            return Calculator::new(&mut snapshot, environment_id)
-                .draft(&contract, period)
-                .await;
+            return Calculator::new(&mut snapshot, environment_id).draft(&contract, period).await;
         }
     }
     Err(ApiError::not_found("invoice", path.invoice_id))

@@ -57,11 +57,7 @@ pub struct ListInvoices {
 /// An invoice of a page: stored whole, or a draft whose lines are not calculated yet.
 enum Listed {
     Stored(Box<Invoice>),
-    Draft {
-        header: Box<Invoice>,
-        contract: ContractId,
-        period: Period,
-    },
+    Draft { header: Box<Invoice>, contract: ContractId, period: Period },
 }
 
 impl Listed {
@@ -89,36 +85,19 @@ pub async fn handler(
     let mut snapshot = begin_snapshot(&app.db).await?;
     customer::get(&mut snapshot, environment_id, customer_id).await?;
     let contracts = contract::list_of_customer(&mut snapshot, environment_id, customer_id).await?;
-    let contracts: BTreeMap<ContractId, Contract> = contracts
-        .into_iter()
-        .map(|contract| (contract.id, contract))
-        .collect();
-    let stored = store::list(
-        &mut snapshot,
-        environment_id,
-        customer_id,
-        &filter,
-        descending,
-        after,
-        limit + 1,
-    )
-    .await?;
-    let mut listed: Vec<Listed> = stored
-        .into_iter()
-        .map(|invoice| Listed::Stored(Box::new(invoice)))
-        .collect();
+    let contracts: BTreeMap<ContractId, Contract> =
+        contracts.into_iter().map(|contract| (contract.id, contract)).collect();
+    let stored =
+        store::list(&mut snapshot, environment_id, customer_id, &filter, descending, after, limit + 1)
+            .await?;
+    let mut listed: Vec<Listed> =
+        stored.into_iter().map(|invoice| Listed::Stored(Box::new(invoice))).collect();
     let drafts = drafts(&contracts, caller.now).filter(|draft| match draft {
         Listed::Draft { header, .. } => filter.passes(header),
         Listed::Stored(_) => true,
     });
     let comes_after = |draft: &Listed| {
-        after.is_none_or(|after| {
-            if descending {
-                draft.position() < after
-            } else {
-                draft.position() > after
-            }
-        })
+        after.is_none_or(|after| if descending { draft.position() < after } else { draft.position() > after })
     };
     listed.extend(drafts.filter(comes_after));
     listed.sort_by_key(Listed::position);
@@ -141,10 +120,7 @@ pub async fn handler(
         };
         data.push(invoice.shown(view));
     }
-    Ok(axum::Json(Page {
-        data,
-        next_page: page.next_page,
-    }))
+    Ok(axum::Json(Page { data, next_page: page.next_page }))
 }
 
 fn filter(request: &ListInvoices) -> InvoiceFilter {

@@ -3,9 +3,9 @@
 //! Owns: the invoice and its lines, the one calculation behind draft and final, finalization, reading invoices.
 //! Does not own: prices (rating), delivery.
 //!
-//! Invariants: drafts are never stored but computed when they are read; a finalized invoice is stored whole and never
-//! changes; its id follows from its contract and period, so a draft keeps its id when it is finalized and there is never
-//! a second one; the total is the sum of the lines.
+//! Invariants: drafts are never stored but computed when they are read; a finalized invoice is stored whole and
+//! never changes; its id follows from its contract and period, so a draft keeps its id when it is finalized and
+//! there is never a second one; the total is the sum of the lines.
 
 pub mod archive_customer;
 mod calc;

@@ -24,18 +24,10 @@ impl InvoiceFilter {
     #[must_use]
     pub fn passes(&self, invoice: &Invoice) -> bool {
         self.status.is_none_or(|status| status == invoice.status)
-            && self
-                .invoice_type
-                .is_none_or(|invoice_type| invoice_type == invoice.invoice_type)
-            && self
-                .credit_type_id
-                .is_none_or(|unit| unit == invoice.credit_type_id())
-            && self
-                .contract_id
-                .is_none_or(|contract| contract == invoice.contract_id)
-            && self
-                .starting_on
-                .is_none_or(|start| invoice.start_timestamp >= start)
+            && self.invoice_type.is_none_or(|invoice_type| invoice_type == invoice.invoice_type)
+            && self.credit_type_id.is_none_or(|unit| unit == invoice.credit_type_id())
+            && self.contract_id.is_none_or(|contract| contract == invoice.contract_id)
+            && self.starting_on.is_none_or(|start| invoice.start_timestamp >= start)
             && self.ending_before.is_none_or(|end| invoice.end_timestamp <= end)
     }
 }
@@ -139,10 +131,7 @@ pub async fn list(
     )
     .fetch_all(db)
     .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| invoice(row.document, row.status))
-        .collect())
+    Ok(rows.into_iter().map(|row| invoice(row.document, row.status)).collect())
 }
 
 /// Voids every finalized invoice of a customer.

@@ -28,8 +28,8 @@ pub struct InvoiceCheck {
     pub is_explained: bool,
 }
 
-/// Recomputes every finalized invoice of an environment and compares. Answers how many were looked at and what was found;
-/// nothing is found where all agree.
+/// Recomputes every finalized invoice of an environment and compares. Answers how many were looked at and what
+/// was found; nothing is found where all agree.
 pub async fn verify_invoices(
     pool: &PgPool,
     environment_id: EnvironmentId,
@@ -51,14 +51,9 @@ pub async fn verify_invoices(
             if !contracts.contains_key(&invoice.contract_id) {
                 let of_customer =
                     contract::list_of_customer(calculator.db(), environment_id, invoice.customer_id).await?;
-                contracts = of_customer
-                    .into_iter()
-                    .map(|contract| (contract.id, contract))
-                    .collect();
+                contracts = of_customer.into_iter().map(|contract| (contract.id, contract)).collect();
             }
-            let contract = contracts
-                .get(&invoice.contract_id)
-                .ok_or(sqlx::Error::RowNotFound)?;
+            let contract = contracts.get(&invoice.contract_id).ok_or(sqlx::Error::RowNotFound)?;
             findings.extend(check(&mut calculator, environment_id, contract, &finalized).await?);
         }
     }
@@ -72,31 +67,19 @@ async fn check(
 ) -> Result<Option<InvoiceCheck>, sqlx::Error> {
     let invoice = &finalized.invoice;
     let found = |finding: String, is_explained| {
-        Some(InvoiceCheck {
-            id: invoice.id,
-            customer_id: invoice.customer_id,
-            finding,
-            is_explained,
-        })
+        Some(InvoiceCheck { id: invoice.id, customer_id: invoice.customer_id, finding, is_explained })
     };
     if let Some(finding) = arithmetic_fault(invoice) {
         return Ok(found(finding, false));
     }
-    let period = Period {
-        start: invoice.start_timestamp,
-        end: invoice.end_timestamp,
-    };
+    let period = Period { start: invoice.start_timestamp, end: invoice.end_timestamp };
     let finding = match calculator.usage_invoice(contract, period).await {
         Ok(mut recomputed) => {
             recomputed.status = InvoiceStatus::Finalized;
             if recomputed == *invoice {
                 return Ok(None);
             }
-            format!(
-                "stored with {}, recomputed as {}",
-                plain(invoice.total.0),
-                plain(recomputed.total.0)
-            )
+            format!("stored with {}, recomputed as {}", plain(invoice.total.0), plain(recomputed.total.0))
         }
         Err(ComputeError::Amount(reason)) => format!("stored with {}, but {reason}", plain(invoice.total.0)),
         Err(ComputeError::Database(error)) => return Err(error),
@@ -119,18 +102,16 @@ fn arithmetic_fault(invoice: &Invoice) -> Option<String> {
     };
     match lines() {
         Ok(Some(sum)) if sum == invoice.total.0 => None,
-        Ok(Some(sum)) => Some(format!(
-            "its lines sum to {}, its total is {}",
-            plain(sum),
-            plain(invoice.total.0)
-        )),
+        Ok(Some(sum)) => {
+            Some(format!("its lines sum to {}, its total is {}", plain(sum), plain(invoice.total.0)))
+        }
         Ok(None) => Some("a line's total is not its quantity times its unit price".to_owned()),
         Err(overflow) => Some(overflow.to_string()),
     }
 }
 
-/// Whether an event of the customer's in the period, a rate of the card or a change of the customer's aliases came after
-/// finalization.
+/// Whether an event of the customer's in the period, a rate of the card or a change of the customer's aliases
+/// came after finalization.
 async fn anything_came_later(
     calculator: &mut Calculator<'_>,
     environment_id: EnvironmentId,
@@ -138,11 +119,7 @@ async fn anything_came_later(
     finalized: &FinalizedInvoice,
     period: Period,
 ) -> Result<bool, sqlx::Error> {
-    let subjects: Vec<Uuid> = calculator
-        .subjects_of(contract)
-        .iter()
-        .map(|subject| subject.0)
-        .collect();
+    let subjects: Vec<Uuid> = calculator.subjects_of(contract).iter().map(|subject| subject.0).collect();
     sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT FROM event WHERE environment_id = $1 AND subject_id = ANY($7) AND seq >= ($2::bigint + 1) * 1000
                           AND happened_at >= $3 AND happened_at < $4 AND NOT is_duplicate)

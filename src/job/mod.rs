@@ -1,10 +1,11 @@
 //! Due work: everything that happens because time passes.
 //!
 //! Owns: the queue of instants (`due_work`), taking what is due in time order under a row lock, retries of what
-//! failed. Does not own: what the work is (each kind belongs to a domain) or which clock rules (the environment's).
+//! failed. Does not own: what the work is (each kind belongs to a domain) or which clock rules (the
+//! environment's).
 //!
-//! Invariants: a step and the move of its row commit together, so a crash between any two statements leaves either
-//! the step undone or done once; any number of workers may run.
+//! Invariants: a step and the move of its row commit together, so a crash between any two statements leaves
+//! either the step undone or done once; any number of workers may run.
 
 mod store;
 

@@ -1,7 +1,7 @@
 //! Checked arithmetic that says what was being computed when it fails.
 //!
-//! Products and sums keep 28 significant digits (our decision, after the reference: exact decimals of 28 digits);
-//! within them nothing is rounded.
+//! Products and sums keep 28 significant digits (our decision, after the reference: exact decimals of 28
+//! digits); within them nothing is rounded.
 
 use rust_decimal::Decimal;
 

@@ -1,8 +1,8 @@
 //! Pricing units ("credit types"): the fixed fiat currencies.
 //!
-//! USD is kept in cents, every other currency in whole units (documentation page on currencies and custom pricing
-//! units). The id of USD is the published one; the ids of the others are not published, so they are derived from
-//! the ISO code and equal in every deployment (our decision).
+//! USD is kept in cents, every other currency in whole units (documentation page on currencies and custom
+//! pricing units). The id of USD is the published one; the ids of the others are not published, so they are
+//! derived from the ISO code and equal in every deployment (our decision).
 
 use std::sync::LazyLock;
 
@@ -38,10 +38,7 @@ impl CreditType {
     /// US dollars, counted in cents: the default wherever a unit may be omitted.
     #[must_use]
     pub fn usd() -> Self {
-        Self {
-            name: "USD (cents)".to_owned(),
-            id: CreditTypeId(USD),
-        }
+        Self { name: "USD (cents)".to_owned(), id: CreditTypeId(USD) }
     }
 
     /// Every fiat unit, USD first, then by code.

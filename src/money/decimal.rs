@@ -21,12 +21,7 @@ pub enum DecimalError {
 /// Reads `-12`, `1.50` or `1.5e3` without loss; refuses what 28 significant digits cannot hold.
 pub fn parse_decimal(text: &str) -> Result<Decimal, DecimalError> {
     let (mantissa, exponent) = match text.find(['e', 'E']) {
-        Some(at) => (
-            &text[..at],
-            text[at + 1..]
-                .parse::<i32>()
-                .map_err(|_| DecimalError::NotANumber)?,
-        ),
+        Some(at) => (&text[..at], text[at + 1..].parse::<i32>().map_err(|_| DecimalError::NotANumber)?),
         None => (text, 0),
     };
     if exponent.abs() > EXPONENT_MAX {
@@ -91,9 +86,7 @@ impl Serialize for Number {
 impl<'de> Deserialize<'de> for Number {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let number = serde_json::Number::deserialize(deserializer)?;
-        parse_decimal(number.as_str())
-            .map(Self)
-            .map_err(de::Error::custom)
+        parse_decimal(number.as_str()).map(Self).map_err(de::Error::custom)
     }
 }
 
@@ -136,12 +129,7 @@ mod tests {
 
     #[test]
     fn refuses_what_it_cannot_hold() {
-        for text in [
-            "123456789012345678901234567890",
-            "1e30",
-            "1e101",
-            "0.12345678901234567890123456789",
-        ] {
+        for text in ["123456789012345678901234567890", "1e30", "1e101", "0.12345678901234567890123456789"] {
             assert_eq!(parse_decimal(text), Err(DecimalError::TooManyDigits), "{text}");
         }
         for text in ["", "-", ".", "1.2.3", "abc", "NaN", "0x1", "1e", "1 000", "--1"] {
@@ -153,10 +141,7 @@ mod tests {
     fn json_numbers_keep_their_text() {
         let number: Number = serde_json::from_str("0.1").expect("a number");
         assert_eq!(serde_json::to_string(&number).expect("a number"), "0.1");
-        assert!(
-            serde_json::from_str::<Number>("\"0.1\"").is_err(),
-            "a price is a JSON number, not a string"
-        );
+        assert!(serde_json::from_str::<Number>("\"0.1\"").is_err(), "a price is a JSON number, not a string");
     }
 
     proptest! {

@@ -1,7 +1,7 @@
 //! Money and quantities: exact decimals, pricing units, named rounding.
 //!
-//! Owns: reading a decimal from its text and printing it back, the fixed fiat units, the rounding rules by name.
-//! Does not own: prices, rates or invoices. Pure; no IO.
+//! Owns: reading a decimal from its text and printing it back, the fixed fiat units, the rounding rules by
+//! name. Does not own: prices, rates or invoices. Pure; no IO.
 //!
 //! Invariants: no binary float comes near a quantity, price or amount; a number that cannot be held exactly is
 //! refused by name and never rounded silently; an overflow is an error with a name.

@@ -70,10 +70,7 @@ mod tests {
             (RoundingMethod::RoundHalfUp, "-1.51", "-2"),
         ];
         for (rounding_method, quantity, rounded) in cases {
-            let rounding = QuantityRounding {
-                rounding_method,
-                decimal_places: 0,
-            };
+            let rounding = QuantityRounding { rounding_method, decimal_places: 0 };
             let quantity = parse_decimal(quantity).expect("a number");
             assert_eq!(
                 rounding.apply(quantity),

@@ -1,12 +1,12 @@
 //! A private PostgreSQL from the distribution's binaries, so that a newcomer needs no database of their own.
 //!
-//! The crate `postgresql_embedded` was considered and refused: it downloads its binaries and cannot run as root.
-//! PostgreSQL refuses to run as root too, so for root it runs as the user `postgres`, which may have to look into
-//! directories that are closed to it (a checkout under `/root`): it is given the capability to search directories
-//! and nothing else.
+//! The crate `postgresql_embedded` was considered and refused: it downloads its binaries and cannot run as
+//! root. PostgreSQL refuses to run as root too, so for root it runs as the user `postgres`, which may have to
+//! look into directories that are closed to it (a checkout under `/root`): it is given the capability to search
+//! directories and nothing else.
 //!
-//! The process that holds `lock` owns the server and stops it; any other process joins it. A server that outlived a
-//! killed owner is adopted by the next one.
+//! The process that holds `lock` owns the server and stops it; any other process joins it. A server that
+//! outlived a killed owner is adopted by the next one.
 
 use std::fs::{self, File, Permissions, TryLockError};
 use std::io;
@@ -103,14 +103,8 @@ struct SystemUser {
 pub fn find_binaries() -> Option<PathBuf> {
     let complete =
         |directory: &PathBuf| directory.join("initdb").is_file() && directory.join("postgres").is_file();
-    let version = |directory: &PathBuf| {
-        directory
-            .parent()
-            .and_then(Path::file_name)?
-            .to_str()?
-            .parse::<u32>()
-            .ok()
-    };
+    let version =
+        |directory: &PathBuf| directory.parent().and_then(Path::file_name)?.to_str()?.parse::<u32>().ok();
     let mut installed: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
         .into_iter()
         .flatten()
@@ -123,10 +117,7 @@ pub fn find_binaries() -> Option<PathBuf> {
         let path = std::env::var_os("PATH")?;
         let directory = std::env::split_paths(&path).find(complete)?;
         // initdb looks for postgres beside itself, behind the links
-        fs::canonicalize(directory.join("initdb"))
-            .ok()?
-            .parent()
-            .map(Path::to_owned)
+        fs::canonicalize(directory.join("initdb")).ok()?.parent().map(Path::to_owned)
     })
 }
 
@@ -137,12 +128,7 @@ impl EmbeddedPostgres {
         let user = SystemUser::for_this_process()?;
         let layout = Layout::prepare(data_dir, user)?;
         let owner = layout.try_own()?;
-        let server = Self {
-            layout,
-            binaries,
-            user,
-            owner,
-        };
+        let server = Self { layout, binaries, user, owner };
         if server.owner.is_some() && !server.is_running() {
             if !server.layout.cluster.join("PG_VERSION").exists() {
                 server.init().await?;
@@ -155,10 +141,7 @@ impl EmbeddedPostgres {
 
     #[must_use]
     pub fn connect_options(&self) -> PgConnectOptions {
-        PgConnectOptions::new_without_pgpass()
-            .socket(&self.layout.socket)
-            .username(ROLE)
-            .database(DATABASE)
+        PgConnectOptions::new_without_pgpass().socket(&self.layout.socket).username(ROLE).database(DATABASE)
     }
 
     /// Stops the server, if this process owns it.
@@ -167,23 +150,14 @@ impl EmbeddedPostgres {
             return Ok(());
         };
         // SIGINT is PostgreSQL's fast shutdown: it rolls back what runs and writes a checkpoint
-        let kill = Command::new("kill")
-            .args(["-INT", &pid.to_string()])
-            .output()
-            .await;
-        kill.map_err(|source| EmbeddedError::Io {
-            action: "signal",
-            path: pid.to_string().into(),
-            source,
-        })?;
+        let kill = Command::new("kill").args(["-INT", &pid.to_string()]).output().await;
+        kill.map_err(|source| EmbeddedError::Io { action: "signal", path: pid.to_string().into(), source })?;
         let stopped = async {
             while self.is_running() {
                 sleep(POLL).await;
             }
         };
-        timeout(STOP_TIMEOUT, stopped)
-            .await
-            .map_err(|_| EmbeddedError::StopTimeout)
+        timeout(STOP_TIMEOUT, stopped).await.map_err(|_| EmbeddedError::StopTimeout)
     }
 
     async fn init(&self) -> Result<(), EmbeddedError> {
@@ -212,10 +186,7 @@ impl EmbeddedPostgres {
             })?;
         succeeded("initdb", &output)?;
         let settings = cluster.join("postgresql.auto.conf");
-        let text = format!(
-            "{SETTINGS}unix_socket_directories = '{}'\n",
-            self.layout.socket.display()
-        );
+        let text = format!("{SETTINGS}unix_socket_directories = '{}'\n", self.layout.socket.display());
         fs::write(&settings, text).map_err(|source| EmbeddedError::Io {
             action: "write",
             path: settings,
@@ -225,16 +196,9 @@ impl EmbeddedPostgres {
 
     fn spawn(&self) -> Result<(), EmbeddedError> {
         let log = &self.layout.log;
-        let failed = |source| EmbeddedError::Io {
-            action: "start postgres with the log",
-            path: log.clone(),
-            source,
-        };
-        let file = File::options()
-            .create(true)
-            .append(true)
-            .open(log)
-            .map_err(failed)?;
+        let failed =
+            |source| EmbeddedError::Io { action: "start postgres with the log", path: log.clone(), source };
+        let file = File::options().create(true).append(true).open(log).map_err(failed)?;
         self.command("postgres")
             .arg("-D")
             .arg(&self.layout.cluster)
@@ -260,9 +224,7 @@ impl EmbeddedPostgres {
                 sleep(POLL).await;
             }
         };
-        let timed_out = || EmbeddedError::StartTimeout {
-            log: self.layout.log.clone(),
-        };
+        let timed_out = || EmbeddedError::StartTimeout { log: self.layout.log.clone() };
         Ok(timeout(START_TIMEOUT, ready).await.map_err(|_| timed_out())??)
     }
 
@@ -280,13 +242,7 @@ impl EmbeddedPostgres {
                     &user.gid.to_string(),
                     "--clear-groups",
                 ]);
-                command.args([
-                    "--inh-caps",
-                    "+dac_read_search",
-                    "--ambient-caps",
-                    "+dac_read_search",
-                    "--",
-                ]);
+                command.args(["--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search", "--"]);
                 command.arg(program);
                 command
             }
@@ -316,10 +272,7 @@ async fn create_database(db: &mut PgConnection) -> Result<(), sqlx::Error> {
     match created {
         Ok(_) => Ok(()),
         Err(sqlx::Error::Database(error))
-            if matches!(
-                error.code().as_deref(),
-                Some(DUPLICATE_DATABASE | UNIQUE_VIOLATION)
-            ) =>
+            if matches!(error.code().as_deref(), Some(DUPLICATE_DATABASE | UNIQUE_VIOLATION)) =>
         {
             Ok(())
         }
@@ -353,38 +306,21 @@ impl Layout {
         })?;
         let cluster = root.join("postgres");
         let near = root.join("socket");
-        let socket = if near.as_os_str().len() <= SOCKET_DIRECTORY_LENGTH_MAX {
-            near
-        } else {
-            far_socket(&root)
-        };
+        let socket =
+            if near.as_os_str().len() <= SOCKET_DIRECTORY_LENGTH_MAX { near } else { far_socket(&root) };
         let log = root.join("postgres.log");
         for directory in [&cluster, &socket] {
             make(directory)?;
             own(directory, user)?;
         }
-        Ok(Self {
-            root,
-            cluster,
-            socket,
-            log,
-        })
+        Ok(Self { root, cluster, socket, log })
     }
 
     /// The lock of the owner, unless another process holds it.
     fn try_own(&self) -> Result<Option<File>, EmbeddedError> {
         let path = self.root.join("lock");
-        let failed = |source| EmbeddedError::Io {
-            action: "lock",
-            path: path.clone(),
-            source,
-        };
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(failed)?;
+        let failed = |source| EmbeddedError::Io { action: "lock", path: path.clone(), source };
+        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(file)),
             Err(TryLockError::WouldBlock) => Ok(None),
@@ -400,11 +336,7 @@ fn far_socket(root: &Path) -> PathBuf {
 }
 
 fn own(directory: &Path, user: Option<SystemUser>) -> Result<(), EmbeddedError> {
-    let failed = |source| EmbeddedError::Io {
-        action: "take over",
-        path: directory.to_owned(),
-        source,
-    };
+    let failed = |source| EmbeddedError::Io { action: "take over", path: directory.to_owned(), source };
     fs::set_permissions(directory, Permissions::from_mode(0o700)).map_err(failed)?;
     match user {
         Some(user) => chown(directory, Some(user.uid), Some(user.gid)).map_err(failed),

@@ -1,6 +1,7 @@
 //! The database: a given PostgreSQL, or a private one that this process starts.
 //!
-//! Owns: connecting, migrating, the private cluster under the data directory. Does not own: any table's meaning.
+//! Owns: connecting, migrating, the private cluster under the data directory. Does not own: any table's
+//! meaning.
 
 mod embedded;
 
@@ -74,12 +75,8 @@ impl Database {
 
 /// A pool whose sessions speak UTC.
 pub async fn connect(options: PgConnectOptions) -> Result<PgPool, DatabaseError> {
-    let options = options
-        .application_name("upbeat")
-        .options([("timezone", "UTC"), ("jit", "off")]);
-    let mut first = PgConnection::connect_with(&options)
-        .await
-        .map_err(DatabaseError::Connect)?;
+    let options = options.application_name("upbeat").options([("timezone", "UTC"), ("jit", "off")]);
+    let mut first = PgConnection::connect_with(&options).await.map_err(DatabaseError::Connect)?;
     check_version(&mut first).await?;
     first.close().await.map_err(DatabaseError::Connect)?;
     PgPoolOptions::new()
@@ -97,19 +94,14 @@ async fn check_version(db: &mut PgConnection) -> Result<(), DatabaseError> {
     .fetch_one(db)
     .await
     .map_err(DatabaseError::Connect)?;
-    if row.number < SERVER_VERSION_MIN {
-        Err(DatabaseError::TooOld(row.text))
-    } else {
-        Ok(())
-    }
+    if row.number < SERVER_VERSION_MIN { Err(DatabaseError::TooOld(row.text)) } else { Ok(()) }
 }
 
 /// The versions of the migrations that the database has.
 pub async fn applied_migrations(pool: &PgPool) -> Result<BTreeSet<i64>, sqlx::Error> {
     // Not checked at compile time: the migrator makes this table itself.
-    let versions = sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success")
-        .fetch_all(pool)
-        .await?;
+    let versions =
+        sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success").fetch_all(pool).await?;
     Ok(BTreeSet::from_iter(versions))
 }
 
@@ -118,17 +110,14 @@ pub async fn begin_snapshot(
     pool: &PgPool,
 ) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, sqlx::Error> {
     let mut transaction = pool.begin().await?;
-    transaction
-        .execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        .await?;
+    transaction.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ").await?;
     Ok(transaction)
 }
 
-/// A deadlock or a serialization failure: the transaction was rolled back in favour of another one and may run again.
+/// A deadlock or a serialization failure: the transaction was rolled back in favour of another one and may run
+/// again.
 #[must_use]
 pub fn is_transient(error: &sqlx::Error) -> bool {
-    let code = error
-        .as_database_error()
-        .and_then(sqlx::error::DatabaseError::code);
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     matches!(code.as_deref(), Some("40P01" | "40001"))
 }

@@ -28,22 +28,14 @@ pub async fn load_terms(
     rate_card_id: Option<RateCardId>,
 ) -> Result<Terms, LoadError> {
     let Some(rate_card_id) = rate_card_id else {
-        return Ok(Terms {
-            unit: CreditType::usd(),
-            products: Vec::new(),
-        });
+        return Ok(Terms { unit: CreditType::usd(), products: Vec::new() });
     };
-    let card = rate_card::find(db, environment_id, rate_card_id)
-        .await?
-        .ok_or(sqlx::Error::RowNotFound)?;
+    let card = rate_card::find(db, environment_id, rate_card_id).await?.ok_or(sqlx::Error::RowNotFound)?;
     let unit = card.unit();
     let on_card = rate::card_products(db, environment_id, rate_card_id).await?;
     let mut entries_by_product: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for entry in rate::entries(db, environment_id, rate_card_id).await? {
-        entries_by_product
-            .entry(entry.product_id)
-            .or_default()
-            .push(entry);
+        entries_by_product.entry(entry.product_id).or_default().push(entry);
     }
     let metric_ids: Vec<Uuid> = on_card
         .iter()
@@ -63,22 +55,14 @@ pub async fn load_terms(
         let metric = metric.expect("a usage product has a billable metric: a foreign key");
         let mut timelines: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for entry in entries_by_product.remove(&product.id).unwrap_or_default() {
-            timelines
-                .entry(entry.pricing_group_values.clone())
-                .or_default()
-                .push(entry);
+            timelines.entry(entry.pricing_group_values.clone()).or_default().push(entry);
         }
         products.push(ProductTerms {
             product_id: product.id,
             state: product.state,
             metric_id: metric.id,
             aggregation: metric.definition.aggregation_type,
-            group_names: metric
-                .definition
-                .group_names()
-                .into_iter()
-                .map(str::to_owned)
-                .collect(),
+            group_names: metric.definition.group_names().into_iter().map(str::to_owned).collect(),
             timelines,
         });
     }
@@ -94,13 +78,7 @@ pub async fn load_usage(
     cuts: &[Instant],
     period: Period,
 ) -> Result<Usage, LoadError> {
-    let metrics = terms
-        .products
-        .iter()
-        .map(|product| (product.metric_id, product.aggregation))
-        .collect();
-    let pieces = PostgresRollups
-        .pieces(db, environment_id, subject_ids, &metrics, cuts, period.end)
-        .await?;
+    let metrics = terms.products.iter().map(|product| (product.metric_id, product.aggregation)).collect();
+    let pieces = PostgresRollups.pieces(db, environment_id, subject_ids, &metrics, cuts, period.end).await?;
     Ok(Usage { pieces })
 }

@@ -1,7 +1,8 @@
 //! Charges: what quantities cost.
 //!
-//! Owns: cutting a period where anything that prices it changes, the quantity of each piece, the rate in force, the
-//! tier walk. Does not own: quantities themselves (usage), who pays (balances come later), the document (invoice).
+//! Owns: cutting a period where anything that prices it changes, the quantity of each piece, the rate in force,
+//! the tier walk. Does not own: quantities themselves (usage), who pays (balances come later), the document
+//! (invoice).
 //!
 //! Invariants: `calc` is pure over a loaded [`Terms`] and [`Usage`]; loading takes a bounded number of queries,
 //! whatever the number of products, rates or hours; a line's total is its quantity times its unit price.

@@ -9,10 +9,7 @@ use crate::wire::Data;
 
 pub async fn handler(caller: Caller) -> Result<axum::Json<Data<SandboxClock>>, ApiError> {
     require_sandbox(&caller)?;
-    let clock = SandboxClock {
-        now: caller.now,
-        frozen: caller.environment.frozen_at.is_some(),
-    };
+    let clock = SandboxClock { now: caller.now, frozen: caller.environment.frozen_at.is_some() };
     Ok(axum::Json(Data { data: clock }))
 }
 

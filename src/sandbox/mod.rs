@@ -2,8 +2,8 @@
 //!
 //! Owns: reading and moving the clock. Does not own: the work that is due on the way (see `worker`).
 //!
-//! Invariants: the clock goes forward only, except in an environment that holds nothing billable yet; everything that
-//! is due on the way happens, in order, before the move is answered.
+//! Invariants: the clock goes forward only, except in an environment that holds nothing billable yet;
+//! everything that is due on the way happens, in order, before the move is answered.
 
 pub mod get_clock;
 pub mod set_clock;
@@ -27,8 +27,8 @@ pub struct SandboxClock {
 fn require_sandbox(caller: &Caller) -> Result<(), ApiError> {
     match caller.environment.kind {
         EnvironmentKind::Sandbox => Ok(()),
-        EnvironmentKind::Production => Err(ApiError::Forbidden(
-            "a production environment has only the real clock",
-        )),
+        EnvironmentKind::Production => {
+            Err(ApiError::Forbidden("a production environment has only the real clock"))
+        }
     }
 }

@@ -39,18 +39,13 @@ pub async fn handler(
         _ => return Err(ApiError::field("now", "give either `now` or `live: true`")),
     };
     if target.year() > YEAR_MAX {
-        return Err(ApiError::field(
-            "now",
-            format!("must not be after the year {YEAR_MAX}"),
-        ));
+        return Err(ApiError::field("now", format!("must not be after the year {YEAR_MAX}")));
     }
     let environment_id = caller.environment_id();
     check_direction(&app, environment_id, target).await?;
     worker::run_until(&app, environment_id, target).await?;
     stop_at(&app, environment_id, target, frozen).await?;
-    Ok(axum::Json(Data {
-        data: SandboxClock { now: target, frozen },
-    }))
+    Ok(axum::Json(Data { data: SandboxClock { now: target, frozen } }))
 }
 
 /// Sets the clock, unless another move took it further in the meantime.

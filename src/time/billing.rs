@@ -17,8 +17,8 @@ wire_enum! {
 
 /// A contract's statement calendar: a frequency counted from an anchor, before and after it without end.
 ///
-/// Every boundary is computed from the anchor itself, with the day clamped to the month's length, so a calendar of
-/// the 31st never drifts to the 28th (schema `UsageStatementScheduleInput`).
+/// Every boundary is computed from the anchor itself, with the day clamped to the month's length, so a calendar
+/// of the 31st never drifts to the 28th (schema `UsageStatementScheduleInput`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StatementSchedule {
     pub frequency: StatementFrequency,
@@ -29,10 +29,7 @@ impl StatementSchedule {
     /// The first of the month that contains `instant`, at midnight UTC: the anchor of `FIRST_OF_MONTH`.
     #[must_use]
     pub fn first_of_month(instant: Instant) -> Instant {
-        let day = instant
-            .date_naive()
-            .with_day(1)
-            .expect("every month has a first day");
+        let day = instant.date_naive().with_day(1).expect("every month has a first day");
         day.and_time(NaiveTime::MIN).and_utc()
     }
 
@@ -46,10 +43,7 @@ impl StatementSchedule {
         while self.boundary(index + 1) <= instant {
             index += 1;
         }
-        Period {
-            start: self.boundary(index),
-            end: self.boundary(index + 1),
-        }
+        Period { start: self.boundary(index), end: self.boundary(index + 1) }
     }
 
     /// The statement period that contains `instant`, clipped to the contract's term `[start, end)`; nothing
@@ -61,9 +55,7 @@ impl StatementSchedule {
         term_start: Instant,
         term_end: Option<Instant>,
     ) -> Option<Period> {
-        self.period_containing(instant)
-            .clip(term_start, term_end)
-            .filter(|period| period.contains(instant))
+        self.period_containing(instant).clip(term_start, term_end).filter(|period| period.contains(instant))
     }
 
     /// The boundary number `index` of the calendar; the anchor is number 0.
@@ -106,11 +98,7 @@ mod tests {
     use crate::time::parse_instant;
 
     fn at(text: &str) -> Instant {
-        let full = if text.len() == 10 {
-            format!("{text}T00:00:00Z")
-        } else {
-            text.to_owned()
-        };
+        let full = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
         parse_instant(&full).expect("a test instant")
     }
 
@@ -118,15 +106,8 @@ mod tests {
         let (start, end) = (at(start), end.map(at));
         let mut from = start;
         let mut seen = Vec::new();
-        while let Some(period) = schedule
-            .statement_at(from, start, end)
-            .filter(|_| seen.len() < count)
-        {
-            seen.push(format!(
-                "{}..{}",
-                period.start.date_naive(),
-                period.end.date_naive()
-            ));
+        while let Some(period) = schedule.statement_at(from, start, end).filter(|_| seen.len() < count) {
+            seen.push(format!("{}..{}", period.start.date_naive(), period.end.date_naive()));
             from = period.end;
         }
         seen
@@ -146,10 +127,7 @@ mod tests {
 
     #[test]
     fn contracts_2_contract_start_on_the_31st() {
-        let schedule = StatementSchedule {
-            frequency: StatementFrequency::Monthly,
-            anchor: at("2026-01-31"),
-        };
+        let schedule = StatementSchedule { frequency: StatementFrequency::Monthly, anchor: at("2026-01-31") };
         let expected = [
             "2026-01-31..2026-02-28",
             "2026-02-28..2026-03-31",
@@ -161,10 +139,7 @@ mod tests {
 
     #[test]
     fn contracts_3_custom_date_before_the_start() {
-        let schedule = StatementSchedule {
-            frequency: StatementFrequency::Monthly,
-            anchor: at("2024-09-10"),
-        };
+        let schedule = StatementSchedule { frequency: StatementFrequency::Monthly, anchor: at("2024-09-10") };
         assert_eq!(
             statements(schedule, "2024-09-15", None, 2),
             ["2024-09-15..2024-10-10", "2024-10-10..2024-11-10"]
@@ -173,27 +148,15 @@ mod tests {
 
     #[test]
     fn contracts_4_quarterly_with_an_end() {
-        let schedule = StatementSchedule {
-            frequency: StatementFrequency::Quarterly,
-            anchor: at("2026-02-01"),
-        };
-        let expected = [
-            "2026-02-10..2026-05-01",
-            "2026-05-01..2026-08-01",
-            "2026-08-01..2026-09-20",
-        ];
-        assert_eq!(
-            statements(schedule, "2026-02-10", Some("2026-09-20"), 9),
-            expected
-        );
+        let schedule =
+            StatementSchedule { frequency: StatementFrequency::Quarterly, anchor: at("2026-02-01") };
+        let expected = ["2026-02-10..2026-05-01", "2026-05-01..2026-08-01", "2026-08-01..2026-09-20"];
+        assert_eq!(statements(schedule, "2026-02-10", Some("2026-09-20"), 9), expected);
     }
 
     #[test]
     fn a_future_anchor_counts_backwards() {
-        let schedule = StatementSchedule {
-            frequency: StatementFrequency::Weekly,
-            anchor: at("2026-03-18"),
-        };
+        let schedule = StatementSchedule { frequency: StatementFrequency::Weekly, anchor: at("2026-03-18") };
         assert_eq!(
             statements(schedule, "2026-03-02", None, 2),
             ["2026-03-02..2026-03-04", "2026-03-04..2026-03-11"]

@@ -1,7 +1,7 @@
 use chrono::{DateTime, Utc};
 
-/// The machine's clock as an argument. Business time is the environment's (`access::Environment::now`), which is
-/// this clock unless a sandbox has frozen its own.
+/// The machine's clock as an argument. Business time is the environment's (`access::Environment::now`), which
+/// is this clock unless a sandbox has frozen its own.
 pub trait Clock: Send + Sync {
     fn now(&self) -> DateTime<Utc>;
 }
@@ -10,10 +10,7 @@ pub trait Clock: Send + Sync {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place that reads the machine's clock"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
     fn now(&self) -> DateTime<Utc> {
         Utc::now()
     }

@@ -1,8 +1,8 @@
-//! Time: the clock, half-open periods, billing calendars. All instants are UTC. Pure, except that [`SystemClock`]
-//! is the one place that reads the machine's clock.
+//! Time: the clock, half-open periods, billing calendars. All instants are UTC. Pure, except that
+//! [`SystemClock`] is the one place that reads the machine's clock.
 //!
-//! Owns: month arithmetic, statement periods, reading RFC 3339. Does not own: what happens when an instant comes
-//! (that is due work, see `job`).
+//! Owns: month arithmetic, statement periods, reading RFC 3339. Does not own: what happens when an instant
+//! comes (that is due work, see `job`).
 
 mod billing;
 mod clock;

@@ -22,9 +22,6 @@ impl Period {
     /// The overlap with `[start, end)`, where no end is forever.
     #[must_use]
     pub fn clip(&self, start: Instant, end: Option<Instant>) -> Option<Self> {
-        Self::new(
-            self.start.max(start),
-            end.map_or(self.end, |end| self.end.min(end)),
-        )
+        Self::new(self.start.max(start), end.map_or(self.end, |end| self.end.min(end)))
     }
 }

@@ -99,14 +99,7 @@ pub async fn handler(
     let after: Option<(Pair, i64)> = key.decode(page.next_page.as_deref())?;
 
     let mut snapshot = begin_snapshot(&app.db).await?;
-    let pairs = pairs(
-        &mut snapshot,
-        environment_id,
-        &request,
-        range,
-        after.map(|(pair, _)| pair),
-    )
-    .await?;
+    let pairs = pairs(&mut snapshot, environment_id, &request, range, after.map(|(pair, _)| pair)).await?;
     let slots = slots(&pairs, range, window, after);
     let shown: Vec<Pair> = {
         let mut shown: Vec<Pair> = slots.iter().take(ROWS_MAX).map(|(pair, _)| *pair).collect();
@@ -115,16 +108,7 @@ pub async fn handler(
     };
     let mut metrics = load_metrics(&mut snapshot, environment_id, &shown).await?;
     let group_by = group_keys(&request, &metrics)?;
-    let values = read(
-        &mut snapshot,
-        environment_id,
-        &shown,
-        &metrics,
-        &group_by,
-        range,
-        window,
-    )
-    .await?;
+    let values = read(&mut snapshot, environment_id, &shown, &metrics, &group_by, range, window).await?;
     snapshot.commit().await?;
 
     let page = Page::cut(slots, ROWS_MAX, |slot| key.encode(slot));
@@ -138,9 +122,7 @@ pub async fn handler(
             start_timestamp: start,
             end_timestamp: range.end.min(start + window),
             value: values.total.get(&(pair, index)).cloned().flatten(),
-            groups: group_by
-                .get(&pair.1)
-                .map(|(_, group_by)| values.groups(pair, index, group_by)),
+            groups: group_by.get(&pair.1).map(|(_, group_by)| values.groups(pair, index, group_by)),
         }
     });
     Ok(axum::Json(rows))
@@ -148,10 +130,7 @@ pub async fn handler(
 
 /// The range, whose ends must be midnights at least a day apart (Python SDK).
 fn range(request: &GetUsage) -> Result<Period, ApiError> {
-    for (field, instant) in [
-        ("starting_on", request.starting_on),
-        ("ending_before", request.ending_before),
-    ] {
+    for (field, instant) in [("starting_on", request.starting_on), ("ending_before", request.ending_before)] {
         if instant.0.time() != NaiveTime::MIN {
             return Err(ApiError::field(field, "must be midnight UTC"));
         }
@@ -168,8 +147,9 @@ fn window_length(size: WindowSize, range: Period) -> TimeDelta {
     }
 }
 
-/// The pairs that are asked for, in order, from the one that the last page ended in; no more than a page can show. Named
-/// customers and metrics come whether they have usage or not; where a list is omitted, only what has usage in the range.
+/// The pairs that are asked for, in order, from the one that the last page ended in; no more than a page can
+/// show. Named customers and metrics come whether they have usage or not; where a list is omitted, only what
+/// has usage in the range.
 async fn pairs(
     db: &mut sqlx::PgConnection,
     environment_id: EnvironmentId,
@@ -177,10 +157,8 @@ async fn pairs(
     range: Period,
     from: Option<Pair>,
 ) -> Result<Vec<Pair>, ApiError> {
-    let customers: Option<Vec<Uuid>> = request
-        .customer_ids
-        .as_ref()
-        .map(|ids| sorted(ids.iter().map(|id| id.0).collect()));
+    let customers: Option<Vec<Uuid>> =
+        request.customer_ids.as_ref().map(|ids| sorted(ids.iter().map(|id| id.0).collect()));
     let metrics: Option<Vec<Uuid>> = request
         .billable_metrics
         .as_ref()
@@ -197,18 +175,11 @@ async fn pairs(
     }
     match (&customers, &metrics) {
         (Some(customers), Some(metrics)) => {
-            let customers = customers
-                .iter()
-                .skip_while(|id| from.is_some_and(|(first, _)| **id < first.0));
+            let customers = customers.iter().skip_while(|id| from.is_some_and(|(first, _)| **id < first.0));
             let pairs = customers.flat_map(|customer| {
-                metrics
-                    .iter()
-                    .map(|metric| (CustomerId(*customer), BillableMetricId(*metric)))
+                metrics.iter().map(|metric| (CustomerId(*customer), BillableMetricId(*metric)))
             });
-            Ok(pairs
-                .filter(|pair| from.is_none_or(|from| *pair >= from))
-                .take(ROWS_MAX + 1)
-                .collect())
+            Ok(pairs.filter(|pair| from.is_none_or(|from| *pair >= from)).take(ROWS_MAX + 1).collect())
         }
         (customers, metrics) => {
             let (customers, metrics) = (customers.as_deref(), metrics.as_deref());
@@ -259,23 +230,11 @@ fn group_keys(
         };
         let path = format!("billable_metrics[{index}].group_by");
         let simple = [group_by.key.clone()];
-        if !metric
-            .definition
-            .group_keys
-            .iter()
-            .flatten()
-            .any(|key| key[..] == simple)
-        {
-            let reason = format!(
-                "`{}` is not a group key of the metric that is one property",
-                group_by.key
-            );
+        if !metric.definition.group_keys.iter().flatten().any(|key| key[..] == simple) {
+            let reason = format!("`{}` is not a group key of the metric that is one property", group_by.key);
             return Err(ApiError::field(&format!("{path}.key"), reason));
         }
-        if group_by
-            .values
-            .as_ref()
-            .is_some_and(|values| values.is_empty() || values.len() > GROUP_VALUES_MAX)
+        if group_by.values.as_ref().is_some_and(|values| values.is_empty() || values.len() > GROUP_VALUES_MAX)
         {
             return Err(ApiError::field(
                 &format!("{path}.values"),
@@ -283,10 +242,8 @@ fn group_keys(
             ));
         }
         let names = metric.definition.group_names();
-        let place = names
-            .iter()
-            .position(|name| *name == group_by.key)
-            .expect("group names hold every group key");
+        let place =
+            names.iter().position(|name| *name == group_by.key).expect("group names hold every group key");
         places.insert(input.id, (place, group_by.clone()));
     }
     Ok(places)
@@ -304,19 +261,11 @@ impl Values {
         let seen = self.grouped.get(&pair);
         let value = |name: &String| {
             let windows = seen.and_then(|seen| seen.get(name));
-            (
-                name.clone(),
-                windows.and_then(|windows| windows.get(&index)).cloned().flatten(),
-            )
+            (name.clone(), windows.and_then(|windows| windows.get(&index)).cloned().flatten())
         };
         match &group_by.values {
             Some(names) => names.iter().map(value).collect(),
-            None => seen
-                .into_iter()
-                .flat_map(BTreeMap::keys)
-                .take(GROUP_VALUES_MAX)
-                .map(value)
-                .collect(),
+            None => seen.into_iter().flat_map(BTreeMap::keys).take(GROUP_VALUES_MAX).map(value).collect(),
         }
     }
 }
@@ -336,10 +285,7 @@ async fn read(
         customer_id: pair.0,
         metric_id: pair.1,
         aggregation: metrics[&pair.1].definition.aggregation_type,
-        subject_ids: subjects[&pair.0]
-            .iter()
-            .map(|received| subject_id(environment_id, received))
-            .collect(),
+        subject_ids: subjects[&pair.0].iter().map(|received| subject_id(environment_id, received)).collect(),
         group_place,
     };
     let hours = window.num_hours();
@@ -349,19 +295,11 @@ async fn read(
         .filter_map(|pair| group_by.get(&pair.1).map(|(place, _)| ask(pair, Some(*place))))
         .collect();
     let slot = |row: &WindowRow| ((row.customer_id, row.metric_id), row.window);
-    let total = PostgresRollups
-        .windows(db, environment_id, &whole, range, hours)
-        .await?;
-    let total = total
-        .into_iter()
-        .map(|row| (slot(&row), row.value.map(ExactNumber)))
-        .collect();
+    let total = PostgresRollups.windows(db, environment_id, &whole, range, hours).await?;
+    let total = total.into_iter().map(|row| (slot(&row), row.value.map(ExactNumber))).collect();
     let mut grouped: BTreeMap<Pair, BTreeMap<String, HashMap<i64, Option<ExactNumber>>>> = BTreeMap::new();
     if !split.is_empty() {
-        for row in PostgresRollups
-            .windows(db, environment_id, &split, range, hours)
-            .await?
-        {
+        for row in PostgresRollups.windows(db, environment_id, &split, range, hours).await? {
             let (pair, index) = slot(&row);
             let name = row.group_value.unwrap_or_default();
             grouped

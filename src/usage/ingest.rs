@@ -57,15 +57,10 @@ async fn keep(
     let arrival = Arrival { number, received_at };
 
     let repeats = repeats(&mut transaction, environment_id, received_at, events).await?;
-    PostgresEvents
-        .append(&mut transaction, environment_id, arrival, events, &repeats)
-        .await?;
+    PostgresEvents.append(&mut transaction, environment_id, arrival, events, &repeats).await?;
 
     let mut deltas = Vec::new();
-    let new = events
-        .iter()
-        .enumerate()
-        .filter(|(position, _)| !repeats.contains(position));
+    let new = events.iter().enumerate().filter(|(position, _)| !repeats.contains(position));
     for (position, event) in new {
         for metric in &metrics {
             let Some(contribution) = contribution(&metric.definition, &event.event_type, &event.properties)
@@ -82,9 +77,7 @@ async fn keep(
             });
         }
     }
-    PostgresRollups
-        .apply(&mut transaction, environment_id, &deltas)
-        .await?;
+    PostgresRollups.apply(&mut transaction, environment_id, &deltas).await?;
     transaction.commit().await?;
 
     metrics::counter!("upbeat_events_accepted_total").increment(events.len() as u64);
@@ -94,9 +87,7 @@ async fn keep(
 
 /// No metric comes or goes until the transaction ends.
 async fn share_catalog(db: &mut PgConnection) -> Result<(), sqlx::Error> {
-    sqlx::query!("SELECT pg_advisory_xact_lock_shared($1)", CATALOG_LOCK)
-        .execute(db)
-        .await?;
+    sqlx::query!("SELECT pg_advisory_xact_lock_shared($1)", CATALOG_LOCK).execute(db).await?;
     Ok(())
 }
 
@@ -107,22 +98,18 @@ async fn repeats(
     now: Instant,
     events: &[Event],
 ) -> Result<HashSet<usize>, sqlx::Error> {
-    let keys: Vec<Uuid> = events
-        .iter()
-        .map(|event| transaction_key(environment_id, &event.transaction_id))
-        .collect();
+    let keys: Vec<Uuid> =
+        events.iter().map(|event| transaction_key(environment_id, &event.transaction_id)).collect();
     let mut seen = HashSet::new();
     let first: Vec<bool> = keys.iter().map(|key| seen.insert(*key)).collect();
-    // Held by the later of arrival and timestamp: an event dated ahead could otherwise be replayed while it is young.
+    // Held by the later of arrival and timestamp: an event dated ahead could otherwise be replayed while it is
+    // young.
     let holds: Vec<KeyHold> = keys
         .iter()
         .zip(events)
         .zip(&first)
         .filter(|(_, first)| **first)
-        .map(|((key, event), _)| KeyHold {
-            key: *key,
-            expires_at: event.timestamp.max(now) + BACKDATING,
-        })
+        .map(|((key, event), _)| KeyHold { key: *key, expires_at: event.timestamp.max(now) + BACKDATING })
         .collect();
     let admitted = PostgresEvents.admit(db, environment_id, &holds, now).await?;
     let is_repeat = |position: &usize| !first[*position] || !admitted.contains(&keys[*position]);
@@ -136,9 +123,7 @@ impl<S: Send + Sync> axum::extract::FromRequest<S> for EventsBody {
     type Rejection = ApiError;
 
     async fn from_request(request: axum::extract::Request, state: &S) -> Result<Self, ApiError> {
-        RawBody::from_request(request, state)
-            .await
-            .map(|RawBody(bytes)| Self(bytes))
+        RawBody::from_request(request, state).await.map(|RawBody(bytes)| Self(bytes))
     }
 }
 

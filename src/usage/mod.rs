@@ -1,15 +1,16 @@
 //! Quantities: what the facts count for.
 //!
-//! Owns: which metrics an event counts for, hourly rollups by subject, metric and group values, and reading them as
-//! usage of customers. Does not own: prices.
+//! Owns: which metrics an event counts for, hourly rollups by subject, metric and group values, and reading
+//! them as usage of customers. Does not own: prices.
 //!
-//! Invariants: every column of a rollup merges (add, greatest, later, union), so usage of several subjects, groups or
-//! hours is the merge of theirs and an alias that moves rewrites nothing; rollups commit with the facts, so a read
-//! never misses an event whose ingest was answered.
+//! Invariants: every column of a rollup merges (add, greatest, later, union), so usage of several subjects,
+//! groups or hours is the merge of theirs and an alias that moves rewrites nothing; rollups commit with the
+//! facts, so a read never misses an event whose ingest was answered.
 //!
-//! Design change, 2026-11-20: the hour's group is the tuple of *all* group values of the metric, not one rollup for
-//! each group key. Refused: one rollup row for each declared key, because the quickstart prices by one key and presents
-//! by another, which only the full tuple can answer, and because any smaller grouping is a merge of it.
+//! Design change, 2026-11-20: the hour's group is the tuple of *all* group values of the metric, not one rollup
+//! for each group key. Refused: one rollup row for each declared key, because the quickstart prices by one key
+//! and presents by another, which only the full tuple can answer, and because any smaller grouping is a merge
+//! of it.
 
 pub mod calc;
 pub mod get;

@@ -75,8 +75,8 @@ pub trait RollupStore {
         deltas: &[Delta],
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
-    /// The merged usage of the subjects by metric, group values and segment. `starts` are the segments' first hours,
-    /// ascending; the last segment ends at `end`.
+    /// The merged usage of the subjects by metric, group values and segment. `starts` are the segments' first
+    /// hours, ascending; the last segment ends at `end`.
     fn pieces(
         &self,
         db: &mut PgConnection,
@@ -87,7 +87,8 @@ pub trait RollupStore {
         end: Instant,
     ) -> impl Future<Output = Result<Vec<Piece>, UsageError>> + Send;
 
-    /// The absolute usage by window of `hours` hours from the start of `range`. Only windows with events come back.
+    /// The absolute usage by window of `hours` hours from the start of `range`. Only windows with events come
+    /// back.
     fn windows(
         &self,
         db: &mut PgConnection,
@@ -245,11 +246,7 @@ impl RollupStore for PostgresRollups {
         for row in rows {
             let number = |text: Option<String>| text.map(|text| parse_decimal(&text)).transpose();
             let latest = match (number(row.latest)?, row.latest_at, row.latest_seq) {
-                (Some(value), Some(happened_at), Some(seq)) => Some(Latest {
-                    happened_at,
-                    seq,
-                    value,
-                }),
+                (Some(value), Some(happened_at), Some(seq)) => Some(Latest { happened_at, seq, value }),
                 _ => None,
             };
             let tally = Tally {
@@ -261,17 +258,9 @@ impl RollupStore for PostgresRollups {
             };
             let segment =
                 usize::try_from(row.segment).expect("hours before the first segment are filtered out");
-            pieces.push(Piece {
-                metric_id: row.metric_id,
-                group_values: row.group_values,
-                segment,
-                tally,
-            });
+            pieces.push(Piece { metric_id: row.metric_id, group_values: row.group_values, segment, tally });
         }
-        if metrics
-            .values()
-            .any(|aggregation| *aggregation == AggregationType::Unique)
-        {
+        if metrics.values().any(|aggregation| *aggregation == AggregationType::Unique) {
             pieces.extend(unique_pieces(db, environment_id, &subjects, &metric_ids, starts, end).await?);
         }
         Ok(pieces)
@@ -292,10 +281,9 @@ impl RollupStore for PostgresRollups {
                 columns.metrics.push(one.metric_id.0);
                 columns.aggregations.push(one.aggregation.as_str().to_owned());
                 columns.subjects.push(subject_id.0);
-                columns.places.push(
-                    one.group_place
-                        .map(|place| i32::try_from(place + 1).expect("few group names")),
-                );
+                columns
+                    .places
+                    .push(one.group_place.map(|place| i32::try_from(place + 1).expect("few group names")));
             }
         }
         let rows = sqlx::query!(
@@ -374,17 +362,12 @@ async fn keep_groups(
     let mut groups = BTreeMap::new();
     for delta in deltas {
         let values = &delta.contribution.group_values;
-        groups.insert(
-            (delta.metric_id, group_id(environment_id, delta.metric_id, values)),
-            values,
-        );
+        groups.insert((delta.metric_id, group_id(environment_id, delta.metric_id, values)), values);
     }
     let metrics: Vec<Uuid> = groups.keys().map(|(metric, _)| metric.0).collect();
     let ids: Vec<Uuid> = groups.keys().map(|(_, group)| group.0).collect();
-    let values: Vec<String> = groups
-        .values()
-        .map(|values| serde_json::to_string(values).expect("strings are JSON"))
-        .collect();
+    let values: Vec<String> =
+        groups.values().map(|values| serde_json::to_string(values).expect("strings are JSON")).collect();
     sqlx::query!(
         "INSERT INTO usage_group (environment_id, billable_metric_id, id, group_values)
          SELECT $1, metric_id, id, ARRAY(SELECT jsonb_array_elements_text(values::jsonb))
@@ -431,16 +414,13 @@ async fn unique_pieces(
         metric_id: row.metric_id,
         group_values: row.group_values,
         segment: usize::try_from(row.segment).expect("hours before the first segment are filtered out"),
-        tally: Tally {
-            uniques: [row.value_digest].into(),
-            ..Tally::default()
-        },
+        tally: Tally { uniques: [row.value_digest].into(), ..Tally::default() },
     });
     Ok(piece.collect())
 }
 
-/// The pairs of customer and metric with any usage in the range, in order from `from` on; at most `limit`. Where no ids are
-/// named, active ones only.
+/// The pairs of customer and metric with any usage in the range, in order from `from` on; at most `limit`.
+/// Where no ids are named, active ones only.
 pub async fn pairs_with_usage(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
@@ -484,8 +464,5 @@ pub async fn pairs_with_usage(
     )
     .fetch_all(db)
     .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| (row.customer_id, row.metric_id))
-        .collect())
+    Ok(rows.into_iter().map(|row| (row.customer_id, row.metric_id)).collect())
 }

@@ -1,7 +1,7 @@
 //! Recounting rollups from the facts.
 //!
-//! The recount runs the same counting into temporary tables that stand in front of the real ones in the session, and
-//! PostgreSQL compares them exactly; nothing is changed and no writer waits.
+//! The recount runs the same counting into temporary tables that stand in front of the real ones in the
+//! session, and PostgreSQL compares them exactly; nothing is changed and no writer waits.
 
 use sqlx::{Executor, PgConnection, PgPool};
 
@@ -55,9 +55,7 @@ async fn recount(
 ) -> Result<(), sqlx::Error> {
     let mut after = i64::MIN;
     loop {
-        let events = PostgresEvents
-            .read(db, environment_id, subject_id, after, EVENTS_AT_ONCE)
-            .await?;
+        let events = PostgresEvents.read(db, environment_id, subject_id, after, EVENTS_AT_ONCE).await?;
         let Some(last) = events.last() else { return Ok(()) };
         after = last.seq;
         let deltas: Vec<Delta> = events

@@ -19,8 +19,8 @@ pub const BODY_LIMIT_BYTES: usize = 10 * 1024 * 1024;
 /// How much of a body is read in all before the connection is given up.
 const BODY_DROPPED_BYTES: usize = 8 * BODY_LIMIT_BYTES;
 
-/// A JSON request body. An empty body is `{}`; the content type is not looked at, because SDKs send it on bodies
-/// that are empty and leave it out on some that are not.
+/// A JSON request body. An empty body is `{}`; the content type is not looked at, because SDKs send it on
+/// bodies that are empty and leave it out on some that are not.
 ///
 /// Answers 400 naming the JSON path of the first bad field, 413 over [`BODY_LIMIT_BYTES`].
 pub struct Json<T>(pub T);
@@ -33,8 +33,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     }
 }
 
-/// One JSON body read as two shapes, where an operation adds fields of its own to a shape that others share. (serde's
-/// `flatten` would lose the path of a bad field.)
+/// One JSON body read as two shapes, where an operation adds fields of its own to a shape that others share.
+/// (serde's `flatten` would lose the path of a bad field.)
 pub struct JsonBoth<A, B>(pub A, pub B);
 
 impl<A: DeserializeOwned, B: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBoth<A, B> {
@@ -60,17 +60,13 @@ impl<S: Send + Sync> FromRequest<S> for RawBody {
 /// The body, `{}` where it is empty, without NUL.
 async fn read_text(request: Request) -> Result<Bytes, ApiError> {
     let bytes = read_bytes(request).await?;
-    let text = if bytes.trim_ascii().is_empty() {
-        Bytes::from_static(b"{}")
-    } else {
-        bytes
-    };
+    let text = if bytes.trim_ascii().is_empty() { Bytes::from_static(b"{}") } else { bytes };
     refuse_nul(&text)?;
     Ok(text)
 }
 
-/// The whole body, within the limit. A body over it is read on and dropped for a while, because a client that is still
-/// sending would not see the answer.
+/// The whole body, within the limit. A body over it is read on and dropped for a while, because a client that
+/// is still sending would not see the answer.
 async fn read_bytes(request: Request) -> Result<Bytes, ApiError> {
     let mut body = request.into_body();
     let mut bytes = Vec::new();
@@ -88,9 +84,7 @@ async fn read_bytes(request: Request) -> Result<Bytes, ApiError> {
         }
     }
     if length > BODY_LIMIT_BYTES {
-        return Err(ApiError::PayloadTooLarge {
-            limit_bytes: BODY_LIMIT_BYTES,
-        });
+        return Err(ApiError::PayloadTooLarge { limit_bytes: BODY_LIMIT_BYTES });
     }
     Ok(bytes.into())
 }
@@ -100,14 +94,9 @@ fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, ApiError> {
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
         let reason = describe(error.inner());
-        if path == "." {
-            ApiError::BadRequest(reason)
-        } else {
-            ApiError::field(&path, reason)
-        }
+        if path == "." { ApiError::BadRequest(reason) } else { ApiError::field(&path, reason) }
     })?;
-    json.end()
-        .map_err(|error| ApiError::BadRequest(describe(&error)))?;
+    json.end().map_err(|error| ApiError::BadRequest(describe(&error)))?;
     Ok(value)
 }
 
@@ -115,8 +104,7 @@ fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, ApiError> {
 fn describe(error: &serde_json::Error) -> String {
     let text = error.to_string();
     if error.is_data() {
-        text.rsplit_once(" at line ")
-            .map_or(text.clone(), |(reason, _)| reason.to_owned())
+        text.rsplit_once(" at line ").map_or(text.clone(), |(reason, _)| reason.to_owned())
     } else {
         format!("the request body is not valid JSON: {text}")
     }
@@ -130,10 +118,7 @@ fn refuse_nul(text: &[u8]) -> Result<(), ApiError> {
     }
     let value: Value = parse(text)?;
     match nul_path(&value) {
-        Some(path) => Err(ApiError::field(
-            path.trim_start_matches('.'),
-            "contains the character NUL",
-        )),
+        Some(path) => Err(ApiError::field(path.trim_start_matches('.'), "contains the character NUL")),
         None => Ok(()),
     }
 }
@@ -147,8 +132,7 @@ fn nul_path(value: &Value) -> Option<String> {
             .find_map(|(index, item)| nul_path(item).map(|rest| format!("[{index}]{rest}"))),
         Value::Object(members) => members.iter().find_map(|(name, member)| {
             let own = name.contains('\0').then(String::new);
-            own.or_else(|| nul_path(member))
-                .map(|rest| format!(".{}{rest}", name.replace('\0', "\\u0000")))
+            own.or_else(|| nul_path(member)).map(|rest| format!(".{}{rest}", name.replace('\0', "\\u0000")))
         }),
         _ => None,
     }
@@ -169,15 +153,8 @@ impl<A: JsonSchema, B: JsonSchema> OperationInput for JsonBoth<A, B> {
 }
 
 fn document(ctx: &mut GenContext, operation: &mut Operation, json_schema: Schema) {
-    let schema = SchemaObject {
-        json_schema,
-        example: None,
-        external_docs: None,
-    };
-    let content = MediaType {
-        schema: Some(schema),
-        ..MediaType::default()
-    };
+    let schema = SchemaObject { json_schema, example: None, external_docs: None };
+    let content = MediaType { schema: Some(schema), ..MediaType::default() };
     let body = RequestBody {
         content: [("application/json".to_owned(), content)].into_iter().collect(),
         required: true,

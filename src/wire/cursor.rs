@@ -8,7 +8,8 @@ use serde::de::DeserializeOwned;
 use crate::error::ApiError;
 use crate::id::{EnvironmentId, digest};
 
-/// What a cursor belongs to: one list of one environment under one set of filters. A cursor used elsewhere is 400.
+/// What a cursor belongs to: one list of one environment under one set of filters. A cursor used elsewhere is
+/// 400.
 pub struct CursorKey {
     binding: [u8; 8],
     field: &'static str,
@@ -60,27 +61,12 @@ mod tests {
         let key = |list, filter: &str| CursorKey::new(list, "next_page", environment, &filter);
         let token = key("customers", "a").encode(&(7, "x"));
         assert_eq!(
-            key("customers", "a")
-                .decode::<(u8, String)>(Some(&token))
-                .expect("own"),
+            key("customers", "a").decode::<(u8, String)>(Some(&token)).expect("own"),
             Some((7, "x".to_owned()))
         );
-        assert!(
-            key("customers", "b")
-                .decode::<(u8, String)>(Some(&token))
-                .is_err()
-        );
+        assert!(key("customers", "b").decode::<(u8, String)>(Some(&token)).is_err());
         assert!(key("products", "a").decode::<(u8, String)>(Some(&token)).is_err());
-        assert!(
-            key("customers", "a")
-                .decode::<(u8, String)>(Some("gibberish"))
-                .is_err()
-        );
-        assert_eq!(
-            key("customers", "a")
-                .decode::<(u8, String)>(Some(""))
-                .expect("first page"),
-            None
-        );
+        assert!(key("customers", "a").decode::<(u8, String)>(Some("gibberish")).is_err());
+        assert_eq!(key("customers", "a").decode::<(u8, String)>(Some("")).expect("first page"), None);
     }
 }

@@ -1,8 +1,8 @@
 //! The shapes that every endpoint shares, each in one place.
 //!
-//! Owns: JSON bodies in and out, query strings, path ids, pages and cursors, request values with a rule of their own
-//! (timestamps, hour boundaries, bounded text), and the refusal of documented fields that are not supported yet.
-//! Does not own: any domain's fields, or who is calling (see `access`).
+//! Owns: JSON bodies in and out, query strings, path ids, pages and cursors, request values with a rule of
+//! their own (timestamps, hour boundaries, bounded text), and the refusal of documented fields that are not
+//! supported yet. Does not own: any domain's fields, or who is calling (see `access`).
 
 mod body;
 mod cursor;

@@ -53,7 +53,8 @@ macro_rules! page_limits {
 }
 
 page_limits! {
-    /// The `limit` of most lists: 1 to 100, 100 when omitted (our decision: the documented defaults equal the maximum).
+    /// The `limit` of most lists: 1 to 100, 100 when omitted (our decision: the documented defaults equal the
+    /// maximum).
     PageLimit 1..=100,
     /// The `limit` of contract lists: 1 to 20, 20 when omitted (Python SDK).
     ContractPageLimit 1..=20
@@ -90,17 +91,11 @@ impl<T> Page<T> {
         } else {
             None
         };
-        Self {
-            data: rows,
-            next_page,
-        }
+        Self { data: rows, next_page }
     }
 
     pub fn map<U>(self, make: impl FnMut(T) -> U) -> Page<U> {
-        Page {
-            data: self.data.into_iter().map(make).collect(),
-            next_page: self.next_page,
-        }
+        Page { data: self.data.into_iter().map(make).collect(), next_page: self.next_page }
     }
 }
 

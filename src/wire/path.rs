@@ -21,10 +21,9 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
             Err(PathRejection::FailedToDeserializePathParams(rejection)) => {
                 Err(ApiError::BadRequest(format!("path: {}", rejection.into_kind())))
             }
-            Err(rejection) => Err(ApiError::internal(
-                "path parameters are missing from the route",
-                rejection,
-            )),
+            Err(rejection) => {
+                Err(ApiError::internal("path parameters are missing from the route", rejection))
+            }
         }
     }
 }

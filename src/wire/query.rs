@@ -16,8 +16,8 @@ use crate::error::ApiError;
 
 /// The query parameters. Unknown ones are ignored; a bad one is answered 400 naming it.
 ///
-/// Arrays come in three spellings: `a=1,2` (what the SDKs send), `a=1&a=2` and `a[]=1&a[]=2`; the comma splits only
-/// parameters that are arrays.
+/// Arrays come in three spellings: `a=1,2` (what the SDKs send), `a=1&a=2` and `a[]=1&a[]=2`; the comma splits
+/// only parameters that are arrays.
 pub struct Query<T>(pub T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
@@ -32,9 +32,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
             let name = name.strip_suffix("[]").unwrap_or(&name).to_owned();
             parameters.entry(name).or_default().push(value.into_owned());
         }
-        let members = parameters
-            .into_iter()
-            .map(|(name, values)| (name, Values(values)));
+        let members = parameters.into_iter().map(|(name, values)| (name, Values(values)));
         let result: Result<T, _> =
             serde_path_to_error::deserialize(MapDeserializer::<_, de::value::Error>::new(members));
         result.map(Self).map_err(|error| {
@@ -101,10 +99,8 @@ impl<'de> Deserializer<'de> for Values {
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
         let items = self.0.iter().flat_map(|value| value.split(','));
-        let items: Vec<Values> = items
-            .filter(|item| !item.is_empty())
-            .map(|item| Values(vec![item.to_owned()]))
-            .collect();
+        let items: Vec<Values> =
+            items.filter(|item| !item.is_empty()).map(|item| Values(vec![item.to_owned()])).collect();
         visitor.visit_seq(SeqDeserializer::new(items.into_iter()))
     }
 
@@ -140,11 +136,8 @@ mod tests {
     }
 
     async fn read(query: &str) -> Result<Filter, String> {
-        let (mut parts, ()) = Request::builder()
-            .uri(format!("/?{query}"))
-            .body(())
-            .expect("a request")
-            .into_parts();
+        let (mut parts, ()) =
+            Request::builder().uri(format!("/?{query}")).body(()).expect("a request").into_parts();
         Query::from_request_parts(&mut parts, &())
             .await
             .map(|Query(filter)| filter)
@@ -154,9 +147,7 @@ mod tests {
     #[tokio::test]
     async fn arrays_come_in_three_spellings_and_scalars_keep_their_commas() {
         for query in ["ids=a%2Cb", "ids=a&ids=b", "ids[]=a&ids[]=b"] {
-            let filter = read(&format!("name=x%2Cy&{query}&unknown=1"))
-                .await
-                .expect("a filter");
+            let filter = read(&format!("name=x%2Cy&{query}&unknown=1")).await.expect("a filter");
             assert_eq!(
                 filter,
                 Filter {
@@ -171,17 +162,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_bad_parameter_is_named() {
-        assert_eq!(
-            read("limit=ten").await,
-            Err("limit: `ten` is not a whole number".into())
-        );
-        assert_eq!(
-            read("only=maybe").await,
-            Err("only: `maybe` is not a boolean".into())
-        );
-        assert_eq!(
-            read("name=a%00b").await,
-            Err("name: contains the character NUL".into())
-        );
+        assert_eq!(read("limit=ten").await, Err("limit: `ten` is not a whole number".into()));
+        assert_eq!(read("only=maybe").await, Err("only: `maybe` is not a boolean".into()));
+        assert_eq!(read("name=a%00b").await, Err("name: contains the character NUL".into()));
     }
 }

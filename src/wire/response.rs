@@ -35,9 +35,7 @@ pub struct Empty;
 impl IntoResponse for Empty {
     fn into_response(self) -> Response {
         let mut response = Response::default();
-        response
-            .headers_mut()
-            .insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         response
     }
 }
@@ -46,19 +44,13 @@ impl OperationOutput for Empty {
     type Inner = ();
 
     fn operation_response(_: &mut GenContext, _: &mut Operation) -> Option<ApiResponse> {
-        Some(ApiResponse {
-            description: "Done; no body.".to_owned(),
-            ..ApiResponse::default()
-        })
+        Some(ApiResponse { description: "Done; no body.".to_owned(), ..ApiResponse::default() })
     }
 
     fn inferred_responses(
         ctx: &mut GenContext,
         operation: &mut Operation,
     ) -> Vec<(Option<u16>, ApiResponse)> {
-        Self::operation_response(ctx, operation)
-            .map(|response| (Some(200), response))
-            .into_iter()
-            .collect()
+        Self::operation_response(ctx, operation).map(|response| (Some(200), response)).into_iter().collect()
     }
 }

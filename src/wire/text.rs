@@ -12,11 +12,7 @@ pub struct NonBlank(pub String);
 impl<'de> Deserialize<'de> for NonBlank {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        if text.trim().is_empty() {
-            Err(de::Error::custom("must not be empty"))
-        } else {
-            Ok(Self(text))
-        }
+        if text.trim().is_empty() { Err(de::Error::custom("must not be empty")) } else { Ok(Self(text)) }
     }
 }
 

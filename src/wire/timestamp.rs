@@ -18,9 +18,7 @@ pub struct HourBoundary(pub Instant);
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Cow::<str>::deserialize(deserializer)?;
-        parse_instant(&text)
-            .map(Self)
-            .map_err(|error| de::Error::custom(format!("`{text}` {error}")))
+        parse_instant(&text).map(Self).map_err(|error| de::Error::custom(format!("`{text}` {error}")))
     }
 }
 
@@ -30,9 +28,7 @@ impl<'de> Deserialize<'de> for HourBoundary {
         if is_hour_boundary(instant) {
             Ok(Self(instant))
         } else {
-            Err(de::Error::custom(
-                "must be on an hour boundary (no minutes, seconds or fractions)",
-            ))
+            Err(de::Error::custom("must be on an hour boundary (no minutes, seconds or fractions)"))
         }
     }
 }
@@ -63,7 +59,8 @@ macro_rules! date_time_schema {
 
 date_time_schema!(Timestamp, HourBoundary);
 
-/// `2026-03-01T00:00:00+00:00`: how invoices print instants (documentation of dashboards), where others print `Z`.
+/// `2026-03-01T00:00:00+00:00`: how invoices print instants (documentation of dashboards), where others print
+/// `Z`.
 pub mod offset_format {
     use chrono::{DateTime, SecondsFormat};
     use serde::{Deserialize, Deserializer, Serializer, de};
@@ -76,8 +73,6 @@ pub mod offset_format {
 
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Instant, D::Error> {
         let text = String::deserialize(deserializer)?;
-        DateTime::parse_from_rfc3339(&text)
-            .map(|instant| instant.to_utc())
-            .map_err(de::Error::custom)
+        DateTime::parse_from_rfc3339(&text).map(|instant| instant.to_utc()).map_err(de::Error::custom)
     }
 }

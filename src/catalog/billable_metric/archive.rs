@@ -17,10 +17,7 @@ pub async fn handler(
     let id = BillableMetricId(request.id);
     let mut transaction = app.db.begin().await?;
     store::lock_catalog(&mut transaction).await?;
-    if store::find(&mut transaction, caller.environment_id(), id)
-        .await?
-        .is_none()
-    {
+    if store::find(&mut transaction, caller.environment_id(), id).await?.is_none() {
         return Err(ApiError::not_found("billable metric", id));
     }
     let arrival = store::next_arrival(&mut transaction).await?;

@@ -56,22 +56,16 @@ pub struct Definition {
 }
 
 impl Definition {
-    /// Every property name that appears in a group key, in byte order: usage is kept by the tuple of their values,
-    /// and any smaller grouping is a merge of it.
+    /// Every property name that appears in a group key, in byte order: usage is kept by the tuple of their
+    /// values, and any smaller grouping is a merge of it.
     #[must_use]
     pub fn group_names(&self) -> Vec<&str> {
-        let names: BTreeSet<&str> = self
-            .group_keys
-            .iter()
-            .flatten()
-            .flatten()
-            .map(String::as_str)
-            .collect();
+        let names: BTreeSet<&str> = self.group_keys.iter().flatten().flatten().map(String::as_str).collect();
         names.into_iter().collect()
     }
 
-    /// Every rule that the definition breaks, as `field: reason` (schema `CreateBillableMetricV1Payload`; where it
-    /// is silent, our decision: refuse what could never count anything).
+    /// Every rule that the definition breaks, as `field: reason` (schema `CreateBillableMetricV1Payload`; where
+    /// it is silent, our decision: refuse what could never count anything).
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
         let mut problems = self.event_type_problems();
@@ -85,16 +79,9 @@ impl Definition {
         let Some(filter) = &self.event_type_filter else {
             return Vec::new();
         };
-        let lists = [
-            ("in_values", &filter.in_values),
-            ("not_in_values", &filter.not_in_values),
-        ];
-        let empty = lists
-            .into_iter()
-            .filter(|(_, values)| values.as_ref().is_some_and(Vec::is_empty));
-        empty
-            .map(|(list, _)| format!("event_type_filter.{list}: must not be empty"))
-            .collect()
+        let lists = [("in_values", &filter.in_values), ("not_in_values", &filter.not_in_values)];
+        let empty = lists.into_iter().filter(|(_, values)| values.as_ref().is_some_and(Vec::is_empty));
+        empty.map(|(list, _)| format!("event_type_filter.{list}: must not be empty")).collect()
     }
 
     fn property_filter_problems(&self) -> Vec<String> {
@@ -104,10 +91,8 @@ impl Definition {
             if filter.name.is_empty() {
                 problems.push(format!("{path}.name: must not be empty"));
             }
-            for (list, values) in [
-                ("in_values", &filter.in_values),
-                ("not_in_values", &filter.not_in_values),
-            ] {
+            for (list, values) in [("in_values", &filter.in_values), ("not_in_values", &filter.not_in_values)]
+            {
                 if values.as_ref().is_some_and(Vec::is_empty) {
                     problems.push(format!("{path}.{list}: must not be empty; leave it out instead"));
                 }
@@ -162,9 +147,7 @@ impl Definition {
     /// Whether every event that counts has the property.
     fn requires(&self, name: &str) -> bool {
         let requiring = |filter: &PropertyFilter| filter.exists == Some(true) || filter.in_values.is_some();
-        self.filters()
-            .iter()
-            .any(|filter| filter.name == name && requiring(filter))
+        self.filters().iter().any(|filter| filter.name == name && requiring(filter))
     }
 }
 
@@ -197,18 +180,11 @@ mod tests {
     fn several_problems_come_back_together() {
         let mut broken = definition(AggregationType::Max);
         broken.aggregation_key = Some("bytes".to_owned());
-        broken.group_keys = Some(vec![
-            vec!["zone".to_owned()],
-            vec![],
-            vec!["model".to_owned(), "model".to_owned()],
-        ]);
+        broken.group_keys =
+            Some(vec![vec!["zone".to_owned()], vec![], vec!["model".to_owned(), "model".to_owned()]]);
         let problems = broken.problems();
         assert_eq!(problems.len(), 4, "{problems:?}");
-        assert!(
-            problems
-                .iter()
-                .any(|problem| problem.contains("Group key 'zone'"))
-        );
+        assert!(problems.iter().any(|problem| problem.contains("Group key 'zone'")));
     }
 
     #[test]

@@ -27,23 +27,11 @@ pub async fn handler(
     Query(request): Query<ListBillableMetrics>,
 ) -> Result<axum::Json<Page<BillableMetric>>, ApiError> {
     let environment_id = caller.environment_id();
-    let key = CursorKey::new(
-        "billable metrics",
-        "next_page",
-        environment_id,
-        &request.include_archived,
-    );
+    let key = CursorKey::new("billable metrics", "next_page", environment_id, &request.include_archived);
     let after = key.creation_position(request.next_page.as_deref())?;
     let limit = request.limit.get();
     let mut db = app.db.acquire().await?;
-    let rows = store::list(
-        &mut db,
-        environment_id,
-        request.include_archived,
-        after,
-        limit + 1,
-    )
-    .await?;
+    let rows = store::list(&mut db, environment_id, request.include_archived, after, limit + 1).await?;
     Ok(axum::Json(Page::by_creation(rows, limit, &key).map(Into::into)))
 }
 

@@ -7,8 +7,8 @@ use crate::id::{BillableMetricId, EnvironmentId};
 use crate::time::Instant;
 use crate::wire::PageRow;
 
-/// Taken shared by every ingest and exclusively by whoever adds or archives a metric, so that each arrival number is
-/// either before or after each change of the set of metrics.
+/// Taken shared by every ingest and exclusively by whoever adds or archives a metric, so that each arrival
+/// number is either before or after each change of the set of metrics.
 pub const CATALOG_LOCK: i64 = 0x0075_7062_6561_7401;
 
 /// A billable metric.
@@ -71,15 +71,12 @@ impl From<Columns> for BillableMetricRow {
 
 /// The next number of the one order in which requests bring events and metrics come and go.
 pub async fn next_arrival(db: &mut PgConnection) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar!(r#"SELECT nextval('arrival_seq') AS "arrival!""#)
-        .fetch_one(db)
-        .await
+    sqlx::query_scalar!(r#"SELECT nextval('arrival_seq') AS "arrival!""#).fetch_one(db).await
 }
 
 /// Keeps every ingest out until the transaction ends.
 pub async fn lock_catalog(db: &mut PgConnection) -> Result<(), sqlx::Error> {
-    db.execute(sqlx::query!("SELECT pg_advisory_xact_lock($1)", CATALOG_LOCK))
-        .await?;
+    db.execute(sqlx::query!("SELECT pg_advisory_xact_lock($1)", CATALOG_LOCK)).await?;
     Ok(())
 }
 
@@ -198,10 +195,7 @@ pub async fn all_metrics(
         metrics.into_iter().map(|row| (row.id, row.is_used)).collect();
     let ids: Vec<Uuid> = used.keys().copied().collect();
     let metrics = find_many(db, environment_id, &ids).await?;
-    Ok(metrics
-        .into_iter()
-        .map(|metric| (metric.clone(), used[&metric.id.0]))
-        .collect())
+    Ok(metrics.into_iter().map(|metric| (metric.clone(), used[&metric.id.0])).collect())
 }
 
 /// Newest first.

@@ -75,26 +75,19 @@ impl ProductState {
 
     /// Every rule that the state breaks, given the group names of its metric, as `field: reason`.
     ///
-    /// The published rule wants one compound key over both keys; the API quickstart uses two separate keys. Usage is
-    /// kept by the tuple of all group values, so any key of the metric may be used (our decision).
+    /// The published rule wants one compound key over both keys; the API quickstart uses two separate keys.
+    /// Usage is kept by the tuple of all group values, so any key of the metric may be used (our decision).
     #[must_use]
     pub fn problems(&self, metric_group_names: &[&str]) -> Vec<String> {
         let mut problems = Vec::new();
-        let keys = [
-            ("pricing_group_key", self.pricing_key()),
-            ("presentation_group_key", self.presentation_key()),
-        ];
+        let keys =
+            [("pricing_group_key", self.pricing_key()), ("presentation_group_key", self.presentation_key())];
         for (field, key) in keys {
             if key.iter().collect::<BTreeSet<_>>().len() < key.len() {
                 problems.push(format!("{field}: names a property twice"));
             }
-            for name in key
-                .iter()
-                .filter(|name| !metric_group_names.contains(&name.as_str()))
-            {
-                problems.push(format!(
-                    "{field}: `{name}` is not a group key of the billable metric"
-                ));
+            for name in key.iter().filter(|name| !metric_group_names.contains(&name.as_str())) {
+                problems.push(format!("{field}: `{name}` is not a group key of the billable metric"));
             }
         }
         if self
@@ -104,15 +97,10 @@ impl ProductState {
         {
             problems.push("quantity_conversion.conversion_factor: must be greater than 0".to_owned());
         }
-        let decimals = self
-            .quantity_rounding
-            .as_ref()
-            .map_or(0, |rounding| rounding.decimal_places);
+        let decimals = self.quantity_rounding.as_ref().map_or(0, |rounding| rounding.decimal_places);
         if decimals > QuantityRounding::DECIMAL_PLACES_MAX {
             let most = QuantityRounding::DECIMAL_PLACES_MAX;
-            problems.push(format!(
-                "quantity_rounding.decimal_places: must be at most {most}"
-            ));
+            problems.push(format!("quantity_rounding.decimal_places: must be at most {most}"));
         }
         problems
     }

@@ -1,4 +1,5 @@
-//! `POST /v1/contract-pricing/rate-cards/addRate`, and `…/rate-cards/rates/add` as the API quickstart spells it.
+//! `POST /v1/contract-pricing/rate-cards/addRate`, and `…/rate-cards/rates/add` as the API quickstart spells
+//! it.
 
 use aide::transform::TransformOperation;
 use axum::extract::State;
@@ -26,9 +27,7 @@ pub async fn handler(
 ) -> Result<axum::Json<Data<Rate>>, ApiError> {
     let added = append_all(&app, &caller, request.rate_card_id, vec![(String::new(), rate)]).await?;
     let (unit, rate) = added.into_iter().next().expect("one rate in, one out");
-    Ok(axum::Json(Data {
-        data: Rate::new(&rate.price, &rate.pricing_group_values, &unit),
-    }))
+    Ok(axum::Json(Data { data: Rate::new(&rate.price, &rate.pricing_group_values, &unit) }))
 }
 
 pub fn doc(operation: TransformOperation) -> TransformOperation {

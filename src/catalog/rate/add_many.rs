@@ -65,36 +65,20 @@ pub async fn append_all(
         }
     }
     let products = product::find_many(&mut transaction, environment_id, &product_ids).await?;
-    let products: BTreeMap<_, ProductRow> = products
-        .into_iter()
-        .map(|product| (product.id, product))
-        .collect();
+    let products: BTreeMap<_, ProductRow> =
+        products.into_iter().map(|product| (product.id, product)).collect();
 
     let mut valid = Vec::new();
     for (path, rate) in rates {
-        let product = products
-            .get(&rate.product_id)
-            .ok_or_else(|| ApiError::not_found("product", rate.product_id))?;
+        let product =
+            products.get(&rate.product_id).ok_or_else(|| ApiError::not_found("product", rate.product_id))?;
         valid.push((unit.clone(), rate.validate(&path, product, &unit)?));
     }
-    store::put_products_on_card(
-        &mut transaction,
-        environment_id,
-        rate_card_id,
-        &product_ids,
-        unit.id,
-    )
-    .await?;
-    for (_, rate) in &valid {
-        store::append(
-            &mut transaction,
-            environment_id,
-            rate_card_id,
-            rate,
-            caller.now,
-            &caller.token_name,
-        )
+    store::put_products_on_card(&mut transaction, environment_id, rate_card_id, &product_ids, unit.id)
         .await?;
+    for (_, rate) in &valid {
+        store::append(&mut transaction, environment_id, rate_card_id, rate, caller.now, &caller.token_name)
+            .await?;
     }
     transaction.commit().await?;
     Ok(valid)

@@ -1,9 +1,9 @@
 //! Which entry of a timeline is in force when. Pure.
 //!
-//! The effective entry at an instant is the most recently added one that contains it (our decision: the documentation
-//! shows open-ended entries that replace one another and, in words, bounded promotional ones). So an open-ended later
-//! entry takes over from its start, a bounded one is a layer after which the earlier one resumes, and the same start
-//! again replaces.
+//! The effective entry at an instant is the most recently added one that contains it (our decision: the
+//! documentation shows open-ended entries that replace one another and, in words, bounded promotional ones). So
+//! an open-ended later entry takes over from its start, a bounded one is a layer after which the earlier one
+//! resumes, and the same start again replaces.
 
 use super::RateEntry;
 use crate::time::Instant;
@@ -19,21 +19,14 @@ pub struct Segment<'a> {
 /// The entry in force at `at`, of the entries of one timeline.
 #[must_use]
 pub fn effective_at<'a>(timeline: &[&'a RateEntry], at: Instant) -> Option<&'a RateEntry> {
-    timeline
-        .iter()
-        .copied()
-        .filter(|entry| entry.covers(at))
-        .max_by_key(|entry| entry.added)
+    timeline.iter().copied().filter(|entry| entry.covers(at)).max_by_key(|entry| entry.added)
 }
 
 /// The instants at which the entry in force may change, ascending.
 #[must_use]
 pub fn boundaries(timeline: &[&RateEntry]) -> Vec<Instant> {
-    let mut instants: Vec<Instant> = timeline
-        .iter()
-        .flat_map(|entry| [Some(entry.starting_at), entry.ending_before])
-        .flatten()
-        .collect();
+    let mut instants: Vec<Instant> =
+        timeline.iter().flat_map(|entry| [Some(entry.starting_at), entry.ending_before]).flatten().collect();
     instants.sort_unstable();
     instants.dedup();
     instants
@@ -98,9 +91,7 @@ mod tests {
         let timeline: Vec<&RateEntry> = entries.iter().collect();
         let number = |at: Instant| (at - day(0)).num_days();
         let text = |segment: Segment<'_>| {
-            let end = segment
-                .end
-                .map_or_else(String::new, |end| number(end).to_string());
+            let end = segment.end.map_or_else(String::new, |end| number(end).to_string());
             format!("{}:{}..{end}", segment.entry.added, number(segment.start))
         };
         segments(&timeline).into_iter().map(text).collect()
@@ -108,18 +99,12 @@ mod tests {
 
     #[test]
     fn a_later_open_entry_takes_over() {
-        assert_eq!(
-            flatten(&[entry(1, 0, None), entry(2, 10, None)]),
-            ["1:0..10", "2:10.."]
-        );
+        assert_eq!(flatten(&[entry(1, 0, None), entry(2, 10, None)]), ["1:0..10", "2:10.."]);
     }
 
     #[test]
     fn a_bounded_entry_is_a_layer() {
-        assert_eq!(
-            flatten(&[entry(1, 0, None), entry(2, 10, Some(20))]),
-            ["1:0..10", "2:10..20", "1:20.."]
-        );
+        assert_eq!(flatten(&[entry(1, 0, None), entry(2, 10, Some(20))]), ["1:0..10", "2:10..20", "1:20.."]);
     }
 
     #[test]
@@ -134,10 +119,7 @@ mod tests {
 
     #[test]
     fn gaps_stay_gaps() {
-        assert_eq!(
-            flatten(&[entry(1, 0, Some(5)), entry(2, 8, None)]),
-            ["1:0..5", "2:8.."]
-        );
+        assert_eq!(flatten(&[entry(1, 0, Some(5)), entry(2, 8, None)]), ["1:0..5", "2:8.."]);
     }
 
     proptest! {

@@ -45,14 +45,8 @@ impl RateSelector {
     fn selects(&self, on_card: &CardProduct, values: &GroupValues) -> bool {
         let tags = on_card.product.state.tags.as_deref().unwrap_or_default();
         self.product_id.is_none_or(|id| id == on_card.product.id)
-            && self
-                .product_tags
-                .as_ref()
-                .is_none_or(|wanted| wanted.iter().any(|tag| tags.contains(tag)))
-            && self
-                .pricing_group_values
-                .as_ref()
-                .is_none_or(|wanted| wanted == values)
+            && self.product_tags.as_ref().is_none_or(|wanted| wanted.iter().any(|tag| tags.contains(tag)))
+            && self.pricing_group_values.as_ref().is_none_or(|wanted| wanted == values)
             && self
                 .partial_pricing_group_values
                 .as_ref()
@@ -86,10 +80,7 @@ pub async fn handler(
         for (values, timeline) in timelines(&entries, on_card.product.id) {
             let position = (on_card.position, on_card.product.id, values.clone());
             let selected = request.selectors.is_empty()
-                || request
-                    .selectors
-                    .iter()
-                    .any(|selector| selector.selects(on_card, values));
+                || request.selectors.iter().any(|selector| selector.selects(on_card, values));
             if !selected || after.as_ref().is_some_and(|after| position <= *after) {
                 continue;
             }
@@ -100,19 +91,14 @@ pub async fn handler(
     }
     let limit = page.limit.get();
     rows.truncate(limit + 1);
-    Ok(axum::Json(
-        Page::cut(rows, limit, |(position, _)| key.encode(position)).map(|(_, rate)| rate),
-    ))
+    Ok(axum::Json(Page::cut(rows, limit, |(position, _)| key.encode(position)).map(|(_, rate)| rate)))
 }
 
 /// The entries of one product by group values: each is a timeline of its own.
 fn timelines(entries: &[RateEntry], product_id: ProductId) -> BTreeMap<&GroupValues, Vec<&RateEntry>> {
     let mut timelines: BTreeMap<&GroupValues, Vec<&RateEntry>> = BTreeMap::new();
     for entry in entries.iter().filter(|entry| entry.product_id == product_id) {
-        timelines
-            .entry(&entry.pricing_group_values)
-            .or_default()
-            .push(entry);
+        timelines.entry(&entry.pricing_group_values).or_default().push(entry);
     }
     timelines
 }

@@ -66,8 +66,8 @@ pub struct ValidRate {
 }
 
 impl RateInput {
-    /// Checks the rate against its product and its card's unit. `path` is where the rate is in the request: empty, or
-    /// `rates[3].`.
+    /// Checks the rate against its product and its card's unit. `path` is where the rate is in the request:
+    /// empty, or `rates[3].`.
     pub fn validate(
         self,
         path: &str,
@@ -80,10 +80,7 @@ impl RateInput {
         }
         let unit = self.credit_type_id.unwrap_or_else(|| CreditType::usd().id);
         if unit != card_unit.id {
-            let reason = format!(
-                "must be {} ({}), the unit of the rate card",
-                card_unit.id, card_unit.name
-            );
+            let reason = format!("must be {} ({}), the unit of the rate card", card_unit.id, card_unit.name);
             return Err(field("credit_type_id", &reason));
         }
         if let Some(end) = self.ending_before
@@ -92,19 +89,12 @@ impl RateInput {
             return Err(field("ending_before", "must be after starting_at"));
         }
         let keys_match = self.pricing_group_values.len() == product.state.pricing_key().len()
-            && product
-                .state
-                .pricing_key()
-                .iter()
-                .all(|name| self.pricing_group_values.contains_key(name));
+            && product.state.pricing_key().iter().all(|name| self.pricing_group_values.contains_key(name));
         if !keys_match {
             let reason = if product.state.pricing_key().is_empty() {
                 "the product has no pricing group key".to_owned()
             } else {
-                format!(
-                    "must have exactly the keys {}",
-                    product.state.pricing_key().join(", ")
-                )
+                format!("must have exactly the keys {}", product.state.pricing_key().join(", "))
             };
             return Err(field("pricing_group_values", &reason));
         }
@@ -132,7 +122,8 @@ impl RateInput {
     }
 }
 
-/// The tiers, the last of them without an end: a size on it is dropped so that no usage escapes billing (our decision).
+/// The tiers, the last of them without an end: a size on it is dropped so that no usage escapes billing (our
+/// decision).
 fn valid_tiers(path: &str, mut tiers: Vec<Tier>) -> Result<Vec<Tier>, ApiError> {
     let Some(last) = tiers.len().checked_sub(1) else {
         return Err(ApiError::field(&format!("{path}tiers"), "must not be empty"));

@@ -166,10 +166,7 @@ pub async fn card_products(
     let products = product::find_many(db, environment_id, &ids).await?;
     let mut products: Vec<CardProduct> = products
         .into_iter()
-        .map(|product| CardProduct {
-            position: positions[&product.id.0],
-            product,
-        })
+        .map(|product| CardProduct { position: positions[&product.id.0], product })
         .collect();
     products.sort_by_key(|card_product| (card_product.position, card_product.product.id));
     Ok(products)

@@ -51,19 +51,10 @@ pub fn validate(aliases: Vec<AliasInput>) -> Result<Vec<Alias>, ApiError> {
         if let (Some(start), Some(end)) = (alias.starting_at, alias.ending_before)
             && end <= start
         {
-            return Err(ApiError::field(
-                &format!("{path}.ending_before"),
-                "must be after starting_at",
-            ));
+            return Err(ApiError::field(&format!("{path}.ending_before"), "must be after starting_at"));
         }
-        if valid
-            .iter()
-            .any(|other| other.name == alias.name && overlap(other, &alias))
-        {
-            return Err(ApiError::field(
-                &path,
-                format!("overlaps another window of `{}`", alias.name),
-            ));
+        if valid.iter().any(|other| other.name == alias.name && overlap(other, &alias)) {
+            return Err(ApiError::field(&path, format!("overlaps another window of `{}`", alias.name)));
         }
         valid.push(alias);
     }
@@ -111,12 +102,9 @@ async fn lock_name(
     environment_id: EnvironmentId,
     name: &str,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))",
-        format!("{environment_id} {name}")
-    )
-    .execute(db)
-    .await?;
+    sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", format!("{environment_id} {name}"))
+        .execute(db)
+        .await?;
     Ok(())
 }
 

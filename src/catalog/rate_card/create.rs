@@ -42,14 +42,9 @@ pub async fn handler(
     caller: Writer,
     Json(request): Json<CreateRateCard>,
 ) -> Result<axum::Json<Data<IdBody>>, ApiError> {
-    let fiat_credit_type_id = request
-        .fiat_credit_type_id
-        .unwrap_or_else(|| CreditType::usd().id);
+    let fiat_credit_type_id = request.fiat_credit_type_id.unwrap_or_else(|| CreditType::usd().id);
     if CreditType::find_fiat(fiat_credit_type_id).is_none() {
-        return Err(ApiError::field(
-            "fiat_credit_type_id",
-            "is not the id of a currency",
-        ));
+        return Err(ApiError::field("fiat_credit_type_id", "is not the id of a currency"));
     }
     let conversions = conversions(fiat_credit_type_id, request.credit_type_conversions)?;
     let aliases = alias::validate(request.aliases)?;
@@ -69,8 +64,8 @@ pub async fn handler(
     Ok(id_data(card.id.0))
 }
 
-/// The conversions of the request. The published example names the card's own currency as the custom unit; that is
-/// kept and never used. Custom units themselves are not supported yet.
+/// The conversions of the request. The published example names the card's own currency as the custom unit; that
+/// is kept and never used. Custom units themselves are not supported yet.
 fn conversions(
     card_unit: CreditTypeId,
     inputs: Vec<CreditTypeConversionInput>,
@@ -79,23 +74,14 @@ fn conversions(
     for (index, input) in inputs.into_iter().enumerate() {
         let path = |field: &str| format!("credit_type_conversions[{index}].{field}");
         if input.fiat_per_custom_credit.0 <= Decimal::ZERO {
-            return Err(ApiError::field(
-                &path("fiat_per_custom_credit"),
-                "must be greater than 0",
-            ));
+            return Err(ApiError::field(&path("fiat_per_custom_credit"), "must be greater than 0"));
         }
         if input.custom_credit_type_id != card_unit {
             let reason = "is not a pricing unit of this server (custom pricing units are not supported yet)";
             return Err(ApiError::field(&path("custom_credit_type_id"), reason));
         }
-        if conversions
-            .iter()
-            .any(|other| other.custom_credit_type_id == input.custom_credit_type_id)
-        {
-            return Err(ApiError::field(
-                &path("custom_credit_type_id"),
-                "is converted twice",
-            ));
+        if conversions.iter().any(|other| other.custom_credit_type_id == input.custom_credit_type_id) {
+            return Err(ApiError::field(&path("custom_credit_type_id"), "is converted twice"));
         }
         conversions.push(Conversion {
             custom_credit_type_id: input.custom_credit_type_id,

@@ -30,10 +30,7 @@ pub async fn handler(
     let rows = store::list(&mut db, environment_id, after, limit + 1).await?;
     let page = Page::by_creation(rows, limit, &key);
     let data = view::rate_cards(&mut db, environment_id, page.data).await?;
-    Ok(axum::Json(Page {
-        data,
-        next_page: page.next_page,
-    }))
+    Ok(axum::Json(Page { data, next_page: page.next_page }))
 }
 
 pub fn doc(operation: TransformOperation) -> TransformOperation {

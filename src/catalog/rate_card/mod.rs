@@ -1,6 +1,7 @@
 //! Rate cards: a price book in one currency, shared by many contracts.
 //!
-//! Invariants: one fiat currency for life; at any instant an alias names at most one card (a database constraint).
+//! Invariants: one fiat currency for life; at any instant an alias names at most one card (a database
+//! constraint).
 
 mod alias;
 pub mod create;

@@ -27,9 +27,7 @@ impl RateCardRow {
     /// The card's currency.
     #[must_use]
     pub fn unit(&self) -> CreditType {
-        CreditType::find_fiat(self.fiat_credit_type_id)
-            .expect("cards are created with a fiat unit")
-            .clone()
+        CreditType::find_fiat(self.fiat_credit_type_id).expect("cards are created with a fiat unit").clone()
     }
 }
 
@@ -188,11 +186,7 @@ pub async fn aliases_by_card(
     .await?;
     let mut aliases: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for row in rows {
-        let alias = Alias {
-            name: row.name,
-            starting_at: row.starting_at,
-            ending_before: row.ending_before,
-        };
+        let alias = Alias { name: row.name, starting_at: row.starting_at, ending_before: row.ending_before };
         aliases.entry(row.rate_card_id).or_default().push(alias);
     }
     Ok(aliases)

@@ -34,9 +34,7 @@ pub struct CreditTypeConversion {
 }
 
 fn fiat(id: crate::id::CreditTypeId) -> CreditType {
-    CreditType::find_fiat(id)
-        .expect("cards are created with a fiat unit")
-        .clone()
+    CreditType::find_fiat(id).expect("cards are created with a fiat unit").clone()
 }
 
 impl From<Conversion> for CreditTypeConversion {

@@ -38,7 +38,8 @@ struct Stretch<'a> {
 
 /// Prices a period: for each product in the card's order, its charges by time, group values and tier.
 ///
-/// Usage whose group values have no rate, or that falls where there is no rate or no entitlement, makes no charge.
+/// Usage whose group values have no rate, or that falls where there is no rate or no entitlement, makes no
+/// charge.
 pub fn rate(terms: &Terms, usage: &Usage, cuts: &[Instant], period: Period) -> Result<Vec<Charge>, Overflow> {
     let mut charges = Vec::new();
     for product in &terms.products {
@@ -96,13 +97,9 @@ fn stretches<'a>(
                     last.after = after;
                     last.was_used |= was_used;
                 }
-                _ => stretches.push(Stretch {
-                    entry,
-                    period: Period { start, end },
-                    before,
-                    after,
-                    was_used,
-                }),
+                _ => {
+                    stretches.push(Stretch { entry, period: Period { start, end }, before, after, was_used })
+                }
             }
         }
         before = after;

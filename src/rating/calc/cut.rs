@@ -5,10 +5,7 @@ use crate::time::{Instant, Period};
 /// Where a period is cut into segments: its start, and every instant inside it at which any rate may change.
 #[must_use]
 pub fn cuts(terms: &Terms, period: Period) -> Vec<Instant> {
-    let timelines = terms
-        .products
-        .iter()
-        .flat_map(|product| product.timelines.values());
+    let timelines = terms.products.iter().flat_map(|product| product.timelines.values());
     let boundaries = timelines.flat_map(|timeline| {
         let timeline: Vec<&RateEntry> = timeline.iter().collect();
         calc::boundaries(&timeline)

@@ -16,8 +16,8 @@ pub struct Combination {
     pub presentation: GroupValues,
 }
 
-/// The product's tallies by combination and segment: pieces of a finer grouping merged. A product without group keys
-/// has its one combination even when nothing was used.
+/// The product's tallies by combination and segment: pieces of a finer grouping merged. A product without group
+/// keys has its one combination even when nothing was used.
 pub fn tallies_by_combination(
     product: &ProductTerms,
     usage: &Usage,
@@ -27,11 +27,7 @@ pub fn tallies_by_combination(
     if product.state.pricing_key().is_empty() && product.state.presentation_key().is_empty() {
         combinations.insert(Combination::default(), vec![Tally::default(); segment_count]);
     }
-    for piece in usage
-        .pieces
-        .iter()
-        .filter(|piece| piece.metric_id == product.metric_id)
-    {
+    for piece in usage.pieces.iter().filter(|piece| piece.metric_id == product.metric_id) {
         let values = |key: &[String]| -> GroupValues {
             let named = product.group_names.iter().zip(&piece.group_values);
             named
@@ -43,16 +39,15 @@ pub fn tallies_by_combination(
             pricing: values(product.state.pricing_key()),
             presentation: values(product.state.presentation_key()),
         };
-        let tallies = combinations
-            .entry(combination)
-            .or_insert_with(|| vec![Tally::default(); segment_count]);
+        let tallies =
+            combinations.entry(combination).or_insert_with(|| vec![Tally::default(); segment_count]);
         tallies[piece.segment].merge(&piece.tally)?;
     }
     Ok(combinations)
 }
 
-/// The quantity from the start of the period to the end of each segment: aggregated, then converted, then rounded.
-/// Rounding acts on the running total, so that a cut never rounds twice (our decision).
+/// The quantity from the start of the period to the end of each segment: aggregated, then converted, then
+/// rounded. Rounding acts on the running total, so that a cut never rounds twice (our decision).
 pub fn cumulative_quantities(product: &ProductTerms, tallies: &[Tally]) -> Result<Vec<Decimal>, Overflow> {
     let mut so_far = Tally::default();
     let mut quantities = Vec::with_capacity(tallies.len());

@@ -24,9 +24,9 @@ pub struct TierSlice {
     pub price: Decimal,
 }
 
-/// Splits the move of the counter from `before` to `after` over the tiers; tier k holds (L, L + size]. A counter that
-/// falls walks the same tiers down, with negative quantities. Tiers without a part of it are left out; a move of nothing
-/// lies in the first.
+/// Splits the move of the counter from `before` to `after` over the tiers; tier k holds (L, L + size]. A
+/// counter that falls walks the same tiers down, with negative quantities. Tiers without a part of it are left
+/// out; a move of nothing lies in the first.
 pub fn walk_tiers(tiers: &[Tier], before: Decimal, after: Decimal) -> Result<Vec<TierSlice>, Overflow> {
     const WHAT: &str = "a tier";
     let (low, high) = (before.min(after), before.max(after));
@@ -38,22 +38,10 @@ pub fn walk_tiers(tiers: &[Tier], before: Decimal, after: Decimal) -> Result<Vec
         // The first tier also holds what lies below zero, where a falling metric may lead.
         let from = if level == 1 { low } else { low.max(start) };
         let to = end.map_or(high, |end| high.min(end));
-        let inside = if to > from {
-            subtract(WHAT, to, from)?
-        } else {
-            Decimal::ZERO
-        };
+        let inside = if to > from { subtract(WHAT, to, from)? } else { Decimal::ZERO };
         let quantity = if after < before { -inside } else { inside };
-        let position = TierPosition {
-            level,
-            starting_at: start,
-            size,
-        };
-        slices.push(TierSlice {
-            position,
-            quantity,
-            price: tier.price.0,
-        });
+        let position = TierPosition { level, starting_at: start, size };
+        slices.push(TierSlice { position, quantity, price: tier.price.0 });
         match end {
             Some(end) => start = end,
             None => break,
@@ -83,10 +71,7 @@ mod tests {
 
     fn walk(tiers: &[Tier], before: i64, after: i64) -> Vec<(u32, Decimal)> {
         let slices = walk_tiers(tiers, Decimal::from(before), Decimal::from(after)).expect("small");
-        slices
-            .iter()
-            .map(|slice| (slice.position.level, slice.quantity))
-            .collect()
+        slices.iter().map(|slice| (slice.position.level, slice.quantity)).collect()
     }
 
     fn cost(slices: &[TierSlice]) -> Decimal {
@@ -105,10 +90,7 @@ mod tests {
     #[test]
     fn a_falling_counter_walks_down() {
         let tiers = tiers(&[Some(5), Some(5), None], &[0, 100, 150]);
-        assert_eq!(
-            walk(&tiers, 12, 4),
-            [(1, (-1).into()), (2, (-5).into()), (3, (-2).into())]
-        );
+        assert_eq!(walk(&tiers, 12, 4), [(1, (-1).into()), (2, (-5).into()), (3, (-2).into())]);
         assert_eq!(walk(&tiers, 2, -3), [(1, (-5).into())]);
     }
 

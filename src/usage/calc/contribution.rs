@@ -28,10 +28,7 @@ pub fn contribution(
     properties: &Map<String, Value>,
 ) -> Option<Contribution> {
     let filters = definition.property_filters.as_deref().unwrap_or_default();
-    let matches = definition
-        .event_type_filter
-        .as_ref()
-        .is_none_or(|filter| type_matches(filter, event_type))
+    let matches = definition.event_type_filter.as_ref().is_none_or(|filter| type_matches(filter, event_type))
         && filters.iter().all(|filter| property_matches(filter, properties));
     if !matches {
         return None;
@@ -39,35 +36,20 @@ pub fn contribution(
     let group_values: Option<Vec<String>> = definition
         .group_names()
         .iter()
-        .map(|name| {
-            properties
-                .get(*name)
-                .and_then(as_text)
-                .map(std::borrow::Cow::into_owned)
-        })
+        .map(|name| properties.get(*name).and_then(as_text).map(std::borrow::Cow::into_owned))
         .collect();
-    let aggregated = definition
-        .aggregation_key
-        .as_ref()
-        .and_then(|key| properties.get(key));
+    let aggregated = definition.aggregation_key.as_ref().and_then(|key| properties.get(key));
     let (number, value_digest) = match definition.aggregation_type {
         AggregationType::Count => (None, None),
         AggregationType::Sum | AggregationType::Max | AggregationType::Latest => {
             (aggregated.and_then(as_number), None)
         }
-        AggregationType::Unique => (
-            None,
-            aggregated
-                .and_then(as_text)
-                .map(|value| digest(&[b"value", value.as_bytes()])),
-        ),
+        AggregationType::Unique => {
+            (None, aggregated.and_then(as_text).map(|value| digest(&[b"value", value.as_bytes()])))
+        }
     };
     // A group name has a filter that requires it, so a matching event has a value for each.
-    Some(Contribution {
-        group_values: group_values?,
-        number,
-        value_digest,
-    })
+    Some(Contribution { group_values: group_values?, number, value_digest })
 }
 
 fn type_matches(filter: &EventTypeFilter, event_type: &str) -> bool {
@@ -78,9 +60,7 @@ fn type_matches(filter: &EventTypeFilter, event_type: &str) -> bool {
 fn property_matches(filter: &PropertyFilter, properties: &Map<String, Value>) -> bool {
     let value = properties.get(&filter.name).and_then(as_text);
     let lists = |values: &Vec<String>| {
-        value
-            .as_ref()
-            .is_some_and(|value| values.iter().any(|listed| listed == value))
+        value.as_ref().is_some_and(|value| values.iter().any(|listed| listed == value))
     };
     filter.exists.is_none_or(|exists| exists == value.is_some())
         && filter.in_values.as_ref().is_none_or(lists)
@@ -98,9 +78,7 @@ pub fn group_id(environment_id: EnvironmentId, metric_id: BillableMetricId, valu
 /// The hour that an instant falls into.
 #[must_use]
 pub fn hour_of(instant: Instant) -> Instant {
-    instant
-        .duration_trunc(TimeDelta::hours(1))
-        .expect("instants are between the years 1970 and 9999")
+    instant.duration_trunc(TimeDelta::hours(1)).expect("instants are between the years 1970 and 9999")
 }
 
 #[cfg(test)]
@@ -110,12 +88,7 @@ mod tests {
     use super::*;
 
     fn filter(name: &str) -> PropertyFilter {
-        PropertyFilter {
-            name: name.to_owned(),
-            exists: None,
-            in_values: None,
-            not_in_values: None,
-        }
+        PropertyFilter { name: name.to_owned(), exists: None, in_values: None, not_in_values: None }
     }
 
     fn list(values: &[&str]) -> Vec<String> {
@@ -143,19 +116,9 @@ mod tests {
     #[test]
     fn metering_d_filters() {
         let definition = counting(vec![
-            PropertyFilter {
-                exists: Some(true),
-                in_values: Some(list(&["eu", "us"])),
-                ..filter("region")
-            },
-            PropertyFilter {
-                not_in_values: Some(list(&["500"])),
-                ..filter("status")
-            },
-            PropertyFilter {
-                exists: Some(false),
-                ..filter("internal")
-            },
+            PropertyFilter { exists: Some(true), in_values: Some(list(&["eu", "us"])), ..filter("region") },
+            PropertyFilter { not_in_values: Some(list(&["500"])), ..filter("status") },
+            PropertyFilter { exists: Some(false), ..filter("internal") },
         ]);
         let cases = [
             (json!({"region": "eu", "status": 200}), true),
@@ -169,29 +132,16 @@ mod tests {
         for (properties, expected) in &cases {
             assert_eq!(matches(&definition, properties), *expected, "{properties}");
         }
+        assert_eq!(cases.iter().filter(|(properties, _)| matches(&definition, properties)).count(), 3);
         assert_eq!(
-            cases
-                .iter()
-                .filter(|(properties, _)| matches(&definition, properties))
-                .count(),
-            3
-        );
-        assert_eq!(
-            contribution(
-                &definition,
-                "Call",
-                json!({"region": "eu"}).as_object().expect("an object")
-            ),
+            contribution(&definition, "Call", json!({"region": "eu"}).as_object().expect("an object")),
             None
         );
     }
 
     #[test]
     fn group_values_come_in_the_order_of_their_names() {
-        let exists = |name| PropertyFilter {
-            exists: Some(true),
-            ..filter(name)
-        };
+        let exists = |name| PropertyFilter { exists: Some(true), ..filter(name) };
         let mut definition = counting(vec![exists("zone"), exists("model")]);
         definition.group_keys = Some(vec![vec!["zone".to_owned()], vec!["model".to_owned()]]);
         let properties = json!({"zone": 2.50, "model": "m"});

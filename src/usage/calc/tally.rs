@@ -17,7 +17,8 @@ pub struct Latest {
     pub value: Decimal,
 }
 
-/// What any aggregation needs to know about a set of events; tallies of disjoint sets merge into that of their union.
+/// What any aggregation needs to know about a set of events; tallies of disjoint sets merge into that of their
+/// union.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     pub event_count: i64,
@@ -53,9 +54,9 @@ impl Tally {
     }
 }
 
-/// Turns the cumulative quantities at the end of each segment of a period into what each segment adds: `Q(b) - Q(a)`,
-/// with `Q = 0` at the start of the period. An increment of LATEST may be negative (documentation page on metrics
-/// that do not only grow; for MAX and UNIQUE our decision).
+/// Turns the cumulative quantities at the end of each segment of a period into what each segment adds: `Q(b) -
+/// Q(a)`, with `Q = 0` at the start of the period. An increment of LATEST may be negative (documentation page
+/// on metrics that do not only grow; for MAX and UNIQUE our decision).
 pub fn increments(cumulative: &[Decimal]) -> Result<Vec<Decimal>, Overflow> {
     let mut before = Decimal::ZERO;
     cumulative
@@ -84,11 +85,7 @@ mod tests {
             event_count: 1,
             total: Some(value),
             greatest: Some(value),
-            latest: Some(Latest {
-                happened_at,
-                seq,
-                value,
-            }),
+            latest: Some(Latest { happened_at, seq, value }),
             uniques: [digest(&[user.as_bytes()])].into(),
         }
     }
@@ -117,9 +114,8 @@ mod tests {
             (AggregationType::Latest, [9, -2, 0, 4], 11),
         ];
         for (aggregation, expected, total) in cases {
-            let cumulative: Vec<Decimal> = (1..=4)
-                .map(|day| merged(&days[..day]).quantity(aggregation))
-                .collect();
+            let cumulative: Vec<Decimal> =
+                (1..=4).map(|day| merged(&days[..day]).quantity(aggregation)).collect();
             assert_eq!(
                 increments(&cumulative).expect("small"),
                 expected.map(Decimal::from),
@@ -131,18 +127,11 @@ mod tests {
 
     #[test]
     fn metering_q_latest_documented_numbers() {
-        let readings: Vec<Tally> = [7, 9, 10, 5]
-            .iter()
-            .zip(1..)
-            .map(|(&value, day)| reading(day, day, value, "A"))
-            .collect();
-        let cumulative: Vec<Decimal> = (1..=4)
-            .map(|count| merged(&readings[..count]).quantity(AggregationType::Latest))
-            .collect();
-        assert_eq!(
-            increments(&cumulative).expect("small"),
-            [7, 2, 1, -5].map(Decimal::from)
-        );
+        let readings: Vec<Tally> =
+            [7, 9, 10, 5].iter().zip(1..).map(|(&value, day)| reading(day, day, value, "A")).collect();
+        let cumulative: Vec<Decimal> =
+            (1..=4).map(|count| merged(&readings[..count]).quantity(AggregationType::Latest)).collect();
+        assert_eq!(increments(&cumulative).expect("small"), [7, 2, 1, -5].map(Decimal::from));
     }
 
     proptest! {
