@@ -64,7 +64,7 @@ sqlx-with-postgres:
 	rm -rf "$$answers"
 	mkdir -p "$$answers"
 	touch src/lib.rs src/main.rs
-	SQLX_OFFLINE=false SQLX_OFFLINE_DIR="$$answers" cargo check --all-targets
+	SQLX_OFFLINE=false SQLX_OFFLINE_DIR="$$answers" cargo check
 	rm -rf .sqlx
 	mv "$$answers" .sqlx
 	echo ".sqlx: $$(find .sqlx -name '*.json' | wc -l) queries"

@@ -14,8 +14,11 @@ CREATE TABLE invoice (
     -- the invoice as it was finalized; everything above repeats it for filters
     document       json NOT NULL,
     finalized_at   timestamptz NOT NULL,
-    -- facts that arrived later are not on it
-    facts_arrival  bigint NOT NULL,
+    -- what it was calculated from, so that it can be recomputed for ever: facts up to this arrival, of these
+    -- subjects, at rates up to this one
+    seen_arrival   bigint NOT NULL,
+    seen_subjects  uuid[] NOT NULL,
+    seen_rate      bigint,
     PRIMARY KEY (environment_id, customer_id, id),
     FOREIGN KEY (environment_id, customer_id, contract_id) REFERENCES contract
 );

@@ -48,6 +48,9 @@ pub enum ApiError {
     /// 503: the database cannot be reached in time.
     #[error("the database cannot be reached")]
     Unavailable(#[source] sqlx::Error),
+    /// 503: the transaction gave way to another one that wanted the same rows; nothing was done.
+    #[error("another request is changing the same things; try again")]
+    Busy(#[source] sqlx::Error),
     /// 500: a fault of this server.
     #[error("{context}")]
     Internal {
@@ -86,7 +89,7 @@ impl ApiError {
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::PayloadTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NotImplemented(_) => StatusCode::NOT_IMPLEMENTED,
-            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable(_) | Self::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -123,6 +126,13 @@ impl From<sqlx::Error> for ApiError {
     }
 }
 
+/// A deadlock or a serialization failure: the transaction was rolled back in favour of another one and may run again.
+#[must_use]
+pub fn is_transient(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    matches!(code.as_deref(), Some("40P01" | "40001"))
+}
+
 /// The body of every error (schema `Error`).
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Error")]
@@ -145,7 +155,7 @@ impl IntoResponse for ApiError {
             // Both official SDKs retry a 409 unless they are told not to.
             response.headers_mut().insert("x-should-retry", HeaderValue::from_static("false"));
         }
-        if matches!(self, Self::Unavailable(_)) {
+        if matches!(self, Self::Unavailable(_) | Self::Busy(_)) {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         // The error rides along so that the log line and the v2 body are made in one place each.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant as Stopwatch;
 
 use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::Response;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -54,7 +54,11 @@ pub async fn observe(ids: Ids, request: Request, next: Next) -> Response {
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
-    let labels = [("method", method.to_string()), ("route", route.clone()), ("status", status.to_string())];
+    let labels = [
+        ("method", method_label(&method).to_owned()),
+        ("route", route.clone()),
+        ("status", status.to_string()),
+    ];
     metrics::counter!("upbeat_http_requests_total", &labels).increment(1);
     metrics::histogram!("upbeat_http_request_seconds", &labels[..2]).record(elapsed);
 
@@ -62,14 +66,30 @@ pub async fn observe(ids: Ids, request: Request, next: Next) -> Response {
     match response.extensions().get::<Arc<ApiError>>().map(AsRef::as_ref) {
         Some(fault @ (ApiError::Internal { .. } | ApiError::Unavailable(_))) => {
             let cause = causes(fault);
-            tracing::error!(%method, route, status, elapsed_ms, request_id, cause, "request");
+            tracing::error!(%method, route, status, elapsed_ms, request_id, ?cause, "request");
         }
         Some(mistake) => {
-            tracing::info!(%method, route, status, elapsed_ms, request_id, reason = %mistake, "request");
+            // As a quoted string: it repeats what the caller sent, line breaks and all.
+            let reason = mistake.to_string();
+            tracing::info!(%method, route, status, elapsed_ms, request_id, ?reason, "request");
         }
         None => tracing::info!(%method, route, status, elapsed_ms, request_id, "request"),
     }
     response
+}
+
+/// The method as a metric label: callers may send any word, and each would be kept for ever.
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::HEAD => "HEAD",
+        Method::OPTIONS => "OPTIONS",
+        _ => "OTHER",
+    }
 }
 
 /// The caller's id for the request if it is a short plain one, else a new id.

@@ -10,10 +10,11 @@ use sqlx::PgConnection;
 use tokio::sync::watch;
 
 use crate::access::{App, Environment, list_environments, lock_environment, set_clock};
+use crate::error::is_transient;
 use crate::id::EnvironmentId;
-use crate::invoice::{ComputeError, finalize_usage_statement};
+use crate::invoice::finalize_usage_statement;
 use crate::job::{self, DueWork};
-use crate::postgres::{begin_snapshot, is_transient};
+use crate::postgres::begin_settled_snapshot;
 use crate::telemetry::causes;
 use crate::time::Instant;
 
@@ -29,8 +30,10 @@ const RETRY_MAX: TimeDelta = TimeDelta::hours(1);
 enum StepError {
     #[error("no worker knows the kind `{0}`")]
     UnknownKind(String),
+    #[error("it panicked: {0}")]
+    Panicked(String),
     #[error(transparent)]
-    Invoice(#[from] ComputeError),
+    Database(#[from] sqlx::Error),
 }
 
 /// What became of one look at the queue.
@@ -74,10 +77,13 @@ pub async fn drain(app: &App, environment: &Environment) -> Result<(), sqlx::Err
 
 async fn work_one(app: &App, environment: &Environment) -> Result<Step, sqlx::Error> {
     let real_now = app.clock.now();
-    let mut transaction = begin_snapshot(&app.db).await?;
     let now = environment.now(real_now);
+    if !job::is_any_due(&mut *app.db.acquire().await?, environment.id, now, real_now).await? {
+        return Ok(Step::Idle);
+    }
+    let (mut transaction, arrival) = begin_settled_snapshot(&app.db, environment.id).await?;
     match found(job::take(&mut transaction, environment.id, now, real_now).await)? {
-        Found::Work(work) => finish(app, transaction, &work, real_now).await,
+        Found::Work(work) => finish(app, transaction, work, arrival, real_now).await,
         Found::Collision => Ok(Step::Again),
         Found::Nothing => Ok(Step::Idle),
     }
@@ -86,12 +92,13 @@ async fn work_one(app: &App, environment: &Environment) -> Result<Step, sqlx::Er
 /// Moves a sandbox's clock to `target`, doing all work that is due on the way, in order and each at its own
 /// time.
 ///
-/// The clock moves with each step, so a process that is killed half-way leaves a clock that its invoices agree
+/// Work that failed earlier is tried once more. The clock moves with each step, so a process that is killed half-way leaves a clock that its invoices agree
 /// with.
 pub async fn run_until(app: &App, environment_id: EnvironmentId, target: Instant) -> Result<(), sqlx::Error> {
+    job::retry_now(&mut *app.db.acquire().await?, environment_id, target).await?;
     loop {
         let real_now = app.clock.now();
-        let mut transaction = begin_snapshot(&app.db).await?;
+        let (mut transaction, arrival) = begin_settled_snapshot(&app.db, environment_id).await?;
         let environment = match lock_environment(&mut transaction, environment_id).await {
             Err(error) if is_transient(&error) => continue,
             locked => locked?,
@@ -105,7 +112,7 @@ pub async fn run_until(app: &App, environment_id: EnvironmentId, target: Instant
         if work.due_at > environment.now(real_now) {
             set_clock(&mut transaction, environment_id, Some(work.due_at)).await?;
         }
-        finish(app, transaction, &work, real_now).await?;
+        finish(app, transaction, work, arrival, real_now).await?;
     }
 }
 
@@ -126,38 +133,40 @@ fn found(taken: Result<Option<DueWork>, sqlx::Error>) -> Result<Found, sqlx::Err
     }
 }
 
-/// Does the work and commits, or puts it off with the reason.
+/// Does the work and commits, or puts it off with the reason. A panic in it is a reason like any other.
 async fn finish(
     app: &App,
     mut transaction: sqlx::Transaction<'static, sqlx::Postgres>,
-    work: &DueWork,
+    work: DueWork,
+    arrival: i64,
     real_now: Instant,
 ) -> Result<Step, sqlx::Error> {
-    let done = match perform(&mut transaction, work).await {
-        Ok(()) => transaction.commit().await.map_err(|error| StepError::Invoice(error.into())),
-        Err(error) => {
-            transaction.rollback().await?;
-            Err(error)
-        }
+    let task = {
+        let work = work.clone();
+        tokio::spawn(async move {
+            perform(&mut transaction, &work, arrival).await?;
+            transaction.commit().await.map_err(StepError::Database)
+        })
     };
+    let done = task.await.unwrap_or_else(|panic| Err(StepError::Panicked(panic.to_string())));
     match done {
         Ok(()) => Ok(Step::Again),
-        Err(StepError::Invoice(ComputeError::Database(error))) if is_transient(&error) => Ok(Step::Again),
+        Err(StepError::Database(error)) if is_transient(&error) => Ok(Step::Again),
         Err(error) => {
             let reason = causes(&error);
-            tracing::error!(kind = work.kind, subject_id = %work.subject_id, reason, "due work failed");
+            tracing::error!(kind = work.kind, subject_id = %work.subject_id, ?reason, "due work failed");
             let doubled = RETRY_FIRST * 2_i32.pow(work.attempts.clamp(0, 10).unsigned_abs());
             let retry_at = real_now + doubled.min(RETRY_MAX);
-            job::put_off(&mut *app.db.acquire().await?, work, &reason, retry_at).await?;
+            job::put_off(&mut *app.db.acquire().await?, &work, &reason, retry_at).await?;
             Ok(Step::Again)
         }
     }
 }
 
 /// Every kind of due work and who does it.
-async fn perform(db: &mut PgConnection, work: &DueWork) -> Result<(), StepError> {
+async fn perform(db: &mut PgConnection, work: &DueWork, arrival: i64) -> Result<(), StepError> {
     match work.kind.as_str() {
-        job::kind::FINALIZE_USAGE_STATEMENT => Ok(finalize_usage_statement(db, work).await?),
+        job::kind::FINALIZE_USAGE_STATEMENT => Ok(finalize_usage_statement(db, work, arrival).await?),
         unknown => Err(StepError::UnknownKind(unknown.to_owned())),
     }
 }

@@ -17,14 +17,8 @@ fn table() -> BTreeMap<Operation, (String, String)> {
         let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
         let operation = cells[0].trim_matches('`').to_owned();
         let status = cells[2].to_owned();
-        assert!(
-            ["same", "different", "missing"].contains(&status.as_str()),
-            "{line}"
-        );
-        assert!(
-            status != "different" || !cells[3].is_empty(),
-            "a difference says why: {line}"
-        );
+        assert!(["same", "different", "missing"].contains(&status.as_str()), "{line}");
+        assert!(status != "different" || !cells[3].is_empty(), "a difference says why: {line}");
         let twice = table.insert(operation, (cells[1].to_owned(), status));
         assert!(twice.is_none(), "listed twice: {line}");
     }
@@ -52,11 +46,7 @@ fn own_document() -> Value {
 fn the_table_says_which_operations_are_built() {
     let built = operations(&own_document());
     for (operation, (_, status)) in table() {
-        assert_eq!(
-            status != "missing",
-            built.contains(&operation),
-            "{operation} is {status} in the table"
-        );
+        assert_eq!(status != "missing", built.contains(&operation), "{operation} is {status} in the table");
     }
 }
 
@@ -77,10 +67,8 @@ fn missing_operations_answer_501() {
         .filter(|(_, (_, status))| status == "missing")
         .map(|(operation, _)| operation)
         .collect();
-    let answered: BTreeSet<Operation> = upbeat::app::MISSING
-        .iter()
-        .map(|(method, path)| format!("{method} {path}"))
-        .collect();
+    let answered: BTreeSet<Operation> =
+        upbeat::app::MISSING.iter().map(|(method, path)| format!("{method} {path}")).collect();
     assert_eq!(listed, answered);
 }
 
@@ -89,10 +77,7 @@ fn the_committed_document_is_the_one_of_the_code() {
     let committed =
         fs::read_to_string("openapi/openapi.json").expect("openapi/openapi.json; run `make openapi`");
     let committed: Value = serde_json::from_str(&committed).expect("JSON");
-    assert!(
-        committed == own_document(),
-        "openapi/openapi.json is not of this code; run `make openapi`"
-    );
+    assert!(committed == own_document(), "openapi/openapi.json is not of this code; run `make openapi`");
 }
 
 /// The published documents, where this checkout has them beside it; the tests that need them pass without.
@@ -104,10 +89,9 @@ fn published(name: &str) -> Option<Value> {
 
 #[test]
 fn the_table_has_every_published_operation() {
-    let (Some(main), Some(plans)) = (
-        published("metronome-openapi.json"),
-        published("metronome-openapi-plans.json"),
-    ) else {
+    let (Some(main), Some(plans)) =
+        (published("metronome-openapi.json"), published("metronome-openapi-plans.json"))
+    else {
         eprintln!(
             "the published documents are not beside this checkout: the table is not compared with them"
         );
@@ -122,9 +106,7 @@ fn the_table_has_every_published_operation() {
             .collect()
     };
     assert_eq!(of_document("main"), operations(&main));
-    let beyond_main: BTreeSet<Operation> = operations(&plans)
-        .difference(&operations(&main))
-        .cloned()
-        .collect();
+    let beyond_main: BTreeSet<Operation> =
+        operations(&plans).difference(&operations(&main)).cloned().collect();
     assert_eq!(of_document("plans"), beyond_main);
 }

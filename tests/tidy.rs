@@ -26,19 +26,9 @@ fn collect(directory: &Path, sources: &mut Vec<Source>) {
             collect(&path, sources);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             let text = fs::read_to_string(&path).expect("a source file");
-            let code: Vec<&str> = text
-                .lines()
-                .filter(|line| !line.trim_start().starts_with("//"))
-                .collect();
-            let path = path
-                .strip_prefix("src")
-                .expect("below src")
-                .to_string_lossy()
-                .into_owned();
-            sources.push(Source {
-                path,
-                text: code.join("\n"),
-            });
+            let code: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+            let path = path.strip_prefix("src").expect("below src").to_string_lossy().into_owned();
+            sources.push(Source { path, text: code.join("\n") });
         }
     }
 }
@@ -46,12 +36,7 @@ fn collect(directory: &Path, sources: &mut Vec<Source>) {
 /// The modules of `lib.rs` in the order of their declaration.
 fn modules() -> Vec<String> {
     let lib = fs::read_to_string("src/lib.rs").expect("src/lib.rs");
-    let name = |line: &str| {
-        line.strip_prefix("pub mod ")?
-            .split(';')
-            .next()
-            .map(str::to_owned)
-    };
+    let name = |line: &str| line.strip_prefix("pub mod ")?.split(';').next().map(str::to_owned);
     lib.lines().filter_map(name).collect()
 }
 
@@ -61,9 +46,7 @@ fn uses(text: &str) -> BTreeSet<String> {
     for (at, _) in text.match_indices("crate::") {
         let rest = &text[at + "crate::".len()..];
         let word = |text: &str| {
-            text.chars()
-                .take_while(|letter| letter.is_alphanumeric() || *letter == '_')
-                .collect()
+            text.chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_').collect()
         };
         match rest.strip_prefix('{') {
             Some(list) => {
@@ -83,22 +66,13 @@ fn imports_point_up_the_list_in_lib_rs() {
     let order: BTreeMap<String, usize> = modules().into_iter().zip(0..).collect();
     let mut wrong = Vec::new();
     for source in sources() {
-        let own = source
-            .path
-            .split('/')
-            .next()
-            .expect("a path")
-            .trim_end_matches(".rs")
-            .to_owned();
+        let own = source.path.split('/').next().expect("a path").trim_end_matches(".rs").to_owned();
         let Some(own_place) = order.get(&own) else {
             continue;
         };
         for used in uses(&source.text) {
             if order.get(&used).is_some_and(|place| place > own_place) {
-                wrong.push(format!(
-                    "{} uses {used}, which is declared below {own}",
-                    source.path
-                ));
+                wrong.push(format!("{} uses {used}, which is declared below {own}", source.path));
             }
         }
     }
@@ -112,9 +86,7 @@ fn calculations_know_no_database_no_network_and_no_clock() {
     let mut wrong = Vec::new();
     for source in sources().into_iter().filter(|source| is_calc(&source.path)) {
         seen += 1;
-        for banned in [
-            "sqlx", "axum", "tokio", "Clock", "async fn", "Utc::now", "std::fs",
-        ] {
+        for banned in ["sqlx", "axum", "tokio", "Clock", "async fn", "Utc::now", "std::fs"] {
             if source.text.contains(banned) {
                 wrong.push(format!("{} has {banned}", source.path));
             }
@@ -152,11 +124,7 @@ fn literals(text: &str) -> Vec<String> {
     while let Some(at) = rest.find('"') {
         let is_raw = rest[..at].ends_with("r#");
         let body = &rest[at + 1..];
-        let end = if is_raw {
-            body.find("\"#")
-        } else {
-            end_of_plain(body)
-        };
+        let end = if is_raw { body.find("\"#") } else { end_of_plain(body) };
         let Some(end) = end else { break };
         found.push(body[..end].to_owned());
         rest = &body[end + 1..];
@@ -183,38 +151,25 @@ fn end_of_plain(body: &str) -> Option<usize> {
 #[test]
 fn every_statement_on_a_tenants_table_names_its_environment() {
     // A token is how the environment is found; the command line lists and archives tokens of all environments.
-    let tables: Vec<String> = tenant_tables()
-        .into_iter()
-        .filter(|table| table != "access_token")
-        .collect();
+    let tables: Vec<String> = tenant_tables().into_iter().filter(|table| table != "access_token").collect();
     let mut checked = 0;
     let mut wrong = Vec::new();
     for source in sources() {
         for literal in literals(&source.text) {
-            let is_statement = ["SELECT ", "INSERT INTO ", "UPDATE ", "DELETE FROM "]
-                .iter()
-                .any(|verb| {
-                    literal.trim_start().starts_with(verb) || literal.trim_start().starts_with("WITH ")
-                });
-            let words: BTreeSet<&str> = literal
-                .split(|letter: char| !letter.is_alphanumeric() && letter != '_')
-                .collect();
+            let is_statement = ["SELECT ", "INSERT INTO ", "UPDATE ", "DELETE FROM "].iter().any(|verb| {
+                literal.trim_start().starts_with(verb) || literal.trim_start().starts_with("WITH ")
+            });
+            let words: BTreeSet<&str> =
+                literal.split(|letter: char| !letter.is_alphanumeric() && letter != '_').collect();
             if is_statement && tables.iter().any(|table| words.contains(table.as_str())) {
                 checked += 1;
                 if !words.contains("environment_id") {
-                    wrong.push(format!(
-                        "{}: {}",
-                        source.path,
-                        literal.lines().next().unwrap_or_default()
-                    ));
+                    wrong.push(format!("{}: {}", source.path, literal.lines().next().unwrap_or_default()));
                 }
             }
         }
     }
-    assert!(
-        checked > 50,
-        "the statements are where this test looks: {checked}"
-    );
+    assert!(checked > 50, "the statements are where this test looks: {checked}");
     assert_eq!(wrong, Vec::<String>::new());
 }
 
@@ -252,10 +207,7 @@ fn nothing_is_left_for_later_in_the_source() {
 #[test]
 fn every_module_says_what_it_is() {
     let mut silent = Vec::new();
-    for source in sources()
-        .into_iter()
-        .filter(|source| source.path.ends_with("mod.rs"))
-    {
+    for source in sources().into_iter().filter(|source| source.path.ends_with("mod.rs")) {
         let text = fs::read_to_string(Path::new("src").join(&source.path)).expect("a source file");
         if !text.starts_with("//!") {
             silent.push(source.path);

@@ -15,7 +15,9 @@ mod uniqueness;
 
 pub use caller::{Caller, Writer};
 pub use environment::{Environment, EnvironmentKind};
-pub use store::{ensure_environments, find_environment, list_environments, lock_environment, set_clock};
+pub use store::{
+    ensure_environments, environment_now, find_environment, list_environments, lock_environment, set_clock,
+};
 pub use token::{Role, TokenRow, archive, bootstrap, count, create, list};
 pub use uniqueness::reserve_uniqueness_key;
 

@@ -42,6 +42,17 @@ pub async fn list_environments(db: &mut PgConnection) -> Result<Vec<Environment>
     .await
 }
 
+/// The environment's time as the transaction sees it.
+pub async fn environment_now(
+    db: &mut PgConnection,
+    id: EnvironmentId,
+    real_now: Instant,
+) -> Result<Instant, sqlx::Error> {
+    let frozen_at =
+        sqlx::query_scalar!("SELECT frozen_at FROM environment WHERE id = $1", id.0).fetch_one(db).await?;
+    Ok(frozen_at.unwrap_or(real_now))
+}
+
 /// The environment, locked against other clock moves until the transaction ends.
 pub async fn lock_environment(db: &mut PgConnection, id: EnvironmentId) -> Result<Environment, sqlx::Error> {
     sqlx::query_as!(

@@ -47,7 +47,7 @@ fn new_secret() -> String {
     hex(&bytes)
 }
 
-/// Makes a token and returns its secret, which is not kept.
+/// Makes a token with a new secret.
 pub async fn create(
     db: &mut PgConnection,
     ids: &Ids,
@@ -57,32 +57,44 @@ pub async fn create(
     now: Instant,
 ) -> Result<String, sqlx::Error> {
     let secret = new_secret();
-    insert(db, ids, environment_id, name, role, &secret, now).await?;
+    let prefix: String = secret.chars().take(PREFIX_LENGTH).collect();
+    insert(db, ids.next(), environment_id, name, role, &secret, &prefix, now).await?;
     Ok(secret)
 }
 
-/// Makes sure that an admin token with this secret exists. Idempotent.
+/// Makes sure that an admin token of the environment with this given secret is in use; false where the secret already
+/// belongs to another token, or to one that was archived. Idempotent.
 pub async fn bootstrap(
     db: &mut PgConnection,
     ids: &Ids,
     environment_id: EnvironmentId,
     secret: &str,
     now: Instant,
-) -> Result<(), sqlx::Error> {
-    insert(db, ids, environment_id, "bootstrap", Role::Admin, secret, now).await
+) -> Result<bool, sqlx::Error> {
+    // No part of a secret that somebody chose is shown.
+    insert(db, ids.next(), environment_id, "bootstrap", Role::Admin, secret, "", now).await?;
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM access_token WHERE secret_hash = $1 AND environment_id = $2 AND role = $3
+                          AND archived_at IS NULL) AS "in_use!""#,
+        secret_hash(secret),
+        environment_id.0,
+        Role::Admin.as_str(),
+    )
+    .fetch_one(db)
+    .await
 }
 
+#[expect(clippy::too_many_arguments, reason = "one for each column")]
 async fn insert(
     db: &mut PgConnection,
-    ids: &Ids,
+    id: Uuid,
     environment_id: EnvironmentId,
     name: &str,
     role: Role,
     secret: &str,
+    prefix: &str,
     now: Instant,
 ) -> Result<(), sqlx::Error> {
-    let id: Uuid = ids.next();
-    let prefix: String = secret.chars().take(PREFIX_LENGTH).collect();
     sqlx::query!(
         "INSERT INTO access_token (id, environment_id, name, role, secret_hash, secret_prefix, created_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (secret_hash) DO NOTHING",

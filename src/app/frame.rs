@@ -7,6 +7,7 @@ use aide::openapi::{Info, OpenApi, ReferenceOr, SecurityScheme};
 use axum::Json;
 use axum::Router;
 use axum::extract::Request;
+use axum::http::Method;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -24,8 +25,20 @@ pub fn around(router: Router<App>, state: &App) -> Router<App> {
         .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
         .layer(RequestDecompressionLayer::new().pass_through_unaccepted(true))
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn(refuse_idempotency_key))
         .layer(from_fn(coded_v2_errors))
         .layer(from_fn(move |request, next| observe(ids.clone(), request, next)))
+}
+
+/// The documented header `Idempotency-Key` is not supported yet; a caller who relies on it must know. Ingest never reads
+/// it: events are deduplicated by their transaction id.
+async fn refuse_idempotency_key(request: Request, next: Next) -> Response {
+    let has_key = request.method() == Method::POST && request.headers().contains_key("idempotency-key");
+    if has_key && request.uri().path() != "/v1/ingest" {
+        return ApiError::field("Idempotency-Key", "this header is not supported by this server yet")
+            .into_response();
+    }
+    next.run(request).await
 }
 
 /// v2 operations answer a 400 with a code beside the message.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::{CommandError, open, stop_signal};
 use crate::access::{self, App, EnvironmentKind, Role, find_environment};
@@ -18,6 +19,9 @@ use crate::worker;
 
 /// How long requests may take to end after the signal to stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Shortest secret that may be given.
+const BOOTSTRAP_TOKEN_LENGTH_MIN: usize = 16;
 
 /// How a newcomer gets at the sandbox.
 enum SandboxToken {
@@ -51,13 +55,14 @@ pub async fn serve(config: Serve) -> Result<(), CommandError> {
     let server = axum::serve(listener, router).with_graceful_shutdown(async move {
         let _ = drained.changed().await;
     });
-    let server = tokio::spawn(server.into_future());
+    let mut server = tokio::spawn(server.into_future());
 
     stop_signal().await;
     tracing::info!("stopping");
     stop.send_replace(true);
-    if tokio::time::timeout(DRAIN_TIMEOUT, server).await.is_err() {
+    if timeout(DRAIN_TIMEOUT, &mut server).await.is_err() {
         tracing::warn!("requests were still running after {} s and are cut off", DRAIN_TIMEOUT.as_secs());
+        server.abort();
     }
     if let Some(worker) = worker {
         let _ = worker.await;
@@ -67,23 +72,32 @@ pub async fn serve(config: Serve) -> Result<(), CommandError> {
 }
 
 async fn sandbox_token(app: &App, config: &Serve) -> Result<SandboxToken, CommandError> {
-    let mut db = app.db.acquire().await?;
-    let sandbox = find_environment(&mut db, EnvironmentKind::Sandbox).await?;
+    let now = app.clock.now();
+    let mut transaction = app.db.begin().await?;
+    let sandbox = find_environment(&mut transaction, EnvironmentKind::Sandbox).await?;
     let file = config.storage.data_dir.join("sandbox-token");
-    if let Some(secret) = &config.bootstrap_token {
-        if secret.trim().len() < 8 {
-            return Err(CommandError::Refused(
-                "UPBEAT_BOOTSTRAP_TOKEN must have at least 8 characters".to_owned(),
-            ));
+    if let Some(secret) = config.bootstrap_token.as_deref().map(str::trim) {
+        if secret.len() < BOOTSTRAP_TOKEN_LENGTH_MIN {
+            let reason =
+                format!("UPBEAT_BOOTSTRAP_TOKEN must have at least {BOOTSTRAP_TOKEN_LENGTH_MIN} characters");
+            return Err(CommandError::Refused(reason));
         }
-        access::bootstrap(&mut db, &app.ids, sandbox.id, secret.trim(), app.clock.now()).await?;
+        if !access::bootstrap(&mut transaction, &app.ids, sandbox.id, secret, now).await? {
+            let reason = "UPBEAT_BOOTSTRAP_TOKEN was archived or belongs to another token; choose a new one";
+            return Err(CommandError::Refused(reason.to_owned()));
+        }
+        transaction.commit().await?;
         return Ok(SandboxToken::Given);
     }
-    if access::count(&mut db, sandbox.id).await? > 0 {
+    // Of several servers that start on one new database, one makes the token.
+    access::lock_environment(&mut transaction, sandbox.id).await?;
+    if access::count(&mut transaction, sandbox.id).await? > 0 {
         return Ok(if file.exists() { SandboxToken::InFile(file) } else { SandboxToken::Elsewhere });
     }
-    let secret = access::create(&mut db, &app.ids, sandbox.id, "first", Role::Admin, app.clock.now()).await?;
+    let secret = access::create(&mut transaction, &app.ids, sandbox.id, "first", Role::Admin, now).await?;
+    // Saved before it counts: a token that nobody knows would stand in the way of the next start.
     save_secret(&file, &secret)?;
+    transaction.commit().await?;
     Ok(SandboxToken::Made { secret, file })
 }
 

@@ -2,7 +2,6 @@
 
 use aide::transform::TransformOperation;
 use axum::extract::State;
-use rust_decimal::Decimal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +15,7 @@ use crate::customer;
 use crate::error::ApiError;
 use crate::id::{ContractId, CustomerId, EnvironmentId, RateCardId};
 use crate::job;
-use crate::money::{CreditType, Number};
+use crate::money::{CreditType, InputNumber, is_negative};
 use crate::time::{Instant, StatementFrequency, StatementSchedule};
 use crate::wire::{Data, HourBoundary, Json, Later, UniquenessKey};
 
@@ -36,8 +35,8 @@ pub struct CreateContract {
     /// Makes one contract, ever.
     uniqueness_key: Option<UniquenessKey>,
     /// Invoices are due so many days after issue.
-    net_payment_terms_days: Option<Number>,
-    total_contract_value: Option<Number>,
+    net_payment_terms_days: Option<InputNumber>,
+    total_contract_value: Option<InputNumber>,
     netsuite_sales_order_id: Option<String>,
     salesforce_opportunity_id: Option<String>,
     multiplier_override_prioritization: Option<MultiplierPrioritization>,
@@ -140,10 +139,10 @@ pub async fn handler(
         return Err(ApiError::field("ending_before", "must be after starting_at"));
     }
     for (field, value) in [
-        ("net_payment_terms_days", request.net_payment_terms_days),
-        ("total_contract_value", request.total_contract_value),
+        ("net_payment_terms_days", &request.net_payment_terms_days),
+        ("total_contract_value", &request.total_contract_value),
     ] {
-        if value.is_some_and(|value| value.0 < Decimal::ZERO) {
+        if value.as_ref().is_some_and(|value| is_negative(&value.0)) {
             return Err(ApiError::field(field, "must not be negative"));
         }
     }

@@ -16,5 +16,7 @@ mod terms;
 mod view;
 
 pub use statement::{GRACE, StatementDay, first_statement_at};
-pub use store::{advance_statement, archive_all, find_for_update, list_of_customer};
+pub use store::{
+    advance_statement, archive_all, customers_with_contracts, find_for_update, list_of_customer,
+};
 pub use terms::Contract;

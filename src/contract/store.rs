@@ -1,10 +1,9 @@
-use rust_decimal::Decimal;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::terms::{Contract, MultiplierPrioritization};
 use crate::id::{ContractId, CreditTypeId, CustomerId, EnvironmentId, RateCardId};
-use crate::money::CreditType;
+use crate::money::{CreditType, Decimal};
 use crate::time::{Instant, StatementFrequency, StatementSchedule};
 
 /// The columns of the table.
@@ -249,4 +248,22 @@ pub async fn archive_all(
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// Customers that have contracts, in order, after `after`; at most `limit`.
+pub async fn customers_with_contracts(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    after: Option<CustomerId>,
+    limit: i64,
+) -> Result<Vec<CustomerId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT DISTINCT customer_id AS "customer_id: CustomerId" FROM contract
+           WHERE environment_id = $1 AND ($2::uuid IS NULL OR customer_id > $2) ORDER BY customer_id LIMIT $3"#,
+        environment_id.0,
+        after.map(|id| id.0),
+        limit,
+    )
+    .fetch_all(db)
+    .await
 }

@@ -1,8 +1,6 @@
-use rust_decimal::Decimal;
-
 use crate::casing::wire_enum;
 use crate::id::{ContractId, CustomerId, RateCardId};
-use crate::money::CreditType;
+use crate::money::{CreditType, Decimal};
 use crate::time::{Instant, Period, StatementSchedule};
 
 wire_enum! {
@@ -49,6 +47,14 @@ impl Contract {
     pub fn statement_at(&self, instant: Instant) -> Option<Period> {
         let first = super::first_statement_at(self.starting_at, self.invoice_generation_starting_at);
         self.schedule.statement_at(instant, first, self.ending_before)
+    }
+
+    /// The statements that are finalized, oldest first.
+    pub fn finalized_statements(&self) -> impl Iterator<Item = Period> {
+        let first = super::first_statement_at(self.starting_at, self.invoice_generation_starting_at);
+        let finalized = |period: &Period| self.next_statement_at.is_none_or(|next| period.start < next);
+        let first = self.statement_at(first).filter(finalized);
+        std::iter::successors(first, move |period| self.statement_at(period.end).filter(finalized))
     }
 
     /// The statements that are open at `now`, oldest first: begun and not finalized.

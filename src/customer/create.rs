@@ -45,6 +45,9 @@ pub struct CreateCustomer {
 #[derive(Deserialize, JsonSchema)]
 struct CustomerConfigInput {
     salesforce_account_id: Option<String>,
+    #[serde(default, rename = "leave_stripe_invoices_in_draft")]
+    #[schemars(skip)]
+    _leave_stripe_invoices_in_draft: Later,
 }
 
 pub async fn handler(

@@ -52,7 +52,7 @@ pub fn parse_batch(body: &[u8], now: Instant) -> Result<Vec<Event>, ApiError> {
     for (index, item) in items.iter().enumerate() {
         match parse_event(item.get(), now) {
             Ok(event) => events.push(event),
-            Err(reasons) => problems.extend(reasons.into_iter().map(|reason| format!("[{index}].{reason}"))),
+            Err(reasons) => problems.extend(reasons.into_iter().map(|reason| format!("[{index}]{reason}"))),
         }
     }
     if problems.is_empty() {
@@ -66,23 +66,26 @@ pub fn parse_batch(body: &[u8], now: Instant) -> Result<Vec<Event>, ApiError> {
     Err(ApiError::BadRequest(problems.join("; ")))
 }
 
-/// One event, or everything that is wrong with it as `field: reason`.
+/// One event, or everything that is wrong with it as `.field: reason`.
 fn parse_event(text: &str, now: Instant) -> Result<Event, Vec<String>> {
+    if !text.starts_with('{') {
+        return Err(vec![": must be an object".to_owned()]);
+    }
     let mut json = serde_json::Deserializer::from_str(text);
     let input: EventInput<'_> = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let reason = error.inner().to_string();
         let reason = reason.rsplit_once(" at line ").map_or(reason.as_str(), |(reason, _)| reason);
-        vec![format!("{}: {reason}", error.path())]
+        vec![format!(".{}: {reason}", error.path())]
     })?;
     let mut problems = Vec::new();
     if !(1..=TRANSACTION_ID_LENGTH_MAX).contains(&input.transaction_id.chars().count()) {
-        problems.push(format!("transaction_id: must have 1 to {TRANSACTION_ID_LENGTH_MAX} characters"));
+        problems.push(format!(".transaction_id: must have 1 to {TRANSACTION_ID_LENGTH_MAX} characters"));
     }
     if input.customer_id.is_empty() {
-        problems.push("customer_id: must not be empty".to_owned());
+        problems.push(".customer_id: must not be empty".to_owned());
     }
     if input.event_type.is_empty() {
-        problems.push("event_type: must not be empty".to_owned());
+        problems.push(".event_type: must not be empty".to_owned());
     }
     let timestamp = parse_timestamp(&input.timestamp, now).map_err(|problem| problems.push(problem));
     let properties_json = input.properties.map_or("{}", RawValue::get);
@@ -101,21 +104,21 @@ fn parse_event(text: &str, now: Instant) -> Result<Event, Vec<String>> {
 }
 
 fn parse_timestamp(text: &str, now: Instant) -> Result<Instant, String> {
-    let instant = parse_strict_instant(text).map_err(|error| format!("timestamp: `{text}` {error}"))?;
+    let instant = parse_strict_instant(text).map_err(|error| format!(".timestamp: `{text}` {error}"))?;
     if instant < now - BACKDATING {
-        return Err(format!("timestamp: `{text}` is more than 34 days before {now}"));
+        return Err(format!(".timestamp: `{text}` is more than 34 days before {now}"));
     }
     if instant > now + FUTURE_DATING {
-        return Err(format!("timestamp: `{text}` is more than 24 hours after {now}"));
+        return Err(format!(".timestamp: `{text}` is more than 24 hours after {now}"));
     }
     Ok(instant)
 }
 
 fn parse_properties(text: &str) -> Result<Map<String, Value>, String> {
     let properties: Map<String, Value> = serde_json::from_str(text)
-        .map_err(|error| format!("properties: must be an object of JSON values: {error}"))?;
+        .map_err(|error| format!(".properties: must be an object of JSON values: {error}"))?;
     if properties.len() > PROPERTIES_MAX {
-        return Err(format!("properties: at most {PROPERTIES_MAX}, this event has {}", properties.len()));
+        return Err(format!(".properties: at most {PROPERTIES_MAX}, this event has {}", properties.len()));
     }
     Ok(properties)
 }

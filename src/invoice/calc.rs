@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use rust_decimal::Decimal;
-
 use super::model::{BillableStatus, Invoice, InvoiceStatus, InvoiceType, LineItem, TierMetadata};
 use crate::catalog::rate::Rate;
 use crate::contract::{Contract, GRACE};
 use crate::id::{InvoiceId, ProductId, deterministic};
-use crate::money::{CreditType, Number, Overflow, add, plain};
+use crate::money::{CreditType, Number, plain, zero};
 use crate::rating::calc::{Charge, TierPosition, rate};
 use crate::rating::{ProductTerms, Terms, Usage};
 use crate::time::{Instant, Period};
@@ -21,26 +19,22 @@ pub fn usage_invoice_id(contract: &Contract, period_start: Instant) -> InvoiceId
 }
 
 /// The usage invoice of one statement period, as a draft.
-///
-/// # Errors
-/// An amount that 28 digits cannot hold.
+#[must_use]
 pub fn usage_invoice(
     contract: &Contract,
     terms: &Terms,
     usage: &Usage,
     cuts: &[Instant],
     period: Period,
-) -> Result<Invoice, Overflow> {
+) -> Invoice {
     let products: BTreeMap<ProductId, &ProductTerms> =
         terms.products.iter().map(|product| (product.product_id, product)).collect();
     let mut invoice = empty_usage_invoice(contract, period);
-    let mut total = Decimal::ZERO;
-    for charge in rate(terms, usage, cuts, period)? {
-        total = add("an invoice total", total, charge.total)?;
+    for charge in rate(terms, usage, cuts, period) {
+        invoice.total.0 += &charge.total;
         invoice.line_items.push(line(products[&charge.product_id], &terms.unit, charge));
     }
-    invoice.total = Number(total);
-    Ok(invoice)
+    invoice
 }
 
 /// A draft without lines.
@@ -56,9 +50,9 @@ pub fn empty_usage_invoice(contract: &Contract, period: Period) -> Invoice {
         start_timestamp: period.start,
         end_timestamp: period.end,
         issued_at: period.end + GRACE,
-        total: Number(Decimal::ZERO),
+        total: Number(zero()),
         line_items: Vec::new(),
-        net_payment_terms_days: contract.net_payment_terms_days.map(Number),
+        net_payment_terms_days: contract.net_payment_terms_days.clone().map(Number),
         netsuite_sales_order_id: contract.netsuite_sales_order_id.clone(),
         salesforce_opportunity_id: contract.salesforce_opportunity_id.clone(),
         billable_status: BillableStatus::Billable,
@@ -66,7 +60,6 @@ pub fn empty_usage_invoice(contract: &Contract, period: Period) -> Invoice {
         custom_fields: BTreeMap::new(),
         customer_custom_fields: BTreeMap::new(),
         contract_custom_fields: BTreeMap::new(),
-        calculation_error: None,
     }
 }
 
@@ -101,7 +94,7 @@ fn line(product: &ProductTerms, unit: &CreditType, charge: Charge) -> LineItem {
 fn tier_metadata(position: TierPosition) -> TierMetadata {
     TierMetadata {
         level: position.level,
-        starting_at: plain(position.starting_at),
-        size: position.size.map(plain),
+        starting_at: plain(&position.starting_at),
+        size: position.size.as_ref().map(plain),
     }
 }

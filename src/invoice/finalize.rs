@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-use super::compute::{Calculator, ComputeError};
+use super::compute::Calculator;
 use super::model::InvoiceStatus;
 use super::store;
 use crate::contract::{self, GRACE};
@@ -12,8 +12,12 @@ use crate::job::{self, DueWork};
 /// Finalizes the contract's next statement and makes the one after it due, in the transaction that holds the
 /// work.
 ///
-/// Events that arrive later change nothing on it. A contract that is gone or archived has nothing to finalize.
-pub async fn finalize_usage_statement(db: &mut PgConnection, work: &DueWork) -> Result<(), ComputeError> {
+/// `arrival` is the last one that `db` sees. Events that arrive later change nothing on it. A contract that is gone or archived has nothing to finalize.
+pub async fn finalize_usage_statement(
+    db: &mut PgConnection,
+    work: &DueWork,
+    arrival: i64,
+) -> Result<(), sqlx::Error> {
     let environment_id = work.environment_id;
     let contract_id = ContractId(work.subject_id);
     let contract = contract::find_for_update(db, environment_id, work.customer_id, contract_id).await?;
@@ -22,7 +26,7 @@ pub async fn finalize_usage_statement(db: &mut PgConnection, work: &DueWork) -> 
         Some((contract, period))
     });
     let Some((contract, period)) = open else {
-        return Ok(job::remove(db, environment_id, &work.kind, work.subject_id).await?);
+        return job::remove(db, environment_id, &work.kind, work.subject_id).await;
     };
     if period.end + GRACE > work.due_at {
         // The contract's calendar and the queue disagree: the calendar is right.
@@ -30,9 +34,11 @@ pub async fn finalize_usage_statement(db: &mut PgConnection, work: &DueWork) -> 
         job::schedule(db, environment_id, &work.kind, work.subject_id, contract.customer_id, due_at).await?;
         return Ok(());
     }
-    let mut invoice = Calculator::new(db, environment_id).usage_invoice(contract, period).await?;
+    let mut calculator = Calculator::new(db, environment_id);
+    let mut invoice = calculator.usage_invoice(contract, period).await?;
+    let seen = calculator.seen(contract);
     invoice.status = InvoiceStatus::Finalized;
-    store::insert(db, environment_id, &invoice, work.due_at).await?;
+    store::insert(db, environment_id, &invoice, work.due_at, arrival, &seen).await?;
 
     let next = contract.statement_at(period.end);
     contract::advance_statement(db, environment_id, contract, next.map(|period| period.start)).await?;

@@ -61,7 +61,9 @@ async fn find(app: &App, caller: &Caller, path: &InvoicePath) -> Result<Invoice,
         let mut open = contract.open_statements(caller.now);
         if let Some(period) = open.find(|period| usage_invoice_id(&contract, period.start) == path.invoice_id)
         {
-            return Calculator::new(&mut snapshot, environment_id).draft(&contract, period).await;
+            return Ok(Calculator::new(&mut snapshot, environment_id)
+                .usage_invoice(&contract, period)
+                .await?);
         }
     }
     Err(ApiError::not_found("invoice", path.invoice_id))

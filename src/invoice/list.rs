@@ -116,7 +116,9 @@ pub async fn handler(
     for listed in page.data {
         let invoice = match listed {
             Listed::Stored(invoice) => *invoice,
-            Listed::Draft { contract, period, .. } => calculator.draft(&contracts[&contract], period).await?,
+            Listed::Draft { contract, period, .. } => {
+                calculator.usage_invoice(&contracts[&contract], period).await?
+            }
         };
         data.push(invoice.shown(view));
     }

@@ -17,6 +17,5 @@ mod model;
 mod store;
 mod verify;
 
-pub use compute::ComputeError;
 pub use finalize::finalize_usage_statement;
-pub use verify::{InvoiceCheck, verify_invoices};
+pub use verify::{InvoiceFault, verify_invoices};

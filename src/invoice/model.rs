@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::casing::wire_enum;
 use crate::catalog::rate::{GroupValues, Rate};
 use crate::id::{ContractId, CreditTypeId, CustomerId, InvoiceId, ProductId};
-use crate::money::{CreditType, Number};
+use crate::money::{CreditType, Number, zero};
 use crate::time::Instant;
 use crate::wire::offset_format;
 
@@ -66,9 +66,6 @@ pub struct Invoice {
     pub custom_fields: BTreeMap<String, String>,
     pub customer_custom_fields: BTreeMap<String, String>,
     pub contract_custom_fields: BTreeMap<String, String>,
-    /// Only on a draft that cannot be calculated (own extension): why it has no lines and is not finalized.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub calculation_error: Option<String>,
 }
 
 /// No invoice is sent to a billing provider yet.
@@ -130,7 +127,7 @@ impl Invoice {
     #[must_use]
     pub fn shown(mut self, view: InvoiceView) -> Self {
         if view.skip_zero_qty_line_items {
-            self.line_items.retain(|line| !line.quantity.0.is_zero());
+            self.line_items.retain(|line| line.quantity.0 != zero());
         }
         if !view.include_list_prices {
             for line in &mut self.line_items {

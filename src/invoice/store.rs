@@ -2,8 +2,9 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::compute::Seen;
 use super::model::{Invoice, InvoiceStatus, InvoiceType};
-use crate::id::{ContractId, CreditTypeId, CustomerId, EnvironmentId, InvoiceId};
+use crate::id::{ContractId, CreditTypeId, CustomerId, EnvironmentId, InvoiceId, SubjectId};
 use crate::time::Instant;
 
 /// What a list of invoices is narrowed to.
@@ -41,11 +42,15 @@ pub async fn insert(
     environment_id: EnvironmentId,
     invoice: &Invoice,
     finalized_at: Instant,
+    arrival: i64,
+    seen: &Seen,
 ) -> Result<(), sqlx::Error> {
+    let subjects: Vec<Uuid> = seen.subject_ids.iter().map(|id| id.0).collect();
     sqlx::query!(
         "INSERT INTO invoice (environment_id, customer_id, id, contract_id, type, status, credit_type_id, starts_at,
-                              ends_at, issued_at, total, document, finalized_at, facts_arrival)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, (SELECT last_value FROM arrival_seq))
+                              ends_at, issued_at, total, document, finalized_at, seen_arrival,
+                              seen_subjects, seen_rate)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
          ON CONFLICT (environment_id, customer_id, id) DO NOTHING",
         environment_id.0,
         invoice.customer_id.0,
@@ -60,6 +65,9 @@ pub async fn insert(
         invoice.total.0,
         Json(invoice) as _,
         finalized_at,
+        arrival,
+        &subjects,
+        seen.last_rate,
     )
     .execute(db)
     .await?;
@@ -150,39 +158,46 @@ pub async fn void_all(
     Ok(())
 }
 
-/// A finalized invoice and what was known when it was made.
+/// A stored invoice with what it was calculated from.
 pub struct FinalizedInvoice {
     pub invoice: Invoice,
-    pub finalized_at: Instant,
-    pub facts_arrival: i64,
+    pub arrival: i64,
+    pub seen: Seen,
+    /// Whether the columns that filters use say what the document says.
+    pub columns_agree: bool,
 }
 
-/// Finalized invoices of an environment by customer and id, after `after`.
-pub async fn list_finalized(
+/// Every stored invoice of a customer, void ones too.
+pub async fn list_for_check(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
-    after: Option<(CustomerId, InvoiceId)>,
-    limit: i64,
+    customer_id: CustomerId,
 ) -> Result<Vec<FinalizedInvoice>, sqlx::Error> {
-    let (after_customer, after_id) = after.map(|(customer, id)| (customer.0, id.0)).unzip();
     let rows = sqlx::query!(
-        r#"SELECT document AS "document: Json<Invoice>", status AS "status: InvoiceStatus", finalized_at,
-                  facts_arrival
-           FROM invoice
-           WHERE environment_id = $1 AND status = 'FINALIZED'
-             AND ($2::uuid IS NULL OR (customer_id, id) > ($2, $3))
-           ORDER BY customer_id, id LIMIT $4"#,
+        r#"SELECT id AS "id: InvoiceId", contract_id AS "contract_id: ContractId",
+                  type AS "invoice_type: InvoiceType", credit_type_id AS "credit_type_id: CreditTypeId", starts_at,
+                  ends_at, issued_at, total, document AS "document: Json<Invoice>",
+                  status AS "status: InvoiceStatus", seen_arrival,
+                  seen_subjects AS "seen_subjects: Vec<SubjectId>", seen_rate
+           FROM invoice WHERE environment_id = $1 AND customer_id = $2 ORDER BY issued_at, id"#,
         environment_id.0,
-        after_customer,
-        after_id as Option<Uuid>,
-        limit,
+        customer_id.0,
     )
     .fetch_all(db)
     .await?;
-    let finalized = rows.into_iter().map(|row| FinalizedInvoice {
-        invoice: invoice(row.document, row.status),
-        finalized_at: row.finalized_at,
-        facts_arrival: row.facts_arrival,
+    let finalized = rows.into_iter().map(|row| {
+        let document = &row.document.0;
+        let columns_agree = (row.id, row.contract_id, row.invoice_type, row.credit_type_id)
+            == (document.id, document.contract_id, document.invoice_type, document.credit_type_id())
+            && (row.starts_at, row.ends_at, row.issued_at)
+                == (document.start_timestamp, document.end_timestamp, document.issued_at)
+            && row.total == document.total.0;
+        FinalizedInvoice {
+            invoice: invoice(row.document, row.status),
+            arrival: row.seen_arrival,
+            seen: Seen { subject_ids: row.seen_subjects, last_rate: row.seen_rate },
+            columns_agree,
+        }
     });
     Ok(finalized.collect())
 }

@@ -1,139 +1,136 @@
 //! Recomputing finalized invoices from the facts.
+//!
+//! An invoice keeps what it was calculated from: the last arrival, the subjects, the last rate. So it can be
+//! recomputed for ever, whatever came later, and every difference is a fault.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use rust_decimal::Decimal;
 use sqlx::PgPool;
-use uuid::Uuid;
 
-use super::compute::{Calculator, ComputeError};
+use super::calc::usage_invoice_id;
+use super::compute::Calculator;
 use super::model::{Invoice, InvoiceStatus};
 use super::store::{self, FinalizedInvoice};
 use crate::contract::{self, Contract};
 use crate::id::{ContractId, CustomerId, EnvironmentId, InvoiceId};
-use crate::money::{Overflow, add, multiply, plain};
+use crate::money::{Decimal, plain};
 use crate::postgres::begin_snapshot;
 use crate::time::Period;
+use crate::usage::recount_as_of;
 
-const INVOICES_AT_ONCE: i64 = 500;
+const CUSTOMERS_AT_ONCE: i64 = 500;
 
-/// What recomputing one invoice showed.
+/// An invoice that does not follow from the facts.
 #[derive(Debug)]
-pub struct InvoiceCheck {
+pub struct InvoiceFault {
     pub id: InvoiceId,
     pub customer_id: CustomerId,
     /// In words, with amounts.
     pub finding: String,
-    /// Whether something that came after finalization accounts for it: a fact, a rate or an alias.
-    pub is_explained: bool,
 }
 
-/// Recomputes every finalized invoice of an environment and compares. Answers how many were looked at and what
-/// was found; nothing is found where all agree.
+/// Recomputes every finalized invoice of an environment. Answers how many were looked at, and the faults.
 pub async fn verify_invoices(
     pool: &PgPool,
     environment_id: EnvironmentId,
-) -> Result<(usize, Vec<InvoiceCheck>), sqlx::Error> {
-    let mut snapshot = begin_snapshot(pool).await?;
-    let (mut count, mut findings) = (0, Vec::new());
+) -> Result<(usize, Vec<InvoiceFault>), sqlx::Error> {
+    let (mut count, mut faults) = (0, Vec::new());
     let mut after = None;
-    let mut contracts: BTreeMap<ContractId, Contract> = BTreeMap::new();
-    let mut calculator = Calculator::new(&mut snapshot, environment_id);
     loop {
-        let page = store::list_finalized(calculator.db(), environment_id, after, INVOICES_AT_ONCE).await?;
-        let Some(last) = page.last() else {
-            return Ok((count, findings));
-        };
-        after = Some((last.invoice.customer_id, last.invoice.id));
-        for finalized in page {
-            count += 1;
-            let invoice = &finalized.invoice;
-            if !contracts.contains_key(&invoice.contract_id) {
-                let of_customer =
-                    contract::list_of_customer(calculator.db(), environment_id, invoice.customer_id).await?;
-                contracts = of_customer.into_iter().map(|contract| (contract.id, contract)).collect();
-            }
-            let contract = contracts.get(&invoice.contract_id).ok_or(sqlx::Error::RowNotFound)?;
-            findings.extend(check(&mut calculator, environment_id, contract, &finalized).await?);
+        let mut db = pool.acquire().await?;
+        let customers =
+            contract::customers_with_contracts(&mut db, environment_id, after, CUSTOMERS_AT_ONCE).await?;
+        drop(db);
+        let Some(last) = customers.last() else { return Ok((count, faults)) };
+        after = Some(*last);
+        for customer_id in customers {
+            count += verify_customer(pool, environment_id, customer_id, &mut faults).await?;
         }
     }
 }
 
-async fn check(
-    calculator: &mut Calculator<'_>,
+/// Checks one customer's invoices, and that none is missing.
+async fn verify_customer(
+    pool: &PgPool,
     environment_id: EnvironmentId,
-    contract: &Contract,
-    finalized: &FinalizedInvoice,
-) -> Result<Option<InvoiceCheck>, sqlx::Error> {
+    customer_id: CustomerId,
+    faults: &mut Vec<InvoiceFault>,
+) -> Result<usize, sqlx::Error> {
+    let mut snapshot = begin_snapshot(pool).await?;
+    let contracts = contract::list_of_customer(&mut snapshot, environment_id, customer_id).await?;
+    let stored = store::list_for_check(&mut snapshot, environment_id, customer_id).await?;
+    let mut fault = |id, finding: String| faults.push(InvoiceFault { id, customer_id, finding });
+
+    let ids: BTreeSet<InvoiceId> = stored.iter().map(|finalized| finalized.invoice.id).collect();
+    for contract in contracts.iter().filter(|contract| contract.archived_at.is_none()) {
+        for period in contract.finalized_statements() {
+            let id = usage_invoice_id(contract, period.start);
+            if !ids.contains(&id) {
+                fault(id, format!("is missing for the statement of {}", period.start));
+            }
+        }
+    }
+    let contracts: BTreeMap<ContractId, Contract> =
+        contracts.into_iter().map(|contract| (contract.id, contract)).collect();
+    let mut calculator = Calculator::new(&mut snapshot, environment_id);
+    for finalized in &stored {
+        let invoice = &finalized.invoice;
+        if let Some(finding) = contradiction(finalized) {
+            fault(invoice.id, finding);
+            continue;
+        }
+        let contract = contracts.get(&invoice.contract_id).ok_or(sqlx::Error::RowNotFound)?;
+        // Mostly nothing came later, and what is known now gives the same at less cost.
+        let now = calculator.usage_invoice(contract, period_of(invoice)).await?;
+        if same(invoice, &now) {
+            continue;
+        }
+        let then = recompute(pool, environment_id, contract, finalized).await?;
+        if !same(invoice, &then) {
+            let (kept, recomputed) = (plain(&invoice.total.0), plain(&then.total.0));
+            fault(invoice.id, format!("is stored with a total of {kept}, but the facts give {recomputed}"));
+        }
+    }
+    Ok(stored.len())
+}
+
+/// What the stored numbers say against each other.
+fn contradiction(finalized: &FinalizedInvoice) -> Option<String> {
     let invoice = &finalized.invoice;
-    let found = |finding: String, is_explained| {
-        Some(InvoiceCheck { id: invoice.id, customer_id: invoice.customer_id, finding, is_explained })
-    };
-    if let Some(finding) = arithmetic_fault(invoice) {
-        return Ok(found(finding, false));
+    if !finalized.columns_agree {
+        return Some("has columns that do not say what its document says".to_owned());
     }
-    let period = Period { start: invoice.start_timestamp, end: invoice.end_timestamp };
-    let finding = match calculator.usage_invoice(contract, period).await {
-        Ok(mut recomputed) => {
-            recomputed.status = InvoiceStatus::Finalized;
-            if recomputed == *invoice {
-                return Ok(None);
-            }
-            format!("stored with {}, recomputed as {}", plain(invoice.total.0), plain(recomputed.total.0))
-        }
-        Err(ComputeError::Amount(reason)) => format!("stored with {}, but {reason}", plain(invoice.total.0)),
-        Err(ComputeError::Database(error)) => return Err(error),
-    };
-    let is_explained = anything_came_later(calculator, environment_id, contract, finalized, period).await?;
-    Ok(found(finding, is_explained))
+    if invoice.line_items.iter().any(|line| &line.quantity.0 * &line.unit_price.0 != line.total.0) {
+        return Some("has a line whose total is not its quantity times its unit price".to_owned());
+    }
+    let sum: Decimal = invoice.line_items.iter().map(|line| &line.total.0).sum();
+    (sum != invoice.total.0)
+        .then(|| format!("has lines that sum to {}, and a total of {}", plain(&sum), plain(&invoice.total.0)))
 }
 
-/// What is wrong with the stored numbers alone.
-fn arithmetic_fault(invoice: &Invoice) -> Option<String> {
-    let lines = || -> Result<Option<Decimal>, Overflow> {
-        let mut sum = Decimal::ZERO;
-        for line in &invoice.line_items {
-            if multiply("a line total", line.quantity.0, line.unit_price.0)? != line.total.0 {
-                return Ok(None);
-            }
-            sum = add("an invoice total", sum, line.total.0)?;
-        }
-        Ok(Some(sum))
-    };
-    match lines() {
-        Ok(Some(sum)) if sum == invoice.total.0 => None,
-        Ok(Some(sum)) => {
-            Some(format!("its lines sum to {}, its total is {}", plain(sum), plain(invoice.total.0)))
-        }
-        Ok(None) => Some("a line's total is not its quantity times its unit price".to_owned()),
-        Err(overflow) => Some(overflow.to_string()),
-    }
-}
-
-/// Whether an event of the customer's in the period, a rate of the card or a change of the customer's aliases
-/// came after finalization.
-async fn anything_came_later(
-    calculator: &mut Calculator<'_>,
+/// The invoice from exactly what was seen when it was finalized.
+async fn recompute(
+    pool: &PgPool,
     environment_id: EnvironmentId,
     contract: &Contract,
     finalized: &FinalizedInvoice,
-    period: Period,
-) -> Result<bool, sqlx::Error> {
-    let subjects: Vec<Uuid> = calculator.subjects_of(contract).iter().map(|subject| subject.0).collect();
-    sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT FROM event WHERE environment_id = $1 AND subject_id = ANY($7) AND seq >= ($2::bigint + 1) * 1000
-                          AND happened_at >= $3 AND happened_at < $4 AND NOT is_duplicate)
-               OR EXISTS (SELECT FROM rate WHERE environment_id = $1 AND rate_card_id = $5 AND created_at >= $6)
-               OR EXISTS (SELECT FROM customer WHERE environment_id = $1 AND id = $8 AND updated_at >= $6) AS "later!""#,
-        environment_id.0,
-        finalized.facts_arrival,
-        period.start,
-        period.end,
-        contract.rate_card_id.map(|id| id.0),
-        finalized.finalized_at,
-        &subjects,
-        contract.customer_id.0,
-    )
-    .fetch_one(calculator.db())
-    .await
+) -> Result<Invoice, sqlx::Error> {
+    let mut snapshot = begin_snapshot(pool).await?;
+    recount_as_of(&mut snapshot, environment_id, &finalized.seen.subject_ids, finalized.arrival).await?;
+    let mut calculator =
+        Calculator::as_seen(&mut snapshot, environment_id, contract, &finalized.seen).await?;
+    let invoice = calculator.usage_invoice(contract, period_of(&finalized.invoice)).await?;
+    snapshot.rollback().await?;
+    Ok(invoice)
+}
+
+fn period_of(invoice: &Invoice) -> Period {
+    Period { start: invoice.start_timestamp, end: invoice.end_timestamp }
+}
+
+/// Whether a recomputed draft says what is stored, whatever became of the stored one since.
+fn same(stored: &Invoice, recomputed: &Invoice) -> bool {
+    let mut stored = stored.clone();
+    stored.status = InvoiceStatus::Draft;
+    stored == *recomputed
 }

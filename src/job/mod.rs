@@ -9,7 +9,9 @@
 
 mod store;
 
-pub use store::{DueWork, count_failed, put_off, remove, schedule, take, take_and_wait};
+pub use store::{
+    DueWork, count_failed, is_any_due, put_off, remove, retry_now, schedule, take, take_and_wait,
+};
 
 /// The kinds of due work.
 pub mod kind {

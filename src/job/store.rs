@@ -101,7 +101,7 @@ pub async fn take_and_wait(
     .await
 }
 
-/// Keeps a failed step, with its reason, for another try.
+/// Keeps a failed step, with its reason, for another try; unless another worker has done it in the meantime.
 pub async fn put_off(
     db: &mut PgConnection,
     work: &DueWork,
@@ -110,12 +110,14 @@ pub async fn put_off(
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "UPDATE due_work SET attempts = attempts + 1, last_error = $4, retry_at = $5
-         WHERE environment_id = $1 AND kind = $2 AND subject_id = $3",
+         WHERE environment_id = $1 AND kind = $2 AND subject_id = $3 AND due_at = $6 AND attempts = $7",
         work.environment_id.0,
         work.kind,
         work.subject_id,
         reason,
         retry_at,
+        work.due_at,
+        work.attempts,
     )
     .execute(db)
     .await?;
@@ -130,4 +132,38 @@ pub async fn count_failed(db: &mut PgConnection, environment_id: EnvironmentId) 
     )
     .fetch_one(db)
     .await
+}
+
+/// Whether anything is due at `now`, held by another worker or not.
+pub async fn is_any_due(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    now: Instant,
+    real_now: Instant,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM due_work WHERE environment_id = $1 AND due_at <= $2
+                          AND (retry_at IS NULL OR retry_at <= $3)) AS "any!""#,
+        environment_id.0,
+        now,
+        real_now,
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// Lets everything that failed and is due until `until` be tried again at once.
+pub async fn retry_now(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    until: Instant,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE due_work SET retry_at = NULL WHERE environment_id = $1 AND due_at <= $2 AND retry_at IS NOT NULL",
+        environment_id.0,
+        until,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
 }

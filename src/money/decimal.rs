@@ -2,30 +2,51 @@
 
 use std::borrow::Cow;
 
-use rust_decimal::Decimal;
+use bigdecimal::num_bigint::{BigInt, Sign};
+use bigdecimal::{BigDecimal as Decimal, Zero};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
 /// Largest absolute exponent that is looked at; beyond it the text is not a number that any bill can hold.
-const EXPONENT_MAX: i32 = 100;
+const EXPONENT_MAX: i64 = 100;
+
+/// Significant digits of a number in a request (our decision: more is a mistake of the sender).
+const INPUT_DIGITS_MAX: usize = 28;
 
 /// Why a text is not an exact decimal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecimalError {
     #[error("is not a decimal number")]
     NotANumber,
-    #[error("has more digits than can be held exactly (28 significant digits)")]
+    #[error("has an exponent beyond 100")]
+    TooFar,
+    #[error("has more than {INPUT_DIGITS_MAX} significant digits")]
     TooManyDigits,
 }
 
-/// Reads `-12`, `1.50` or `1.5e3` without loss; refuses what 28 significant digits cannot hold.
+#[must_use]
+pub fn zero() -> Decimal {
+    Decimal::zero()
+}
+
+#[must_use]
+pub fn is_negative(value: &Decimal) -> bool {
+    value.sign() == Sign::Minus
+}
+
+#[must_use]
+pub fn is_positive(value: &Decimal) -> bool {
+    value.sign() == Sign::Plus
+}
+
+/// Reads `-12`, `1.50` or `1.5e3` without loss.
 pub fn parse_decimal(text: &str) -> Result<Decimal, DecimalError> {
     let (mantissa, exponent) = match text.find(['e', 'E']) {
-        Some(at) => (&text[..at], text[at + 1..].parse::<i32>().map_err(|_| DecimalError::NotANumber)?),
+        Some(at) => (&text[..at], text[at + 1..].parse::<i64>().map_err(|_| DecimalError::NotANumber)?),
         None => (text, 0),
     };
     if exponent.abs() > EXPONENT_MAX {
-        return Err(DecimalError::TooManyDigits);
+        return Err(DecimalError::TooFar);
     }
     let (negative, digits) = match mantissa.as_bytes().first() {
         Some(b'-') => (true, &mantissa[1..]),
@@ -37,51 +58,25 @@ pub fn parse_decimal(text: &str) -> Result<Decimal, DecimalError> {
     if (whole.is_empty() && fraction.is_empty()) || !all_digits(whole) || !all_digits(fraction) {
         return Err(DecimalError::NotANumber);
     }
-    let value = exact(whole, fraction, exponent).ok_or(DecimalError::TooManyDigits)?;
-    Ok(if negative { -value } else { value })
-}
-
-/// The value of `whole.fraction × 10^exponent`, or nothing when it does not fit.
-fn exact(whole: &str, fraction: &str, exponent: i32) -> Option<Decimal> {
-    let joined = format!("{whole}{fraction}");
-    let significant = joined.trim_start_matches('0').trim_end_matches('0');
-    if significant.is_empty() {
-        return Some(Decimal::ZERO);
-    }
-    let dropped = i64::try_from(joined.len() - joined.trim_end_matches('0').len()).ok()?;
-    let scale = i64::try_from(fraction.len()).ok()? - dropped - i64::from(exponent);
-    if significant.len() > 29 || scale > i64::from(Decimal::MAX_SCALE) || scale < -29 {
-        return None;
-    }
-    let mut mantissa: i128 = significant.parse().ok()?;
-    for _ in scale..0 {
-        mantissa = mantissa.checked_mul(10)?;
-    }
-    Decimal::try_from_i128_with_scale(mantissa, u32::try_from(scale.max(0)).ok()?).ok()
+    let mantissa: BigInt = format!("0{whole}{fraction}").parse().map_err(|_| DecimalError::NotANumber)?;
+    let decimals = i64::try_from(fraction.len()).map_err(|_| DecimalError::TooFar)?;
+    let value = Decimal::new(if negative { -mantissa } else { mantissa }, decimals - exponent);
+    Ok(value.normalized())
 }
 
 /// A decimal printed without exponent and without trailing zeros: `1.50` is `1.5`, `1e3` is `1000`.
 #[must_use]
-pub fn plain(value: Decimal) -> String {
-    value.normalize().to_string()
+pub fn plain(value: &Decimal) -> String {
+    value.normalized().to_plain_string()
 }
 
-/// An exact decimal as a JSON number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// An exact decimal as a JSON number, of any length.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Number(pub Decimal);
 
-impl From<Decimal> for Number {
-    fn from(value: Decimal) -> Self {
-        Self(value)
-    }
-}
-
-impl Serialize for Number {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let number: serde_json::Number = plain(self.0).parse().map_err(ser::Error::custom)?;
-        number.serialize(serializer)
-    }
-}
+/// A decimal that a request brings: exact, at most 28 significant digits.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct InputNumber(pub Decimal);
 
 impl<'de> Deserialize<'de> for Number {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -90,19 +85,50 @@ impl<'de> Deserialize<'de> for Number {
     }
 }
 
-impl JsonSchema for Number {
-    fn schema_name() -> Cow<'static, str> {
-        "Number".into()
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "number" })
+impl<'de> Deserialize<'de> for InputNumber {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Number(value) = Number::deserialize(deserializer)?;
+        let (digits, scale) = value.as_bigint_and_exponent();
+        let trailing_zeros = usize::try_from(-scale).unwrap_or(0);
+        if digits.magnitude().to_string().len() + trailing_zeros > INPUT_DIGITS_MAX {
+            return Err(de::Error::custom(DecimalError::TooManyDigits));
+        }
+        Ok(Self(value))
     }
 }
+
+macro_rules! wire_numbers {
+    ($($name:ident),*) => {$(
+        impl From<Decimal> for $name {
+            fn from(value: Decimal) -> Self {
+                Self(value)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                let number: serde_json::Number = plain(&self.0).parse().map_err(ser::Error::custom)?;
+                number.serialize(serializer)
+            }
+        }
+
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "number" })
+            }
+        }
+    )*};
+}
+
+wire_numbers!(Number, InputNumber);
 
 #[cfg(test)]
 mod tests {
@@ -118,37 +144,45 @@ mod tests {
             ("-0.00", "0"),
             ("1e3", "1000"),
             ("1.5E-3", "0.0015"),
-            ("79228162514264337593543950335", "79228162514264337593543950335"),
-            ("1000000000000000000000000000000e-5", "10000000000000000000000000"),
+            ("123456789012345678901234567890.123456789", "123456789012345678901234567890.123456789"),
+            ("1e-30", "0.000000000000000000000000000001"),
             ("+2", "2"),
         ];
         for (text, printed) in cases {
-            assert_eq!(plain(parse_decimal(text).expect(text)), printed, "{text}");
+            assert_eq!(plain(&parse_decimal(text).expect(text)), printed, "{text}");
         }
     }
 
     #[test]
-    fn refuses_what_it_cannot_hold() {
-        for text in ["123456789012345678901234567890", "1e30", "1e101", "0.12345678901234567890123456789"] {
-            assert_eq!(parse_decimal(text), Err(DecimalError::TooManyDigits), "{text}");
-        }
+    fn refuses_what_is_not_a_number() {
         for text in ["", "-", ".", "1.2.3", "abc", "NaN", "0x1", "1e", "1 000", "--1"] {
             assert_eq!(parse_decimal(text), Err(DecimalError::NotANumber), "{text}");
         }
+        assert_eq!(parse_decimal("1e101"), Err(DecimalError::TooFar));
     }
 
     #[test]
-    fn json_numbers_keep_their_text() {
-        let number: Number = serde_json::from_str("0.1").expect("a number");
-        assert_eq!(serde_json::to_string(&number).expect("a number"), "0.1");
-        assert!(serde_json::from_str::<Number>("\"0.1\"").is_err(), "a price is a JSON number, not a string");
+    fn a_request_brings_at_most_28_digits() {
+        for text in ["1234567890123456789012345678", "0.0000001234567890123456789012345678", "1e27", "1.5000"]
+        {
+            assert!(serde_json::from_str::<InputNumber>(text).is_ok(), "{text}");
+        }
+        for text in ["12345678901234567890123456789", "1e28", "1.2345678901234567890123456789", "1e400"] {
+            assert!(serde_json::from_str::<InputNumber>(text).is_err(), "{text}");
+        }
+        assert!(
+            serde_json::from_str::<InputNumber>("\"0.1\"").is_err(),
+            "a price is a JSON number, not a string"
+        );
     }
 
     proptest! {
         #[test]
-        fn printing_and_reading_is_the_identity(mantissa in -(1_i128 << 90)..(1_i128 << 90), scale in 0_u32..=28) {
-            let value = Decimal::from_i128_with_scale(mantissa, scale);
-            prop_assert_eq!(parse_decimal(&plain(value)), Ok(value));
+        fn printing_and_reading_is_the_identity(mantissa: i128, scale in -20_i64..40) {
+            let value = Decimal::new(mantissa.into(), scale);
+            prop_assert_eq!(parse_decimal(&plain(&value)), Ok(value.clone()));
+            let json = serde_json::to_string(&Number(value.clone())).expect("a number");
+            prop_assert_eq!(serde_json::from_str::<Number>(&json).expect("a number"), Number(value));
         }
     }
 }

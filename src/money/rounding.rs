@@ -1,10 +1,11 @@
 //! Rounding, always by name. Nothing is rounded to the minor unit until it leaves for a payment provider.
 
-use rust_decimal::{Decimal, RoundingStrategy};
+use bigdecimal::num_bigint::BigInt;
+use bigdecimal::{BigDecimal as Decimal, RoundingMode as Mode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Overflow;
+use super::is_negative;
 use crate::casing::wire_enum;
 
 /// Decimals that a division which does not terminate is rounded to, half up: our decision, after the twenty
@@ -36,27 +37,39 @@ impl QuantityRounding {
     pub const DECIMAL_PLACES_MAX: u32 = DIVISION_DECIMALS;
 
     #[must_use]
-    pub fn apply(&self, quantity: Decimal) -> Decimal {
-        let strategy = match (self.rounding_method, quantity.is_sign_negative()) {
-            (RoundingMethod::RoundUp, _) => RoundingStrategy::ToPositiveInfinity,
-            (RoundingMethod::RoundDown, _) => RoundingStrategy::ToNegativeInfinity,
-            (RoundingMethod::RoundHalfUp, false) => RoundingStrategy::MidpointAwayFromZero,
-            (RoundingMethod::RoundHalfUp, true) => RoundingStrategy::MidpointTowardZero,
+    pub fn apply(&self, quantity: &Decimal) -> Decimal {
+        let mode = match self.rounding_method {
+            RoundingMethod::RoundUp => Mode::Ceiling,
+            RoundingMethod::RoundDown => Mode::Floor,
+            RoundingMethod::RoundHalfUp if is_negative(quantity) => Mode::HalfDown,
+            RoundingMethod::RoundHalfUp => Mode::HalfUp,
         };
-        quantity.round_dp_with_strategy(self.decimal_places, strategy)
+        quantity.with_scale_round(i64::from(self.decimal_places), mode)
     }
 }
 
-/// `left / right`, rounded half up at 20 decimals where it does not terminate earlier.
-pub fn divide(what: &'static str, left: Decimal, right: Decimal) -> Result<Decimal, Overflow> {
-    let quotient = left.checked_div(right).ok_or(Overflow { what })?;
-    Ok(quotient.round_dp_with_strategy(DIVISION_DECIMALS, RoundingStrategy::MidpointAwayFromZero))
+/// `left / right`, rounded half away from zero at 20 decimals where it does not terminate earlier. `right` is not zero.
+#[must_use]
+pub fn divide(left: &Decimal, right: &Decimal) -> Decimal {
+    let (left, left_scale) = left.as_bigint_and_scale();
+    let (right, right_scale) = right.as_bigint_and_scale();
+    let shift = i64::from(DIVISION_DECIMALS) - left_scale + right_scale;
+    let power = BigInt::from(10).pow(u32::try_from(shift.unsigned_abs()).expect("scales of money are small"));
+    let (numerator, denominator) = if shift < 0 {
+        (left.into_owned(), right.as_ref() * power)
+    } else {
+        (left.as_ref() * power, right.into_owned())
+    };
+    let doubled = numerator.magnitude() * 2_u32 + denominator.magnitude();
+    let quotient = doubled / (denominator.magnitude() * 2_u32);
+    let sign = numerator.sign() * denominator.sign();
+    Decimal::new(BigInt::from_biguint(sign, quotient), i64::from(DIVISION_DECIMALS)).normalized()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::money::parse_decimal;
+    use crate::money::{parse_decimal, plain};
 
     #[test]
     fn rounds_by_name_also_below_zero() {
@@ -73,7 +86,7 @@ mod tests {
             let rounding = QuantityRounding { rounding_method, decimal_places: 0 };
             let quantity = parse_decimal(quantity).expect("a number");
             assert_eq!(
-                rounding.apply(quantity),
+                rounding.apply(&quantity),
                 parse_decimal(rounded).expect("a number"),
                 "{rounding:?} {quantity}"
             );
@@ -82,7 +95,18 @@ mod tests {
 
     #[test]
     fn division_stops_at_twenty_decimals() {
-        let third = divide("a third", Decimal::ONE, Decimal::from(3)).expect("fits");
-        assert_eq!(third.to_string(), "0.33333333333333333333");
+        let cases = [
+            ("1", "3", "0.33333333333333333333"),
+            ("2", "3", "0.66666666666666666667"),
+            ("-2", "3", "-0.66666666666666666667"),
+            ("1", "8", "0.125"),
+            ("1e30", "4", "250000000000000000000000000000"),
+            ("5e-21", "1", "0.00000000000000000001"),
+            ("0", "7", "0"),
+        ];
+        for (left, right, quotient) in cases {
+            let number = |text| parse_decimal(text).expect("a number");
+            assert_eq!(plain(&divide(&number(left), &number(right))), quotient, "{left} / {right}");
+        }
     }
 }

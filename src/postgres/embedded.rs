@@ -1,12 +1,12 @@
 //! A private PostgreSQL from the distribution's binaries, so that a newcomer needs no database of their own.
 //!
 //! The crate `postgresql_embedded` was considered and refused: it downloads its binaries and cannot run as
-//! root. PostgreSQL refuses to run as root too, so for root it runs as the user `postgres`, which may have to
-//! look into directories that are closed to it (a checkout under `/root`): it is given the capability to search
-//! directories and nothing else.
+//! root. PostgreSQL refuses to run as root too, so for root it runs as the user `postgres`. Where the data directory lies
+//! behind a directory that is closed to that user (a checkout under `/root`), the server is given the capability to
+//! read and search past it.
 //!
-//! The process that holds `lock` owns the server and stops it; any other process joins it. A server that
-//! outlived a killed owner is adopted by the next one.
+//! Every process that uses the cluster holds `users` shared for life; the last one out stops the server. Starting and
+//! stopping happen one at a time under `gate`. A server that outlived killed processes is adopted by the next one.
 
 use std::fs::{self, File, Permissions, TryLockError};
 use std::io;
@@ -67,6 +67,8 @@ pub enum EmbeddedError {
     Program { program: &'static str, output: String },
     #[error("it did not answer within {seconds} s; its log is {log}", seconds = START_TIMEOUT.as_secs(), log = log.display())]
     StartTimeout { log: PathBuf },
+    #[error("another process has been starting or stopping it for too long")]
+    Busy,
     #[error("it did not stop within {} s", STOP_TIMEOUT.as_secs())]
     StopTimeout,
     #[error("it does not answer")]
@@ -78,8 +80,8 @@ pub struct EmbeddedPostgres {
     layout: Layout,
     binaries: PathBuf,
     user: Option<SystemUser>,
-    /// Held for life by the process that will stop the server.
-    owner: Option<File>,
+    /// Locked shared for as long as this process uses the cluster.
+    users: File,
 }
 
 /// Where things are under the data directory.
@@ -127,15 +129,18 @@ impl EmbeddedPostgres {
         let binaries = find_binaries().ok_or(EmbeddedError::NoBinaries)?;
         let user = SystemUser::for_this_process()?;
         let layout = Layout::prepare(data_dir, user)?;
-        let owner = layout.try_own()?;
-        let server = Self { layout, binaries, user, owner };
-        if server.owner.is_some() && !server.is_running() {
+        let gate = layout.lock_gate().await?;
+        let users = layout.open_lock("users")?;
+        users.lock_shared().map_err(|source| layout.failed("lock", "users", source))?;
+        let server = Self { layout, binaries, user, users };
+        if !server.is_running() {
             if !server.layout.cluster.join("PG_VERSION").exists() {
                 server.init().await?;
             }
             server.spawn()?;
         }
         server.wait_until_ready().await?;
+        drop(gate);
         Ok(server)
     }
 
@@ -144,11 +149,12 @@ impl EmbeddedPostgres {
         PgConnectOptions::new_without_pgpass().socket(&self.layout.socket).username(ROLE).database(DATABASE)
     }
 
-    /// Stops the server, if this process owns it.
+    /// Leaves the cluster, and stops the server if nobody else uses it.
     pub async fn stop(self) -> Result<(), EmbeddedError> {
-        let (Some(_owner), Some(pid)) = (&self.owner, self.pid()) else {
-            return Ok(());
-        };
+        let _gate = self.layout.lock_gate().await?;
+        self.users.unlock().map_err(|source| self.layout.failed("unlock", "users", source))?;
+        let is_last = self.users.try_lock().is_ok();
+        let (true, Some(pid)) = (is_last && self.is_running(), self.pid()) else { return Ok(()) };
         // SIGINT is PostgreSQL's fast shutdown: it rolls back what runs and writes a checkpoint
         let kill = Command::new("kill").args(["-INT", &pid.to_string()]).output().await;
         kill.map_err(|source| EmbeddedError::Io { action: "signal", path: pid.to_string().into(), source })?;
@@ -242,8 +248,10 @@ impl EmbeddedPostgres {
                     &user.gid.to_string(),
                     "--clear-groups",
                 ]);
-                command.args(["--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search", "--"]);
-                command.arg(program);
+                if !self.layout.is_reachable() {
+                    command.args(["--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search"]);
+                }
+                command.arg("--").arg(program);
                 command
             }
         }
@@ -254,13 +262,11 @@ impl EmbeddedPostgres {
         text.lines().next()?.trim().parse().ok()
     }
 
-    /// Whether the process that wrote the pid file lives and is this cluster's server.
+    /// Whether the process that wrote the pid file lives and works in this cluster: the number alone may be another's
+    /// by now.
     fn is_running(&self) -> bool {
         let Some(pid) = self.pid() else { return false };
-        let Ok(command_line) = fs::read(format!("/proc/{pid}/cmdline")) else {
-            return false;
-        };
-        String::from_utf8_lossy(&command_line).contains("postgres")
+        fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|directory| directory == self.layout.cluster)
     }
 }
 
@@ -316,16 +322,37 @@ impl Layout {
         Ok(Self { root, cluster, socket, log })
     }
 
-    /// The lock of the owner, unless another process holds it.
-    fn try_own(&self) -> Result<Option<File>, EmbeddedError> {
-        let path = self.root.join("lock");
-        let failed = |source| EmbeddedError::Io { action: "lock", path: path.clone(), source };
-        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(file)),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(source)) => Err(failed(source)),
-        }
+    fn failed(&self, action: &'static str, name: &str, source: io::Error) -> EmbeddedError {
+        EmbeddedError::Io { action, path: self.root.join(name), source }
+    }
+
+    fn open_lock(&self, name: &str) -> Result<File, EmbeddedError> {
+        let file = File::options().create(true).truncate(false).write(true).open(self.root.join(name));
+        file.map_err(|source| self.failed("open the lock", name, source))
+    }
+
+    /// Waits until no other process starts or stops the server.
+    async fn lock_gate(&self) -> Result<File, EmbeddedError> {
+        let gate = self.open_lock("gate")?;
+        let locked = async {
+            loop {
+                match gate.try_lock() {
+                    Ok(()) => return Ok(()),
+                    Err(TryLockError::WouldBlock) => sleep(POLL).await,
+                    Err(TryLockError::Error(source)) => return Err(self.failed("lock", "gate", source)),
+                }
+            }
+        };
+        timeout(START_TIMEOUT, locked).await.map_err(|_| EmbeddedError::Busy)??;
+        Ok(gate)
+    }
+
+    /// Whether anyone may search every directory above the cluster.
+    fn is_reachable(&self) -> bool {
+        let is_open = |directory: &Path| {
+            fs::metadata(directory).is_ok_and(|metadata| metadata.permissions().mode() & 0o001 != 0)
+        };
+        self.root.ancestors().all(is_open)
     }
 }
 
@@ -337,6 +364,12 @@ fn far_socket(root: &Path) -> PathBuf {
 
 fn own(directory: &Path, user: Option<SystemUser>) -> Result<(), EmbeddedError> {
     let failed = |source| EmbeddedError::Io { action: "take over", path: directory.to_owned(), source };
+    // The far socket's parent is open to everyone: nobody else's directory or link may be taken for ours.
+    let found = fs::symlink_metadata(directory).map_err(failed)?;
+    let own_uids = [own_uid(), user.map_or(u32::MAX, |user| user.uid)];
+    if !found.is_dir() || !own_uids.contains(&found.uid()) {
+        return Err(failed(io::Error::new(io::ErrorKind::AlreadyExists, "it belongs to somebody else")));
+    }
     fs::set_permissions(directory, Permissions::from_mode(0o700)).map_err(failed)?;
     match user {
         Some(user) => chown(directory, Some(user.uid), Some(user.gid)).map_err(failed),
@@ -344,11 +377,15 @@ fn own(directory: &Path, user: Option<SystemUser>) -> Result<(), EmbeddedError> 
     }
 }
 
+/// The account of this process.
+fn own_uid() -> u32 {
+    fs::metadata("/proc/self").map_or(u32::MAX, |metadata| metadata.uid())
+}
+
 impl SystemUser {
     /// The account to run as: none unless this process is root.
     fn for_this_process() -> Result<Option<Self>, EmbeddedError> {
-        let own_uid = fs::metadata("/proc/self").map_or(u32::MAX, |metadata| metadata.uid());
-        if own_uid != 0 {
+        if own_uid() != 0 {
             return Ok(None);
         }
         let accounts = fs::read_to_string("/etc/passwd").unwrap_or_default();

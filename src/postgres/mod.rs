@@ -1,10 +1,12 @@
 //! The database: a given PostgreSQL, or a private one that this process starts.
 //!
-//! Owns: connecting, migrating, the private cluster under the data directory. Does not own: any table's
-//! meaning.
+//! Owns: connecting, migrating, snapshots, the order of arrivals, the private cluster under the data directory.
+//! Does not own: any table's meaning.
 
+mod arrival;
 mod embedded;
 
+pub use arrival::{begin_settled_snapshot, hold_arrivals, next_arrival, share_arrivals};
 pub use embedded::{EmbeddedPostgres, find_binaries};
 
 use std::collections::BTreeSet;
@@ -13,6 +15,7 @@ use std::time::Duration;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, Executor, PgConnection, PgPool};
+use tokio::time::timeout;
 
 use crate::config::Storage;
 
@@ -23,7 +26,8 @@ pub static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 pub const SERVER_VERSION_MIN: i32 = 140_000;
 
 const CONNECTIONS_MAX: u32 = 16;
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A connected database and, where it is private, the server behind it.
 pub struct Database {
@@ -65,7 +69,12 @@ impl Database {
 
     /// Closes every connection and stops the private server, if this process owns it.
     pub async fn close(self) -> Result<(), DatabaseError> {
-        self.pool.close().await;
+        if timeout(CLOSE_TIMEOUT, self.pool.close()).await.is_err() {
+            tracing::warn!(
+                "statements were still running after {} s and are cut off",
+                CLOSE_TIMEOUT.as_secs()
+            );
+        }
         if let Some(server) = self.embedded {
             server.stop().await?;
         }
@@ -112,12 +121,4 @@ pub async fn begin_snapshot(
     let mut transaction = pool.begin().await?;
     transaction.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ").await?;
     Ok(transaction)
-}
-
-/// A deadlock or a serialization failure: the transaction was rolled back in favour of another one and may run
-/// again.
-#[must_use]
-pub fn is_transient(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    matches!(code.as_deref(), Some("40P01" | "40001"))
 }

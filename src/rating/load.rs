@@ -10,31 +10,28 @@ use crate::catalog::{billable_metric, rate, rate_card};
 use crate::id::{BillableMetricId, EnvironmentId, RateCardId, SubjectId};
 use crate::money::CreditType;
 use crate::time::{Instant, Period};
-use crate::usage::{PostgresRollups, RollupStore, UsageError};
+use crate::usage::{PostgresRollups, RollupStore};
 
-/// Why terms or usage cannot be loaded.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    #[error(transparent)]
-    Database(#[from] sqlx::Error),
-    #[error(transparent)]
-    Usage(#[from] UsageError),
-}
-
-/// The terms of a rate card; without a card nothing is priced.
+/// The terms of a rate card; without a card nothing is priced. `up_to` leaves out rates that were added later.
 pub async fn load_terms(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     rate_card_id: Option<RateCardId>,
-) -> Result<Terms, LoadError> {
+    up_to: Option<i64>,
+) -> Result<Terms, sqlx::Error> {
     let Some(rate_card_id) = rate_card_id else {
-        return Ok(Terms { unit: CreditType::usd(), products: Vec::new() });
+        return Ok(Terms { unit: CreditType::usd(), products: Vec::new(), last_rate: None });
     };
     let card = rate_card::find(db, environment_id, rate_card_id).await?.ok_or(sqlx::Error::RowNotFound)?;
     let unit = card.unit();
     let on_card = rate::card_products(db, environment_id, rate_card_id).await?;
     let mut entries_by_product: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    let mut last_rate = None;
     for entry in rate::entries(db, environment_id, rate_card_id).await? {
+        if up_to.is_some_and(|last| entry.added > last) {
+            continue;
+        }
+        last_rate = last_rate.max(Some(entry.added));
         entries_by_product.entry(entry.product_id).or_default().push(entry);
     }
     let metric_ids: Vec<Uuid> = on_card
@@ -66,7 +63,7 @@ pub async fn load_terms(
             timelines,
         });
     }
-    Ok(Terms { unit, products })
+    Ok(Terms { unit, products, last_rate })
 }
 
 /// The usage of the subjects for every product of the terms, in segments that start at `cuts`.
@@ -77,7 +74,7 @@ pub async fn load_usage(
     terms: &Terms,
     cuts: &[Instant],
     period: Period,
-) -> Result<Usage, LoadError> {
+) -> Result<Usage, sqlx::Error> {
     let metrics = terms.products.iter().map(|product| (product.metric_id, product.aggregation)).collect();
     let pieces = PostgresRollups.pieces(db, environment_id, subject_ids, &metrics, cuts, period.end).await?;
     Ok(Usage { pieces })

@@ -11,5 +11,5 @@ pub mod calc;
 mod load;
 mod terms;
 
-pub use load::{LoadError, load_terms, load_usage};
+pub use load::{load_terms, load_usage};
 pub use terms::{ProductTerms, Terms, Usage};

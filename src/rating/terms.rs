@@ -14,6 +14,8 @@ pub struct Terms {
     pub unit: CreditType,
     /// In the order of the rate card, which is the order of lines.
     pub products: Vec<ProductTerms>,
+    /// The rate that was added last, of all that count.
+    pub last_rate: Option<i64>,
 }
 
 /// A product and its prices.

@@ -2,7 +2,7 @@
 
 use aide::transform::TransformOperation;
 use axum::extract::State;
-use chrono::Datelike;
+use chrono::{Datelike, TimeDelta};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use sqlx::PgConnection;
@@ -11,12 +11,16 @@ use super::{SandboxClock, require_sandbox};
 use crate::access::{self, App, Writer};
 use crate::error::ApiError;
 use crate::id::EnvironmentId;
+use crate::job;
 use crate::time::Instant;
 use crate::wire::{Data, Json, Timestamp};
 use crate::worker;
 
 /// The last year that a clock may show, so that dates counted from it still have four digits.
 const YEAR_MAX: i32 = 9000;
+
+/// The furthest that one call moves a clock with anything on it: every statement on the way is finalized meanwhile.
+const MOVE_MAX: TimeDelta = TimeDelta::days(3653);
 
 /// One of the two.
 #[derive(Deserialize, JsonSchema)]
@@ -42,35 +46,43 @@ pub async fn handler(
         return Err(ApiError::field("now", format!("must not be after the year {YEAR_MAX}")));
     }
     let environment_id = caller.environment_id();
-    check_direction(&app, environment_id, target).await?;
-    worker::run_until(&app, environment_id, target).await?;
-    stop_at(&app, environment_id, target, frozen).await?;
+    check_move(&app, environment_id, target).await?;
+    loop {
+        worker::run_until(&app, environment_id, target).await?;
+        if stop_at(&app, environment_id, target, frozen).await? {
+            break;
+        }
+    }
     Ok(axum::Json(Data { data: SandboxClock { now: target, frozen } }))
 }
 
-/// Sets the clock, unless another move took it further in the meantime.
+/// Sets the clock, unless another move took it further in the meantime; false where more work became due on the way.
 async fn stop_at(
     app: &App,
     environment_id: EnvironmentId,
     target: Instant,
     frozen: bool,
-) -> Result<(), ApiError> {
+) -> Result<bool, ApiError> {
     let mut transaction = app.db.begin().await?;
-    refuse_backwards(app, &mut transaction, environment_id, target).await?;
+    refuse_wrong_move(app, &mut transaction, environment_id, target).await?;
+    if job::is_any_due(&mut transaction, environment_id, target, app.clock.now()).await? {
+        return Ok(false);
+    }
     access::set_clock(&mut transaction, environment_id, Some(target).filter(|_| frozen)).await?;
     transaction.commit().await?;
     app.work_ready.notify_one();
-    Ok(())
+    Ok(true)
 }
 
-async fn check_direction(app: &App, environment_id: EnvironmentId, target: Instant) -> Result<(), ApiError> {
+async fn check_move(app: &App, environment_id: EnvironmentId, target: Instant) -> Result<(), ApiError> {
     let mut transaction = app.db.begin().await?;
-    refuse_backwards(app, &mut transaction, environment_id, target).await?;
+    refuse_wrong_move(app, &mut transaction, environment_id, target).await?;
     transaction.commit().await?;
     Ok(())
 }
 
-async fn refuse_backwards(
+/// 400 for a move back, or very far ahead, in an environment with anything billable.
+async fn refuse_wrong_move(
     app: &App,
     db: &mut PgConnection,
     environment_id: EnvironmentId,
@@ -79,15 +91,21 @@ async fn refuse_backwards(
     let environment = access::lock_environment(db, environment_id).await?;
     let now = environment.now(app.clock.now());
     // The real clock runs on between two looks; a move to "now" as read a moment ago is not a move back.
-    let is_backwards =
-        target < now && !(environment.frozen_at.is_none() && now - target < chrono::TimeDelta::seconds(1));
-    if is_backwards && holds_anything_billable(db, environment_id).await? {
-        let reason = format!(
-            "the clock stands at {now} and goes forward only, once there is a customer, metric or event"
-        );
-        return Err(ApiError::field("now", reason));
+    let is_live = environment.frozen_at.is_none();
+    let is_backwards = target < now && !(is_live && now - target < TimeDelta::seconds(1));
+    if !is_backwards && target - now <= MOVE_MAX || !holds_anything_billable(db, environment_id).await? {
+        return Ok(());
     }
-    Ok(())
+    Err(ApiError::field(
+        "now",
+        if is_backwards {
+            format!(
+                "the clock stands at {now} and goes forward only, once there is a customer, metric or event"
+            )
+        } else {
+            format!("the clock stands at {now} and goes at most ten years ahead at once; move it in stages")
+        },
+    ))
 }
 
 async fn holds_anything_billable(

@@ -106,7 +106,9 @@ pub async fn handler(
         shown.dedup();
         shown
     };
-    let mut metrics = load_metrics(&mut snapshot, environment_id, &shown).await?;
+    let named = request.billable_metrics.iter().flatten().map(|metric| metric.id);
+    let metric_ids = shown.iter().map(|(_, metric)| *metric).chain(named);
+    let mut metrics = load_metrics(&mut snapshot, environment_id, metric_ids).await?;
     let group_by = group_keys(&request, &metrics)?;
     let values = read(&mut snapshot, environment_id, &shown, &metrics, &group_by, range, window).await?;
     snapshot.commit().await?;
@@ -211,9 +213,9 @@ fn slots(pairs: &[Pair], range: Period, window: TimeDelta, after: Option<(Pair, 
 async fn load_metrics(
     db: &mut sqlx::PgConnection,
     environment_id: EnvironmentId,
-    pairs: &[Pair],
+    ids: impl Iterator<Item = BillableMetricId>,
 ) -> Result<BTreeMap<BillableMetricId, BillableMetricRow>, sqlx::Error> {
-    let ids = sorted(pairs.iter().map(|(_, metric)| metric.0).collect());
+    let ids = sorted(ids.map(|id| id.0).collect());
     let metrics = billable_metric::find_many(db, environment_id, &ids).await?;
     Ok(metrics.into_iter().map(|metric| (metric.id, metric)).collect())
 }
@@ -224,7 +226,11 @@ fn group_keys(
     metrics: &BTreeMap<BillableMetricId, BillableMetricRow>,
 ) -> Result<BTreeMap<BillableMetricId, (usize, GroupBy)>, ApiError> {
     let mut places = BTreeMap::new();
+    let mut seen = HashSet::new();
     for (index, input) in request.billable_metrics.iter().flatten().enumerate() {
+        if !seen.insert(input.id) {
+            return Err(ApiError::field(&format!("billable_metrics[{index}].id"), "is named twice"));
+        }
         let (Some(group_by), Some(metric)) = (&input.group_by, metrics.get(&input.id)) else {
             continue;
         };

@@ -13,15 +13,16 @@ use uuid::Uuid;
 
 use super::calc::contribution;
 use super::store::{Delta, PostgresRollups, RollupStore};
-use crate::access::{App, Writer};
-use crate::catalog::billable_metric::{self, CATALOG_LOCK};
-use crate::error::ApiError;
+use crate::access::{self, App, Writer};
+use crate::catalog::billable_metric;
+use crate::error::{ApiError, is_transient};
 use crate::event::{
     Arrival, BACKDATING, DedupStore, Event, EventLog, KeyHold, PostgresEvents, parse_batch, subject_id,
     transaction_key,
 };
 use crate::id::EnvironmentId;
-use crate::postgres::is_transient;
+use crate::postgres::{next_arrival, share_arrivals};
+
 use crate::time::Instant;
 use crate::wire::{Empty, RawBody};
 
@@ -35,25 +36,22 @@ pub async fn handler(
 ) -> Result<Empty, ApiError> {
     let events = parse_batch(&body, caller.now)?;
     for _ in 1..ATTEMPTS {
-        match keep(&app, caller.environment_id(), caller.now, &events).await {
+        match keep(&app, caller.environment_id(), &events).await {
             Err(error) if is_transient(&error) => {}
             outcome => return Ok(outcome.map(|()| Empty)?),
         }
     }
-    keep(&app, caller.environment_id(), caller.now, &events).await?;
+    keep(&app, caller.environment_id(), &events).await?;
     Ok(Empty)
 }
 
-async fn keep(
-    app: &App,
-    environment_id: EnvironmentId,
-    received_at: Instant,
-    events: &[Event],
-) -> Result<(), sqlx::Error> {
+async fn keep(app: &App, environment_id: EnvironmentId, events: &[Event]) -> Result<(), sqlx::Error> {
     let mut transaction = app.db.begin().await?;
-    share_catalog(&mut transaction).await?;
+    share_arrivals(&mut transaction, environment_id).await?;
+    // Read under the lock: an event that comes after an invoice was finalized has also arrived later by the clock.
+    let received_at = access::environment_now(&mut transaction, environment_id, app.clock.now()).await?;
     let metrics = billable_metric::metrics_taking_events(&mut transaction, environment_id).await?;
-    let number = billable_metric::next_arrival(&mut transaction).await?;
+    let number = next_arrival(&mut transaction).await?;
     let arrival = Arrival { number, received_at };
 
     let repeats = repeats(&mut transaction, environment_id, received_at, events).await?;
@@ -82,12 +80,6 @@ async fn keep(
 
     metrics::counter!("upbeat_events_accepted_total").increment(events.len() as u64);
     metrics::counter!("upbeat_events_repeated_total").increment(repeats.len() as u64);
-    Ok(())
-}
-
-/// No metric comes or goes until the transaction ends.
-async fn share_catalog(db: &mut PgConnection) -> Result<(), sqlx::Error> {
-    sqlx::query!("SELECT pg_advisory_xact_lock_shared($1)", CATALOG_LOCK).execute(db).await?;
     Ok(())
 }
 

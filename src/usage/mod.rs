@@ -18,5 +18,5 @@ pub mod ingest;
 mod store;
 mod verify;
 
-pub use store::{Piece, PostgresRollups, RollupStore, UsageError};
-pub use verify::{RollupDifference, verify_rollups};
+pub use store::{Piece, PostgresRollups, RollupStore};
+pub use verify::{RollupDifference, recount_as_of, verify_rollups};

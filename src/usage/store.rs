@@ -9,7 +9,6 @@ use uuid::Uuid;
 use super::calc::{Contribution, Latest, Tally, group_id, hour_of};
 use crate::catalog::billable_metric::AggregationType;
 use crate::id::{BillableMetricId, CustomerId, EnvironmentId, SubjectId};
-use crate::money::{DecimalError, parse_decimal};
 use crate::time::{Instant, Period};
 
 /// What one event adds to one metric, and when.
@@ -56,15 +55,6 @@ pub struct WindowRow {
     pub value: Option<String>,
 }
 
-/// Why usage cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum UsageError {
-    #[error("a usage quantity {0}")]
-    Quantity(#[from] DecimalError),
-    #[error(transparent)]
-    Database(#[from] sqlx::Error),
-}
-
 /// Hourly rollups by subject, metric and group values.
 pub trait RollupStore {
     /// Adds the deltas of one request.
@@ -85,7 +75,7 @@ pub trait RollupStore {
         metrics: &BTreeMap<BillableMetricId, AggregationType>,
         starts: &[Instant],
         end: Instant,
-    ) -> impl Future<Output = Result<Vec<Piece>, UsageError>> + Send;
+    ) -> impl Future<Output = Result<Vec<Piece>, sqlx::Error>> + Send;
 
     /// The absolute usage by window of `hours` hours from the start of `range`. Only windows with events come
     /// back.
@@ -218,14 +208,14 @@ impl RollupStore for PostgresRollups {
         metrics: &BTreeMap<BillableMetricId, AggregationType>,
         starts: &[Instant],
         end: Instant,
-    ) -> Result<Vec<Piece>, UsageError> {
+    ) -> Result<Vec<Piece>, sqlx::Error> {
         let subjects: Vec<Uuid> = subject_ids.iter().map(|id| id.0).collect();
         let metric_ids: Vec<Uuid> = metrics.keys().map(|id| id.0).collect();
         let rows = sqlx::query!(
             r#"SELECT billable_metric_id AS "metric_id: BillableMetricId", group_values,
                       width_bucket(hour, $4) - 1 AS "segment!", sum(event_count)::bigint AS "event_count!",
-                      sum(total)::text AS total, max(greatest_value)::text AS greatest,
-                      (array_agg(latest_value::text ORDER BY latest_at DESC NULLS LAST, latest_seq DESC))[1] AS latest,
+                      sum(total) AS total, max(greatest_value) AS greatest,
+                      (array_agg(latest_value ORDER BY latest_at DESC NULLS LAST, latest_seq DESC))[1] AS latest,
                       (array_agg(latest_at ORDER BY latest_at DESC NULLS LAST, latest_seq DESC))[1] AS latest_at,
                       (array_agg(latest_seq ORDER BY latest_at DESC NULLS LAST, latest_seq DESC))[1] AS latest_seq
                FROM usage_rollup
@@ -244,15 +234,14 @@ impl RollupStore for PostgresRollups {
         .await?;
         let mut pieces = Vec::with_capacity(rows.len());
         for row in rows {
-            let number = |text: Option<String>| text.map(|text| parse_decimal(&text)).transpose();
-            let latest = match (number(row.latest)?, row.latest_at, row.latest_seq) {
+            let latest = match (row.latest, row.latest_at, row.latest_seq) {
                 (Some(value), Some(happened_at), Some(seq)) => Some(Latest { happened_at, seq, value }),
                 _ => None,
             };
             let tally = Tally {
                 event_count: row.event_count,
-                total: number(row.total)?,
-                greatest: number(row.greatest)?,
+                total: row.total,
+                greatest: row.greatest,
                 latest,
                 ..Tally::default()
             };

@@ -31,19 +31,40 @@ pub async fn verify_rollups(
     let mut snapshot = begin_snapshot(pool).await?;
     let metrics = billable_metric::all_metrics(&mut snapshot, environment_id).await?;
     let subjects = PostgresEvents.subjects(&mut snapshot, environment_id).await?;
-    snapshot
-        .execute(
-            "CREATE TEMPORARY TABLE usage_rollup (LIKE public.usage_rollup INCLUDING INDEXES) ON COMMIT DROP;
-             CREATE TEMPORARY TABLE usage_unique (LIKE public.usage_unique INCLUDING INDEXES) ON COMMIT DROP;
-             CREATE TEMPORARY TABLE usage_group (LIKE public.usage_group INCLUDING INDEXES) ON COMMIT DROP",
-        )
-        .await?;
+    shadow_rollups(&mut snapshot).await?;
     for subject_id in subjects {
-        recount(&mut snapshot, environment_id, &metrics, subject_id).await?;
+        recount(&mut snapshot, environment_id, &metrics, subject_id, i64::MAX).await?;
     }
     let differences = compare(&mut snapshot, environment_id).await?;
     snapshot.rollback().await?;
     Ok(differences)
+}
+
+/// Recounts the subjects' rollups from facts up to an arrival into temporary tables, which every later statement of
+/// the transaction reads instead of the real ones.
+pub async fn recount_as_of(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    subject_ids: &[SubjectId],
+    arrival: i64,
+) -> Result<(), sqlx::Error> {
+    let metrics = billable_metric::all_metrics(db, environment_id).await?;
+    shadow_rollups(db).await?;
+    for subject_id in subject_ids {
+        recount(db, environment_id, &metrics, *subject_id, Arrival::first_seq_after(arrival)).await?;
+    }
+    Ok(())
+}
+
+/// Puts empty temporary tables in front of the rollups until the transaction ends.
+async fn shadow_rollups(db: &mut PgConnection) -> Result<(), sqlx::Error> {
+    db.execute(
+        "CREATE TEMPORARY TABLE usage_rollup (LIKE public.usage_rollup INCLUDING INDEXES) ON COMMIT DROP;
+             CREATE TEMPORARY TABLE usage_unique (LIKE public.usage_unique INCLUDING INDEXES) ON COMMIT DROP;
+             CREATE TEMPORARY TABLE usage_group (LIKE public.usage_group INCLUDING INDEXES) ON COMMIT DROP",
+    )
+    .await?;
+    Ok(())
 }
 
 /// Counts one subject's events into the temporary tables.
@@ -52,10 +73,12 @@ async fn recount(
     environment_id: EnvironmentId,
     metrics: &[(BillableMetricRow, bool)],
     subject_id: SubjectId,
+    before_seq: i64,
 ) -> Result<(), sqlx::Error> {
     let mut after = i64::MIN;
     loop {
-        let events = PostgresEvents.read(db, environment_id, subject_id, after, EVENTS_AT_ONCE).await?;
+        let mut events = PostgresEvents.read(db, environment_id, subject_id, after, EVENTS_AT_ONCE).await?;
+        events.retain(|event| event.seq < before_seq);
         let Some(last) = events.last() else { return Ok(()) };
         after = last.seq;
         let deltas: Vec<Delta> = events

@@ -90,6 +90,10 @@ async fn read_bytes(request: Request) -> Result<Bytes, ApiError> {
 }
 
 fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, ApiError> {
+    // serde would take an array for an object, field by field.
+    if !text.trim_ascii_start().starts_with(b"{") {
+        return Err(ApiError::BadRequest("the request body must be a JSON object".to_owned()));
+    }
     let mut json = serde_json::Deserializer::from_slice(text);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
@@ -116,7 +120,8 @@ fn refuse_nul(text: &[u8]) -> Result<(), ApiError> {
     if !text.windows(ESCAPE.len()).any(|window| window == ESCAPE) {
         return Ok(());
     }
-    let value: Value = parse(text)?;
+    let value: Value =
+        serde_json::from_slice(text).map_err(|error| ApiError::BadRequest(describe(&error)))?;
     match nul_path(&value) {
         Some(path) => Err(ApiError::field(path.trim_start_matches('.'), "contains the character NUL")),
         None => Ok(()),

@@ -3,14 +3,14 @@ use serde_json::Value;
 
 /// A documented request field that is not supported yet: refused by name, never ignored.
 ///
-/// `null`, `[]` and `{}` ask for nothing and pass.
+/// `null`, `false`, `[]` and `{}` ask for nothing and pass.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Later;
 
 impl<'de> Deserialize<'de> for Later {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let asks_for_nothing = match Value::deserialize(deserializer)? {
-            Value::Null => true,
+            Value::Null | Value::Bool(false) => true,
             Value::Array(items) => items.is_empty(),
             Value::Object(members) => members.is_empty(),
             _ => false,

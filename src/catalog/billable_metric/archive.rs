@@ -7,6 +7,7 @@ use super::store;
 use crate::access::{App, Writer};
 use crate::error::ApiError;
 use crate::id::BillableMetricId;
+use crate::postgres::{hold_arrivals, next_arrival};
 use crate::wire::{Data, IdBody, Json, id_data};
 
 pub async fn handler(
@@ -16,11 +17,11 @@ pub async fn handler(
 ) -> Result<axum::Json<Data<IdBody>>, ApiError> {
     let id = BillableMetricId(request.id);
     let mut transaction = app.db.begin().await?;
-    store::lock_catalog(&mut transaction).await?;
+    hold_arrivals(&mut transaction, caller.environment_id()).await?;
     if store::find(&mut transaction, caller.environment_id(), id).await?.is_none() {
         return Err(ApiError::not_found("billable metric", id));
     }
-    let arrival = store::next_arrival(&mut transaction).await?;
+    let arrival = next_arrival(&mut transaction).await?;
     store::archive(&mut transaction, caller.environment_id(), id, caller.now, arrival).await?;
     transaction.commit().await?;
     Ok(id_data(id.0))

@@ -9,6 +9,7 @@ use super::definition::{AggregationType, Definition, EventTypeFilter, PropertyFi
 use super::store::{self, BillableMetricRow};
 use crate::access::{App, Writer};
 use crate::error::ApiError;
+use crate::postgres::{hold_arrivals, next_arrival};
 use crate::wire::{Data, IdBody, Json, Later, NonBlank, id_data};
 
 #[derive(Deserialize, JsonSchema)]
@@ -51,13 +52,13 @@ pub async fn handler(
         return Err(ApiError::BadRequest(problems.join("; ")));
     }
     let mut transaction = app.db.begin().await?;
-    store::lock_catalog(&mut transaction).await?;
+    hold_arrivals(&mut transaction, caller.environment_id()).await?;
     let metric = BillableMetricRow {
         id: app.ids.next(),
         name: request.name.0,
         definition,
         created_at: caller.now,
-        created_arrival: store::next_arrival(&mut transaction).await?,
+        created_arrival: next_arrival(&mut transaction).await?,
         archived_at: None,
         archived_arrival: None,
     };

@@ -23,6 +23,12 @@ wire_enum! {
     }
 }
 
+/// Most filters, group keys and names in a group key of one metric (our decision: every event is held against them).
+const PARTS_MAX: usize = 100;
+
+/// Most values of one filter (our decision).
+const VALUES_MAX: usize = 1000;
+
 /// Which event types count (schema `EventTypeFilter`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EventTypeFilter {
@@ -68,11 +74,43 @@ impl Definition {
     /// it is silent, our decision: refuse what could never count anything).
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
+        let too_large = self.size_problems();
+        if !too_large.is_empty() {
+            return too_large;
+        }
         let mut problems = self.event_type_problems();
         problems.extend(self.property_filter_problems());
         problems.extend(self.aggregation_key_problem());
         problems.extend(self.group_key_problems());
         problems
+    }
+
+    fn size_problems(&self) -> Vec<String> {
+        let group_keys = self.group_keys.as_deref().unwrap_or_default();
+        let mut sizes = vec![
+            ("property_filters".to_owned(), self.filters().len(), PARTS_MAX),
+            ("group_keys".to_owned(), group_keys.len(), PARTS_MAX),
+        ];
+        sizes.extend(
+            group_keys
+                .iter()
+                .enumerate()
+                .map(|(index, key)| (format!("group_keys[{index}]"), key.len(), PARTS_MAX)),
+        );
+        let of_types = self
+            .event_type_filter
+            .iter()
+            .map(|filter| ("event_type_filter".to_owned(), &filter.in_values, &filter.not_in_values));
+        let of_properties = self.filters().iter().enumerate().map(|(index, filter)| {
+            (format!("property_filters[{index}]"), &filter.in_values, &filter.not_in_values)
+        });
+        for (path, in_values, not_in_values) in of_types.chain(of_properties) {
+            for (list, values) in [("in_values", in_values), ("not_in_values", not_in_values)] {
+                sizes.push((format!("{path}.{list}"), values.as_ref().map_or(0, Vec::len), VALUES_MAX));
+            }
+        }
+        let too_large = sizes.into_iter().filter(|(_, size, most)| size > most);
+        too_large.map(|(path, _, most)| format!("{path}: at most {most}")).collect()
     }
 
     fn event_type_problems(&self) -> Vec<String> {

@@ -1,15 +1,11 @@
+use sqlx::PgConnection;
 use sqlx::types::Json;
-use sqlx::{Executor, PgConnection};
 use uuid::Uuid;
 
 use super::definition::{AggregationType, Definition, EventTypeFilter, PropertyFilter};
 use crate::id::{BillableMetricId, EnvironmentId};
 use crate::time::Instant;
 use crate::wire::PageRow;
-
-/// Taken shared by every ingest and exclusively by whoever adds or archives a metric, so that each arrival
-/// number is either before or after each change of the set of metrics.
-pub const CATALOG_LOCK: i64 = 0x0075_7062_6561_7401;
 
 /// A billable metric.
 #[derive(Clone, Debug)]
@@ -67,17 +63,6 @@ impl From<Columns> for BillableMetricRow {
             archived_arrival: row.archived_arrival,
         }
     }
-}
-
-/// The next number of the one order in which requests bring events and metrics come and go.
-pub async fn next_arrival(db: &mut PgConnection) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar!(r#"SELECT nextval('arrival_seq') AS "arrival!""#).fetch_one(db).await
-}
-
-/// Keeps every ingest out until the transaction ends.
-pub async fn lock_catalog(db: &mut PgConnection) -> Result<(), sqlx::Error> {
-    db.execute(sqlx::query!("SELECT pg_advisory_xact_lock($1)", CATALOG_LOCK)).await?;
-    Ok(())
 }
 
 pub async fn insert(

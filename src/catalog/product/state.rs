@@ -2,13 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use rust_decimal::Decimal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::casing::wire_enum;
 use crate::id::BillableMetricId;
-use crate::money::{Number, Overflow, QuantityRounding, divide, multiply};
+use crate::money::{Decimal, InputNumber, QuantityRounding, divide, is_positive};
 
 wire_enum! {
     /// What a product is.
@@ -33,16 +32,16 @@ pub struct QuantityConversion {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Greater than 0.
-    pub conversion_factor: Number,
+    pub conversion_factor: InputNumber,
     pub operation: ConversionOperation,
 }
 
 impl QuantityConversion {
-    pub fn apply(&self, quantity: Decimal) -> Result<Decimal, Overflow> {
-        const WHAT: &str = "a converted quantity";
+    #[must_use]
+    pub fn apply(&self, quantity: &Decimal) -> Decimal {
         match self.operation {
-            ConversionOperation::Multiply => multiply(WHAT, quantity, self.conversion_factor.0),
-            ConversionOperation::Divide => divide(WHAT, quantity, self.conversion_factor.0),
+            ConversionOperation::Multiply => quantity * &self.conversion_factor.0,
+            ConversionOperation::Divide => divide(quantity, &self.conversion_factor.0),
         }
     }
 }
@@ -93,7 +92,7 @@ impl ProductState {
         if self
             .quantity_conversion
             .as_ref()
-            .is_some_and(|conversion| conversion.conversion_factor.0 <= Decimal::ZERO)
+            .is_some_and(|conversion| !is_positive(&conversion.conversion_factor.0))
         {
             problems.push("quantity_conversion.conversion_factor: must be greater than 0".to_owned());
         }

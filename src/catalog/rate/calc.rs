@@ -62,12 +62,12 @@ pub fn segment_at<'a>(timeline: &[&'a RateEntry], at: Instant) -> Option<Segment
 mod tests {
     use chrono::{DateTime, TimeDelta};
     use proptest::prelude::*;
-    use rust_decimal::Decimal;
     use uuid::Uuid;
 
     use super::*;
     use crate::catalog::rate::Price;
     use crate::id::ProductId;
+    use crate::money::Decimal;
 
     fn day(number: i64) -> Instant {
         DateTime::UNIX_EPOCH + TimeDelta::days(number)

@@ -1,12 +1,11 @@
 use std::collections::BTreeMap;
 
-use rust_decimal::Decimal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::casing::wire_enum;
 use crate::id::ProductId;
-use crate::money::Number;
+use crate::money::{Decimal, InputNumber};
 use crate::time::Instant;
 
 wire_enum! {
@@ -28,8 +27,8 @@ pub type GroupValues = BTreeMap<String, String>;
 pub struct Tier {
     /// How many units it holds, not where it ends; unset on the last tier, which has no end.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub size: Option<Number>,
-    pub price: Number,
+    pub size: Option<InputNumber>,
+    pub price: InputNumber,
 }
 
 /// What units cost under one rate, in the unit of the product on its card.

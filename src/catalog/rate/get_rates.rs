@@ -12,6 +12,7 @@ use super::entry::{GroupValues, RateEntry};
 use super::store::{self, CardProduct};
 use super::view::RateSchedule;
 use crate::access::{App, Caller};
+use crate::casing::wire_enum;
 use crate::catalog::rate_card;
 use crate::error::ApiError;
 use crate::id::{ProductId, RateCardId};
@@ -27,6 +28,16 @@ pub struct GetRates {
     selectors: Vec<RateSelector>,
 }
 
+wire_enum! {
+    /// How often a subscription is billed.
+    pub enum BillingFrequency {
+        Monthly = "MONTHLY",
+        Quarterly = "QUARTERLY",
+        Annual = "ANNUAL",
+        Weekly = "WEEKLY",
+    }
+}
+
 /// Conditions that must all hold.
 #[derive(Deserialize, Serialize, JsonSchema)]
 struct RateSelector {
@@ -38,7 +49,7 @@ struct RateSelector {
     /// A part of the rate's map.
     partial_pricing_group_values: Option<GroupValues>,
     /// Only subscription rates have one.
-    billing_frequency: Option<String>,
+    billing_frequency: Option<BillingFrequency>,
 }
 
 impl RateSelector {

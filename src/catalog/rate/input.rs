@@ -1,6 +1,5 @@
 //! A rate in a request, and whether it makes sense.
 
-use rust_decimal::Decimal;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -8,7 +7,7 @@ use super::entry::{GroupValues, Price, RateType, Tier};
 use crate::catalog::product::ProductRow;
 use crate::error::ApiError;
 use crate::id::{CreditTypeId, ProductId};
-use crate::money::{CreditType, Number};
+use crate::money::{CreditType, InputNumber, is_negative, is_positive};
 use crate::time::Instant;
 use crate::wire::{HourBoundary, Later};
 
@@ -27,7 +26,7 @@ pub struct RateInput {
     pub entitled: bool,
     pub rate_type: RateType,
     /// The price of one unit for FLAT.
-    pub price: Option<Number>,
+    pub price: Option<InputNumber>,
     /// For TIERED.
     pub tiers: Option<Vec<Tier>>,
     /// The unit of the prices; USD (cents) when omitted.
@@ -99,10 +98,10 @@ impl RateInput {
             return Err(field("pricing_group_values", &reason));
         }
         let price = match (self.rate_type, self.price, self.tiers) {
-            (RateType::Flat, Some(Number(price)), None) if price < Decimal::ZERO => {
+            (RateType::Flat, Some(InputNumber(price)), None) if is_negative(&price) => {
                 return Err(field("price", "must not be negative"));
             }
-            (RateType::Flat, Some(Number(price)), None) => Price::Flat(price),
+            (RateType::Flat, Some(InputNumber(price)), None) => Price::Flat(price),
             (RateType::Flat, None, _) => return Err(field("price", "is required for FLAT")),
             (RateType::Flat, Some(_), Some(_)) => return Err(field("tiers", "are not for FLAT")),
             (RateType::Tiered, Some(_), _) => {
@@ -131,11 +130,11 @@ fn valid_tiers(path: &str, mut tiers: Vec<Tier>) -> Result<Vec<Tier>, ApiError> 
     for (index, tier) in tiers.iter().enumerate() {
         let field =
             |name: &str, reason: &str| ApiError::field(&format!("{path}tiers[{index}].{name}"), reason);
-        if tier.price.0 < Decimal::ZERO {
+        if is_negative(&tier.price.0) {
             return Err(field("price", "must not be negative"));
         }
-        match tier.size {
-            Some(Number(size)) if size <= Decimal::ZERO => {
+        match &tier.size {
+            Some(InputNumber(size)) if !is_positive(size) => {
                 return Err(field("size", "must be greater than 0"));
             }
             None if index < last => return Err(field("size", "is required on every tier but the last")),

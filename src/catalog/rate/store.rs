@@ -1,6 +1,5 @@
 use std::collections::BTreeMap;
 
-use rust_decimal::Decimal;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -9,6 +8,7 @@ use super::entry::{GroupValues, Price, RateEntry, RateType, Tier};
 use super::input::ValidRate;
 use crate::catalog::product::{self, ProductRow};
 use crate::id::{CreditTypeId, EnvironmentId, ProductId, RateCardId};
+use crate::money::Decimal;
 use crate::time::Instant;
 
 /// A product on a card.
@@ -68,7 +68,7 @@ pub async fn append(
     created_by: &str,
 ) -> Result<(), sqlx::Error> {
     let (rate_type, price, tiers) = match &rate.price {
-        Price::Flat(price) => (RateType::Flat, Some(*price), None),
+        Price::Flat(price) => (RateType::Flat, Some(price.clone()), None),
         Price::Tiered(tiers) => (RateType::Tiered, None, Some(Json(tiers))),
     };
     sqlx::query!(

@@ -27,7 +27,7 @@ impl Rate {
     #[must_use]
     pub fn new(price: &Price, pricing_group_values: &GroupValues, unit: &CreditType) -> Self {
         let (rate_type, flat_price, tiers) = match price {
-            Price::Flat(price) => (RateType::Flat, Some(Number(*price)), None),
+            Price::Flat(price) => (RateType::Flat, Some(Number(price.clone())), None),
             Price::Tiered(tiers) => (RateType::Tiered, None, Some(tiers.clone())),
         };
         Self {

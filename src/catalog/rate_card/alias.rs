@@ -12,6 +12,9 @@ use crate::wire::{NonBlank, Timestamp};
 /// Longest alias (our decision: an index holds it).
 const NAME_LENGTH_MAX: usize = 255;
 
+/// Most windows of aliases of one card (our decision).
+const ALIASES_MAX: usize = 100;
+
 /// An alias and when it names the card; without bounds, always (schema `RateCardAlias`).
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "RateCardAliasInput")]
@@ -34,6 +37,9 @@ pub struct Alias {
 
 /// The aliases of a request; 400 for an empty window or two windows of one name that overlap.
 pub fn validate(aliases: Vec<AliasInput>) -> Result<Vec<Alias>, ApiError> {
+    if aliases.len() > ALIASES_MAX {
+        return Err(ApiError::field("aliases", format!("at most {ALIASES_MAX}")));
+    }
     let mut valid: Vec<Alias> = Vec::new();
     for (index, alias) in aliases.into_iter().enumerate() {
         let alias = Alias {
@@ -78,8 +84,10 @@ pub async fn assign(
     id: RateCardId,
     aliases: &[Alias],
 ) -> Result<(), sqlx::Error> {
+    if !aliases.is_empty() {
+        lock_aliases(db, environment_id).await?;
+    }
     for alias in aliases {
-        lock_name(db, environment_id, &alias.name).await?;
         cut_out(db, environment_id, alias).await?;
         sqlx::query!(
             "INSERT INTO rate_card_alias (environment_id, rate_card_id, name, starting_at, ending_before)
@@ -96,15 +104,10 @@ pub async fn assign(
     Ok(())
 }
 
-/// Two assignments of one name happen one after the other, also while no card holds it yet.
-async fn lock_name(
-    db: &mut PgConnection,
-    environment_id: EnvironmentId,
-    name: &str,
-) -> Result<(), sqlx::Error> {
-    sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", format!("{environment_id} {name}"))
-        .execute(db)
-        .await?;
+/// Two assignments happen one after the other, also of names that no card holds yet.
+async fn lock_aliases(db: &mut PgConnection, environment_id: EnvironmentId) -> Result<(), sqlx::Error> {
+    let key = format!("rate card aliases {environment_id}");
+    sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", key).execute(db).await?;
     Ok(())
 }
 

@@ -2,7 +2,6 @@
 
 use aide::transform::TransformOperation;
 use axum::extract::State;
-use rust_decimal::Decimal;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -11,7 +10,7 @@ use super::store::{self, Conversion, RateCardRow};
 use crate::access::{App, Writer};
 use crate::error::ApiError;
 use crate::id::CreditTypeId;
-use crate::money::{CreditType, Number};
+use crate::money::{CreditType, InputNumber, is_positive};
 use crate::wire::{Data, IdBody, Json, Later, NonBlank, id_data};
 
 #[derive(Deserialize, JsonSchema)]
@@ -34,7 +33,7 @@ pub struct CreateRateCard {
 struct CreditTypeConversionInput {
     custom_credit_type_id: CreditTypeId,
     /// The price of one custom unit in the card's currency; greater than 0.
-    fiat_per_custom_credit: Number,
+    fiat_per_custom_credit: InputNumber,
 }
 
 pub async fn handler(
@@ -73,7 +72,7 @@ fn conversions(
     let mut conversions: Vec<Conversion> = Vec::new();
     for (index, input) in inputs.into_iter().enumerate() {
         let path = |field: &str| format!("credit_type_conversions[{index}].{field}");
-        if input.fiat_per_custom_credit.0 <= Decimal::ZERO {
+        if !is_positive(&input.fiat_per_custom_credit.0) {
             return Err(ApiError::field(&path("fiat_per_custom_credit"), "must be greater than 0"));
         }
         if input.custom_credit_type_id != card_unit {

@@ -1,13 +1,12 @@
 use std::collections::BTreeMap;
 
-use rust_decimal::Decimal;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::alias::Alias;
 use crate::error::ApiError;
 use crate::id::{CreditTypeId, EnvironmentId, RateCardId};
-use crate::money::CreditType;
+use crate::money::{CreditType, Decimal};
 use crate::time::Instant;
 use crate::wire::PageRow;
 

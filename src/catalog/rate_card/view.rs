@@ -41,7 +41,7 @@ impl From<Conversion> for CreditTypeConversion {
     fn from(conversion: Conversion) -> Self {
         Self {
             custom_credit_type: fiat(conversion.custom_credit_type_id),
-            fiat_per_custom_credit: plain(conversion.fiat_per_custom_credit),
+            fiat_per_custom_credit: plain(&conversion.fiat_per_custom_credit),
         }
     }
 }

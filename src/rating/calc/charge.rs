@@ -1,12 +1,10 @@
 //! From quantities and rates to charges.
 
-use rust_decimal::Decimal;
-
 use super::quantity::{Combination, cumulative_quantities, tallies_by_combination};
 use super::tier::{TierPosition, walk_tiers};
 use crate::catalog::rate::{Price, RateEntry, calc};
 use crate::id::ProductId;
-use crate::money::{Overflow, multiply, subtract};
+use crate::money::{Decimal, zero};
 use crate::rating::terms::{ProductTerms, Terms, Usage};
 use crate::time::{Instant, Period};
 use crate::usage::calc::Tally;
@@ -26,7 +24,7 @@ pub struct Charge {
     pub list_price: Price,
 }
 
-/// Consecutive segments of one combination under one entry.
+/// Consecutive segments of one combination under one price.
 struct Stretch<'a> {
     entry: &'a RateEntry,
     period: Period,
@@ -40,99 +38,86 @@ struct Stretch<'a> {
 ///
 /// Usage whose group values have no rate, or that falls where there is no rate or no entitlement, makes no
 /// charge.
-pub fn rate(terms: &Terms, usage: &Usage, cuts: &[Instant], period: Period) -> Result<Vec<Charge>, Overflow> {
-    let mut charges = Vec::new();
-    for product in &terms.products {
-        charges.extend(rate_product(product, usage, cuts, period)?);
-    }
-    Ok(charges)
+#[must_use]
+pub fn rate(terms: &Terms, usage: &Usage, cuts: &[Instant], period: Period) -> Vec<Charge> {
+    terms.products.iter().flat_map(|product| rate_product(product, usage, cuts, period)).collect()
 }
 
-fn rate_product(
-    product: &ProductTerms,
-    usage: &Usage,
-    cuts: &[Instant],
-    period: Period,
-) -> Result<Vec<Charge>, Overflow> {
+fn rate_product(product: &ProductTerms, usage: &Usage, cuts: &[Instant], period: Period) -> Vec<Charge> {
     let mut charges = Vec::new();
-    for (combination, tallies) in tallies_by_combination(product, usage, cuts.len())? {
-        let Some(timeline) = product.timelines.get(&combination.pricing) else {
-            continue;
-        };
+    for (combination, tallies) in tallies_by_combination(product, usage, cuts.len()) {
+        let Some(timeline) = product.timelines.get(&combination.pricing) else { continue };
         let is_always_shown = combination == Combination::default();
-        for stretch in stretches(product, timeline, &tallies, cuts, period)? {
+        for stretch in stretches(product, timeline, &tallies, cuts, period) {
             if stretch.entry.entitled && (is_always_shown || stretch.was_used) {
-                charges.extend(price(product, &combination, &stretch)?);
+                charges.extend(price(product, &combination, &stretch));
             }
         }
     }
     charges.sort_by(|one, other| {
-        let key = |charge: &Charge| (charge.period.start, charge.tier.map_or(0, |tier| tier.level));
-        let (one_key, other_key) = (key(one), key(other));
-        (one_key.0, &one.combination, one_key.1).cmp(&(other_key.0, &other.combination, other_key.1))
+        let level = |charge: &Charge| charge.tier.as_ref().map_or(0, |tier| tier.level);
+        let one_key = (one.period.start, &one.combination, level(one));
+        one_key.cmp(&(other.period.start, &other.combination, level(other)))
     });
-    Ok(charges)
+    charges
 }
 
-/// The period cut where another entry comes into force for this combination.
+/// The period cut where another price comes into force for this combination. Entries that say the same are one
+/// stretch: adding the same price again changes no line.
 fn stretches<'a>(
     product: &ProductTerms,
     timeline: &'a [RateEntry],
     tallies: &[Tally],
     cuts: &[Instant],
     period: Period,
-) -> Result<Vec<Stretch<'a>>, Overflow> {
+) -> Vec<Stretch<'a>> {
     let timeline: Vec<&RateEntry> = timeline.iter().collect();
-    let cumulative = cumulative_quantities(product, tallies)?;
+    let cumulative = cumulative_quantities(product, tallies);
     let mut stretches: Vec<Stretch<'a>> = Vec::new();
-    let mut before = Decimal::ZERO;
+    let mut before = zero();
     for (index, &start) in cuts.iter().enumerate() {
-        let after = cumulative[index];
+        let after = &cumulative[index];
         let end = cuts.get(index + 1).copied().unwrap_or(period.end);
-        let was_used = tallies[index] != Tally::default() || after != before;
+        let was_used = tallies[index] != Tally::default() || *after != before;
         if let Some(entry) = calc::effective_at(&timeline, start) {
-            match stretches.last_mut() {
-                Some(last) if last.entry.added == entry.added && last.period.end == start => {
+            let continues = |last: &&mut Stretch<'_>| {
+                let says_the_same = last.entry.price == entry.price && last.entry.entitled == entry.entitled;
+                says_the_same && last.period.end == start
+            };
+            match stretches.last_mut().filter(continues) {
+                Some(last) => {
                     last.period.end = end;
-                    last.after = after;
+                    last.after = after.clone();
                     last.was_used |= was_used;
                 }
-                _ => {
-                    stretches.push(Stretch { entry, period: Period { start, end }, before, after, was_used })
+                None => {
+                    let period = Period { start, end };
+                    stretches.push(Stretch { entry, period, before, after: after.clone(), was_used });
                 }
             }
         }
-        before = after;
+        before = after.clone();
     }
-    Ok(stretches)
+    stretches
 }
 
 /// The charges of one stretch: one for a flat price, one for each tier that is touched.
-fn price(
-    product: &ProductTerms,
-    combination: &Combination,
-    stretch: &Stretch<'_>,
-) -> Result<Vec<Charge>, Overflow> {
-    let charge = |quantity: Decimal, unit_price: Decimal, tier: Option<TierPosition>| {
-        Ok(Charge {
-            product_id: product.product_id,
-            combination: combination.clone(),
-            period: stretch.period,
-            quantity,
-            unit_price,
-            total: multiply("a line total", quantity, unit_price)?,
-            tier,
-            list_price: stretch.entry.price.clone(),
-        })
+fn price(product: &ProductTerms, combination: &Combination, stretch: &Stretch<'_>) -> Vec<Charge> {
+    let charge = |quantity: Decimal, unit_price: &Decimal, tier: Option<TierPosition>| Charge {
+        product_id: product.product_id,
+        combination: combination.clone(),
+        period: stretch.period,
+        total: &quantity * unit_price,
+        quantity,
+        unit_price: unit_price.clone(),
+        tier,
+        list_price: stretch.entry.price.clone(),
     };
     match &stretch.entry.price {
-        Price::Flat(unit_price) => {
-            let quantity = subtract("a line quantity", stretch.after, stretch.before)?;
-            Ok(vec![charge(quantity, *unit_price, None)?])
-        }
-        Price::Tiered(tiers) => walk_tiers(tiers, stretch.before, stretch.after)?
+        Price::Flat(unit_price) => vec![charge(&stretch.after - &stretch.before, unit_price, None)],
+        Price::Tiered(tiers) => walk_tiers(tiers, &stretch.before, &stretch.after)
             .into_iter()
-            .map(|slice| charge(slice.quantity, slice.price, Some(slice.position)))
+            .map(|slice| charge(slice.quantity, &slice.price, Some(slice.position)))
             .collect(),
     }
 }

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use rust_decimal::Decimal;
-
 use crate::catalog::rate::GroupValues;
-use crate::money::Overflow;
+use crate::money::Decimal;
 use crate::rating::terms::{ProductTerms, Usage};
 use crate::usage::calc::Tally;
 
@@ -22,7 +20,7 @@ pub fn tallies_by_combination(
     product: &ProductTerms,
     usage: &Usage,
     segment_count: usize,
-) -> Result<BTreeMap<Combination, Vec<Tally>>, Overflow> {
+) -> BTreeMap<Combination, Vec<Tally>> {
     let mut combinations: BTreeMap<Combination, Vec<Tally>> = BTreeMap::new();
     if product.state.pricing_key().is_empty() && product.state.presentation_key().is_empty() {
         combinations.insert(Combination::default(), vec![Tally::default(); segment_count]);
@@ -41,25 +39,28 @@ pub fn tallies_by_combination(
         };
         let tallies =
             combinations.entry(combination).or_insert_with(|| vec![Tally::default(); segment_count]);
-        tallies[piece.segment].merge(&piece.tally)?;
+        tallies[piece.segment].merge(&piece.tally);
     }
-    Ok(combinations)
+    combinations
 }
 
 /// The quantity from the start of the period to the end of each segment: aggregated, then converted, then
 /// rounded. Rounding acts on the running total, so that a cut never rounds twice (our decision).
-pub fn cumulative_quantities(product: &ProductTerms, tallies: &[Tally]) -> Result<Vec<Decimal>, Overflow> {
+#[must_use]
+pub fn cumulative_quantities(product: &ProductTerms, tallies: &[Tally]) -> Vec<Decimal> {
     let mut so_far = Tally::default();
     let mut quantities = Vec::with_capacity(tallies.len());
     for tally in tallies {
-        so_far.merge(tally)?;
+        so_far.merge(tally);
         let metered = so_far.quantity(product.aggregation);
         let converted = match &product.state.quantity_conversion {
-            Some(conversion) => conversion.apply(metered)?,
+            Some(conversion) => conversion.apply(&metered),
             None => metered,
         };
-        let rounding = product.state.quantity_rounding.as_ref();
-        quantities.push(rounding.map_or(converted, |rounding| rounding.apply(converted)));
+        quantities.push(match &product.state.quantity_rounding {
+            Some(rounding) => rounding.apply(&converted),
+            None => converted,
+        });
     }
-    Ok(quantities)
+    quantities
 }

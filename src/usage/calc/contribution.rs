@@ -1,6 +1,6 @@
 //! What one event adds to one metric.
 
-use chrono::{DurationRound, TimeDelta};
+use chrono::DateTime;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -78,7 +78,9 @@ pub fn group_id(environment_id: EnvironmentId, metric_id: BillableMetricId, valu
 /// The hour that an instant falls into.
 #[must_use]
 pub fn hour_of(instant: Instant) -> Instant {
-    instant.duration_trunc(TimeDelta::hours(1)).expect("instants are between the years 1970 and 9999")
+    let second = instant.timestamp();
+    DateTime::from_timestamp(second - second.rem_euclid(3600), 0)
+        .expect("instants are between the years 1970 and 9999")
 }
 
 #[cfg(test)]
