@@ -118,12 +118,27 @@ impl ApiError {
 impl From<sqlx::Error> for ApiError {
     fn from(error: sqlx::Error) -> Self {
         match error {
-            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) => {
-                Self::Unavailable(error)
-            }
+            ref unreachable if is_unreachable(unreachable) => Self::Unavailable(error),
             fault => Self::internal("a database statement failed", fault),
         }
     }
+}
+
+/// The database is not there, is going away, or takes no more connections.
+fn is_unreachable(error: &sqlx::Error) -> bool {
+    let Some(code) = error.as_database_error().and_then(sqlx::error::DatabaseError::code) else {
+        return matches!(
+            error,
+            sqlx::Error::PoolTimedOut
+                | sqlx::Error::PoolClosed
+                | sqlx::Error::Io(_)
+                | sqlx::Error::Tls(_)
+                | sqlx::Error::Protocol(_)
+                | sqlx::Error::WorkerCrashed
+        );
+    };
+    // connection exceptions, shutdowns, too many connections
+    code.starts_with("08") || ["57P01", "57P02", "57P03", "53300"].contains(&code.as_ref())
 }
 
 /// A deadlock or a serialization failure: the transaction was rolled back in favour of another one and may run again.

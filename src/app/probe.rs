@@ -1,6 +1,7 @@
 //! Probes and metrics, without authentication.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -8,12 +9,16 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
+use tokio::time::timeout;
 
 use crate::access::{App, list_environments};
 use crate::error::ApiError;
 use crate::job;
 use crate::postgres::{MIGRATIONS, applied_migrations};
 use crate::telemetry::causes;
+
+/// How long a probe waits for the database.
+const READY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// 200 as long as the process serves.
 pub async fn healthz() -> Json<serde_json::Value> {
@@ -24,10 +29,10 @@ pub async fn healthz() -> Json<serde_json::Value> {
 pub async fn readyz(State(app): State<App>) -> Response {
     let is_migrated =
         |applied: &BTreeSet<i64>| MIGRATIONS.iter().all(|migration| applied.contains(&migration.version));
-    match applied_migrations(&app.db).await {
-        Ok(applied) if is_migrated(&applied) => Json(json!({ "status": "ready" })).into_response(),
-        Ok(_) => not_ready("the database is not migrated"),
-        Err(_) => not_ready("the database does not answer"),
+    match timeout(READY_TIMEOUT, applied_migrations(&app.db)).await {
+        Ok(Ok(applied)) if is_migrated(&applied) => Json(json!({ "status": "ready" })).into_response(),
+        Ok(Ok(_)) => not_ready("the database is not migrated"),
+        Ok(Err(_)) | Err(_) => not_ready("the database does not answer"),
     }
 }
 

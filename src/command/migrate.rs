@@ -1,12 +1,13 @@
 //! `upbeat migrate`
 
-use super::{CommandError, open};
+use super::{CommandError, with_database};
 use crate::config::Storage;
 
 /// Brings the database to this version.
 pub async fn migrate(storage: Storage) -> Result<(), CommandError> {
-    let (database, _) = open(&storage).await?;
-    println!("The database is migrated.");
-    database.close().await?;
-    Ok(())
+    with_database(&storage, async |_| {
+        println!("The database is migrated.");
+        Ok(())
+    })
+    .await
 }

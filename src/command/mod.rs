@@ -16,6 +16,8 @@ pub use work::work;
 
 use std::sync::Arc;
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
 use crate::access::{App, ensure_environments};
 use crate::config::Storage;
 use crate::postgres::{Database, DatabaseError};
@@ -44,21 +46,39 @@ pub fn openapi() {
     println!("{document}");
 }
 
-/// A migrated database with its environments, and the state that works on it.
-async fn open(storage: &Storage) -> Result<(Database, App), CommandError> {
+/// Does something with a migrated database, and closes the database whatever became of it.
+async fn with_database<T>(
+    storage: &Storage,
+    action: impl AsyncFnOnce(App) -> Result<T, CommandError>,
+) -> Result<T, CommandError> {
     let database = Database::open(storage).await?;
-    database.migrate().await?;
-    let app = App::new(database.pool.clone(), Arc::new(SystemClock));
-    ensure_environments(&mut *app.db.acquire().await?, &app.ids).await?;
-    Ok((database, app))
+    let outcome = async {
+        database.migrate().await?;
+        let app = App::new(database.pool.clone(), Arc::new(SystemClock));
+        ensure_environments(&mut *app.db.acquire().await?, &app.ids).await?;
+        action(app).await
+    }
+    .await;
+    database.close().await?;
+    outcome
 }
 
-/// Completes at SIGTERM or Ctrl-C.
-async fn stop_signal() {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-        .expect("signal handlers can be installed in a new process");
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = tokio::signal::ctrl_c() => {}
+/// SIGTERM and Ctrl-C, from now on: a signal that comes before anybody waits for it is not lost.
+struct StopSignal {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignal {
+    fn listen() -> Self {
+        let listen = |kind| signal(kind).expect("signal handlers can be installed in a new process");
+        Self { terminate: listen(SignalKind::terminate()), interrupt: listen(SignalKind::interrupt()) }
+    }
+
+    async fn received(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }

@@ -9,16 +9,18 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::{CommandError, open, stop_signal};
+use super::{CommandError, StopSignal, with_database};
 use crate::access::{self, App, EnvironmentKind, Role, find_environment};
 use crate::config::Serve;
 use crate::telemetry::{start_logging, start_metrics};
 use crate::worker;
 
-/// How long requests may take to end after the signal to stop.
+/// How long requests, and then the step of due work at hand, may take to end after the signal to stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Shortest secret that may be given.
 const BOOTSTRAP_TOKEN_LENGTH_MIN: usize = 16;
@@ -37,37 +39,53 @@ enum SandboxToken {
 
 /// Serves the API, and the worker unless it runs elsewhere, until SIGTERM.
 pub async fn serve(config: Serve) -> Result<(), CommandError> {
+    let mut stop_signal = StopSignal::listen();
     start_logging();
     let metrics = start_metrics();
-    let (database, app) = open(&config.storage).await?;
-    let token = sandbox_token(&app, &config).await?;
+    check_bootstrap_token(config.bootstrap_token.as_deref())?;
     let listener = TcpListener::bind(config.listen).await.map_err(|source| CommandError::Io {
         action: format!("cannot listen on {}", config.listen),
         source,
     })?;
-    let address = listener.local_addr().unwrap_or(config.listen);
-    greet(address, &token);
+    with_database(&config.storage, async |app| {
+        let token = sandbox_token(&app, &config).await?;
+        greet(listener.local_addr().unwrap_or(config.listen), &token);
 
-    let (stop, stopped) = watch::channel(false);
-    let worker = (!config.no_worker).then(|| tokio::spawn(worker::run(app.clone(), stopped.clone())));
-    let router = crate::app::app(app, Some(metrics));
-    let mut drained = stopped.clone();
-    let server = axum::serve(listener, router).with_graceful_shutdown(async move {
-        let _ = drained.changed().await;
-    });
-    let mut server = tokio::spawn(server.into_future());
+        let (stop, stopped) = watch::channel(false);
+        let worker = (!config.no_worker).then(|| tokio::spawn(worker::run(app.clone(), stopped.clone())));
+        let router = crate::app::app(app, Some(metrics));
+        let mut drained = stopped.clone();
+        let server = axum::serve(listener, router).with_graceful_shutdown(async move {
+            let _ = drained.changed().await;
+        });
+        let server = tokio::spawn(server.into_future());
 
-    stop_signal().await;
-    tracing::info!("stopping");
-    stop.send_replace(true);
-    if timeout(DRAIN_TIMEOUT, &mut server).await.is_err() {
-        tracing::warn!("requests were still running after {} s and are cut off", DRAIN_TIMEOUT.as_secs());
-        server.abort();
+        stop_signal.received().await;
+        tracing::info!("stopping");
+        stop.send_replace(true);
+        end(server, "requests", DRAIN_TIMEOUT).await;
+        if let Some(worker) = worker {
+            end(worker, "due work", STEP_TIMEOUT).await;
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Waits for a task to end in order, for a while.
+async fn end<T>(mut task: JoinHandle<T>, what: &str, limit: Duration) {
+    if timeout(limit, &mut task).await.is_err() {
+        tracing::warn!("{what} still running after {} s is cut off", limit.as_secs());
+        task.abort();
     }
-    if let Some(worker) = worker {
-        let _ = worker.await;
+}
+
+fn check_bootstrap_token(secret: Option<&str>) -> Result<(), CommandError> {
+    if secret.is_some_and(|secret| secret.trim().len() < BOOTSTRAP_TOKEN_LENGTH_MIN) {
+        let reason =
+            format!("UPBEAT_BOOTSTRAP_TOKEN must have at least {BOOTSTRAP_TOKEN_LENGTH_MIN} characters");
+        return Err(CommandError::Refused(reason));
     }
-    database.close().await?;
     Ok(())
 }
 
@@ -77,11 +95,6 @@ async fn sandbox_token(app: &App, config: &Serve) -> Result<SandboxToken, Comman
     let sandbox = find_environment(&mut transaction, EnvironmentKind::Sandbox).await?;
     let file = config.storage.data_dir.join("sandbox-token");
     if let Some(secret) = config.bootstrap_token.as_deref().map(str::trim) {
-        if secret.len() < BOOTSTRAP_TOKEN_LENGTH_MIN {
-            let reason =
-                format!("UPBEAT_BOOTSTRAP_TOKEN must have at least {BOOTSTRAP_TOKEN_LENGTH_MIN} characters");
-            return Err(CommandError::Refused(reason));
-        }
         if !access::bootstrap(&mut transaction, &app.ids, sandbox.id, secret, now).await? {
             let reason = "UPBEAT_BOOTSTRAP_TOKEN was archived or belongs to another token; choose a new one";
             return Err(CommandError::Refused(reason.to_owned()));
@@ -112,6 +125,13 @@ fn save_secret(file: &Path, secret: &str) -> Result<(), CommandError> {
     fs::write(file, format!("{secret}\n")).map_err(failed)
 }
 
+/// The shell's word for what a file holds.
+fn cat(file: &Path) -> String {
+    let path = file.display().to_string();
+    let is_plain = path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte));
+    if is_plain { format!("$(cat {path})") } else { format!("$(cat '{}')", path.replace('\'', r"'\''")) }
+}
+
 /// What a newcomer needs next, on standard output.
 fn greet(address: SocketAddr, token: &SandboxToken) {
     println!("\nUpbeat listens on http://{address} (reference: http://{address}/docs)");
@@ -122,11 +142,11 @@ fn greet(address: SocketAddr, token: &SandboxToken) {
         }
         SandboxToken::Made { secret, file } => {
             println!("Sandbox token: {secret} (shown once; saved in {})", file.display());
-            format!("$(cat {})", file.display())
+            cat(file)
         }
         SandboxToken::InFile(file) => {
             println!("Sandbox token: in {}", file.display());
-            format!("$(cat {})", file.display())
+            cat(file)
         }
         SandboxToken::Elsewhere => {
             println!("Sandbox token: make one with `upbeat token create --environment sandbox --name NAME`");

@@ -3,7 +3,7 @@
 use clap::{Subcommand, builder::PossibleValuesParser};
 use uuid::Uuid;
 
-use super::{CommandError, open};
+use super::{CommandError, with_database};
 use crate::access::{self, App, EnvironmentKind, Role, find_environment};
 use crate::config::Storage;
 
@@ -26,10 +26,7 @@ pub enum TokenCommand {
 }
 
 pub async fn token(storage: Storage, command: TokenCommand) -> Result<(), CommandError> {
-    let (database, app) = open(&storage).await?;
-    let outcome = run(&app, command).await;
-    database.close().await?;
-    outcome
+    with_database(&storage, async |app| run(&app, command).await).await
 }
 
 async fn run(app: &App, command: TokenCommand) -> Result<(), CommandError> {

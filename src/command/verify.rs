@@ -1,7 +1,7 @@
 //! `upbeat verify`
 
-use super::{CommandError, open};
-use crate::access::list_environments;
+use super::{CommandError, with_database};
+use crate::access::{App, list_environments};
 use crate::config::Storage;
 use crate::invoice::verify_invoices;
 use crate::usage::verify_rollups;
@@ -9,7 +9,10 @@ use crate::usage::verify_rollups;
 /// Recounts rollups and recomputes finalized invoices from the facts; fails where anything differs without a
 /// reason.
 pub async fn verify(storage: Storage) -> Result<(), CommandError> {
-    let (database, app) = open(&storage).await?;
+    with_database(&storage, async |app| run(&app).await).await
+}
+
+async fn run(app: &App) -> Result<(), CommandError> {
     let environments = list_environments(&mut *app.db.acquire().await?).await?;
     let mut faults = 0;
     for environment in environments {
@@ -32,7 +35,6 @@ pub async fn verify(storage: Storage) -> Result<(), CommandError> {
         );
         faults += rollups.len() + invoices.len();
     }
-    database.close().await?;
     if faults > 0 {
         return Err(CommandError::Refused(format!("{faults} numbers do not follow from the facts")));
     }

@@ -5,9 +5,9 @@
 use chrono::TimeDelta;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 
 use super::fact::Event;
+use super::value::{Properties, parse_properties};
 use crate::error::ApiError;
 use crate::time::{Instant, parse_strict_instant};
 
@@ -73,9 +73,9 @@ fn parse_event(text: &str, now: Instant) -> Result<Event, Vec<String>> {
     }
     let mut json = serde_json::Deserializer::from_str(text);
     let input: EventInput<'_> = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let reason = error.inner().to_string();
-        let reason = reason.rsplit_once(" at line ").map_or(reason.as_str(), |(reason, _)| reason);
-        vec![format!(".{}: {reason}", error.path())]
+        let path = error.path().to_string();
+        let path = if path == "." { String::new() } else { format!(".{path}") };
+        vec![format!("{path}: {}", without_position(error.inner()))]
     })?;
     let mut problems = Vec::new();
     if !(1..=TRANSACTION_ID_LENGTH_MAX).contains(&input.transaction_id.chars().count()) {
@@ -89,7 +89,7 @@ fn parse_event(text: &str, now: Instant) -> Result<Event, Vec<String>> {
     }
     let timestamp = parse_timestamp(&input.timestamp, now).map_err(|problem| problems.push(problem));
     let properties_json = input.properties.map_or("{}", RawValue::get);
-    let properties = parse_properties(properties_json).map_err(|problem| problems.push(problem));
+    let properties = read_properties(properties_json).map_err(|problem| problems.push(problem));
     match (timestamp, properties) {
         (Ok(timestamp), Ok(properties)) if problems.is_empty() => Ok(Event {
             transaction_id: input.transaction_id,
@@ -114,18 +114,25 @@ fn parse_timestamp(text: &str, now: Instant) -> Result<Instant, String> {
     Ok(instant)
 }
 
-fn parse_properties(text: &str) -> Result<Map<String, Value>, String> {
-    let properties: Map<String, Value> = serde_json::from_str(text)
-        .map_err(|error| format!(".properties: must be an object of JSON values: {error}"))?;
+fn read_properties(text: &str) -> Result<Properties, String> {
+    let properties = parse_properties(text).map_err(|error| {
+        format!(".properties: must be an object of JSON values: {}", without_position(&error))
+    })?;
     if properties.len() > PROPERTIES_MAX {
         return Err(format!(".properties: at most {PROPERTIES_MAX}, this event has {}", properties.len()));
     }
     Ok(properties)
 }
 
+/// The parser's message; positions within one event tell the sender nothing.
+fn without_position(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    text.rsplit_once(" at line ").map_or(text.clone(), |(reason, _)| reason.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Map, Value, json};
 
     use super::*;
     use crate::time::parse_instant;

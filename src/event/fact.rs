@@ -1,6 +1,6 @@
-use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::value::Properties;
 use crate::id::{EnvironmentId, SubjectId, digest};
 use crate::time::Instant;
 
@@ -12,7 +12,7 @@ pub struct Event {
     pub customer_id: String,
     pub event_type: String,
     pub timestamp: Instant,
-    pub properties: Map<String, Value>,
+    pub properties: Properties,
     /// The properties to the letter as they were sent.
     pub properties_json: String,
 }
@@ -25,7 +25,7 @@ pub struct StoredEvent {
     pub seq: i64,
     pub event_type: String,
     pub timestamp: Instant,
-    pub properties: Map<String, Value>,
+    pub properties: Properties,
 }
 
 /// The identity of a transaction id: nothing else of the event takes part.

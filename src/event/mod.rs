@@ -19,4 +19,4 @@ mod value;
 pub use batch::{BACKDATING, FUTURE_DATING, parse_batch};
 pub use fact::{Event, StoredEvent, subject_id, transaction_key};
 pub use store::{Arrival, DedupStore, EventLog, KeyHold, PostgresEvents, SegmentReader};
-pub use value::{as_number, as_text};
+pub use value::{Properties, PropertyValue, parse_properties};

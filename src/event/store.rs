@@ -7,6 +7,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::fact::{Event, StoredEvent, subject_id};
+use super::value::parse_properties;
 use crate::id::{EnvironmentId, SubjectId};
 use crate::time::Instant;
 
@@ -195,7 +196,7 @@ impl SegmentReader for PostgresEvents {
         .await?;
         let event = |seq, event_type, timestamp, properties: &str| {
             let properties =
-                serde_json::from_str(properties).map_err(|error| sqlx::Error::Decode(error.into()))?;
+                parse_properties(properties).map_err(|error| sqlx::Error::Decode(error.into()))?;
             Ok(StoredEvent { subject_id, seq, event_type, timestamp, properties })
         };
         rows.into_iter().map(|row| event(row.seq, row.event_type, row.happened_at, &row.properties)).collect()

@@ -6,9 +6,14 @@ use bigdecimal::num_bigint::{BigInt, Sign};
 use bigdecimal::{BigDecimal as Decimal, Zero};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
+use serde_json::value::RawValue;
 
 /// Largest absolute exponent that is looked at; beyond it the text is not a number that any bill can hold.
 const EXPONENT_MAX: i64 = 100;
+
+/// Longest text that is looked at: no amount that follows from metered numbers and prices comes near it, and reading a
+/// number takes time that grows with the square of its length.
+const LENGTH_MAX: usize = 1000;
 
 /// Significant digits of a number in a request (our decision: more is a mistake of the sender).
 const INPUT_DIGITS_MAX: usize = 28;
@@ -41,6 +46,9 @@ pub fn is_positive(value: &Decimal) -> bool {
 
 /// Reads `-12`, `1.50` or `1.5e3` without loss.
 pub fn parse_decimal(text: &str) -> Result<Decimal, DecimalError> {
+    if text.len() > LENGTH_MAX {
+        return Err(DecimalError::TooManyDigits);
+    }
     let (mantissa, exponent) = match text.find(['e', 'E']) {
         Some(at) => (&text[..at], text[at + 1..].parse::<i64>().map_err(|_| DecimalError::NotANumber)?),
         None => (text, 0),
@@ -80,8 +88,12 @@ pub struct InputNumber(pub Decimal);
 
 impl<'de> Deserialize<'de> for Number {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let number = serde_json::Number::deserialize(deserializer)?;
-        parse_decimal(number.as_str()).map(Self).map_err(de::Error::custom)
+        // From the text as it was sent: the JSON library's own numbers can be imitated by an object.
+        let text = Box::<RawValue>::deserialize(deserializer)?;
+        match text.get().as_bytes() {
+            [b'-' | b'0'..=b'9', ..] => parse_decimal(text.get()).map(Self).map_err(de::Error::custom),
+            _ => Err(de::Error::custom("must be a number")),
+        }
     }
 }
 

@@ -12,14 +12,14 @@ use std::fs::{self, File, Permissions, TryLockError};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, Executor, PgConnection};
-use tokio::process::Command;
-use tokio::time::{sleep, timeout};
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::id::hex;
 
@@ -32,18 +32,23 @@ const POLL: Duration = Duration::from_millis(20);
 /// A Unix socket's path must fit in 107 bytes, with `/.s.PGSQL.5432` at its end.
 const SOCKET_DIRECTORY_LENGTH_MAX: usize = 90;
 
-/// Settings that suit a server which shares its machine; durability stays as PostgreSQL ships it.
-const SETTINGS: &str = "\
-listen_addresses = ''
-max_connections = 100
-shared_buffers = 256MB
-max_wal_size = 4GB
-checkpoint_timeout = 15min
-wal_compression = on
-autovacuum_vacuum_scale_factor = 0.02
-idle_in_transaction_session_timeout = 10min
-log_min_messages = warning
-";
+/// How long a server that gives up at once is started again: the one before it may not be quite gone.
+const RETRY_FOR: Duration = Duration::from_secs(10);
+const RETRY_PAUSE: Duration = Duration::from_millis(250);
+
+/// Settings that suit a server which shares its machine; durability stays as PostgreSQL ships it. Given at every start,
+/// so that a data directory may be moved.
+const SETTINGS: [&str; 9] = [
+    "listen_addresses=",
+    "max_connections=100",
+    "shared_buffers=256MB",
+    "max_wal_size=4GB",
+    "checkpoint_timeout=15min",
+    "wal_compression=on",
+    "autovacuum_vacuum_scale_factor=0.02",
+    "idle_in_transaction_session_timeout=10min",
+    "log_min_messages=warning",
+];
 
 /// Why the private server does not run.
 #[derive(Debug, thiserror::Error)]
@@ -133,15 +138,29 @@ impl EmbeddedPostgres {
         let users = layout.open_lock("users")?;
         users.lock_shared().map_err(|source| layout.failed("lock", "users", source))?;
         let server = Self { layout, binaries, user, users };
-        if !server.is_running() {
-            if !server.layout.cluster.join("PG_VERSION").exists() {
-                server.init().await?;
-            }
-            server.spawn()?;
-        }
-        server.wait_until_ready().await?;
+        let started = server.start_if_needed().await;
         drop(gate);
-        Ok(server)
+        match started {
+            Ok(()) => Ok(server),
+            Err(error) => {
+                server.stop().await?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn start_if_needed(&self) -> Result<(), EmbeddedError> {
+        let mut child = None;
+        if !self.is_running() {
+            if !self.layout.cluster.join("PG_VERSION").exists() {
+                self.init().await?;
+            }
+            child = Some(self.spawn()?);
+        }
+        let ready = self.wait_until_ready(child);
+        timeout(START_TIMEOUT, ready)
+            .await
+            .map_err(|_| EmbeddedError::StartTimeout { log: self.layout.log.clone() })?
     }
 
     #[must_use]
@@ -166,12 +185,19 @@ impl EmbeddedPostgres {
         timeout(STOP_TIMEOUT, stopped).await.map_err(|_| EmbeddedError::StopTimeout)
     }
 
+    /// Makes the cluster beside its place and moves it there when it is whole: a half-made one is never started.
     async fn init(&self) -> Result<(), EmbeddedError> {
+        let failed = |action, path: &Path| {
+            let path = path.to_owned();
+            move |source| EmbeddedError::Io { action, path, source }
+        };
         let cluster = &self.layout.cluster;
+        let draft = self.layout.root.join(format!("postgres.new.{}", std::process::id()));
+        make_private(&draft, self.user)?;
         let output = self
             .command("initdb")
             .arg("--pgdata")
-            .arg(cluster)
+            .arg(&draft)
             .args([
                 "--username",
                 ROLE,
@@ -183,55 +209,66 @@ impl EmbeddedPostgres {
                 "C",
                 "--no-instructions",
             ])
+            .kill_on_drop(true)
             .output()
             .await
-            .map_err(|source| EmbeddedError::Io {
-                action: "run initdb for",
-                path: cluster.clone(),
-                source,
-            })?;
-        succeeded("initdb", &output)?;
-        let settings = cluster.join("postgresql.auto.conf");
-        let text = format!("{SETTINGS}unix_socket_directories = '{}'\n", self.layout.socket.display());
-        fs::write(&settings, text).map_err(|source| EmbeddedError::Io {
-            action: "write",
-            path: settings,
-            source,
-        })
+            .map_err(failed("run initdb for", &draft))?;
+        if !output.status.success() {
+            let output = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            return Err(EmbeddedError::Program { program: "initdb", output });
+        }
+        fs::remove_dir(cluster).map_err(failed("replace", cluster))?;
+        fs::rename(&draft, cluster).map_err(failed("move the new cluster to", cluster))
     }
 
-    fn spawn(&self) -> Result<(), EmbeddedError> {
+    fn spawn(&self) -> Result<Child, EmbeddedError> {
         let log = &self.layout.log;
         let failed =
             |source| EmbeddedError::Io { action: "start postgres with the log", path: log.clone(), source };
         let file = File::options().create(true).append(true).open(log).map_err(failed)?;
-        self.command("postgres")
-            .arg("-D")
-            .arg(&self.layout.cluster)
+        let mut command = self.command("postgres");
+        command.arg("-D").arg(&self.layout.cluster);
+        for setting in SETTINGS {
+            command.args(["-c", setting]);
+        }
+        command
+            .arg("-c")
+            .arg(format!("unix_socket_directories={}", self.layout.socket.display()))
             .stdin(Stdio::null())
             .stdout(Stdio::from(file.try_clone().map_err(failed)?))
             .stderr(Stdio::from(file))
-            // a terminal's Ctrl-C is for the owner, which stops the server in order
+            // a terminal's Ctrl-C is for this process, which stops the server in order
             .process_group(0)
             .spawn()
-            .map_err(failed)?;
-        Ok(())
+            .map_err(failed)
     }
 
-    /// Waits until the server answers and the database exists.
-    async fn wait_until_ready(&self) -> Result<(), EmbeddedError> {
-        let options = self.connect_options();
-        let maintenance = options.clone().database("postgres");
-        let ready = async {
-            loop {
-                if let Ok(mut db) = PgConnection::connect_with(&maintenance).await {
-                    return create_database(&mut db).await;
-                }
-                sleep(POLL).await;
+    /// Waits until the server answers and the database exists. A server that ends instead is started again for a while.
+    async fn wait_until_ready(&self, mut child: Option<Child>) -> Result<(), EmbeddedError> {
+        let maintenance = self.connect_options().database("postgres");
+        let retry_until = Instant::now() + RETRY_FOR;
+        loop {
+            if let Ok(mut db) = PgConnection::connect_with(&maintenance).await {
+                return Ok(create_database(&mut db).await?);
             }
-        };
-        let timed_out = || EmbeddedError::StartTimeout { log: self.layout.log.clone() };
-        Ok(timeout(START_TIMEOUT, ready).await.map_err(|_| timed_out())??)
+            let has_ended =
+                child.as_mut().is_some_and(|child| child.try_wait().is_ok_and(|status| status.is_some()));
+            if has_ended && Instant::now() > retry_until {
+                return Err(EmbeddedError::Program { program: "postgres", output: self.end_of_log() });
+            }
+            if has_ended {
+                sleep(RETRY_PAUSE).await;
+                child = Some(self.spawn()?);
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    /// The last lines that the server wrote.
+    fn end_of_log(&self) -> String {
+        let text = fs::read_to_string(&self.layout.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().rev().take(3).collect();
+        lines.into_iter().rev().collect::<Vec<_>>().join("; ")
     }
 
     /// A program of the cluster, run as the account that may run it.
@@ -286,14 +323,6 @@ async fn create_database(db: &mut PgConnection) -> Result<(), sqlx::Error> {
     }
 }
 
-fn succeeded(program: &'static str, output: &Output) -> Result<(), EmbeddedError> {
-    if output.status.success() {
-        return Ok(());
-    }
-    let output = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(EmbeddedError::Program { program, output })
-}
-
 impl Layout {
     /// Makes the directories. The cluster and its socket are closed to everyone but their account.
     fn prepare(data_dir: &Path, user: Option<SystemUser>) -> Result<Self, EmbeddedError> {
@@ -312,12 +341,10 @@ impl Layout {
         })?;
         let cluster = root.join("postgres");
         let near = root.join("socket");
-        let socket =
-            if near.as_os_str().len() <= SOCKET_DIRECTORY_LENGTH_MAX { near } else { far_socket(&root) };
+        let socket = if is_plain(&near) { near } else { far_socket(&root) };
         let log = root.join("postgres.log");
         for directory in [&cluster, &socket] {
-            make(directory)?;
-            own(directory, user)?;
+            make_private(directory, user)?;
         }
         Ok(Self { root, cluster, socket, log })
     }
@@ -356,14 +383,24 @@ impl Layout {
     }
 }
 
-/// A short directory for the socket of a data directory with a long path.
+/// Whether PostgreSQL takes the path for one socket directory as it is: short, and without marks that its settings give
+/// a meaning.
+fn is_plain(path: &Path) -> bool {
+    let bytes = path.as_os_str().as_encoded_bytes();
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-".contains(byte);
+    bytes.len() <= SOCKET_DIRECTORY_LENGTH_MAX && bytes.iter().all(is_plain)
+}
+
+/// A short directory for the socket of any other data directory.
 fn far_socket(root: &Path) -> PathBuf {
     let hash = Sha256::digest(root.as_os_str().as_encoded_bytes());
     std::env::temp_dir().join(format!("upbeat-{}", hex(&hash[..6])))
 }
 
-fn own(directory: &Path, user: Option<SystemUser>) -> Result<(), EmbeddedError> {
+/// Makes a directory that is closed to everyone but the account of the server.
+fn make_private(directory: &Path, user: Option<SystemUser>) -> Result<(), EmbeddedError> {
     let failed = |source| EmbeddedError::Io { action: "take over", path: directory.to_owned(), source };
+    fs::create_dir_all(directory).map_err(failed)?;
     // The far socket's parent is open to everyone: nobody else's directory or link may be taken for ours.
     let found = fs::symlink_metadata(directory).map_err(failed)?;
     let own_uids = [own_uid(), user.map_or(u32::MAX, |user| user.uid)];

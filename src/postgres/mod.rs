@@ -27,7 +27,7 @@ pub const SERVER_VERSION_MIN: i32 = 140_000;
 
 const CONNECTIONS_MAX: u32 = 16;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connected database and, where it is private, the server behind it.
 pub struct Database {
@@ -38,12 +38,18 @@ pub struct Database {
 /// Why there is no database.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
+    #[error("DATABASE_URL is not a PostgreSQL address: it must start with postgres:// or postgresql://")]
+    NotPostgres,
     #[error("DATABASE_URL is not a PostgreSQL address")]
     BadUrl(#[source] sqlx::Error),
     #[error("the private PostgreSQL: {0}")]
     Embedded(#[from] embedded::EmbeddedError),
-    #[error("cannot connect to PostgreSQL")]
-    Connect(#[source] sqlx::Error),
+    #[error("cannot connect to PostgreSQL at {address}; check DATABASE_URL and that the server runs")]
+    Connect {
+        address: String,
+        #[source]
+        source: sqlx::Error,
+    },
     #[error("PostgreSQL {0} is too old; 14 or newer is needed")]
     TooOld(String),
     #[error("the migrations failed")]
@@ -54,13 +60,20 @@ impl Database {
     /// Connects to `DATABASE_URL`, or starts (or joins) the private cluster.
     pub async fn open(storage: &Storage) -> Result<Self, DatabaseError> {
         let (options, embedded) = if let Some(url) = &storage.database_url {
-            (url.parse().map_err(DatabaseError::BadUrl)?, None)
+            (parse_url(url)?, None)
         } else {
             let server = EmbeddedPostgres::start(&storage.data_dir).await?;
             (server.connect_options(), Some(server))
         };
-        let pool = connect(options).await?;
-        Ok(Self { pool, embedded })
+        match connect(options).await {
+            Ok(pool) => Ok(Self { pool, embedded }),
+            Err(error) => {
+                if let Some(server) = embedded {
+                    server.stop().await?;
+                }
+                Err(error)
+            }
+        }
     }
 
     pub async fn migrate(&self) -> Result<(), DatabaseError> {
@@ -82,28 +95,40 @@ impl Database {
     }
 }
 
+fn parse_url(url: &str) -> Result<PgConnectOptions, DatabaseError> {
+    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+        return Err(DatabaseError::NotPostgres);
+    }
+    url.parse().map_err(DatabaseError::BadUrl)
+}
+
 /// A pool whose sessions speak UTC.
 pub async fn connect(options: PgConnectOptions) -> Result<PgPool, DatabaseError> {
     let options = options.application_name("upbeat").options([("timezone", "UTC"), ("jit", "off")]);
-    let mut first = PgConnection::connect_with(&options).await.map_err(DatabaseError::Connect)?;
-    check_version(&mut first).await?;
-    first.close().await.map_err(DatabaseError::Connect)?;
+    let address = format!("{}:{}", options.get_host(), options.get_port());
+    let failed = |source| DatabaseError::Connect { address: address.clone(), source };
+    let mut first = PgConnection::connect_with(&options).await.map_err(failed)?;
+    let (number, version) = server_version(&mut first).await.map_err(failed)?;
+    if number < SERVER_VERSION_MIN {
+        return Err(DatabaseError::TooOld(version));
+    }
+    first.close().await.map_err(failed)?;
     PgPoolOptions::new()
         .max_connections(CONNECTIONS_MAX)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .connect_with(options)
         .await
-        .map_err(DatabaseError::Connect)
+        .map_err(failed)
 }
 
-async fn check_version(db: &mut PgConnection) -> Result<(), DatabaseError> {
+async fn server_version(db: &mut PgConnection) -> Result<(i32, String), sqlx::Error> {
     let row = sqlx::query!(
-        r#"SELECT current_setting('server_version_num')::int AS "number!", current_setting('server_version') AS "text!""#
+        r#"SELECT current_setting('server_version_num')::int AS "number!",
+                  current_setting('server_version') AS "text!""#
     )
     .fetch_one(db)
-    .await
-    .map_err(DatabaseError::Connect)?;
-    if row.number < SERVER_VERSION_MIN { Err(DatabaseError::TooOld(row.text)) } else { Ok(()) }
+    .await?;
+    Ok((row.number, row.text))
 }
 
 /// The versions of the migrations that the database has.

@@ -8,8 +8,8 @@ use axum::extract::{FromRequest, Request};
 use http_body_util::BodyExt;
 use schemars::{JsonSchema, Schema, json_schema};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
+use super::WellFormed;
 use crate::error::ApiError;
 use crate::telemetry::causes;
 
@@ -116,31 +116,17 @@ fn describe(error: &serde_json::Error) -> String {
 
 /// PostgreSQL text cannot hold the character NUL, and nothing that is billed needs it.
 fn refuse_nul(text: &[u8]) -> Result<(), ApiError> {
-    const ESCAPE: &[u8] = b"\\u0000";
-    if !text.windows(ESCAPE.len()).any(|window| window == ESCAPE) {
+    const ESCAPED: &[u8] = b"\\u0000";
+    if !text.windows(ESCAPED.len()).any(|window| window == ESCAPED) {
         return Ok(());
     }
-    let value: Value =
-        serde_json::from_slice(text).map_err(|error| ApiError::BadRequest(describe(&error)))?;
-    match nul_path(&value) {
-        Some(path) => Err(ApiError::field(path.trim_start_matches('.'), "contains the character NUL")),
-        None => Ok(()),
-    }
-}
-
-fn nul_path(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => text.contains('\0').then(String::new),
-        Value::Array(items) => items
-            .iter()
-            .enumerate()
-            .find_map(|(index, item)| nul_path(item).map(|rest| format!("[{index}]{rest}"))),
-        Value::Object(members) => members.iter().find_map(|(name, member)| {
-            let own = name.contains('\0').then(String::new);
-            own.or_else(|| nul_path(member)).map(|rest| format!(".{}{rest}", name.replace('\0', "\\u0000")))
-        }),
-        _ => None,
-    }
+    // Perhaps the backslash itself is escaped: a second reading tells, and where.
+    let mut json = serde_json::Deserializer::from_slice(text);
+    serde_path_to_error::deserialize(&mut json).map(|WellFormed| ()).map_err(|error| {
+        let path = error.path().to_string();
+        let reason = describe(error.inner());
+        if path == "." { ApiError::BadRequest(reason) } else { ApiError::field(&path, reason) }
+    })
 }
 
 impl<T: JsonSchema> OperationInput for Json<T> {

@@ -14,6 +14,7 @@ mod query;
 mod response;
 mod text;
 mod timestamp;
+mod well_formed;
 
 pub use body::{BODY_LIMIT_BYTES, Json, JsonBoth, RawBody};
 pub use cursor::CursorKey;
@@ -25,3 +26,4 @@ pub use query::Query;
 pub use response::{Data, Empty, IdBody, id_data};
 pub use text::{AliasText, ExactNumber, NonBlank, UniquenessKey};
 pub use timestamp::{HourBoundary, Timestamp, offset_format};
+pub use well_formed::WellFormed;

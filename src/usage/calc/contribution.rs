@@ -1,11 +1,10 @@
 //! What one event adds to one metric.
 
 use chrono::DateTime;
-use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::catalog::billable_metric::{AggregationType, Definition, EventTypeFilter, PropertyFilter};
-use crate::event::{as_number, as_text};
+use crate::event::{Properties, PropertyValue};
 use crate::id::{BillableMetricId, EnvironmentId, GroupId, digest};
 use crate::time::Instant;
 
@@ -25,7 +24,7 @@ pub struct Contribution {
 pub fn contribution(
     definition: &Definition,
     event_type: &str,
-    properties: &Map<String, Value>,
+    properties: &Properties,
 ) -> Option<Contribution> {
     let filters = definition.property_filters.as_deref().unwrap_or_default();
     let matches = definition.event_type_filter.as_ref().is_none_or(|filter| type_matches(filter, event_type))
@@ -36,17 +35,18 @@ pub fn contribution(
     let group_values: Option<Vec<String>> = definition
         .group_names()
         .iter()
-        .map(|name| properties.get(*name).and_then(as_text).map(std::borrow::Cow::into_owned))
+        .map(|name| properties.get(*name).and_then(PropertyValue::as_text).map(std::borrow::Cow::into_owned))
         .collect();
     let aggregated = definition.aggregation_key.as_ref().and_then(|key| properties.get(key));
     let (number, value_digest) = match definition.aggregation_type {
         AggregationType::Count => (None, None),
         AggregationType::Sum | AggregationType::Max | AggregationType::Latest => {
-            (aggregated.and_then(as_number), None)
+            (aggregated.and_then(PropertyValue::as_number), None)
         }
-        AggregationType::Unique => {
-            (None, aggregated.and_then(as_text).map(|value| digest(&[b"value", value.as_bytes()])))
-        }
+        AggregationType::Unique => (
+            None,
+            aggregated.and_then(PropertyValue::as_text).map(|value| digest(&[b"value", value.as_bytes()])),
+        ),
     };
     // A group name has a filter that requires it, so a matching event has a value for each.
     Some(Contribution { group_values: group_values?, number, value_digest })
@@ -57,8 +57,8 @@ fn type_matches(filter: &EventTypeFilter, event_type: &str) -> bool {
     filter.in_values.as_ref().is_none_or(lists) && !filter.not_in_values.as_ref().is_some_and(lists)
 }
 
-fn property_matches(filter: &PropertyFilter, properties: &Map<String, Value>) -> bool {
-    let value = properties.get(&filter.name).and_then(as_text);
+fn property_matches(filter: &PropertyFilter, properties: &Properties) -> bool {
+    let value = properties.get(&filter.name).and_then(PropertyValue::as_text);
     let lists = |values: &Vec<String>| {
         value.as_ref().is_some_and(|value| values.iter().any(|listed| listed == value))
     };
@@ -85,9 +85,10 @@ pub fn hour_of(instant: Instant) -> Instant {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
+    use crate::event::parse_properties;
 
     fn filter(name: &str) -> PropertyFilter {
         PropertyFilter { name: name.to_owned(), exists: None, in_values: None, not_in_values: None }
@@ -110,9 +111,12 @@ mod tests {
         }
     }
 
+    fn read(properties: &Value) -> Properties {
+        parse_properties(&properties.to_string()).expect("properties")
+    }
+
     fn matches(definition: &Definition, properties: &Value) -> bool {
-        let properties = properties.as_object().expect("an object");
-        contribution(definition, "call", properties).is_some()
+        contribution(definition, "call", &read(properties)).is_some()
     }
 
     #[test]
@@ -135,10 +139,7 @@ mod tests {
             assert_eq!(matches(&definition, properties), *expected, "{properties}");
         }
         assert_eq!(cases.iter().filter(|(properties, _)| matches(&definition, properties)).count(), 3);
-        assert_eq!(
-            contribution(&definition, "Call", json!({"region": "eu"}).as_object().expect("an object")),
-            None
-        );
+        assert_eq!(contribution(&definition, "Call", &read(&json!({"region": "eu"}))), None);
     }
 
     #[test]
@@ -147,8 +148,7 @@ mod tests {
         let mut definition = counting(vec![exists("zone"), exists("model")]);
         definition.group_keys = Some(vec![vec!["zone".to_owned()], vec!["model".to_owned()]]);
         let properties = json!({"zone": 2.50, "model": "m"});
-        let contribution =
-            contribution(&definition, "call", properties.as_object().expect("an object")).expect("matches");
+        let contribution = contribution(&definition, "call", &read(&properties)).expect("matches");
         assert_eq!(definition.group_names(), ["model", "zone"]);
         assert_eq!(contribution.group_values, ["m", "2.5"]);
     }
