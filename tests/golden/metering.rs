@@ -467,7 +467,10 @@ async fn huge_sums_are_metered_and_billed_with_every_digit() {
     for (now, status) in [("2026-03-11", "DRAFT"), ("2026-04-02", "FINALIZED")] {
         desk.clock(now).await;
         let invoice = desk.api.invoice(&desk.customer, "2026-03-01").await;
-        assert_eq!((invoice["status"].as_str(), invoice["total"].to_string().as_str()), (Some(status), total));
+        assert_eq!(
+            (invoice["status"].as_str(), invoice["total"].to_string().as_str()),
+            (Some(status), total)
+        );
     }
 }
 

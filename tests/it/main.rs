@@ -2,6 +2,24 @@
 //!
 //! `make test` starts the PostgreSQL; to run these alone: `tests/with-postgres.sh cargo nextest run --test it`.
 
+mod gzip;
 mod support;
+mod world;
 
+mod auth;
+mod bodies;
+mod concurrency;
+mod contracts;
+mod customers;
+mod errors;
+mod ingest;
+mod metrics;
+mod not_supported;
+mod openapi;
+mod paging;
+mod probes;
+mod products;
 mod quickstart;
+mod rate_cards;
+mod sandbox;
+mod tenancy;

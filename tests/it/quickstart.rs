@@ -42,13 +42,8 @@ async fn quickstart(api: &Api) -> String {
         )
         .await
         .id();
-    let card = api
-        .post(
-            "/v1/contract-pricing/rate-cards/create",
-            json!({ "name": "Standard Pricing" }),
-        )
-        .await
-        .id();
+    let card =
+        api.post("/v1/contract-pricing/rate-cards/create", json!({ "name": "Standard Pricing" })).await.id();
     for (model, price) in [("gpt-5", "1.50"), ("gpt-5-mini", "0.30")] {
         let price: Value = serde_json::from_str(price).expect("a JSON number");
         api.post(

@@ -59,16 +59,10 @@ impl Api {
     pub async fn new() -> Self {
         let app = App::new(database::fresh().await, Arc::new(SystemClock));
         let mut db = app.db.acquire().await.expect("a connection");
-        access::ensure_environments(&mut db, &app.ids)
-            .await
-            .expect("environments");
+        access::ensure_environments(&mut db, &app.ids).await.expect("environments");
         drop(db);
         let token = token(&app, EnvironmentKind::Sandbox, Role::Admin).await;
-        Self {
-            router: upbeat::app::app(app.clone(), None),
-            app,
-            token,
-        }
+        Self { router: upbeat::app::app(app.clone(), None), app, token }
     }
 
     /// A new server whose sandbox clock is frozen at `now`.
@@ -80,28 +74,18 @@ impl Api {
 
     /// The same server through a new token.
     pub async fn with_token(&self, kind: EnvironmentKind, role: Role) -> Self {
-        Self {
-            token: token(&self.app, kind, role).await,
-            ..self.clone()
-        }
+        Self { token: token(&self.app, kind, role).await, ..self.clone() }
     }
 
     /// The same server through any bearer text.
     pub fn with_bearer(&self, token: &str) -> Self {
-        Self {
-            token: token.to_owned(),
-            ..self.clone()
-        }
+        Self { token: token.to_owned(), ..self.clone() }
     }
 
     /// Another replica of the server on the same database.
     pub fn replica(&self) -> Self {
         let app = App::new(self.app.db.clone(), Arc::new(SystemClock));
-        Self {
-            router: upbeat::app::app(app.clone(), None),
-            app,
-            token: self.token.clone(),
-        }
+        Self { router: upbeat::app::app(app.clone(), None), app, token: self.token.clone() }
     }
 
     /// Moves the sandbox clock; all work that is due on the way is done when this returns.
@@ -115,9 +99,7 @@ impl Api {
             .await
             .expect("a list")
         {
-            upbeat::worker::drain(&self.app, &environment)
-                .await
-                .expect("the work is done");
+            upbeat::worker::drain(&self.app, &environment).await.expect("the work is done");
         }
     }
 
@@ -143,12 +125,7 @@ impl Api {
 
     /// A request as it is, without a token unless it brings one.
     pub async fn request(&self, request: Request<Body>) -> Answer {
-        let response = self
-            .router
-            .clone()
-            .oneshot(request)
-            .await
-            .expect("the router is infallible");
+        let response = self.router.clone().oneshot(request).await.expect("the router is infallible");
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.expect("a body").to_bytes();
         let body = if bytes.is_empty() {
@@ -156,21 +133,13 @@ impl Api {
         } else {
             serde_json::from_slice(&bytes).unwrap_or_else(|_| String::from_utf8_lossy(&bytes).into())
         };
-        Answer {
-            status: parts.status,
-            headers: parts.headers,
-            body,
-        }
+        Answer { status: parts.status, headers: parts.headers, body }
     }
 }
 
 async fn token(app: &App, kind: EnvironmentKind, role: Role) -> String {
     let mut db = app.db.acquire().await.expect("a connection");
-    let environment = access::find_environment(&mut db, kind)
-        .await
-        .expect("an environment");
+    let environment = access::find_environment(&mut db, kind).await.expect("an environment");
     let now = app.clock.now();
-    access::create(&mut db, &app.ids, environment.id, "test token", role, now)
-        .await
-        .expect("a token")
+    access::create(&mut db, &app.ids, environment.id, "test token", role, now).await.expect("a token")
 }

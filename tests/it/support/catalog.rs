@@ -1,4 +1,5 @@
-//! Shorthand for what most tests need: a metric, a product, a rate card, a customer on a contract, events, invoices.
+//! Shorthand for what most tests need: a metric, a product, a rate card, a customer on a contract, events,
+//! invoices.
 
 use serde_json::{Value, json};
 
@@ -23,9 +24,7 @@ impl Api {
     /// Creates the metric and answers its id.
     pub async fn metric(&self, metric: Metric<'_>) -> String {
         let names = metric.groups.iter().copied().chain(metric.key);
-        let filters: Vec<Value> = names
-            .map(|name| json!({ "name": name, "exists": true }))
-            .collect();
+        let filters: Vec<Value> = names.map(|name| json!({ "name": name, "exists": true })).collect();
         let mut body = json!({
             "name": "metric",
             "aggregation_type": metric.aggregation,
@@ -53,13 +52,7 @@ impl Api {
     /// Creates a rate card in USD.
     pub async fn rate_card(&self) -> Rates {
         Rates {
-            card: self
-                .post(
-                    "/v1/contract-pricing/rate-cards/create",
-                    json!({ "name": "card" }),
-                )
-                .await
-                .id(),
+            card: self.post("/v1/contract-pricing/rate-cards/create", json!({ "name": "card" })).await.id(),
         }
     }
 
@@ -75,19 +68,12 @@ impl Api {
     pub async fn rate(&self, rates: &Rates, product: &str, starting_at: &str, more: Value) {
         let mut body = json!({ "rate_card_id": rates.card, "product_id": product, "starting_at": starting_at, "entitled": true });
         merge(&mut body, more);
-        self.post("/v1/contract-pricing/rate-cards/addRate", body)
-            .await
-            .data();
+        self.post("/v1/contract-pricing/rate-cards/addRate", body).await.data();
     }
 
     /// Creates a customer with one ingest alias and answers its id.
     pub async fn customer(&self, alias: &str) -> String {
-        self.post(
-            "/v1/customers",
-            json!({ "name": alias, "ingest_aliases": [alias] }),
-        )
-        .await
-        .id()
+        self.post("/v1/customers", json!({ "name": alias, "ingest_aliases": [alias] })).await.id()
     }
 
     /// Creates a contract on the card with more fields and answers its id.
@@ -100,7 +86,7 @@ impl Api {
 
     /// Sends one event of type `use`; the transaction id is made from everything else.
     pub async fn event(&self, subject: &str, timestamp: &str, properties: Value) {
-        let transaction_id = uuid::Uuid::now_v7().to_string();
+        let transaction_id = self.app.ids.next::<uuid::Uuid>().to_string();
         self.events(json!([{
             "transaction_id": transaction_id, "customer_id": subject, "event_type": "use", "timestamp": timestamp,
             "properties": properties,
@@ -109,22 +95,15 @@ impl Api {
     }
 
     /// Sends events as they are.
-    #[track_caller]
-    pub fn events(&self, events: Value) -> impl Future<Output = ()> {
-        async move {
-            let answer = self.post("/v1/ingest", events).await;
-            assert_eq!((answer.status.as_u16(), &answer.body), (200, &Value::Null));
-        }
+    pub async fn events(&self, events: Value) {
+        let answer = self.post("/v1/ingest", events).await;
+        assert_eq!((answer.status.as_u16(), &answer.body), (200, &Value::Null));
     }
 
     /// All invoices of the customer, by issue date.
     pub async fn invoices(&self, customer: &str) -> Vec<Value> {
-        let answer = self
-            .get(&format!(
-                "/v1/customers/{customer}/invoices?include_list_prices=true"
-            ))
-            .await
-            .data();
+        let answer =
+            self.get(&format!("/v1/customers/{customer}/invoices?include_list_prices=true")).await.data();
         answer.as_array().expect("a list").clone()
     }
 
@@ -132,9 +111,7 @@ impl Api {
     pub async fn invoice(&self, customer: &str, start: &str) -> Value {
         let invoices = self.invoices(customer).await;
         let starts = |invoice: &&Value| {
-            invoice["start_timestamp"]
-                .as_str()
-                .is_some_and(|text| text.starts_with(start))
+            invoice["start_timestamp"].as_str().is_some_and(|text| text.starts_with(start))
         };
         let found: Vec<&Value> = invoices.iter().filter(starts).collect();
         assert_eq!(found.len(), 1, "invoices that start on {start}: {found:?}");
@@ -144,12 +121,7 @@ impl Api {
 
 /// The lines of an invoice as text: `name {group values} start..end [tier] quantity × unit price = total`.
 pub fn lines(invoice: &Value) -> Vec<String> {
-    let date = |value: &Value| {
-        value
-            .as_str()
-            .map(|text| text[5..10].to_owned())
-            .unwrap_or_default()
-    };
+    let date = |value: &Value| value.as_str().map(|text| text[5..10].to_owned()).unwrap_or_default();
     let values = |value: &Value| match value.as_object() {
         Some(values) => {
             let pairs: Vec<String> = values
@@ -178,12 +150,7 @@ pub fn lines(invoice: &Value) -> Vec<String> {
             line["total"],
         )
     };
-    invoice["line_items"]
-        .as_array()
-        .expect("lines")
-        .iter()
-        .map(line)
-        .collect()
+    invoice["line_items"].as_array().expect("lines").iter().map(line).collect()
 }
 
 fn merge(body: &mut Value, more: Value) {

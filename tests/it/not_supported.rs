@@ -1,0 +1,192 @@
+//! What is not built yet says so: operations by 501, fields by 400. Nothing is ignored in silence.
+
+use axum::body::Body;
+use axum::http::{Method, Request};
+use serde_json::{Value, json};
+use upbeat::access::{EnvironmentKind, Role};
+use upbeat::app::MISSING;
+
+use crate::support::Api;
+use crate::world::{NOW, World, with};
+
+/// A path of the route, with some id for each of its parameters.
+fn path_of(route: &str) -> String {
+    let fill = |part: &str| {
+        if part.starts_with('{') { "00000000-0000-4000-8000-000000000000" } else { part }.to_owned()
+    };
+    route.split('/').map(fill).collect::<Vec<_>>().join("/")
+}
+
+#[tokio::test]
+async fn an_operation_that_is_not_built_is_501_by_name() {
+    let api = Api::new().await;
+    let reader = api.with_token(EnvironmentKind::Production, Role::Reader).await;
+    assert!(!MISSING.is_empty());
+    for (method, route) in MISSING {
+        for (api, body) in [(&api, "{}"), (&api, ""), (&reader, "not JSON")] {
+            let method: Method = method.parse().expect("a method");
+            let answer = api.send(method, &path_of(route), Body::from(body)).await;
+            assert_eq!(answer.status, 501, "{route}: {}", answer.body);
+        }
+        let answer = api.send(method.parse().expect("a method"), &path_of(route), Body::empty()).await;
+        answer.refused(501, &[&format!("{method} {route}"), "not supported"]);
+        assert_eq!(answer.body.as_object().map(serde_json::Map::len), Some(1), "{}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn an_operation_that_is_not_built_wants_a_token_too() {
+    let api = Api::new().await;
+    for (method, route) in MISSING {
+        let request =
+            Request::builder().method(*method).uri(path_of(route)).body(Body::empty()).expect("a request");
+        assert_eq!(api.request(request).await.status, 401, "{method} {route}");
+    }
+}
+
+/// Sends the body with each field, asked for in several ways and then for nothing.
+async fn refuses_fields(api: &Api, path: &str, good: &Value, at: &str, fields: &[&str]) {
+    let asks = [json!("x"), json!(1), json!(true), json!([1]), json!([{}]), json!({ "a": null })];
+    let shown = at.trim_start_matches('/').replace("/0", "[0]").replace("/1", "[1]");
+    for field in fields {
+        let name = if shown.is_empty() { (*field).to_owned() } else { format!("{shown}.{field}") };
+        for value in &asks {
+            let answer = api.post(path, with(good, &format!("{at}/{field}"), value.clone())).await;
+            assert_eq!(answer.status, 400, "{path} {field} {value}: {}", answer.body);
+            answer.refused(400, &[&format!("{name}: "), "not supported"]);
+        }
+    }
+    for nothing in [json!(null), json!(false), json!([]), json!({})] {
+        let mut body = good.clone();
+        for field in fields {
+            body = with(&body, &format!("{at}/{field}"), nothing.clone());
+        }
+        let answer = api.post(path, body).await;
+        assert_eq!(answer.status, 200, "{path} {nothing}: {}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn fields_of_a_customer_that_are_not_supported_are_refused() {
+    let api = Api::new().await;
+    let fields = [
+        "customer_billing_provider_configurations",
+        "customer_revenue_system_configurations",
+        "billing_config",
+        "custom_fields",
+    ];
+    for path in ["/v1/customers", "/v1/customers/create"] {
+        refuses_fields(&api, path, &json!({ "name": "a" }), "", &fields).await;
+    }
+    let good = json!({ "name": "a", "customer_config": {} });
+    refuses_fields(&api, "/v1/customers", &good, "/customer_config", &["leave_stripe_invoices_in_draft"])
+        .await;
+}
+
+#[tokio::test]
+async fn fields_of_a_metric_that_are_not_supported_are_refused() {
+    let api = Api::new().await;
+    let good = json!({ "name": "a", "aggregation_type": "COUNT" });
+    refuses_fields(&api, "/v1/billable-metrics/create", &good, "", &["sql", "custom_fields"]).await;
+    let only_sql = json!({ "name": "a", "sql": "SELECT 1 AS value FROM events" });
+    api.post("/v1/billable-metrics/create", only_sql).await.refused(400, &["sql: ", "not supported"]);
+}
+
+#[tokio::test]
+async fn fields_of_a_product_that_are_not_supported_are_refused() {
+    let api = Api::at(NOW).await;
+    let world = World::new(&api).await;
+    let good = json!({ "name": "a", "type": "USAGE", "billable_metric_id": world.metric });
+    let fields = [
+        "sql_breakdown_granularity",
+        "composite_product_ids",
+        "composite_tags",
+        "composite_scope",
+        "exclude_free_usage",
+        "include_composite_spend",
+        "custom_fields",
+    ];
+    let path = "/v1/contract-pricing/products/create";
+    refuses_fields(&api, path, &good, "", &fields).await;
+    for kind in ["FIXED", "fixed", "COMPOSITE", "Subscription", "PROFESSIONAL_SERVICE", "PRO_SERVICE"] {
+        let answer = api.post(path, json!({ "name": "a", "type": kind })).await;
+        answer.refused(400, &["type: ", "not supported", kind]);
+    }
+}
+
+#[tokio::test]
+async fn fields_of_a_rate_card_that_are_not_supported_are_refused() {
+    let api = Api::new().await;
+    let path = "/v1/contract-pricing/rate-cards/create";
+    refuses_fields(&api, path, &json!({ "name": "a" }), "", &["custom_fields"]).await;
+    let custom = json!({
+        "name": "a",
+        "credit_type_conversions": [{
+            "custom_credit_type_id": "00000000-0000-4000-8000-000000000000", "fiat_per_custom_credit": 1,
+        }],
+    });
+    let part = "credit_type_conversions[0].custom_credit_type_id:";
+    api.post(path, custom).await.refused(400, &[part, "not supported"]);
+}
+
+#[tokio::test]
+async fn fields_of_a_rate_that_are_not_supported_are_refused() {
+    let api = Api::at(NOW).await;
+    let world = World::new(&api).await;
+    let mut rate = json!({
+        "product_id": world.product, "starting_at": "2026-04-01T00:00:00Z", "entitled": true, "rate_type": "FLAT",
+        "price": 4, "pricing_group_values": { "model": "small" },
+    });
+    let fields = [
+        "billing_frequency",
+        "quantity",
+        "is_prorated",
+        "minimum_config",
+        "custom_rate",
+        "commit_rate",
+        "use_list_prices",
+    ];
+    let many = json!({ "rate_card_id": world.card, "rates": [rate, rate] });
+    refuses_fields(&api, "/v1/contract-pricing/rate-cards/addRates", &many, "/rates/1", &fields).await;
+    rate["rate_card_id"] = json!(world.card);
+    for path in ["/v1/contract-pricing/rate-cards/addRate", "/v1/contract-pricing/rate-cards/rates/add"] {
+        refuses_fields(&api, path, &rate, "", &fields).await;
+    }
+    for kind in ["PERCENTAGE", "tiered_percentage", "Subscription", "CUSTOM"] {
+        let path = "/v1/contract-pricing/rate-cards/addRates";
+        let answer = api.post(path, with(&many, "/rates/1/rate_type", json!(kind))).await;
+        answer.refused(400, &["rates[1].rate_type: ", "not supported", kind]);
+    }
+}
+
+#[tokio::test]
+async fn fields_of_a_contract_that_are_not_supported_are_refused() {
+    let api = Api::at(NOW).await;
+    let world = World::new(&api).await;
+    let good = json!({ "customer_id": world.customer, "starting_at": "2026-03-01T00:00:00Z" });
+    let fields = [
+        "package_id",
+        "package_alias",
+        "commits",
+        "credits",
+        "recurring_commits",
+        "recurring_credits",
+        "overrides",
+        "discounts",
+        "professional_services",
+        "reseller_royalties",
+        "scheduled_charges",
+        "scheduled_charges_on_usage_invoices",
+        "transition",
+        "usage_filter",
+        "hierarchy_configuration",
+        "subscriptions",
+        "billing_provider_configuration",
+        "revenue_system_configuration",
+        "spend_threshold_configuration",
+        "prepaid_balance_threshold_configuration",
+        "spend_trackers",
+        "custom_fields",
+    ];
+    refuses_fields(&api, "/v1/contracts/create", &good, "", &fields).await;
+}

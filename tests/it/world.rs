@@ -1,0 +1,217 @@
+//! One of everything, and a good request of every operation over it.
+
+use axum::body::Body;
+use axum::http::{Method, Request};
+use serde_json::{Value, json};
+use upbeat::access::{self, EnvironmentKind};
+
+use crate::support::{Answer, Api, Metric};
+
+/// Where the sandbox clock of a world stands.
+pub const NOW: &str = "2026-03-10T12:00:00Z";
+
+/// A metric, a product, a card with one rate, and a customer on a contract with a draft.
+pub struct World {
+    pub metric: String,
+    pub product: String,
+    pub card: String,
+    pub customer: String,
+    pub contract: String,
+    pub invoice: String,
+}
+
+/// What becomes of a request whose ids are those of another environment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Foreign {
+    /// It names no id.
+    NoId,
+    /// 404 with a message.
+    NotFound,
+    /// 400 that names the field.
+    Field(&'static str),
+    /// 400 with a code, as v2 answers.
+    Code(&'static str),
+}
+
+/// A good request of one operation.
+pub struct Operation {
+    pub method: &'static str,
+    /// As the OpenAPI document spells it.
+    pub route: &'static str,
+    /// With the world's ids.
+    pub path: String,
+    pub body: Value,
+    pub writes: bool,
+    pub foreign: Foreign,
+}
+
+impl World {
+    pub async fn new(api: &Api) -> Self {
+        let metric = Metric { aggregation: "SUM", key: Some("tokens"), groups: &["model"] };
+        let metric = api.metric(metric).await;
+        let product = api.product("Tokens", &metric, json!({ "pricing_group_key": ["model"] })).await;
+        let rates = api.rate_card().await;
+        let values = json!({ "pricing_group_values": { "model": "small" } });
+        api.flat(&rates, &product, "2026-01-01T00:00:00Z", "3", values).await;
+        let customer = api.customer("acct-1").await;
+        let contract = api.contract(&customer, &rates, "2026-03-01T00:00:00Z", json!({})).await;
+        let invoice = api.invoice(&customer, "2026-03-01").await["id"].as_str().expect("an id").to_owned();
+        Self { metric, product, card: rates.card, customer, contract, invoice }
+    }
+
+    /// Every operation of the server. `openapi::…` holds that none of the document is missing.
+    pub fn operations(&self) -> Vec<Operation> {
+        use Foreign::{Code, Field, NoId, NotFound};
+        let Self { metric, product, card, customer, contract, invoice } = self;
+        let read = |method, route, body, foreign| self.operation(method, route, body, false, foreign);
+        let write = |method, route, body, foreign| self.operation(method, route, body, true, foreign);
+        let of_contract = json!({ "customer_id": customer, "contract_id": contract });
+        let of_customer = json!({ "customer_id": customer });
+        let rate = json!({
+            "product_id": product, "starting_at": "2026-04-01T00:00:00Z", "entitled": true, "rate_type": "FLAT",
+            "price": 4, "pricing_group_values": { "model": "small" },
+        });
+        let mut add_rate = rate.clone();
+        add_rate["rate_card_id"] = json!(card);
+        vec![
+            read("GET", "/v1/customers", Value::Null, NoId),
+            read("GET", "/v1/customers/{customer_id}", Value::Null, NotFound),
+            read("GET", "/v1/customers/{customer_id}/invoices", Value::Null, NotFound),
+            read("GET", "/v1/customers/{customer_id}/invoices/{invoice_id}", Value::Null, NotFound),
+            read("GET", "/v1/billable-metrics", Value::Null, NoId),
+            read("GET", "/v1/billable-metrics/{billable_metric_id}", Value::Null, NotFound),
+            read("GET", "/v1/credit-types/list", Value::Null, NoId),
+            read("POST", "/v1/contract-pricing/products/get", json!({ "id": product }), NotFound),
+            read("POST", "/v1/contract-pricing/products/list", json!({}), NoId),
+            read("POST", "/v1/contract-pricing/rate-cards/get", json!({ "id": card }), NotFound),
+            read("POST", "/v1/contract-pricing/rate-cards/list", json!({}), NoId),
+            read(
+                "POST",
+                "/v1/contract-pricing/rate-cards/getRates",
+                json!({ "rate_card_id": card, "at": NOW }),
+                NotFound,
+            ),
+            read("POST", "/v1/contracts/get", of_contract.clone(), NotFound),
+            read("POST", "/v1/contracts/list", of_customer.clone(), NotFound),
+            read("POST", "/v2/contracts/get", of_contract, Code("CustomerNotFound")),
+            read("POST", "/v2/contracts/list", of_customer, Code("CustomerNotFound")),
+            read(
+                "POST",
+                "/v1/usage",
+                json!({
+                    "customer_ids": [customer], "billable_metrics": [{ "id": metric }], "window_size": "NONE",
+                    "starting_on": "2026-03-01T00:00:00Z", "ending_before": "2026-04-01T00:00:00Z",
+                }),
+                NotFound,
+            ),
+            read("GET", "/sandbox/clock", Value::Null, NoId),
+            write("POST", "/v1/customers", json!({ "name": "One more" }), NoId),
+            write(
+                "POST",
+                "/v1/customers/{customer_id}/setIngestAliases",
+                json!({ "ingest_aliases": ["acct-1"] }),
+                NotFound,
+            ),
+            write(
+                "POST",
+                "/v1/billable-metrics/create",
+                json!({ "name": "One more", "aggregation_type": "COUNT" }),
+                NoId,
+            ),
+            write(
+                "POST",
+                "/v1/contract-pricing/products/create",
+                json!({ "name": "One more", "type": "USAGE", "billable_metric_id": metric }),
+                Field("billable_metric_id"),
+            ),
+            write("POST", "/v1/contract-pricing/rate-cards/create", json!({ "name": "One more" }), NoId),
+            write("POST", "/v1/contract-pricing/rate-cards/addRate", add_rate, NotFound),
+            write(
+                "POST",
+                "/v1/contract-pricing/rate-cards/addRates",
+                json!({ "rate_card_id": card, "rates": [rate] }),
+                NotFound,
+            ),
+            write(
+                "POST",
+                "/v1/contracts/create",
+                json!({ "customer_id": customer, "rate_card_id": card, "starting_at": "2026-03-01T00:00:00Z" }),
+                NotFound,
+            ),
+            write(
+                "POST",
+                "/v1/ingest",
+                json!([{ "transaction_id": "t", "customer_id": customer, "event_type": "use", "timestamp": NOW }]),
+                NoId,
+            ),
+            write("POST", "/sandbox/clock", json!({ "now": NOW }), NoId),
+            write("POST", "/v1/billable-metrics/archive", json!({ "id": metric }), NotFound),
+            write("POST", "/v1/customers/archive", json!({ "id": customer }), NotFound),
+        ]
+        .into_iter()
+        .map(|mut operation| {
+            operation.path = operation.path.replace("{invoice_id}", invoice);
+            operation
+        })
+        .collect()
+    }
+
+    fn operation(
+        &self,
+        method: &'static str,
+        route: &'static str,
+        body: Value,
+        writes: bool,
+        foreign: Foreign,
+    ) -> Operation {
+        let path =
+            route.replace("{customer_id}", &self.customer).replace("{billable_metric_id}", &self.metric);
+        Operation { method, route, path, body, writes, foreign }
+    }
+}
+
+/// The body with `value` at a JSON pointer, whose last step may be new.
+pub fn with(body: &Value, pointer: &str, value: Value) -> Value {
+    let mut body = body.clone();
+    let (parent, key) = pointer.rsplit_once('/').expect("a JSON pointer");
+    let parent = body.pointer_mut(parent).expect("the pointer leads somewhere");
+    match parent {
+        Value::Array(items) => items[key.parse::<usize>().expect("an index")] = value,
+        other => other[key] = value,
+    }
+    body
+}
+
+/// The body without the member at a JSON pointer.
+pub fn without(body: &Value, pointer: &str) -> Value {
+    let mut body = body.clone();
+    let (parent, key) = pointer.rsplit_once('/').expect("a JSON pointer");
+    let parent = body.pointer_mut(parent).expect("the pointer leads somewhere");
+    parent.as_object_mut().expect("an object").remove(key).expect("a member");
+    body
+}
+
+/// Sends each body and checks that it is 400 with a message that holds the part beside it.
+pub async fn refuse(api: &Api, path: &str, cases: Vec<(Value, &str)>) {
+    for (body, part) in cases {
+        let answer = api.post(path, body.clone()).await;
+        assert_eq!(answer.status.as_u16(), 400, "{path} {body}: {}", answer.body);
+        answer.refused(400, &[part]);
+    }
+}
+
+/// A JSON number from its text.
+pub fn number(text: &str) -> Value {
+    serde_json::from_str(text).expect("a JSON number")
+}
+
+/// A POST with a header of its own and no other but the token's.
+pub async fn post_with(api: &Api, header: (&str, &str), path: &str, body: impl Into<Body>) -> Answer {
+    let mut db = api.app.db.acquire().await.expect("a connection");
+    let sandbox = access::find_environment(&mut db, EnvironmentKind::Sandbox).await.expect("the sandbox");
+    let now = api.app.clock.now();
+    access::bootstrap(&mut db, &api.app.ids, sandbox.id, "secret", now).await.expect("a token");
+    drop(db);
+    let request = Request::builder().method(Method::POST).uri(path).header("authorization", "Bearer secret");
+    api.request(request.header(header.0, header.1).body(body.into()).expect("a request")).await
+}

@@ -1,0 +1,132 @@
+//! What the operator's machinery asks, also while the database is gone.
+
+use std::fs;
+use std::thread::{self, sleep};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::support::{Client, Database, Launch, Line, PATIENCE, Place, Proxy, signal, wait_until};
+
+/// No answer may take longer while the database is gone.
+const ANSWER_TIME: Duration = Duration::from_secs(15);
+
+/// Status and message of requests that are sent at once; each must be answered in time.
+#[track_caller]
+fn answers_in_time(client: &Client, paths: &[&str]) -> Vec<(u16, String)> {
+    let get = |path: &str| {
+        let start = Instant::now();
+        let answer = client.get(path);
+        assert!(start.elapsed() < ANSWER_TIME, "GET {path} takes {:?}", start.elapsed());
+        (answer.status, answer.json()["message"].as_str().unwrap_or_default().to_owned())
+    };
+    thread::scope(|scope| {
+        let threads: Vec<_> = paths.iter().map(|path| scope.spawn(move || get(path))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("an answer in time")).collect()
+    })
+}
+
+/// The probes and the API while there is no database: answers, in time, that say so.
+#[track_caller]
+fn answers_without_its_database(client: &Client) {
+    let answers = answers_in_time(client, &["/healthz", "/readyz", "/v1/customers"]);
+    let unreachable = (503, "the database cannot be reached".to_owned());
+    assert_eq!(
+        answers,
+        [(200, String::new()), (503, "the database does not answer".to_owned()), unreachable]
+    );
+}
+
+#[test]
+fn probes_need_no_token_and_requests_are_counted() {
+    let (place, database) = (Place::new(), Database::new());
+    let mut server = Launch::new(&place).database(&database.url).bootstrapped().serve();
+    server.client.get("/v1/customers").data();
+    server.client.token = String::new();
+    assert_eq!(server.client.get("/healthz").json(), json!({ "status": "ok" }));
+    assert_eq!(server.client.get("/readyz").json(), json!({ "status": "ready" }));
+    assert_eq!(server.client.get("/v1/customers").status, 401);
+    let metrics = server.client.get("/metrics");
+    assert_eq!(metrics.status, 200);
+    for (route, status) in [("/v1/customers", 200), ("/v1/customers", 401), ("/healthz", 200)] {
+        let is_counted = metrics.text.lines().any(|line| {
+            line.starts_with("upbeat_http_requests_total{")
+                && line.contains(&format!("route=\"{route}\""))
+                && line.contains(&format!("status=\"{status}\""))
+        });
+        assert!(is_counted, "{route} {status} is not in: {}", metrics.text);
+    }
+    server.stop();
+}
+
+#[test]
+fn a_killed_private_postgres_is_answered_with_503_and_the_next_start_mends_it() {
+    let place = Place::new();
+    let launch = Launch::new(&place).bootstrapped();
+    let server = launch.serve();
+    let customer = server.client.post("/v1/customers", &json!({ "name": "kept" })).id();
+    signal("KILL", &place.postmasters());
+    for (status, message) in answers_in_time(&server.client, &["/readyz", "/v1/customers"]) {
+        // A server that mends it at once is better than one that says so.
+        assert!(status == 200 || status == 503 && message.contains("the database"), "{status}: {message}");
+    }
+    server.stop();
+    assert!(place.postgres_is_gone());
+
+    let server = launch.serve();
+    assert_eq!(server.client.get(&format!("/v1/customers/{customer}")).data()["name"], "kept");
+    server.stop();
+}
+
+fn answers_503_until_the_database_is_back(line: Line) {
+    let (place, database) = (Place::new(), Database::new());
+    let proxy = Proxy::to(&database.address());
+    let mut server =
+        Launch::new(&place).database(&database.url_through(&proxy.address)).bootstrapped().serve();
+    proxy.set(line);
+    sleep(Duration::from_millis(100));
+    answers_without_its_database(&server.client);
+    proxy.set(Line::Open);
+    assert!(wait_until(PATIENCE, || server.is_ready()), "it does not find back: {}", server.stderr());
+    server.client.get("/v1/customers").data();
+    server.stop();
+}
+
+#[test]
+fn a_database_that_refuses_connections_is_answered_with_503_until_it_is_back() {
+    answers_503_until_the_database_is_back(Line::Refused);
+}
+
+#[test]
+fn a_database_that_closes_connections_is_answered_with_503_until_it_is_back() {
+    answers_503_until_the_database_is_back(Line::Cut);
+}
+
+#[test]
+fn a_database_that_falls_silent_is_answered_with_503_until_it_is_back() {
+    answers_503_until_the_database_is_back(Line::Silent);
+}
+
+#[test]
+fn a_server_stops_in_good_time_while_its_database_is_gone() {
+    let (place, database) = (Place::new(), Database::new());
+    let proxy = Proxy::to(&database.address());
+    let mut server =
+        Launch::new(&place).database(&database.url_through(&proxy.address)).bootstrapped().serve();
+    proxy.set(Line::Silent);
+    sleep(Duration::from_secs(1));
+    server.signal("TERM");
+    server.stops();
+}
+
+#[test]
+fn an_idle_server_is_small() {
+    let (place, database) = (Place::new(), Database::new());
+    let server = Launch::new(&place).database(&database.url).bootstrapped().serve();
+    sleep(Duration::from_secs(2));
+    let status = fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("its status");
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+    let kib: u64 = resident.trim().trim_end_matches(" kB").parse().expect("a number");
+    assert!(kib < 60 * 1024, "{kib} KiB are resident");
+    server.stop();
+}
