@@ -141,7 +141,8 @@ fn is_unreachable(error: &sqlx::Error) -> bool {
     code.starts_with("08") || ["57P01", "57P02", "57P03", "53300"].contains(&code.as_ref())
 }
 
-/// A deadlock or a serialization failure: the transaction was rolled back in favour of another one and may run again.
+/// A deadlock or a serialization failure: the transaction was rolled back in favour of another one and may run
+/// again.
 #[must_use]
 pub fn is_transient(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);

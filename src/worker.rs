@@ -92,8 +92,8 @@ async fn work_one(app: &App, environment: &Environment) -> Result<Step, sqlx::Er
 /// Moves a sandbox's clock to `target`, doing all work that is due on the way, in order and each at its own
 /// time.
 ///
-/// Work that failed earlier is tried once more. The clock moves with each step, so a process that is killed half-way leaves a clock that its invoices agree
-/// with.
+/// Work that failed earlier is tried once more. The clock moves with each step, so a process that is killed
+/// half-way leaves a clock that its invoices agree with.
 pub async fn run_until(app: &App, environment_id: EnvironmentId, target: Instant) -> Result<(), sqlx::Error> {
     job::retry_now(&mut *app.db.acquire().await?, environment_id, target).await?;
     loop {

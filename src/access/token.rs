@@ -62,8 +62,8 @@ pub async fn create(
     Ok(secret)
 }
 
-/// Makes sure that an admin token of the environment with this given secret is in use; false where the secret already
-/// belongs to another token, or to one that was archived. Idempotent.
+/// Makes sure that an admin token of the environment with this given secret is in use; false where the secret
+/// already belongs to another token, or to one that was archived. Idempotent.
 pub async fn bootstrap(
     db: &mut PgConnection,
     ids: &Ids,

@@ -30,8 +30,8 @@ pub fn around(router: Router<App>, state: &App) -> Router<App> {
         .layer(from_fn(move |request, next| observe(ids.clone(), request, next)))
 }
 
-/// The documented header `Idempotency-Key` is not supported yet; a caller who relies on it must know. Ingest never reads
-/// it: events are deduplicated by their transaction id.
+/// The documented header `Idempotency-Key` is not supported yet; a caller who relies on it must know. Ingest
+/// never reads it: events are deduplicated by their transaction id.
 async fn refuse_idempotency_key(request: Request, next: Next) -> Response {
     let has_key = request.method() == Method::POST && request.headers().contains_key("idempotency-key");
     if has_key && request.uri().path() != "/v1/ingest" {

@@ -183,8 +183,8 @@ pub async fn replace_aliases(
     now: Instant,
 ) -> Result<(), ApiError> {
     refuse_ids_of_other_customers(db, environment_id, id, aliases).await?;
-    // The rows that go and the rows in the way, in one order for everybody: two customers who swap aliases wait for one
-    // another and never deadlock.
+    // The rows that go and the rows in the way, in one order for everybody: two customers who swap aliases wait
+    // for one another and never deadlock.
     sqlx::query!(
         "SELECT alias FROM ingest_alias WHERE environment_id = $1 AND (customer_id = $2 OR alias = ANY($3))
          ORDER BY alias FOR UPDATE",

@@ -33,8 +33,8 @@ pub type Properties = BTreeMap<String, PropertyValue>;
 
 /// Reads the properties from their JSON; of repeated names the last counts.
 ///
-/// Values are told apart by how they are written. The JSON library's own value type would take an object with one of its
-/// private names for a number, or for JSON within JSON.
+/// Values are told apart by how they are written. The JSON library's own value type would take an object with
+/// one of its private names for a number, or for JSON within JSON.
 pub fn parse_properties(text: &str) -> Result<Properties, serde_json::Error> {
     let members: BTreeMap<String, &RawValue> = serde_json::from_str(text)?;
     members.into_iter().map(|(name, value)| Ok((name, PropertyValue::parse(value.get())?))).collect()

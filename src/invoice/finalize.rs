@@ -12,7 +12,8 @@ use crate::job::{self, DueWork};
 /// Finalizes the contract's next statement and makes the one after it due, in the transaction that holds the
 /// work.
 ///
-/// `arrival` is the last one that `db` sees. Events that arrive later change nothing on it. A contract that is gone or archived has nothing to finalize.
+/// `arrival` is the last one that `db` sees. Events that arrive later change nothing on it. A contract that is
+/// gone or archived has nothing to finalize.
 pub async fn finalize_usage_statement(
     db: &mut PgConnection,
     work: &DueWork,

@@ -11,8 +11,8 @@ use serde_json::value::RawValue;
 /// Largest absolute exponent that is looked at; beyond it the text is not a number that any bill can hold.
 const EXPONENT_MAX: i64 = 100;
 
-/// Longest text that is looked at: no amount that follows from metered numbers and prices comes near it, and reading a
-/// number takes time that grows with the square of its length.
+/// Longest text that is looked at: no amount that follows from metered numbers and prices comes near it, and
+/// reading a number takes time that grows with the square of its length.
 const LENGTH_MAX: usize = 1000;
 
 /// Significant digits of a number in a request (our decision: more is a mistake of the sender).

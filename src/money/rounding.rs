@@ -48,7 +48,8 @@ impl QuantityRounding {
     }
 }
 
-/// `left / right`, rounded half away from zero at 20 decimals where it does not terminate earlier. `right` is not zero.
+/// `left / right`, rounded half away from zero at 20 decimals where it does not terminate earlier. `right` is
+/// not zero.
 #[must_use]
 pub fn divide(left: &Decimal, right: &Decimal) -> Decimal {
     let (left, left_scale) = left.as_bigint_and_scale();

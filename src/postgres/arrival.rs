@@ -1,8 +1,8 @@
 //! The one order in which facts arrive in an environment.
 //!
-//! Every request of events takes a number under a shared lock that it keeps until it commits. Whoever takes the lock
-//! alone therefore knows that each number given so far is committed or will never be, and that each later number comes
-//! after: metrics come and go there, and invoices see exactly the facts up to a number.
+//! Every request of events takes a number under a shared lock that it keeps until it commits. Whoever takes the
+//! lock alone therefore knows that each number given so far is committed or will never be, and that each later
+//! number comes after: metrics come and go there, and invoices see exactly the facts up to a number.
 
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
@@ -34,16 +34,17 @@ pub async fn next_arrival(db: &mut PgConnection) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar!(r#"SELECT nextval('arrival_seq') AS "arrival!""#).fetch_one(db).await
 }
 
-/// A snapshot that sees every arrival up to the number answered with it, and none after. Requests are kept out only
-/// while it is taken.
+/// A snapshot that sees every arrival up to the number answered with it, and none after. Requests are kept out
+/// only while it is taken.
 pub async fn begin_settled_snapshot(
     pool: &PgPool,
     environment_id: EnvironmentId,
 ) -> Result<(Transaction<'static, Postgres>, i64), sqlx::Error> {
+    // Both connections before the lock: requests that wait for it may hold all the others.
+    let mut snapshot = begin_snapshot(pool).await?;
     let mut gate = pool.begin().await?;
     hold_arrivals(&mut gate, environment_id).await?;
-    let mut snapshot = begin_snapshot(pool).await?;
-    // The first statement fixes what the snapshot sees.
+    // The first statement, not the beginning, fixes what the snapshot sees.
     let arrival = sqlx::query_scalar!(r#"SELECT last_value AS "arrival!" FROM arrival_seq"#)
         .fetch_one(&mut *snapshot)
         .await?;

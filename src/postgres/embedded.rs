@@ -1,12 +1,13 @@
 //! A private PostgreSQL from the distribution's binaries, so that a newcomer needs no database of their own.
 //!
 //! The crate `postgresql_embedded` was considered and refused: it downloads its binaries and cannot run as
-//! root. PostgreSQL refuses to run as root too, so for root it runs as the user `postgres`. Where the data directory lies
-//! behind a directory that is closed to that user (a checkout under `/root`), the server is given the capability to
-//! read and search past it.
+//! root. PostgreSQL refuses to run as root too, so for root it runs as the user `postgres`. Where the data
+//! directory lies behind a directory that is closed to that user (a checkout under `/root`), the server is
+//! given the capability to read and search past it.
 //!
-//! Every process that uses the cluster holds `users` shared for life; the last one out stops the server. Starting and
-//! stopping happen one at a time under `gate`. A server that outlived killed processes is adopted by the next one.
+//! Every process that uses the cluster holds `users` shared for life; the last one out stops the server.
+//! Starting and stopping happen one at a time under `gate`. A server that outlived killed processes is adopted
+//! by the next one.
 
 use std::fs::{self, File, Permissions, TryLockError};
 use std::io;
@@ -36,8 +37,8 @@ const SOCKET_DIRECTORY_LENGTH_MAX: usize = 90;
 const RETRY_FOR: Duration = Duration::from_secs(10);
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
 
-/// Settings that suit a server which shares its machine; durability stays as PostgreSQL ships it. Given at every start,
-/// so that a data directory may be moved.
+/// Settings that suit a server which shares its machine; durability stays as PostgreSQL ships it. Given at
+/// every start, so that a data directory may be moved.
 const SETTINGS: [&str; 9] = [
     "listen_addresses=",
     "max_connections=100",
@@ -185,7 +186,8 @@ impl EmbeddedPostgres {
         timeout(STOP_TIMEOUT, stopped).await.map_err(|_| EmbeddedError::StopTimeout)
     }
 
-    /// Makes the cluster beside its place and moves it there when it is whole: a half-made one is never started.
+    /// Makes the cluster beside its place and moves it there when it is whole: a half-made one is never
+    /// started.
     async fn init(&self) -> Result<(), EmbeddedError> {
         let failed = |action, path: &Path| {
             let path = path.to_owned();
@@ -243,7 +245,8 @@ impl EmbeddedPostgres {
             .map_err(failed)
     }
 
-    /// Waits until the server answers and the database exists. A server that ends instead is started again for a while.
+    /// Waits until the server answers and the database exists. A server that ends instead is started again for
+    /// a while.
     async fn wait_until_ready(&self, mut child: Option<Child>) -> Result<(), EmbeddedError> {
         let maintenance = self.connect_options().database("postgres");
         let retry_until = Instant::now() + RETRY_FOR;
@@ -299,8 +302,8 @@ impl EmbeddedPostgres {
         text.lines().next()?.trim().parse().ok()
     }
 
-    /// Whether the process that wrote the pid file lives and works in this cluster: the number alone may be another's
-    /// by now.
+    /// Whether the process that wrote the pid file lives and works in this cluster: the number alone may be
+    /// another's by now.
     fn is_running(&self) -> bool {
         let Some(pid) = self.pid() else { return false };
         fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|directory| directory == self.layout.cluster)
@@ -383,8 +386,8 @@ impl Layout {
     }
 }
 
-/// Whether PostgreSQL takes the path for one socket directory as it is: short, and without marks that its settings give
-/// a meaning.
+/// Whether PostgreSQL takes the path for one socket directory as it is: short, and without marks that its
+/// settings give a meaning.
 fn is_plain(path: &Path) -> bool {
     let bytes = path.as_os_str().as_encoded_bytes();
     let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-".contains(byte);

@@ -19,7 +19,8 @@ use crate::worker;
 /// The last year that a clock may show, so that dates counted from it still have four digits.
 const YEAR_MAX: i32 = 9000;
 
-/// The furthest that one call moves a clock with anything on it: every statement on the way is finalized meanwhile.
+/// The furthest that one call moves a clock with anything on it: every statement on the way is finalized
+/// meanwhile.
 const MOVE_MAX: TimeDelta = TimeDelta::days(3653);
 
 /// One of the two.
@@ -56,7 +57,8 @@ pub async fn handler(
     Ok(axum::Json(Data { data: SandboxClock { now: target, frozen } }))
 }
 
-/// Sets the clock, unless another move took it further in the meantime; false where more work became due on the way.
+/// Sets the clock, unless another move took it further in the meantime; false where more work became due on the
+/// way.
 async fn stop_at(
     app: &App,
     environment_id: EnvironmentId,

@@ -22,7 +22,6 @@ use crate::event::{
 };
 use crate::id::EnvironmentId;
 use crate::postgres::{next_arrival, share_arrivals};
-
 use crate::time::Instant;
 use crate::wire::{Empty, RawBody};
 
@@ -48,7 +47,8 @@ pub async fn handler(
 async fn keep(app: &App, environment_id: EnvironmentId, events: &[Event]) -> Result<(), sqlx::Error> {
     let mut transaction = app.db.begin().await?;
     share_arrivals(&mut transaction, environment_id).await?;
-    // Read under the lock: an event that comes after an invoice was finalized has also arrived later by the clock.
+    // Read under the lock: an event that comes after an invoice was finalized has also arrived later by the
+    // clock.
     let received_at = access::environment_now(&mut transaction, environment_id, app.clock.now()).await?;
     let metrics = billable_metric::metrics_taking_events(&mut transaction, environment_id).await?;
     let number = next_arrival(&mut transaction).await?;

@@ -40,8 +40,8 @@ pub async fn verify_rollups(
     Ok(differences)
 }
 
-/// Recounts the subjects' rollups from facts up to an arrival into temporary tables, which every later statement of
-/// the transaction reads instead of the real ones.
+/// Recounts the subjects' rollups from facts up to an arrival into temporary tables, which every later
+/// statement of the transaction reads instead of the real ones.
 pub async fn recount_as_of(
     db: &mut PgConnection,
     environment_id: EnvironmentId,

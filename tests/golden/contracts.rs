@@ -15,7 +15,8 @@ fn anchored(frequency: &str, anchor: &str) -> Value {
     })
 }
 
-/// A contract from `start` on a card with one product at 1, and what its invoices are at `now`, reached in one move.
+/// A contract from `start` on a card with one product at 1, and what its invoices are at `now`, reached in one
+/// move.
 async fn invoices(created: &str, start: &str, more: Value, now: &str) -> Vec<String> {
     let desk = Desk::at(created).await;
     let product = desk.product("Units", "SUM", json!({})).await;

@@ -123,8 +123,8 @@ impl Desk {
         self.invoice(start).await["total"].to_string()
     }
 
-    /// Moves the clock past the grace of an invoice and checks that the final one is the draft, field by field, through
-    /// the list and by its id. Answers it.
+    /// Moves the clock past the grace of an invoice and checks that the final one is the draft, field by field,
+    /// through the list and by its id. Answers it.
     pub async fn close(&self, start: &str, now: &str) -> Value {
         let draft = self.invoice(start).await;
         assert_eq!(draft["status"], "DRAFT", "{draft}");

@@ -1,5 +1,5 @@
-//! Numbers that must come out: every worked example of the reference whose features exist, under its own label, and
-//! the cases that a careful finance person would try. All of them through the HTTP API, on a sandbox clock.
+//! Numbers that must come out: every worked example of the reference whose features exist, under its own label,
+//! and the cases that a careful finance person would try. All of them through the HTTP API, on a sandbox clock.
 
 #[path = "../it/support/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "shared with the other binary, which needs more of it")]

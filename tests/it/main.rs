@@ -11,6 +11,7 @@ mod bodies;
 mod concurrency;
 mod contracts;
 mod customers;
+mod drafts;
 mod errors;
 mod ingest;
 mod metrics;

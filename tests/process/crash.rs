@@ -181,7 +181,8 @@ fn killed_during_finalization_each_statement_is_finalized_once() {
         assert_eq!(clock["frozen"], true);
         assert!(before <= at(&now) && at(&now) <= at(TARGET), "the clock went from {before} to {now}");
         before = at(&now);
-        // At the instant where the clock stands the worker may still be busy; of everything before it nothing is due.
+        // At the instant where the clock stands the worker may still be busy; of everything before it nothing
+        // is due.
         let is_due = |invoice: &Value| {
             let end = at(invoice["end_timestamp"].as_str().expect("an instant"));
             end + chrono::TimeDelta::hours(24) <= at(&now)

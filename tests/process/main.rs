@@ -1,7 +1,8 @@
 //! The binary as a process: how it starts, stops, is killed, is asked from the shell, and shares a database.
 //!
-//! Every test has directories and databases of its own and leaves no process behind. `make test` starts the PostgreSQL
-//! of those that need one; to run these alone: `tests/with-postgres.sh cargo nextest run --test process`.
+//! Every test has directories and databases of its own and leaves no process behind. `make test` starts the
+//! PostgreSQL of those that need one; to run these alone: `tests/with-postgres.sh cargo nextest run --test
+//! process`.
 
 mod support;
 

@@ -23,7 +23,8 @@ wire_enum! {
     }
 }
 
-/// Most filters, group keys and names in a group key of one metric (our decision: every event is held against them).
+/// Most filters, group keys and names in a group key of one metric (our decision: every event is held against
+/// them).
 const PARTS_MAX: usize = 100;
 
 /// Most values of one filter (our decision).

@@ -51,8 +51,8 @@ impl Tally {
     }
 }
 
-/// Turns the cumulative quantities at the end of each segment of a period into what each segment adds:
-/// `Q(b) - Q(a)`, with `Q = 0` at the start of the period. An increment of LATEST may be negative (documentation page
+/// Turns the cumulative quantities at the end of each segment of a period into what each segment adds: `Q(b) -
+/// Q(a)`, with `Q = 0` at the start of the period. An increment of LATEST may be negative (documentation page
 /// on metrics that do not only grow; for MAX and UNIQUE our decision).
 #[must_use]
 pub fn increments(cumulative: &[Decimal]) -> Vec<Decimal> {

@@ -104,8 +104,8 @@ fn print_logs(directory: &Path) {
     }
 }
 
-/// Processes with the path in their arguments, environment or working directory, and the program's name. What initdb
-/// starts names it in its environment alone.
+/// Processes with the path in their arguments, environment or working directory, and the program's name. What
+/// initdb starts names it in its environment alone.
 fn processes_naming(path: &Path) -> Vec<(u32, String)> {
     let text = format!("{}/", path.display());
     let entries = fs::read_dir("/proc").expect("/proc is mounted");
