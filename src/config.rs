@@ -16,6 +16,22 @@ pub struct Storage {
     pub data_dir: PathBuf,
 }
 
+impl Storage {
+    /// The database's address; an empty one is none, as in an environment file with nothing filled in.
+    #[must_use]
+    pub fn database_url(&self) -> Option<&str> {
+        self.database_url.as_deref().filter(|url| !url.trim().is_empty())
+    }
+}
+
+impl Serve {
+    /// The token that shall exist; an empty one is none.
+    #[must_use]
+    pub fn bootstrap_token(&self) -> Option<&str> {
+        self.bootstrap_token.as_deref().map(str::trim).filter(|secret| !secret.is_empty())
+    }
+}
+
 /// How to serve.
 #[derive(Clone, Args)]
 pub struct Serve {

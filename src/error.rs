@@ -119,6 +119,7 @@ impl From<sqlx::Error> for ApiError {
     fn from(error: sqlx::Error) -> Self {
         match error {
             ref unreachable if is_unreachable(unreachable) => Self::Unavailable(error),
+            ref lost if is_transient(lost) => Self::Busy(error),
             fault => Self::internal("a database statement failed", fault),
         }
     }
@@ -141,12 +142,12 @@ fn is_unreachable(error: &sqlx::Error) -> bool {
     code.starts_with("08") || ["57P01", "57P02", "57P03", "53300"].contains(&code.as_ref())
 }
 
-/// A deadlock or a serialization failure: the transaction was rolled back in favour of another one and may run
-/// again.
+/// A deadlock, a serialization failure or a lock not had in time: the transaction was rolled back in favour of
+/// another one and may run again.
 #[must_use]
 pub fn is_transient(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    matches!(code.as_deref(), Some("40P01" | "40001"))
+    matches!(code.as_deref(), Some("40P01" | "40001" | "55P03"))
 }
 
 /// The body of every error (schema `Error`).
@@ -167,8 +168,8 @@ pub struct CodedErrorBody {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = (self.status(), Json(ErrorBody { message: self.message() })).into_response();
-        if matches!(self, Self::Conflict(_)) {
-            // Both official SDKs retry a 409 unless they are told not to.
+        if matches!(self, Self::Conflict(_) | Self::NotImplemented(_)) {
+            // Both official SDKs retry a 409 and any 5xx unless they are told not to.
             response.headers_mut().insert("x-should-retry", HeaderValue::from_static("false"));
         }
         if matches!(self, Self::Unavailable(_) | Self::Busy(_)) {

@@ -4,6 +4,7 @@
 //! `request_id` and, for a refusal, `reason`; a fault adds its cause at level ERROR. Secrets never come near
 //! it.
 
+use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Instant as Stopwatch;
 
@@ -24,10 +25,24 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Upper bounds of the request duration histogram.
 const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
-/// Starts logging to standard error; `UPBEAT_LOG` filters it (`info` by default).
+/// What is logged unless `UPBEAT_LOG` says otherwise; the database library repeats what every start does
+/// anyway.
+const LOG_FILTER: &str = "info,sqlx=warn";
+
+/// Starts logging to standard error; `UPBEAT_LOG` filters it.
 pub fn start_logging() {
-    let filter = EnvFilter::try_from_env("UPBEAT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    let given = std::env::var("UPBEAT_LOG").ok().filter(|filter| !filter.trim().is_empty());
+    let filter = given.as_deref().map(EnvFilter::try_new).transpose();
+    let is_wrong = filter.is_err();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter.ok().flatten().unwrap_or_else(|| EnvFilter::new(LOG_FILTER)))
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
+    if is_wrong {
+        tracing::warn!("UPBEAT_LOG is not a log filter such as `info` or `debug,sqlx=warn`; it is not used");
+    }
 }
 
 /// Installs the process's metrics recorder.

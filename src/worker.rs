@@ -81,7 +81,13 @@ async fn work_one(app: &App, environment: &Environment) -> Result<Step, sqlx::Er
     if !job::is_any_due(&mut *app.db.acquire().await?, environment.id, now, real_now).await? {
         return Ok(Step::Idle);
     }
-    let (mut transaction, arrival) = begin_settled_snapshot(&app.db, environment.id).await?;
+    let (mut transaction, arrival) = match begin_settled_snapshot(&app.db, environment.id).await {
+        Err(error) if is_transient(&error) => {
+            tracing::warn!(environment_id = %environment.id, "a request in flight holds up due work");
+            return Ok(Step::Idle);
+        }
+        begun => begun?,
+    };
     match found(job::take(&mut transaction, environment.id, now, real_now).await)? {
         Found::Work(work) => finish(app, transaction, work, arrival, real_now).await,
         Found::Collision => Ok(Step::Again),

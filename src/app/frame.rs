@@ -7,7 +7,7 @@ use aide::openapi::{Info, OpenApi, ReferenceOr, SecurityScheme};
 use axum::Json;
 use axum::Router;
 use axum::extract::Request;
-use axum::http::Method;
+use axum::http::{Method, Uri};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -21,7 +21,9 @@ use crate::telemetry::observe;
 pub fn around(router: Router<App>, state: &App) -> Router<App> {
     let ids = state.ids.clone();
     router
-        .fallback(|| async { ApiError::NotFound("there is nothing at this path".to_owned()) })
+        .fallback(|method: Method, uri: Uri| async move {
+            ApiError::NotFound(format!("there is no {method} {}", uri.path()))
+        })
         .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
         .layer(RequestDecompressionLayer::new().pass_through_unaccepted(true))
         .layer(CatchPanicLayer::custom(panicked))

@@ -2,7 +2,7 @@
 
 use sqlx::PgPool;
 
-use super::CommandError;
+use super::{CommandError, require_data};
 use crate::config::Storage;
 use crate::postgres::{Database, MIGRATIONS, applied_migrations, find_binaries};
 use crate::telemetry::causes;
@@ -17,9 +17,13 @@ pub async fn doctor(storage: Storage) -> Result<(), CommandError> {
             println!("FAIL  {what}: {mend}");
         }
     };
-    match &storage.database_url {
+    match storage.database_url() {
         Some(_) => report("database", Ok("DATABASE_URL is set; no private PostgreSQL is needed".to_owned())),
         None => report("PostgreSQL binaries", binaries()),
+    }
+    if let Err(absent) = require_data(&storage) {
+        report("data", Err(absent.to_string()));
+        return Err(CommandError::Refused("1 thing to mend".to_owned()));
     }
     match Database::open(&storage).await {
         Ok(database) => {
@@ -30,7 +34,7 @@ pub async fn doctor(storage: Storage) -> Result<(), CommandError> {
         }
         Err(error) => report("connection", Err(causes(&error))),
     }
-    if faults > 0 { Err(CommandError::Refused(format!("{faults} things to mend"))) } else { Ok(()) }
+    if faults > 0 { Err(CommandError::Refused(format!("{faults} to mend"))) } else { Ok(()) }
 }
 
 fn binaries() -> Result<String, String> {
@@ -40,11 +44,14 @@ fn binaries() -> Result<String, String> {
 }
 
 async fn migrations(pool: &PgPool) -> Result<String, String> {
-    let applied =
-        applied_migrations(pool).await.map_err(|_| "none applied; run `upbeat migrate`".to_owned())?;
+    let applied = applied_migrations(pool)
+        .await
+        .map_err(|_| "none applied; start `upbeat serve`, which migrates".to_owned())?;
     let known = MIGRATIONS.iter().count();
     match applied.len() {
-        count if count < known => Err(format!("{count} of {known} applied; run `upbeat migrate`")),
+        count if count < known => {
+            Err(format!("{count} of {known} applied; start `upbeat serve`, which migrates"))
+        }
         count if count > known => {
             Err(format!("{count} applied, but this version knows {known}; run a newer version"))
         }
@@ -56,8 +63,8 @@ async fn tokens(pool: &PgPool) -> Result<String, String> {
     let in_use =
         sqlx::query_scalar!(r#"SELECT count(*) AS "count!" FROM access_token WHERE archived_at IS NULL"#);
     match in_use.fetch_one(pool).await {
-        Ok(0) => Err("none in use; run `upbeat token create --environment sandbox --name NAME`".to_owned()),
+        Ok(0) => Err("none in use; start `upbeat serve`, which makes the first one".to_owned()),
         Ok(count) => Ok(format!("{count} in use")),
-        Err(_) => Err("cannot be read; run `upbeat migrate`".to_owned()),
+        Err(_) => Err("cannot be read; start `upbeat serve`, which migrates".to_owned()),
     }
 }

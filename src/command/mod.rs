@@ -46,6 +46,20 @@ pub fn openapi() {
     println!("{document}");
 }
 
+/// For commands that look at data: refuses to make a private cluster where there is none, which would be the
+/// wrong folder.
+fn require_data(storage: &Storage) -> Result<(), CommandError> {
+    let cluster = storage.data_dir.join("postgres").join("PG_VERSION");
+    if storage.database_url().is_some() || cluster.exists() {
+        return Ok(());
+    }
+    let reason = format!(
+        "no data in {}; set UPBEAT_DATA_DIR or DATABASE_URL, or start `upbeat serve`, which makes it",
+        storage.data_dir.display(),
+    );
+    Err(CommandError::Refused(reason))
+}
+
 /// Does something with a migrated database, and closes the database whatever became of it.
 async fn with_database<T>(
     storage: &Storage,

@@ -42,9 +42,9 @@ pub async fn serve(config: Serve) -> Result<(), CommandError> {
     let mut stop_signal = StopSignal::listen();
     start_logging();
     let metrics = start_metrics();
-    check_bootstrap_token(config.bootstrap_token.as_deref())?;
+    check_bootstrap_token(config.bootstrap_token())?;
     let listener = TcpListener::bind(config.listen).await.map_err(|source| CommandError::Io {
-        action: format!("cannot listen on {}", config.listen),
+        action: format!("cannot listen on {}; choose another address with UPBEAT_LISTEN", config.listen),
         source,
     })?;
     with_database(&config.storage, async |app| {
@@ -81,7 +81,7 @@ async fn end<T>(mut task: JoinHandle<T>, what: &str, limit: Duration) {
 }
 
 fn check_bootstrap_token(secret: Option<&str>) -> Result<(), CommandError> {
-    if secret.is_some_and(|secret| secret.trim().len() < BOOTSTRAP_TOKEN_LENGTH_MIN) {
+    if secret.is_some_and(|secret| secret.len() < BOOTSTRAP_TOKEN_LENGTH_MIN) {
         let reason =
             format!("UPBEAT_BOOTSTRAP_TOKEN must have at least {BOOTSTRAP_TOKEN_LENGTH_MIN} characters");
         return Err(CommandError::Refused(reason));
@@ -94,7 +94,7 @@ async fn sandbox_token(app: &App, config: &Serve) -> Result<SandboxToken, Comman
     let mut transaction = app.db.begin().await?;
     let sandbox = find_environment(&mut transaction, EnvironmentKind::Sandbox).await?;
     let file = config.storage.data_dir.join("sandbox-token");
-    if let Some(secret) = config.bootstrap_token.as_deref().map(str::trim) {
+    if let Some(secret) = config.bootstrap_token() {
         if !access::bootstrap(&mut transaction, &app.ids, sandbox.id, secret, now).await? {
             let reason = "UPBEAT_BOOTSTRAP_TOKEN was archived or belongs to another token; choose a new one";
             return Err(CommandError::Refused(reason.to_owned()));
@@ -149,7 +149,9 @@ fn greet(address: SocketAddr, token: &SandboxToken) {
             cat(file)
         }
         SandboxToken::Elsewhere => {
-            println!("Sandbox token: make one with `upbeat token create --environment sandbox --name NAME`");
+            println!(
+                "Sandbox token: one that is in use, or a new one from `upbeat token create --environment sandbox --name NAME`"
+            );
             "TOKEN".to_owned()
         }
     };

@@ -3,7 +3,7 @@
 use clap::{Subcommand, builder::PossibleValuesParser};
 use uuid::Uuid;
 
-use super::{CommandError, with_database};
+use super::{CommandError, require_data, with_database};
 use crate::access::{self, App, EnvironmentKind, Role, find_environment};
 use crate::config::Storage;
 
@@ -26,6 +26,7 @@ pub enum TokenCommand {
 }
 
 pub async fn token(storage: Storage, command: TokenCommand) -> Result<(), CommandError> {
+    require_data(&storage)?;
     with_database(&storage, async |app| run(&app, command).await).await
 }
 

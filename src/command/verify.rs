@@ -1,6 +1,6 @@
 //! `upbeat verify`
 
-use super::{CommandError, with_database};
+use super::{CommandError, require_data, with_database};
 use crate::access::{App, list_environments};
 use crate::config::Storage;
 use crate::invoice::verify_invoices;
@@ -9,6 +9,7 @@ use crate::usage::verify_rollups;
 /// Recounts rollups and recomputes finalized invoices from the facts; fails where anything differs without a
 /// reason.
 pub async fn verify(storage: Storage) -> Result<(), CommandError> {
+    require_data(&storage)?;
     with_database(&storage, async |app| run(&app).await).await
 }
 

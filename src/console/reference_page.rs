@@ -56,15 +56,21 @@ fn section(document: &Value, method: &str, path: &str, operation: &Value) -> Str
         text("summary"),
         text("description"),
     );
-    let parameters: String =
-        operation["parameters"].as_array().into_iter().flatten().map(parameter).collect();
+    let parameters: String = operation["parameters"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|one| parameter(document, one))
+        .collect();
     if !parameters.is_empty() {
         let _ = write!(section, "<h4>Parameters</h4><table>{parameters}</table>");
     }
     let schema = |content: &Value| content["content"]["application/json"]["schema"].clone();
-    let request = fields(document, &schema(&operation["requestBody"]), 0);
+    let body = schema(&operation["requestBody"]);
+    let request = fields(document, &body, 0);
     if !request.is_empty() {
-        let _ = write!(section, "<h4>Request</h4><table>{request}</table>");
+        let of_list = if body["items"].is_object() { ": a list of" } else { "" };
+        let _ = write!(section, "<h4>Request{of_list}</h4><table>{request}</table>");
     }
     let response = fields(document, &schema(&operation["responses"]["200"]), 0);
     if !response.is_empty() {
@@ -74,11 +80,17 @@ fn section(document: &Value, method: &str, path: &str, operation: &Value) -> Str
     section
 }
 
-fn parameter(parameter: &Value) -> String {
+fn parameter(document: &Value, parameter: &Value) -> String {
     let text = |value: &Value| escape(value.as_str().unwrap_or_default());
     let required = parameter["required"].as_bool().unwrap_or_default();
     let about = parameter["description"].as_str().or_else(|| parameter["schema"]["description"].as_str());
-    row(0, &text(&parameter["name"]), &type_of(&parameter["schema"]), required, about.unwrap_or_default())
+    row(
+        0,
+        &text(&parameter["name"]),
+        &type_of(document, &parameter["schema"]),
+        required,
+        about.unwrap_or_default(),
+    )
 }
 
 /// A row for each field of an object schema, nested ones indented.
@@ -95,7 +107,8 @@ fn fields(document: &Value, schema: &Value, depth: usize) -> String {
         let target = resolve(document, field);
         let about =
             field["description"].as_str().or_else(|| target["description"].as_str()).unwrap_or_default();
-        rows += &row(depth, &escape(name), &type_of(target), required.contains(&name.as_str()), about);
+        rows +=
+            &row(depth, &escape(name), &type_of(document, target), required.contains(&name.as_str()), about);
         if depth < DEPTH_MAX {
             rows += &fields(document, field, depth + 1);
         }
@@ -119,16 +132,28 @@ fn resolve<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
     }
 }
 
-fn type_of(schema: &Value) -> String {
-    let kind = match &schema["type"] {
-        Value::String(kind) => kind.clone(),
-        Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" or "),
-        _ => "object".to_owned(),
+/// The type in words, values of an enum spelled out.
+fn type_of(document: &Value, schema: &Value) -> String {
+    let schema = resolve(document, schema);
+    let kinds: Vec<&str> = match &schema["type"] {
+        Value::String(kind) => vec![kind],
+        Value::Array(kinds) => {
+            kinds.iter().filter_map(Value::as_str).filter(|kind| *kind != "null").collect()
+        }
+        _ => vec!["object"],
     };
+    if schema["items"].is_object() {
+        return format!("list of {}", type_of(document, &schema["items"]));
+    }
     let values: Vec<&str> =
         schema["enum"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let format = schema["format"].as_str().map(|format| format!(" ({format})")).unwrap_or_default();
-    if values.is_empty() { escape(&format!("{kind}{format}")) } else { escape(&values.join(" | ")) }
+    let range = match (schema["minimum"].as_u64(), schema["maximum"].as_u64()) {
+        (Some(least), Some(most)) => format!(", {least} to {most}"),
+        _ => String::new(),
+    };
+    let kind = kinds.join(" or ");
+    if values.is_empty() { escape(&format!("{kind}{format}{range}")) } else { escape(&values.join(" | ")) }
 }
 
 fn members(value: &Value) -> impl Iterator<Item = (&String, &Value)> {

@@ -16,7 +16,7 @@ use crate::error::ApiError;
 use crate::id::{ContractId, CustomerId, EnvironmentId, RateCardId};
 use crate::job;
 use crate::money::{CreditType, InputNumber, is_negative};
-use crate::time::{Instant, StatementFrequency, StatementSchedule};
+use crate::time::{Instant, StatementFrequency, StatementSchedule, shown};
 use crate::wire::{Data, HourBoundary, Json, Later, UniquenessKey};
 
 #[derive(Deserialize, JsonSchema)]
@@ -241,7 +241,10 @@ async fn resolve_rate_card(
         (None, Some(alias)) => {
             let holder = rate_card::resolve_alias(db, environment_id, alias, starting_at).await?;
             holder.ok_or_else(|| {
-                ApiError::NotFound(format!("no rate card holds the alias `{alias}` at {starting_at}"))
+                ApiError::NotFound(format!(
+                    "no rate card holds the alias `{alias}` at {}",
+                    shown(starting_at)
+                ))
             })?
         }
     };

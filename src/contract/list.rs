@@ -4,6 +4,7 @@ use aide::transform::TransformOperation;
 use axum::extract::State;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::get::customer_not_found;
 use super::store::{self, ContractFilter};
@@ -73,7 +74,8 @@ async fn list<T: From<Contract>>(
     let environment_id = caller.environment_id();
     let filters = (request.customer_id, request.include_archived, request.starting_at, request.covering_date);
     let key = CursorKey::new("contracts", "cursor", environment_id, &filters);
-    let after = key.decode(request.cursor.as_deref())?;
+    let after: Option<(Timestamp, Timestamp, Uuid)> = key.decode(request.cursor.as_deref())?;
+    let after = after.map(|(starting_at, created_at, id)| (starting_at.0, created_at.0, id));
     let filter = ContractFilter {
         include_archived: request.include_archived,
         starting_at: request.starting_at.map(|instant| instant.0),

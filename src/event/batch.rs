@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::fact::Event;
 use super::value::{Properties, parse_properties};
 use crate::error::ApiError;
-use crate::time::{Instant, parse_strict_instant};
+use crate::time::{Instant, parse_strict_instant, shown};
 
 /// How old an event may be when it arrives, inclusive.
 pub const BACKDATING: TimeDelta = TimeDelta::days(34);
@@ -106,10 +106,16 @@ fn parse_event(text: &str, now: Instant) -> Result<Event, Vec<String>> {
 fn parse_timestamp(text: &str, now: Instant) -> Result<Instant, String> {
     let instant = parse_strict_instant(text).map_err(|error| format!(".timestamp: `{text}` {error}"))?;
     if instant < now - BACKDATING {
-        return Err(format!(".timestamp: `{text}` is more than 34 days before {now}"));
+        return Err(format!(
+            ".timestamp: `{text}` is more than 34 days before {}, the environment's time",
+            shown(now)
+        ));
     }
     if instant > now + FUTURE_DATING {
-        return Err(format!(".timestamp: `{text}` is more than 24 hours after {now}"));
+        return Err(format!(
+            ".timestamp: `{text}` is more than 24 hours after {}, the environment's time",
+            shown(now)
+        ));
     }
     Ok(instant)
 }

@@ -16,7 +16,7 @@ use crate::casing::wire_enum;
 use crate::contract::{self, Contract};
 use crate::customer::{self, CustomerPath};
 use crate::error::ApiError;
-use crate::id::{ContractId, CreditTypeId};
+use crate::id::{ContractId, CreditTypeId, InvoiceId};
 use crate::postgres::begin_snapshot;
 use crate::time::{Instant, Period};
 use crate::wire::{CursorKey, Page, PageLimit, Path, Query, Timestamp};
@@ -76,7 +76,8 @@ pub async fn handler(
     let environment_id = caller.environment_id();
     let customer_id = path.customer_id;
     let key = CursorKey::new("invoices", "next_page", environment_id, &(customer_id, &request));
-    let after: Option<InvoicePosition> = key.decode(request.next_page.as_deref())?;
+    let after: Option<(Timestamp, InvoiceId)> = key.decode(request.next_page.as_deref())?;
+    let after: Option<InvoicePosition> = after.map(|(start, id)| (start.0, id));
     let descending = request.sort == Some(Sort::DateDesc);
     let limit = request.limit.get();
     let filter = filter(&request);

@@ -11,12 +11,14 @@ use serde_json::value::RawValue;
 /// Largest absolute exponent that is looked at; beyond it the text is not a number that any bill can hold.
 const EXPONENT_MAX: i64 = 100;
 
-/// Longest text that is looked at: no amount that follows from metered numbers and prices comes near it, and
-/// reading a number takes time that grows with the square of its length.
+/// Longest text of a number in a request: reading takes time that grows with the square of its length.
 const LENGTH_MAX: usize = 1000;
 
 /// Significant digits of a number in a request (our decision: more is a mistake of the sender).
 const INPUT_DIGITS_MAX: usize = 28;
+
+/// Decimals of a number in a request (our decision: as with the digits).
+const INPUT_DECIMALS_MAX: i64 = 50;
 
 /// Why a text is not an exact decimal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,6 +29,8 @@ pub enum DecimalError {
     TooFar,
     #[error("has more than {INPUT_DIGITS_MAX} significant digits")]
     TooManyDigits,
+    #[error("has more than {INPUT_DECIMALS_MAX} decimals")]
+    TooManyDecimals,
 }
 
 #[must_use]
@@ -46,9 +50,6 @@ pub fn is_positive(value: &Decimal) -> bool {
 
 /// Reads `-12`, `1.50` or `1.5e3` without loss.
 pub fn parse_decimal(text: &str) -> Result<Decimal, DecimalError> {
-    if text.len() > LENGTH_MAX {
-        return Err(DecimalError::TooManyDigits);
-    }
     let (mantissa, exponent) = match text.find(['e', 'E']) {
         Some(at) => (&text[..at], text[at + 1..].parse::<i64>().map_err(|_| DecimalError::NotANumber)?),
         None => (text, 0),
@@ -82,31 +83,47 @@ pub fn plain(value: &Decimal) -> String {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Number(pub Decimal);
 
-/// A decimal that a request brings: exact, at most 28 significant digits.
+/// A decimal that a request brings: exact, at most 28 significant digits and 50 decimals.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct InputNumber(pub Decimal);
 
 impl<'de> Deserialize<'de> for Number {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // From the text as it was sent: the JSON library's own numbers can be imitated by an object.
-        let text = Box::<RawValue>::deserialize(deserializer)?;
-        match text.get().as_bytes() {
-            [b'-' | b'0'..=b'9', ..] => parse_decimal(text.get()).map(Self).map_err(de::Error::custom),
-            _ => Err(de::Error::custom("must be a number")),
-        }
+        let text = number_text(deserializer)?;
+        parse_decimal(text.get()).map(Self).map_err(de::Error::custom)
+    }
+}
+
+/// The text as it was sent: the JSON library's own numbers can be imitated by an object.
+fn number_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<RawValue>, D::Error> {
+    let text = Box::<RawValue>::deserialize(deserializer)?;
+    match text.get().as_bytes() {
+        [b'-' | b'0'..=b'9', ..] => Ok(text),
+        _ => Err(de::Error::custom("must be a number")),
     }
 }
 
 impl<'de> Deserialize<'de> for InputNumber {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Number(value) = Number::deserialize(deserializer)?;
-        let (digits, scale) = value.as_bigint_and_exponent();
-        let trailing_zeros = usize::try_from(-scale).unwrap_or(0);
-        if digits.magnitude().to_string().len() + trailing_zeros > INPUT_DIGITS_MAX {
-            return Err(de::Error::custom(DecimalError::TooManyDigits));
-        }
-        Ok(Self(value))
+        let text = number_text(deserializer)?;
+        parse_input(text.get()).map(Self).map_err(de::Error::custom)
     }
+}
+
+fn parse_input(text: &str) -> Result<Decimal, DecimalError> {
+    if text.len() > LENGTH_MAX {
+        return Err(DecimalError::TooManyDigits);
+    }
+    let value = parse_decimal(text)?;
+    let (digits, scale) = value.as_bigint_and_exponent();
+    let trailing_zeros = usize::try_from(-scale).unwrap_or(0);
+    if digits.magnitude().to_string().len() + trailing_zeros > INPUT_DIGITS_MAX {
+        return Err(DecimalError::TooManyDigits);
+    }
+    if scale > INPUT_DECIMALS_MAX {
+        return Err(DecimalError::TooManyDecimals);
+    }
+    Ok(value)
 }
 
 macro_rules! wire_numbers {
@@ -179,7 +196,15 @@ mod tests {
         {
             assert!(serde_json::from_str::<InputNumber>(text).is_ok(), "{text}");
         }
-        for text in ["12345678901234567890123456789", "1e28", "1.2345678901234567890123456789", "1e400"] {
+        let hidden = format!("0.{}1e-100", "0".repeat(900));
+        for text in [
+            "12345678901234567890123456789",
+            "1e-51",
+            &hidden,
+            "1e28",
+            "1.2345678901234567890123456789",
+            "1e400",
+        ] {
             assert!(serde_json::from_str::<InputNumber>(text).is_err(), "{text}");
         }
         assert!(

@@ -4,10 +4,15 @@
 //! lock alone therefore knows that each number given so far is committed or will never be, and that each later
 //! number comes after: metrics come and go there, and invoices see exactly the facts up to a number.
 
-use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{Executor, PgConnection, PgPool, Postgres, Transaction};
+use tokio::sync::Mutex;
 
 use super::begin_snapshot;
 use crate::id::EnvironmentId;
+
+/// Held while a settled snapshot is taken, which needs two connections: callers that had one each could wait
+/// for the second forever.
+static TAKING_SNAPSHOT: Mutex<()> = Mutex::const_new(());
 
 /// The lock of an environment's arrivals, among all advisory locks.
 fn lock_key(environment_id: EnvironmentId) -> i64 {
@@ -24,7 +29,11 @@ pub async fn share_arrivals(db: &mut PgConnection, environment_id: EnvironmentId
 }
 
 /// Waits for every request in flight and keeps new ones out until the transaction ends.
+///
+/// Requests queue behind this wait, so it gives up after a second (`is_transient`) where one request in flight
+/// does not end; so does each later wait for a lock in this transaction.
 pub async fn hold_arrivals(db: &mut PgConnection, environment_id: EnvironmentId) -> Result<(), sqlx::Error> {
+    db.execute("SET LOCAL lock_timeout = '1s'").await?;
     sqlx::query!("SELECT pg_advisory_xact_lock($1)", lock_key(environment_id)).execute(db).await?;
     Ok(())
 }
@@ -40,6 +49,7 @@ pub async fn begin_settled_snapshot(
     pool: &PgPool,
     environment_id: EnvironmentId,
 ) -> Result<(Transaction<'static, Postgres>, i64), sqlx::Error> {
+    let _one_at_a_time = TAKING_SNAPSHOT.lock().await;
     // Both connections before the lock: requests that wait for it may hold all the others.
     let mut snapshot = begin_snapshot(pool).await?;
     let mut gate = pool.begin().await?;

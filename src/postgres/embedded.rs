@@ -17,7 +17,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{Connection, Executor, PgConnection};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
@@ -26,6 +26,8 @@ use crate::id::hex;
 
 const ROLE: &str = "upbeat";
 const DATABASE: &str = "upbeat";
+/// Only names the socket's file; nothing listens on it.
+const PORT: u16 = 5432;
 const START_TIMEOUT: Duration = Duration::from_mins(1);
 const STOP_TIMEOUT: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(20);
@@ -39,7 +41,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(250);
 
 /// Settings that suit a server which shares its machine; durability stays as PostgreSQL ships it. Given at
 /// every start, so that a data directory may be moved.
-const SETTINGS: [&str; 9] = [
+const SETTINGS: [&str; 8] = [
     "listen_addresses=",
     "max_connections=100",
     "shared_buffers=256MB",
@@ -47,7 +49,6 @@ const SETTINGS: [&str; 9] = [
     "checkpoint_timeout=15min",
     "wal_compression=on",
     "autovacuum_vacuum_scale_factor=0.02",
-    "idle_in_transaction_session_timeout=10min",
     "log_min_messages=warning",
 ];
 
@@ -62,7 +63,7 @@ pub enum EmbeddedError {
         "running as root needs the user `postgres` and the program `setpriv`; install the package `postgresql`, or set DATABASE_URL"
     )]
     NoUser,
-    #[error("{action} {path}", path = path.display())]
+    #[error("cannot {action} {path}", path = path.display())]
     Io {
         action: &'static str,
         path: PathBuf,
@@ -106,11 +107,9 @@ struct SystemUser {
     gid: u32,
 }
 
-/// The directory of `postgres` and `initdb`: from PATH, else the newest that the distribution installed.
+/// The directory of `postgres` and `initdb`: the newest that the distribution installed, else from PATH.
 #[must_use]
 pub fn find_binaries() -> Option<PathBuf> {
-    let complete =
-        |directory: &PathBuf| directory.join("initdb").is_file() && directory.join("postgres").is_file();
     let version =
         |directory: &PathBuf| directory.parent().and_then(Path::file_name)?.to_str()?.parse::<u32>().ok();
     let mut installed: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
@@ -118,23 +117,34 @@ pub fn find_binaries() -> Option<PathBuf> {
         .flatten()
         .flatten()
         .map(|entry| entry.path().join("bin"))
-        .filter(complete)
+        .filter(|directory| is_complete(directory))
         .collect();
     installed.sort_by_key(version);
     installed.pop().or_else(|| {
         let path = std::env::var_os("PATH")?;
-        let directory = std::env::split_paths(&path).find(complete)?;
+        let directory = std::env::split_paths(&path).find(|directory| is_complete(directory))?;
         // initdb looks for postgres beside itself, behind the links
         fs::canonicalize(directory.join("initdb")).ok()?.parent().map(Path::to_owned)
     })
 }
 
+fn is_complete(directory: &Path) -> bool {
+    directory.join("initdb").is_file() && directory.join("postgres").is_file()
+}
+
+/// The binaries for a cluster: those of the version that made it, where the distribution still has them.
+fn binaries_for(layout: &Layout) -> Option<PathBuf> {
+    let version = fs::read_to_string(layout.cluster.join("PG_VERSION")).ok();
+    let of_cluster = version.map(|version| Path::new("/usr/lib/postgresql").join(version.trim()).join("bin"));
+    of_cluster.filter(|directory| is_complete(directory)).or_else(find_binaries)
+}
+
 impl EmbeddedPostgres {
     /// Starts the cluster under `data_dir`, making it first where there is none, or joins it where it runs.
     pub async fn start(data_dir: &Path) -> Result<Self, EmbeddedError> {
-        let binaries = find_binaries().ok_or(EmbeddedError::NoBinaries)?;
         let user = SystemUser::for_this_process()?;
         let layout = Layout::prepare(data_dir, user)?;
+        let binaries = binaries_for(&layout).ok_or(EmbeddedError::NoBinaries)?;
         let gate = layout.lock_gate().await?;
         let users = layout.open_lock("users")?;
         users.lock_shared().map_err(|source| layout.failed("lock", "users", source))?;
@@ -166,7 +176,14 @@ impl EmbeddedPostgres {
 
     #[must_use]
     pub fn connect_options(&self) -> PgConnectOptions {
-        PgConnectOptions::new_without_pgpass().socket(&self.layout.socket).username(ROLE).database(DATABASE)
+        // The user's own PG* variables are about other servers.
+        PgConnectOptions::new_without_pgpass()
+            .socket(&self.layout.socket)
+            .port(PORT)
+            .ssl_mode(PgSslMode::Disable)
+            .username(ROLE)
+            .password("")
+            .database(DATABASE)
     }
 
     /// Leaves the cluster, and stops the server if nobody else uses it.
@@ -194,7 +211,11 @@ impl EmbeddedPostgres {
             move |source| EmbeddedError::Io { action, path, source }
         };
         let cluster = &self.layout.cluster;
-        let draft = self.layout.root.join(format!("postgres.new.{}", std::process::id()));
+        let drafts = |number: &u32| self.layout.root.join(format!("postgres.new.{number}"));
+        // A free name: an initdb that outlived a killed start may still write under its own.
+        let number =
+            (1..=u32::MAX).find(|number| !drafts(number).exists()).expect("a directory holds fewer entries");
+        let draft = drafts(&number);
         make_private(&draft, self.user)?;
         let output = self
             .command("initdb")
@@ -220,7 +241,13 @@ impl EmbeddedPostgres {
             return Err(EmbeddedError::Program { program: "initdb", output });
         }
         fs::remove_dir(cluster).map_err(failed("replace", cluster))?;
-        fs::rename(&draft, cluster).map_err(failed("move the new cluster to", cluster))
+        fs::rename(&draft, cluster).map_err(failed("move the new cluster to", cluster))?;
+        for left_over in (1..number).map(|number| drafts(&number)) {
+            if let Err(error) = fs::remove_dir_all(&left_over) {
+                tracing::warn!(path = %left_over.display(), %error, "a half-made cluster is left over");
+            }
+        }
+        Ok(())
     }
 
     fn spawn(&self) -> Result<Child, EmbeddedError> {
@@ -229,7 +256,7 @@ impl EmbeddedPostgres {
             |source| EmbeddedError::Io { action: "start postgres with the log", path: log.clone(), source };
         let file = File::options().create(true).append(true).open(log).map_err(failed)?;
         let mut command = self.command("postgres");
-        command.arg("-D").arg(&self.layout.cluster);
+        command.arg("-p").arg(PORT.to_string()).arg("-D").arg(&self.layout.cluster);
         for setting in SETTINGS {
             command.args(["-c", setting]);
         }
@@ -276,7 +303,14 @@ impl EmbeddedPostgres {
 
     /// A program of the cluster, run as the account that may run it.
     fn command(&self, program: &str) -> Command {
-        let program = self.binaries.join(program);
+        let mut command = self.command_of_account(&self.binaries.join(program));
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"PG")) {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    fn command_of_account(&self, program: &Path) -> Command {
         match self.user {
             None => Command::new(program),
             Some(user) => {

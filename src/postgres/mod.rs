@@ -25,6 +25,16 @@ pub static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 /// Oldest supported server, as `server_version_num` counts.
 pub const SERVER_VERSION_MIN: i32 = 140_000;
 
+/// Settings of every session.
+const SESSION: [(&str, &str); 6] = [
+    ("timezone", "UTC"),
+    ("jit", "off"),
+    ("idle_in_transaction_session_timeout", "60s"),
+    ("tcp_keepalives_idle", "30"),
+    ("tcp_keepalives_interval", "10"),
+    ("tcp_keepalives_count", "3"),
+];
+
 const CONNECTIONS_MAX: u32 = 16;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -42,7 +52,7 @@ pub enum DatabaseError {
     NotPostgres,
     #[error("DATABASE_URL is not a PostgreSQL address")]
     BadUrl(#[source] sqlx::Error),
-    #[error("the private PostgreSQL: {0}")]
+    #[error("the private PostgreSQL does not run")]
     Embedded(#[from] embedded::EmbeddedError),
     #[error("cannot connect to PostgreSQL at {address}; check DATABASE_URL and that the server runs")]
     Connect {
@@ -59,7 +69,7 @@ pub enum DatabaseError {
 impl Database {
     /// Connects to `DATABASE_URL`, or starts (or joins) the private cluster.
     pub async fn open(storage: &Storage) -> Result<Self, DatabaseError> {
-        let (options, embedded) = if let Some(url) = &storage.database_url {
+        let (options, embedded) = if let Some(url) = storage.database_url() {
             (parse_url(url)?, None)
         } else {
             let server = EmbeddedPostgres::start(&storage.data_dir).await?;
@@ -102,9 +112,10 @@ fn parse_url(url: &str) -> Result<PgConnectOptions, DatabaseError> {
     url.parse().map_err(DatabaseError::BadUrl)
 }
 
-/// A pool whose sessions speak UTC.
+/// A pool whose sessions speak UTC. A transaction of a process that is paused or cut off ends within minutes
+/// and lets go of its locks.
 pub async fn connect(options: PgConnectOptions) -> Result<PgPool, DatabaseError> {
-    let options = options.application_name("upbeat").options([("timezone", "UTC"), ("jit", "off")]);
+    let options = options.application_name("upbeat").options(SESSION);
     let address = format!("{}:{}", options.get_host(), options.get_port());
     let failed = |source| DatabaseError::Connect { address: address.clone(), source };
     let mut first = PgConnection::connect_with(&options).await.map_err(failed)?;

@@ -4,6 +4,10 @@
 //!
 //! Invariants: the clock goes forward only, except in an environment that holds nothing billable yet;
 //! everything that is due on the way happens, in order, before the move is answered.
+//!
+//! 2026-11-20: a move goes at most ten years ahead at once and not beyond the year 9000. Every statement on the
+//! way is finalized before the answer, so a mistyped year would otherwise keep a server busy for hours, and
+//! dates counted from later years would not have four digits.
 
 pub mod get_clock;
 pub mod set_clock;

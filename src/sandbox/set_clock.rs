@@ -12,7 +12,7 @@ use crate::access::{self, App, Writer};
 use crate::error::ApiError;
 use crate::id::EnvironmentId;
 use crate::job;
-use crate::time::Instant;
+use crate::time::{Instant, shown};
 use crate::wire::{Data, Json, Timestamp};
 use crate::worker;
 
@@ -57,8 +57,8 @@ pub async fn handler(
     Ok(axum::Json(Data { data: SandboxClock { now: target, frozen } }))
 }
 
-/// Sets the clock, unless another move took it further in the meantime; false where more work became due on the
-/// way.
+/// Sets the clock; false where more work became due on the way. 400 where another move took it further in the
+/// meantime. A clock that ran on while the work was done is no such move.
 async fn stop_at(
     app: &App,
     environment_id: EnvironmentId,
@@ -66,7 +66,12 @@ async fn stop_at(
     frozen: bool,
 ) -> Result<bool, ApiError> {
     let mut transaction = app.db.begin().await?;
-    refuse_wrong_move(app, &mut transaction, environment_id, target).await?;
+    let environment = access::lock_environment(&mut transaction, environment_id).await?;
+    if let Some(now) = environment.frozen_at.filter(|now| *now > target)
+        && holds_anything_billable(&mut transaction, environment_id).await?
+    {
+        return Err(backwards(now));
+    }
     if job::is_any_due(&mut transaction, environment_id, target, app.clock.now()).await? {
         return Ok(false);
     }
@@ -76,38 +81,39 @@ async fn stop_at(
     Ok(true)
 }
 
+/// 400 for a move back, or very far ahead, in an environment with anything billable.
 async fn check_move(app: &App, environment_id: EnvironmentId, target: Instant) -> Result<(), ApiError> {
     let mut transaction = app.db.begin().await?;
-    refuse_wrong_move(app, &mut transaction, environment_id, target).await?;
-    transaction.commit().await?;
-    Ok(())
-}
-
-/// 400 for a move back, or very far ahead, in an environment with anything billable.
-async fn refuse_wrong_move(
-    app: &App,
-    db: &mut PgConnection,
-    environment_id: EnvironmentId,
-    target: Instant,
-) -> Result<(), ApiError> {
-    let environment = access::lock_environment(db, environment_id).await?;
+    let environment = access::lock_environment(&mut transaction, environment_id).await?;
     let now = environment.now(app.clock.now());
     // The real clock runs on between two looks; a move to "now" as read a moment ago is not a move back.
     let is_live = environment.frozen_at.is_none();
     let is_backwards = target < now && !(is_live && now - target < TimeDelta::seconds(1));
-    if !is_backwards && target - now <= MOVE_MAX || !holds_anything_billable(db, environment_id).await? {
+    if !is_backwards && target - now <= MOVE_MAX
+        || !holds_anything_billable(&mut transaction, environment_id).await?
+    {
         return Ok(());
     }
-    Err(ApiError::field(
+    Err(if is_backwards {
+        backwards(now)
+    } else {
+        let now = shown(now);
+        ApiError::field(
+            "now",
+            format!("the clock stands at {now} and goes at most ten years ahead at once; move it in stages"),
+        )
+    })
+}
+
+fn backwards(now: Instant) -> ApiError {
+    let now = shown(now);
+    ApiError::field(
         "now",
-        if is_backwards {
-            format!(
-                "the clock stands at {now} and goes forward only, once there is a customer, metric or event"
-            )
-        } else {
-            format!("the clock stands at {now} and goes at most ten years ahead at once; move it in stages")
-        },
-    ))
+        format!(
+            "the clock stands at {now} and goes forward only, once there is a customer, metric or event; for an \
+             earlier time start over with a new data directory"
+        ),
+    )
 }
 
 async fn holds_anything_billable(
@@ -127,6 +133,7 @@ async fn holds_anything_billable(
 pub fn doc(operation: TransformOperation) -> TransformOperation {
     operation.id("setSandboxClock").tag("Sandbox").summary("Move the sandbox clock").description(
         "Everything that is due on the way happens, in order, before the answer. Forward only, except in an \
-         environment without any customer, metric or event. 403 for a token of the production environment.",
+         environment without any customer, metric or event; at most ten years at once, and not beyond the year 9000. \
+         403 for a token of the production environment.",
     )
 }

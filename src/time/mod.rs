@@ -12,7 +12,7 @@ mod rfc3339;
 pub use billing::{StatementFrequency, StatementSchedule};
 pub use clock::{Clock, SystemClock};
 pub use period::Period;
-pub use rfc3339::{InstantError, is_hour_boundary, parse_instant, parse_strict_instant};
+pub use rfc3339::{InstantError, is_hour_boundary, parse_instant, parse_strict_instant, shown};
 
 use chrono::{DateTime, Utc};
 

@@ -1,6 +1,6 @@
 //! Reading timestamps from requests.
 
-use chrono::{DateTime, Datelike, NaiveDateTime, SubsecRound, Utc};
+use chrono::{DateTime, Datelike, NaiveDateTime, SecondsFormat, Utc};
 
 use super::Instant;
 
@@ -31,13 +31,18 @@ pub fn parse_instant(text: &str) -> Result<Instant, InstantError> {
     }
 }
 
-/// Cuts below the microsecond: rounding up could move an event into the next period.
+/// Cuts below the microsecond: rounding up could move an event into the next period. A leap second is the first
+/// second of the next minute, as PostgreSQL keeps it.
 fn in_range(instant: Instant) -> Result<Instant, InstantError> {
-    if (1970..=9999).contains(&instant.year()) {
-        Ok(instant.trunc_subsecs(6))
-    } else {
-        Err(InstantError::OutOfRange)
-    }
+    DateTime::from_timestamp_micros(instant.timestamp_micros())
+        .filter(|instant| (1970..=9999).contains(&instant.year()))
+        .ok_or(InstantError::OutOfRange)
+}
+
+/// An instant for a message, as requests spell it.
+#[must_use]
+pub fn shown(instant: Instant) -> String {
+    instant.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 
 #[must_use]
@@ -55,6 +60,17 @@ mod tests {
         assert_eq!(utc("2026-05-20T02:00:00+05:30").as_deref(), Ok("2026-05-19T20:30:00+00:00"));
         assert_eq!(utc("2026-05-20T02:00:00").as_deref(), Ok("2026-05-20T02:00:00+00:00"));
         assert_eq!(utc("2026-05-20T02:00:00.123456789Z").as_deref(), Ok("2026-05-20T02:00:00.123456+00:00"));
+    }
+
+    #[test]
+    fn a_leap_second_is_in_the_next_minute() {
+        for (text, instant) in [
+            ("2026-05-20T10:59:60Z", "2026-05-20T11:00:00Z"),
+            ("2026-05-31T23:59:60.25Z", "2026-06-01T00:00:00.250Z"),
+        ] {
+            assert_eq!(parse_strict_instant(text).map(shown).as_deref(), Ok(instant));
+        }
+        assert_eq!(parse_instant("9999-12-31T23:59:60Z"), Err(InstantError::OutOfRange));
     }
 
     #[test]

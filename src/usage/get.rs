@@ -97,6 +97,9 @@ pub async fn handler(
     let window = window_length(request.window_size, range);
     let key = CursorKey::new("usage", "next_page", environment_id, &request);
     let after: Option<(Pair, i64)> = key.decode(page.next_page.as_deref())?;
+    if after.is_some_and(|(_, index)| !(0..window_count(range, window)).contains(&index)) {
+        return Err(key.refused());
+    }
 
     let mut snapshot = begin_snapshot(&app.db).await?;
     let pairs = pairs(&mut snapshot, environment_id, &request, range, after.map(|(pair, _)| pair)).await?;
@@ -149,6 +152,10 @@ fn window_length(size: WindowSize, range: Period) -> TimeDelta {
     }
 }
 
+fn window_count(range: Period, window: TimeDelta) -> i64 {
+    (range.end - range.start).num_seconds() / window.num_seconds()
+}
+
 /// The pairs that are asked for, in order, from the one that the last page ended in; no more than a page can
 /// show. Named customers and metrics come whether they have usage or not; where a list is omitted, only what
 /// has usage in the range.
@@ -198,7 +205,7 @@ fn sorted(mut ids: Vec<Uuid>) -> Vec<Uuid> {
 
 /// One page of rows and one more: each pair with each of its windows, after the cursor.
 fn slots(pairs: &[Pair], range: Period, window: TimeDelta, after: Option<(Pair, i64)>) -> Vec<(Pair, i64)> {
-    let count = (range.end - range.start).num_seconds() / window.num_seconds();
+    let count = window_count(range, window);
     let first = |pair: &Pair| match &after {
         Some((last, index)) if pair == last => index + 1,
         _ => 0,

@@ -422,14 +422,17 @@ pub async fn pairs_with_usage(
     let (from_customer, from_metric) = from.map(|(customer, metric)| (customer.0, metric.0)).unzip();
     let rows = sqlx::query!(
         r#"WITH bound AS (
-               SELECT subject.id AS subject_id, alias.customer_id FROM subject
-               JOIN ingest_alias alias ON alias.environment_id = $1 AND alias.alias = subject.received
-               WHERE subject.environment_id = $1
+               SELECT subject.id AS subject_id, alias.customer_id FROM ingest_alias alias
+               JOIN subject ON subject.environment_id = $1 AND subject.received = alias.alias
+               WHERE alias.environment_id = $1 AND ($2::uuid[] IS NULL OR alias.customer_id = ANY($2))
                UNION
-               SELECT subject.id, customer.id FROM subject
-               JOIN customer ON customer.environment_id = $1
-                    AND subject.received IN (customer.id::text, upper(customer.id::text))
-               WHERE subject.environment_id = $1
+               SELECT subject.id, customer.id FROM customer
+               JOIN subject ON subject.environment_id = $1 AND subject.received = customer.id::text
+               WHERE customer.environment_id = $1 AND ($2 IS NULL OR customer.id = ANY($2))
+               UNION
+               SELECT subject.id, customer.id FROM customer
+               JOIN subject ON subject.environment_id = $1 AND subject.received = upper(customer.id::text)
+               WHERE customer.environment_id = $1 AND ($2 IS NULL OR customer.id = ANY($2))
            )
            SELECT DISTINCT bound.customer_id AS "customer_id!: CustomerId",
                   rollup.billable_metric_id AS "metric_id!: BillableMetricId"
@@ -438,7 +441,7 @@ pub async fn pairs_with_usage(
            JOIN usage_rollup rollup ON rollup.environment_id = $1 AND rollup.subject_id = bound.subject_id
                 AND rollup.hour >= $4 AND rollup.hour < $5
            JOIN billable_metric metric ON metric.environment_id = $1 AND metric.id = rollup.billable_metric_id
-           WHERE ($2::uuid[] IS NULL AND customer.archived_at IS NULL OR bound.customer_id = ANY($2))
+           WHERE ($2 IS NOT NULL OR customer.archived_at IS NULL)
              AND ($3::uuid[] IS NULL AND metric.archived_at IS NULL OR rollup.billable_metric_id = ANY($3))
              AND ($6::uuid IS NULL OR (bound.customer_id, rollup.billable_metric_id) >= ($6, $7::uuid))
            ORDER BY 1, 2 LIMIT $8"#,

@@ -57,6 +57,9 @@ pub async fn recount_as_of(
 }
 
 /// Puts empty temporary tables in front of the rollups until the transaction ends.
+///
+/// The caller rolls back: PostgreSQL then forgets the temporary schema, and the prepared statements of the
+/// connection find the real tables again. After a commit they would keep to what they found here.
 async fn shadow_rollups(db: &mut PgConnection) -> Result<(), sqlx::Error> {
     db.execute(
         "CREATE TEMPORARY TABLE usage_rollup (LIKE public.usage_rollup INCLUDING INDEXES) ON COMMIT DROP;

@@ -95,13 +95,20 @@ fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, ApiError> {
         return Err(ApiError::BadRequest("the request body must be a JSON object".to_owned()));
     }
     let mut json = serde_json::Deserializer::from_slice(text);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let path = error.path().to_string();
-        let reason = describe(error.inner());
-        if path == "." { ApiError::BadRequest(reason) } else { ApiError::field(&path, reason) }
-    })?;
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| refusal(&error))?;
     json.end().map_err(|error| ApiError::BadRequest(describe(&error)))?;
     Ok(value)
+}
+
+/// Names the field, except where the JSON itself is broken.
+fn refusal(error: &serde_path_to_error::Error<serde_json::Error>) -> ApiError {
+    let path = error.path().to_string();
+    let reason = describe(error.inner());
+    if path == "." || !error.inner().is_data() {
+        ApiError::BadRequest(reason)
+    } else {
+        ApiError::field(&path, reason)
+    }
 }
 
 /// The parser's message; its position helps only where the JSON itself is broken.
@@ -122,11 +129,7 @@ fn refuse_nul(text: &[u8]) -> Result<(), ApiError> {
     }
     // Perhaps the backslash itself is escaped: a second reading tells, and where.
     let mut json = serde_json::Deserializer::from_slice(text);
-    serde_path_to_error::deserialize(&mut json).map(|WellFormed| ()).map_err(|error| {
-        let path = error.path().to_string();
-        let reason = describe(error.inner());
-        if path == "." { ApiError::BadRequest(reason) } else { ApiError::field(&path, reason) }
-    })
+    serde_path_to_error::deserialize(&mut json).map(|WellFormed| ()).map_err(|error| refusal(&error))
 }
 
 impl<T: JsonSchema> OperationInput for Json<T> {

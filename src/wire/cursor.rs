@@ -9,7 +9,7 @@ use crate::error::ApiError;
 use crate::id::{EnvironmentId, digest};
 
 /// What a cursor belongs to: one list of one environment under one set of filters. A cursor used elsewhere is
-/// 400.
+/// 400. A position is the caller's word like any other input: its instants are `Timestamp`s, which bound them.
 pub struct CursorKey {
     binding: [u8; 8],
     field: &'static str,
@@ -42,10 +42,16 @@ impl CursorKey {
         let Some(token) = token.filter(|token| !token.is_empty()) else {
             return Ok(None);
         };
-        let refused = || ApiError::field(self.field, "is not a cursor of this list with these filters");
+        let refused = || self.refused();
         let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| refused())?;
         let position = bytes.strip_prefix(&self.binding).ok_or_else(refused)?;
         serde_json::from_slice(position).map(Some).map_err(|_| refused())
+    }
+
+    /// 400 for a position that the list does not have.
+    #[must_use]
+    pub fn refused(&self) -> ApiError {
+        ApiError::field(self.field, "is not a cursor of this list with these filters")
     }
 }
 

@@ -4,7 +4,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use uuid::Uuid;
 
-use super::CursorKey;
+use super::{CursorKey, Timestamp};
 use crate::error::ApiError;
 use crate::time::Instant;
 
@@ -110,6 +110,7 @@ impl<T: PageRow> Page<T> {
 impl CursorKey {
     /// The `(created_at, id)` after which a list by creation continues.
     pub fn creation_position(&self, token: Option<&str>) -> Result<Option<(Instant, Uuid)>, ApiError> {
-        self.decode(token)
+        let position = self.decode::<(Timestamp, Uuid)>(token)?;
+        Ok(position.map(|(created_at, id)| (created_at.0, id)))
     }
 }

@@ -2,6 +2,7 @@ use aide::generate::GenContext;
 use aide::openapi::Operation;
 use aide::operation::{OperationInput, ParamLocation, add_parameters, parameters_from_schema};
 use axum::extract::FromRequestParts;
+use axum::extract::path::ErrorKind;
 use axum::extract::rejection::PathRejection;
 use axum::http::request::Parts;
 use schemars::JsonSchema;
@@ -19,7 +20,12 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
         match axum::extract::Path::from_request_parts(parts, state).await {
             Ok(axum::extract::Path(value)) => Ok(Self(value)),
             Err(PathRejection::FailedToDeserializePathParams(rejection)) => {
-                Err(ApiError::BadRequest(format!("path: {}", rejection.into_kind())))
+                Err(match rejection.into_kind() {
+                    ErrorKind::DeserializeError { key, value, .. } => {
+                        ApiError::field(&key, format!("`{value}` is not an id (UUID)"))
+                    }
+                    other => ApiError::BadRequest(format!("path: {other}")),
+                })
             }
             Err(rejection) => {
                 Err(ApiError::internal("path parameters are missing from the route", rejection))

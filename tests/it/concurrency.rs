@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
+use upbeat::access;
+use upbeat::postgres::share_arrivals;
 
 use crate::support::{Answer, Api, Metric};
 use crate::world::NOW;
@@ -182,4 +184,37 @@ async fn metrics_come_and_go_while_events_arrive() {
         "starting_on": "2026-03-01T00:00:00Z", "ending_before": "2026-04-01T00:00:00Z",
     });
     assert_eq!(api.post("/v1/usage", usage).await.data()[0]["value"], json!(40));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn more_clock_moves_than_connections_all_succeed() {
+    let api = Api::new().await;
+    let requests = (0..40).map(|_| ("/sandbox/clock".to_owned(), json!({ "live": true })));
+    assert_eq!(race(&api, requests).await, BTreeMap::from([(200, 40)]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_request_in_flight_that_never_ends_stops_neither_ingest_nor_reads() {
+    let api = Api::at(NOW).await;
+    let customer = api.customer("acct").await;
+    let environments =
+        access::list_environments(&mut api.app.db.acquire().await.expect("a connection")).await;
+    let mut stuck = api.app.db.begin().await.expect("a transaction");
+    for environment in environments.expect("a list") {
+        share_arrivals(&mut stuck, environment.id).await.expect("the lock");
+    }
+    let metric = json!({ "name": "m", "aggregation_type": "COUNT" });
+    let waits = {
+        let (api, metric) = (api.clone(), metric.clone());
+        tokio::spawn(async move { api.post("/v1/billable-metrics/create", metric).await })
+    };
+    let event = json!([{
+        "transaction_id": "t", "customer_id": customer, "event_type": "use", "timestamp": NOW, "properties": {},
+    }]);
+    let requests = (0..30).map(|_| ("/v1/ingest".to_owned(), event.clone()));
+    assert_eq!(race(&api, requests).await, BTreeMap::from([(200, 30)]));
+    assert_eq!(api.get("/v1/customers").await.data()[0]["id"], json!(customer));
+    waits.await.expect("an answer").refused(503, &["try again"]);
+    stuck.rollback().await.expect("the lock is gone");
+    api.post("/v1/billable-metrics/create", metric).await.id();
 }

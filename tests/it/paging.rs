@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 use axum::body::Body;
 use axum::http::Method;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use crate::support::{Answer, Api};
@@ -317,4 +319,40 @@ async fn list_filters_take_arrays_in_three_spellings() {
     for query in ["only_archived=maybe", "only_archived=1"] {
         api.get(&format!("/v1/customers?{query}")).await.refused(400, &["only_archived"]);
     }
+}
+
+#[tokio::test]
+async fn a_position_that_a_list_cannot_have_is_refused() {
+    let api = Api::at(NOW).await;
+    let world = World::new(&api).await;
+    for name in 0..2 {
+        api.customer(&format!("more {name}")).await;
+    }
+    let usage = json!({
+        "customer_ids": [world.customer], "billable_metrics": [{ "id": world.metric }], "window_size": "HOUR",
+        "starting_on": "2026-01-01T00:00:00Z", "ending_before": "2026-03-01T00:00:00Z",
+    });
+    let first = api.post("/v1/usage", usage.clone()).await.body;
+    let cursor = first["next_page"].as_str().expect("more than a page of hours");
+    let last: i64 = 1416;
+    for index in [i64::MAX, i64::MIN, -1_000_000_000_000, -1, last] {
+        let forged = with_position(cursor, |position| position[1] = json!(index));
+        let answer = api.post(&format!("/v1/usage?next_page={forged}"), usage.clone()).await;
+        answer.refused(400, &["next_page"]);
+    }
+    let first = api.get("/v1/customers?limit=1").await.body;
+    let cursor = first["next_page"].as_str().expect("more than a page of customers");
+    for instant in ["-200000-01-01T00:00:00Z", "+260000-01-01T00:00:00Z"] {
+        let forged = with_position(cursor, |position| position[0] = json!(instant));
+        api.get(&format!("/v1/customers?limit=1&next_page={forged}")).await.refused(400, &["next_page"]);
+    }
+}
+
+/// A cursor with its position changed: what a caller can make of an honest one.
+fn with_position(cursor: &str, change: impl FnOnce(&mut Value)) -> String {
+    let bytes = URL_SAFE_NO_PAD.decode(cursor).expect("base64");
+    let (binding, position) = bytes.split_at(8);
+    let mut position = serde_json::from_slice(position).expect("a position");
+    change(&mut position);
+    URL_SAFE_NO_PAD.encode([binding, position.to_string().as_bytes()].concat())
 }

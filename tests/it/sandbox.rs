@@ -84,3 +84,18 @@ async fn a_frozen_clock_dates_everything() {
     }]);
     refuse(&api, "/v1/ingest", vec![(late, "[0].timestamp:")]).await;
 }
+
+#[tokio::test]
+async fn a_live_clock_may_run_on_while_much_work_is_done() {
+    let api = Api::new().await;
+    let customer = api.customer("acct").await;
+    let rates = api.rate_card().await;
+    let weekly = json!({ "usage_statement_schedule": { "frequency": "WEEKLY" } });
+    api.contract(&customer, &rates, "2012-01-01T00:00:00Z", weekly).await;
+    let began = api.app.clock.now();
+    let moved = api.post("/sandbox/clock", json!({ "live": true })).await.data();
+    assert_eq!(moved["frozen"], json!(false));
+    assert!(api.app.clock.now() - began > chrono::TimeDelta::seconds(1), "long enough to tell");
+    let invoices = api.get(&format!("/v1/customers/{customer}/invoices?status=FINALIZED")).await.data();
+    assert!(!invoices.as_array().expect("a list").is_empty());
+}

@@ -27,13 +27,9 @@ fn doctor_finds_a_served_private_database_well() {
 fn doctor_leads_from_an_empty_database_to_a_good_one() {
     let (place, database) = (Place::new(), Database::new());
     let launch = Launch::new(&place).database(&database.url);
-    launch.run(&["doctor"]).failed(&["FAIL  migrations: ", "run `upbeat migrate`"]);
+    launch.run(&["doctor"]).failed(&["FAIL  migrations: ", "start `upbeat serve`"]);
     launch.run(&["migrate"]).succeeded();
-    launch.run(&["doctor"]).failed(&[
-        "ok    migrations",
-        "FAIL  tokens: ",
-        "upbeat token create --environment sandbox",
-    ]);
+    launch.run(&["doctor"]).failed(&["ok    migrations", "FAIL  tokens: ", "start `upbeat serve`"]);
     launch.run(&["token", "create", "--environment", "sandbox", "--name", "first"]).succeeded();
     launch.run(&["doctor"]).succeeded();
 }

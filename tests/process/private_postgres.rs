@@ -259,6 +259,17 @@ fn a_first_start_whose_server_alone_is_killed_is_finished_by_the_next() {
 }
 
 #[test]
+fn what_a_killed_first_start_left_is_no_obstacle_and_goes() {
+    let place = Place::new();
+    let launch = Launch::new(&place).bootstrapped();
+    let left_over = place.data().join("postgres.new.1");
+    fs::create_dir_all(&left_over).expect("a directory");
+    fs::write(left_over.join("PG_VERSION"), "15").expect("a file");
+    holds_data(&launch);
+    assert!(!left_over.exists());
+}
+
+#[test]
 fn a_stop_during_the_first_start_leaves_nothing_running() {
     let mut seeded = Seeded::new(3);
     for (signal, delay) in [("TERM", 100), ("INT", 500), ("TERM", 800), ("INT", 1100)] {
