@@ -281,8 +281,11 @@ impl EmbeddedPostgres {
             if let Ok(mut db) = PgConnection::connect_with(&maintenance).await {
                 return Ok(create_database(&mut db).await?);
             }
-            let has_ended =
-                child.as_mut().is_some_and(|child| child.try_wait().is_ok_and(|status| status.is_some()));
+            let has_ended = match &mut child {
+                Some(child) => child.try_wait().is_ok_and(|status| status.is_some()),
+                // a server that was found running may have been about to die
+                None => !self.is_running(),
+            };
             if has_ended && Instant::now() > retry_until {
                 return Err(EmbeddedError::Program { program: "postgres", output: self.end_of_log() });
             }

@@ -190,6 +190,27 @@ fn an_ordinary_user_can_serve() {
     holds_data(&launch);
 }
 
+/// A PostgreSQL that was just killed still looks alive for a moment.
+#[test]
+fn a_postgres_that_dies_while_it_is_joined_is_started_again() {
+    let place = Place::new();
+    let launch = Launch::new(&place).bootstrapped();
+    launch.serve().stop();
+    let data = place.data();
+    let mut dying = Command::new("sleep")
+        .arg("1")
+        .current_dir(data.join("postgres"))
+        .stdin(Stdio::null())
+        .spawn()
+        .expect("a process in the cluster");
+    let pid_file =
+        format!("{}\n{}/postgres\n1\n5432\n{}/socket\n", dying.id(), data.display(), data.display());
+    fs::write(data.join("postgres/postmaster.pid"), pid_file).expect("its pid file");
+    let server = launch.start(&[]);
+    dying.wait().expect("it ends");
+    server.ready().stop();
+}
+
 /// After a power cut the pid file names a process of the boot before, and the number may be another's now.
 #[test]
 fn a_pid_file_that_names_another_process_is_no_obstacle() {
