@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::is_negative;
 use crate::casing::wire_enum;
 
-/// Decimals that a division which does not terminate is rounded to, half up: our decision, after the twenty
-/// decimals of legacy unit conversions.
+/// Decimals that a division which does not end earlier is rounded to, half away from zero: our decision, after
+/// the twenty decimals of legacy unit conversions.
 const DIVISION_DECIMALS: u32 = 20;
 
 wire_enum! {
@@ -48,7 +48,7 @@ impl QuantityRounding {
     }
 }
 
-/// `left / right`, rounded half away from zero at 20 decimals where it does not terminate earlier. `right` is
+/// `left / right`, rounded half away from zero at 20 decimals where it does not end earlier. `right` is
 /// not zero.
 #[must_use]
 pub fn divide(left: &Decimal, right: &Decimal) -> Decimal {
