@@ -12,6 +12,7 @@ use aide::axum::ApiRouter;
 use aide::axum::routing::{get_with, post_with};
 use aide::openapi::OpenApi;
 use axum::Router;
+use axum::http::Method;
 use axum::routing::{get, post};
 use metrics_exporter_prometheus::PrometheusHandle;
 
@@ -41,6 +42,18 @@ pub fn openapi() -> OpenApi {
     documented().1
 }
 
+/// Method and route of every operation that is built.
+#[must_use]
+pub fn routes() -> Vec<(Method, String)> {
+    let document = serde_json::to_value(openapi()).expect("the document is JSON");
+    let paths = document["paths"].as_object().expect("a document has paths");
+    let operations = paths.iter().flat_map(|(route, operations)| {
+        let methods = operations.as_object().into_iter().flatten();
+        methods.map(move |(method, _)| (method.to_uppercase(), route.clone()))
+    });
+    operations.filter_map(|(method, route)| Some((method.parse().ok()?, route))).collect()
+}
+
 fn documented() -> (Router<App>, OpenApi) {
     let mut document = frame::document_head();
     let router = ApiRouter::new()
@@ -49,6 +62,7 @@ fn documented() -> (Router<App>, OpenApi) {
         .merge(products_and_rate_cards())
         .merge(contracts())
         .merge(usage_and_invoices())
+        .merge(audit_logs())
         .merge(sandboxes())
         .finish_api(&mut document);
     (router, document)
@@ -136,6 +150,11 @@ fn usage_and_invoices() -> ApiRouter<App> {
             "/v1/customers/{customer_id}/invoices/{invoice_id}",
             get_with(invoice::get::handler, invoice::get::doc),
         )
+}
+
+fn audit_logs() -> ApiRouter<App> {
+    use crate::access::audit::list;
+    ApiRouter::new().api_route("/v1/auditLogs", get_with(list::handler, list::doc))
 }
 
 /// Own extension.

@@ -39,6 +39,12 @@ pub enum ApiError {
     /// 409: a key or alias that is taken. Never worth a retry, and says so to the SDKs.
     #[error("{0}")]
     Conflict(String),
+    /// 409: a request with the same `Idempotency-Key` is being served; worth a retry.
+    #[error("a request with this Idempotency-Key is being served; try again")]
+    SameKeyAtWork,
+    /// 429: too many requests; the header says whether in all or for this customer.
+    #[error("too many requests for this operation; at most {per_second} a second are served")]
+    TooManyRequests { per_second: u32, limit_type: &'static str, retry_after_seconds: u64 },
     /// 413: a body over the limit.
     #[error("the request body is larger than {limit_bytes} bytes")]
     PayloadTooLarge { limit_bytes: usize },
@@ -51,6 +57,9 @@ pub enum ApiError {
     /// 503: the transaction gave way to another one that wanted the same rows; nothing was done.
     #[error("another request is changing the same things; try again")]
     Busy(#[source] sqlx::Error),
+    /// 503: the request was not served in time and given up.
+    #[error("the request was not served within {seconds} seconds")]
+    TooSlow { seconds: u64 },
     /// 500: a fault of this server.
     #[error("{context}")]
     Internal {
@@ -86,15 +95,18 @@ impl ApiError {
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::Conflict(_) | Self::SameKeyAtWork => StatusCode::CONFLICT,
+            Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::PayloadTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NotImplemented(_) => StatusCode::NOT_IMPLEMENTED,
-            Self::Unavailable(_) | Self::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable(_) | Self::Busy(_) | Self::TooSlow { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
-    fn message(&self) -> String {
+    /// What the caller is told.
+    #[must_use]
+    pub fn public_message(&self) -> String {
         match self {
             Self::Internal { .. } => {
                 "the server failed to answer; the log has the cause under this request id".to_owned()
@@ -111,7 +123,7 @@ impl ApiError {
             Self::BadRequest(_) => "BadRequest",
             _ => return None,
         };
-        Some(CodedErrorBody { code: code.to_owned(), message: self.message() })
+        Some(CodedErrorBody { code: code.to_owned(), message: self.public_message() })
     }
 }
 
@@ -167,13 +179,19 @@ pub struct CodedErrorBody {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut response = (self.status(), Json(ErrorBody { message: self.message() })).into_response();
+        let mut response =
+            (self.status(), Json(ErrorBody { message: self.public_message() })).into_response();
         if matches!(self, Self::Conflict(_) | Self::NotImplemented(_)) {
             // Both official SDKs retry a 409 and any 5xx unless they are told not to.
             response.headers_mut().insert("x-should-retry", HeaderValue::from_static("false"));
         }
-        if matches!(self, Self::Unavailable(_) | Self::Busy(_)) {
+        if matches!(self, Self::Unavailable(_) | Self::Busy(_) | Self::TooSlow { .. } | Self::SameKeyAtWork) {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if let Self::TooManyRequests { limit_type, retry_after_seconds, .. } = &self {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(*retry_after_seconds));
+            let limit_type = HeaderValue::from_static(limit_type);
+            response.headers_mut().insert("x-metronome-rate-limit-type", limit_type);
         }
         // The error rides along so that the log line and the v2 body are made in one place each.
         response.extensions_mut().insert(Arc::new(self));

@@ -55,12 +55,17 @@ pub fn start_metrics() -> PrometheusHandle {
         .expect("metrics are started once in a process")
 }
 
+/// A request's id, on the request.
+#[derive(Clone, Debug)]
+pub struct RequestId(pub String);
+
 /// Middleware around every route: request id, log line, metrics.
-pub async fn observe(ids: Ids, request: Request, next: Next) -> Response {
+pub async fn observe(ids: Ids, mut request: Request, next: Next) -> Response {
     let stopwatch = Stopwatch::now();
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
     let request_id = request_id(&request, &ids);
+    request.extensions_mut().insert(RequestId(request_id.clone()));
 
     let mut response = next.run(request).await;
 

@@ -1,18 +1,24 @@
 //! The extractors that authenticate: a handler that takes one cannot forget its tenant.
 
+use std::net::IpAddr;
 use std::ops::Deref;
 
 use aide::generate::GenContext;
 use aide::openapi::Operation;
 use aide::operation::OperationInput;
-use axum::extract::{FromRef, FromRequestParts};
+use axum::extract::{FromRef, FromRequestParts, MatchedPath};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
+use ipnet::IpNet;
 
-use super::token::{Role, secret_hash};
-use super::{App, Environment, EnvironmentKind};
+use super::audit::{Actor, CallerSlot};
+use super::idempotency::Claim;
+use super::operation::{WriteOperation, find_write};
+use super::origin::Origin;
+use super::token::{Role, is_same_secret, secret_hash};
+use super::{App, Environment, EnvironmentKind, endpoint};
 use crate::error::ApiError;
-use crate::id::EnvironmentId;
+use crate::id::{EnvironmentId, TokenId};
 use crate::time::Instant;
 
 /// Whoever holds a token that is in use. Handlers that only read take this.
@@ -23,17 +29,38 @@ pub struct Caller {
     pub now: Instant,
     /// The token's name: the `created_by` of what this caller makes.
     pub token_name: String,
+    /// Where the request comes from.
+    pub origin: Origin,
+    /// The request's `Idempotency-Key`.
+    pub(super) claim: Option<Claim>,
+    token_id: TokenId,
     role: Role,
 }
 
 /// A caller whose role may change things. Handlers that write take this.
 #[derive(Clone, Debug)]
-pub struct Writer(Caller);
+pub struct Writer {
+    caller: Caller,
+    /// What is being changed; nothing for usage events.
+    pub(super) operation: Option<&'static WriteOperation>,
+}
 
 impl Caller {
     #[must_use]
     pub fn environment_id(&self) -> EnvironmentId {
         self.environment.id
+    }
+
+    /// Who the audit log says it was.
+    #[must_use]
+    pub fn actor(&self) -> Actor {
+        Actor { id: Some(self.token_id.0), name: self.token_name.clone() }
+    }
+}
+
+impl Writer {
+    pub(super) fn caller(&self) -> &Caller {
+        &self.caller
     }
 }
 
@@ -41,7 +68,7 @@ impl Deref for Writer {
     type Target = Caller;
 
     fn deref(&self) -> &Caller {
-        &self.0
+        &self.caller
     }
 }
 
@@ -53,22 +80,71 @@ where
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let app = App::from_ref(state);
-        let secret = bearer_token(parts)?;
-        let row = sqlx::query!(
-            r#"SELECT environment.id AS "id: EnvironmentId", kind AS "kind: EnvironmentKind", frozen_at,
-                      name, role AS "role: Role"
-               FROM access_token token JOIN environment ON environment.id = token.environment_id
-               WHERE secret_hash = $1 AND archived_at IS NULL"#,
-            secret_hash(secret),
-        )
-        .fetch_optional(&app.db)
-        .await?
-        .ok_or(ApiError::Unauthorized("the bearer token is unknown or archived"))?;
-        let environment = Environment { id: row.id, kind: row.kind, frozen_at: row.frozen_at };
-        let now = environment.now(app.clock.now());
-        Ok(Self { environment, now, token_name: row.name, role: row.role })
+        // A layer around the route may have asked already.
+        let known = parts.extensions.get::<Self>().cloned();
+        let mut caller = match known {
+            Some(caller) => caller,
+            None => authenticate(parts, &App::from_ref(state)).await?,
+        };
+        caller.claim = parts.extensions.get::<Claim>().cloned();
+        Ok(caller)
     }
+}
+
+/// Looks the token up, at every request: an archived one is out of use at once, on every replica.
+///
+/// 401 for no token, or one that is unknown, archived or expired; 403 where a token that is in use may not be
+/// used from here, or for this.
+async fn authenticate(parts: &Parts, app: &App) -> Result<Caller, ApiError> {
+    let secret = bearer_token(parts)?;
+    let hash = secret_hash(secret);
+    let row = sqlx::query!(
+        r#"SELECT environment.id AS "id: EnvironmentId", kind AS "kind: EnvironmentKind", frozen_at,
+                  token.id AS "token_id: TokenId", name, role AS "role: Role", secret_hash, endpoints, networks,
+                  expires_at
+           FROM access_token token JOIN environment ON environment.id = token.environment_id
+           WHERE secret_hash = $1 AND archived_at IS NULL"#,
+        hash,
+    )
+    .fetch_optional(&app.db)
+    .await?
+    .filter(|row| is_same_secret(&row.secret_hash, &hash))
+    .ok_or(ApiError::Unauthorized("the bearer token is unknown or archived"))?;
+    let real_now = app.clock.now();
+    if row.expires_at.is_some_and(|end| end <= real_now) {
+        return Err(ApiError::Unauthorized("the bearer token has expired"));
+    }
+    let environment = Environment { id: row.id, kind: row.kind, frozen_at: row.frozen_at };
+    let caller = Caller {
+        now: environment.now(real_now),
+        environment,
+        token_name: row.name,
+        origin: Origin::of(parts, &app.settings.trusted_proxies),
+        claim: None,
+        token_id: row.token_id,
+        role: row.role,
+    };
+    if let Some(slot) = parts.extensions.get::<CallerSlot>() {
+        // Only the first extractor of a request finds it empty.
+        let _ = slot.0.set(caller.clone());
+    }
+    if row.networks.is_some_and(|networks| !is_inside(caller.origin.ip, &networks)) {
+        return Err(ApiError::Forbidden("the bearer token may not be used from this address"));
+    }
+    if row.endpoints.is_some_and(|allowed| !endpoint::allows(&allowed, &parts.method, route_of(parts))) {
+        return Err(ApiError::Forbidden("the bearer token may not be used for this operation"));
+    }
+    Ok(caller)
+}
+
+/// Whether the address lies in one of the networks; an unknown address lies in none.
+fn is_inside(ip: Option<IpAddr>, networks: &[String]) -> bool {
+    let Some(ip) = ip else { return false };
+    networks.iter().filter_map(|text| text.parse::<IpNet>().ok()).any(|network| network.contains(&ip))
+}
+
+fn route_of(parts: &Parts) -> &str {
+    parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str)
 }
 
 impl<S> FromRequestParts<S> for Writer
@@ -81,7 +157,9 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let caller = Caller::from_request_parts(parts, state).await?;
         match caller.role {
-            Role::Admin | Role::Writer => Ok(Self(caller)),
+            Role::Admin | Role::Writer => {
+                Ok(Self { caller, operation: find_write(&parts.method, route_of(parts)) })
+            }
             Role::Reader => Err(ApiError::Forbidden("a reader token may not change anything")),
         }
     }

@@ -1,24 +1,40 @@
 //! Who is calling, and for which environment.
 //!
 //! Owns: environments (sandbox and production) and their clocks, API tokens, the extractors [`Caller`] and
-//! [`Writer`], which are the only way to a tenant's data, and keys that may be used once. Does not own: what a
-//! call does.
+//! [`Writer`], which are the only way to a tenant's data; what surrounds every change ([`Change`]): its one
+//! transaction, its line in the audit log, the answer for a repeat under an `Idempotency-Key`; keys that may be
+//! used once, and rate limits. Does not own: what a call does.
 //!
 //! Invariants: a secret is stored as its SHA-256 only and shown once; every row of a tenant is reached through
-//! the environment of the caller's token, so an id of another environment looks missing.
+//! the environment of the caller's token, so an id of another environment looks missing; a change and its line
+//! in the audit log commit together.
 
+pub mod audit;
 mod caller;
+mod change;
+pub mod endpoint;
 mod environment;
+mod idempotency;
+mod operation;
+mod origin;
+mod rate_limit;
+mod settings;
 mod store;
 mod token;
 mod uniqueness;
 
 pub use caller::{Caller, Writer};
+pub use change::{Change, Record};
 pub use environment::{Environment, EnvironmentKind};
+pub use idempotency::{Replayed, idempotent, sweep as sweep_idempotency_keys};
+pub use operation::{WRITES, WriteOperation};
+pub use origin::{Origin, Peer};
+pub use rate_limit::{RateLimit, RateLimits, limit_rates};
+pub use settings::Settings;
 pub use store::{
     ensure_environments, environment_now, find_environment, list_environments, lock_environment, set_clock,
 };
-pub use token::{Role, TokenRow, archive, bootstrap, count, create, list};
+pub use token::{NewToken, Role, TokenRow, archive, bootstrap, count, create, list};
 pub use uniqueness::reserve_uniqueness_key;
 
 use std::sync::Arc;
@@ -35,12 +51,24 @@ pub struct App {
     pub clock: Arc<dyn Clock>,
     pub ids: Ids,
     pub work_ready: Arc<tokio::sync::Notify>,
+    pub settings: Arc<Settings>,
 }
 
 impl App {
     #[must_use]
     pub fn new(db: PgPool, clock: Arc<dyn Clock>) -> Self {
         let ids = Ids::new(clock.clone());
-        Self { db, clock, ids, work_ready: Arc::new(tokio::sync::Notify::new()) }
+        Self {
+            db,
+            clock,
+            ids,
+            work_ready: Arc::new(tokio::sync::Notify::new()),
+            settings: Arc::new(Settings::default()),
+        }
+    }
+
+    #[must_use]
+    pub fn with(self, settings: Settings) -> Self {
+        Self { settings: Arc::new(settings), ..self }
     }
 }

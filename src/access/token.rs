@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
-use uuid::Uuid;
+use subtle::ConstantTimeEq;
 
 use crate::casing::wire_enum;
 use crate::id::{EnvironmentId, Ids, TokenId, hex};
@@ -23,13 +23,45 @@ wire_enum! {
 /// Characters of the secret that are kept in the clear, to tell tokens apart.
 const PREFIX_LENGTH: usize = 6;
 
+/// A token to be made.
+pub struct NewToken {
+    pub environment_id: EnvironmentId,
+    pub name: String,
+    pub role: Role,
+    /// The only operations that it may be used for (see [`super::endpoint`]); unset: all.
+    pub endpoints: Option<Vec<String>>,
+    /// The only networks that it may be used from, as CIDR; unset: all.
+    pub networks: Option<Vec<String>>,
+    /// From when on it is out of use.
+    pub expires_at: Option<Instant>,
+}
+
+impl NewToken {
+    /// A token without restrictions.
+    #[must_use]
+    pub fn new(environment_id: EnvironmentId, name: &str, role: Role) -> Self {
+        Self {
+            environment_id,
+            name: name.to_owned(),
+            role,
+            endpoints: None,
+            networks: None,
+            expires_at: None,
+        }
+    }
+}
+
 /// A token as it is listed.
 pub struct TokenRow {
     pub id: TokenId,
+    pub environment_id: EnvironmentId,
     pub environment_kind: String,
     pub name: String,
     pub role: Role,
     pub secret_prefix: String,
+    pub endpoints: Option<Vec<String>>,
+    pub networks: Option<Vec<String>>,
+    pub expires_at: Option<Instant>,
     pub created_at: Instant,
     pub archived_at: Option<Instant>,
 }
@@ -37,6 +69,12 @@ pub struct TokenRow {
 /// SHA-256 of a secret; what is stored and looked up.
 pub fn secret_hash(secret: &str) -> Vec<u8> {
     Sha256::digest(secret.as_bytes()).to_vec()
+}
+
+/// Compares digests of secrets in the same time wherever they differ. (The lookup before it goes by the digest,
+/// whose first bytes say nothing about a secret of 32 random ones.)
+pub fn is_same_secret(one: &[u8], other: &[u8]) -> bool {
+    one.ct_eq(other).into()
 }
 
 /// 32 bytes of the operating system's randomness as hex: a secret must not be reproducible, so this randomness
@@ -47,19 +85,18 @@ fn new_secret() -> String {
     hex(&bytes)
 }
 
-/// Makes a token with a new secret.
+/// Makes a token with a new secret. Answers its id and the secret.
 pub async fn create(
     db: &mut PgConnection,
     ids: &Ids,
-    environment_id: EnvironmentId,
-    name: &str,
-    role: Role,
+    token: &NewToken,
     now: Instant,
-) -> Result<String, sqlx::Error> {
+) -> Result<(TokenId, String), sqlx::Error> {
+    let id: TokenId = ids.next();
     let secret = new_secret();
     let prefix: String = secret.chars().take(PREFIX_LENGTH).collect();
-    insert(db, ids.next(), environment_id, name, role, &secret, &prefix, now).await?;
-    Ok(secret)
+    insert(db, id, token, &secret, &prefix, now).await?;
+    Ok((id, secret))
 }
 
 /// Makes sure that an admin token of the environment with this given secret is in use; false where the secret
@@ -72,7 +109,8 @@ pub async fn bootstrap(
     now: Instant,
 ) -> Result<bool, sqlx::Error> {
     // No part of a secret that somebody chose is shown.
-    insert(db, ids.next(), environment_id, "bootstrap", Role::Admin, secret, "", now).await?;
+    let token = NewToken::new(environment_id, "bootstrap", Role::Admin);
+    insert(db, ids.next(), &token, secret, "", now).await?;
     sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT FROM access_token WHERE secret_hash = $1 AND environment_id = $2 AND role = $3
                           AND archived_at IS NULL) AS "in_use!""#,
@@ -84,26 +122,27 @@ pub async fn bootstrap(
     .await
 }
 
-#[expect(clippy::too_many_arguments, reason = "one for each column")]
 async fn insert(
     db: &mut PgConnection,
-    id: Uuid,
-    environment_id: EnvironmentId,
-    name: &str,
-    role: Role,
+    id: TokenId,
+    token: &NewToken,
     secret: &str,
     prefix: &str,
     now: Instant,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "INSERT INTO access_token (id, environment_id, name, role, secret_hash, secret_prefix, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (secret_hash) DO NOTHING",
-        id,
-        environment_id.0,
-        name,
-        role.as_str(),
+        "INSERT INTO access_token (id, environment_id, name, role, secret_hash, secret_prefix, endpoints, networks,
+                                   expires_at, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (secret_hash) DO NOTHING",
+        id.0,
+        token.environment_id.0,
+        token.name,
+        token.role.as_str(),
         secret_hash(secret),
         prefix,
+        token.endpoints.as_deref(),
+        token.networks.as_deref(),
+        token.expires_at,
         now,
     )
     .execute(db)
@@ -125,8 +164,9 @@ pub async fn count(db: &mut PgConnection, environment_id: EnvironmentId) -> Resu
 pub async fn list(db: &mut PgConnection) -> Result<Vec<TokenRow>, sqlx::Error> {
     sqlx::query_as!(
         TokenRow,
-        r#"SELECT token.id AS "id: TokenId", environment.kind AS environment_kind, name, role AS "role: Role",
-                  secret_prefix, created_at, archived_at
+        r#"SELECT token.id AS "id: TokenId", environment.id AS "environment_id: EnvironmentId",
+                  environment.kind AS environment_kind, name, role AS "role: Role", secret_prefix, endpoints,
+                  networks, expires_at, created_at, archived_at
            FROM access_token token JOIN environment ON environment.id = token.environment_id
            ORDER BY created_at, token.id"#,
     )
@@ -134,14 +174,20 @@ pub async fn list(db: &mut PgConnection) -> Result<Vec<TokenRow>, sqlx::Error> {
     .await
 }
 
-/// Archives a token for good; false when there is none with this id in use.
-pub async fn archive(db: &mut PgConnection, id: Uuid, now: Instant) -> Result<bool, sqlx::Error> {
-    let result = sqlx::query!(
-        "UPDATE access_token SET archived_at = $2 WHERE id = $1 AND archived_at IS NULL",
-        id,
+/// Archives a token for good. Answers its environment and its name; nothing when there is none with this id in
+/// use.
+pub async fn archive(
+    db: &mut PgConnection,
+    id: TokenId,
+    now: Instant,
+) -> Result<Option<(EnvironmentId, String)>, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"UPDATE access_token SET archived_at = $2 WHERE id = $1 AND archived_at IS NULL
+           RETURNING environment_id AS "environment_id: EnvironmentId", name"#,
+        id.0,
         now
     )
-    .execute(db)
+    .fetch_optional(db)
     .await?;
-    Ok(result.rows_affected() == 1)
+    Ok(row.map(|row| (row.environment_id, row.name)))
 }

@@ -2,22 +2,27 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aide::openapi::{Info, OpenApi, ReferenceOr, SecurityScheme};
 use axum::Json;
 use axum::Router;
-use axum::extract::Request;
-use axum::http::{Method, Uri};
-use axum::middleware::{Next, from_fn};
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, Method, Uri};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use tower_http::decompression::RequestDecompressionLayer;
 
-use crate::access::App;
+use crate::access::audit::record_failures;
+use crate::access::{App, idempotent, limit_rates};
 use crate::error::ApiError;
 use crate::telemetry::observe;
 
-/// Unknown paths and methods, gzip bodies, v2 errors, panics, and the log line around all of it.
+/// What every request passes, outermost last: unknown paths and methods, gzip bodies, panics, the time limit,
+/// repeats, rate limits, the record of refusals, v2 errors, cross-origin rules, and the log line around all of
+/// it.
 pub fn around(router: Router<App>, state: &App) -> Router<App> {
     let ids = state.ids.clone();
     router
@@ -25,22 +30,44 @@ pub fn around(router: Router<App>, state: &App) -> Router<App> {
             ApiError::NotFound(format!("there is no {method} {}", uri.path()))
         })
         .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
-        .layer(RequestDecompressionLayer::new().pass_through_unaccepted(true))
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn(refuse_idempotency_key))
+        .layer(from_fn_with_state(state.clone(), in_time))
+        .layer(from_fn_with_state(state.clone(), idempotent))
+        .layer(from_fn_with_state(state.clone(), limit_rates))
+        .layer(RequestDecompressionLayer::new().pass_through_unaccepted(true))
         .layer(from_fn(coded_v2_errors))
+        .layer(from_fn_with_state(state.clone(), record_failures))
+        .layer(cross_origin(&state.settings.cors_origins))
         .layer(from_fn(move |request, next| observe(ids.clone(), request, next)))
 }
 
-/// The documented header `Idempotency-Key` is not supported yet; a caller who relies on it must know. Ingest
-/// never reads it: events are deduplicated by their transaction id.
-async fn refuse_idempotency_key(request: Request, next: Next) -> Response {
-    let has_key = request.method() == Method::POST && request.headers().contains_key("idempotency-key");
-    if has_key && request.uri().path() != "/v1/ingest" {
-        return ApiError::field("Idempotency-Key", "this header is not supported by this server yet")
-            .into_response();
+/// Gives a request up that takes too long, also one whose body does not come; whatever it has not committed is
+/// undone. A clock that is moved far has much work to do and takes the time that it needs.
+async fn in_time(State(app): State<App>, request: Request, next: Next) -> Response {
+    if request.uri().path() == "/sandbox/clock" {
+        return next.run(request).await;
     }
-    next.run(request).await
+    let limit = app.settings.request_timeout;
+    match tokio::time::timeout(limit, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => ApiError::TooSlow { seconds: limit.as_secs() }.into_response(),
+    }
+}
+
+/// Which pages of other origins may call the API: none, those that are named, or all (`*`).
+fn cross_origin(origins: &[String]) -> CorsLayer {
+    let origins = if origins.iter().any(|origin| origin == "*") {
+        AllowOrigin::any()
+    } else {
+        AllowOrigin::list(origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()))
+    };
+    let exposed = ["x-request-id", "x-should-retry", "x-metronome-rate-limit-type", "retry-after"];
+    CorsLayer::new()
+        .allow_origin(origins)
+        .allow_methods([Method::GET, Method::POST, Method::PUT])
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers(exposed.map(HeaderName::from_static))
+        .max_age(Duration::from_secs(3600))
 }
 
 /// v2 operations answer a 400 with a code beside the message.

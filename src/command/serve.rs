@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::{CommandError, StopSignal, with_database};
-use crate::access::{self, App, EnvironmentKind, Role, find_environment};
+use crate::access::{self, App, EnvironmentKind, NewToken, Role, find_environment};
 use crate::config::Serve;
 use crate::telemetry::{start_logging, start_metrics};
 use crate::worker;
@@ -107,7 +107,8 @@ async fn sandbox_token(app: &App, config: &Serve) -> Result<SandboxToken, Comman
     if access::count(&mut transaction, sandbox.id).await? > 0 {
         return Ok(if file.exists() { SandboxToken::InFile(file) } else { SandboxToken::Elsewhere });
     }
-    let secret = access::create(&mut transaction, &app.ids, sandbox.id, "first", Role::Admin, now).await?;
+    let token = NewToken::new(sandbox.id, "first", Role::Admin);
+    let (_, secret) = access::create(&mut transaction, &app.ids, &token, now).await?;
     // Saved before it counts: a token that nobody knows would stand in the way of the next start.
     save_secret(&file, &secret)?;
     transaction.commit().await?;

@@ -9,7 +9,7 @@ use super::statement::{GRACE, StatementDay, first_statement_at};
 use super::store;
 use super::terms::{Contract, MultiplierPrioritization};
 use super::view::ContractV2;
-use crate::access::{App, Writer, reserve_uniqueness_key};
+use crate::access::{App, Record, Writer, reserve_uniqueness_key};
 use crate::catalog::rate_card::{self, RateCardRow};
 use crate::customer;
 use crate::error::ApiError;
@@ -149,13 +149,13 @@ pub async fn handler(
     let schedule = schedule(request.usage_statement_schedule.as_ref(), starting_at)?;
     let generation = request.usage_statement_schedule.and_then(|input| input.invoice_generation_starting_at);
 
-    let mut transaction = app.db.begin().await?;
-    let customer = customer::lock(&mut transaction, environment_id, request.customer_id).await?;
+    let mut change = caller.begin(&app).await?;
+    let customer = customer::lock(&mut change, environment_id, request.customer_id).await?;
     if customer.archived_at.is_some() {
         return Err(ApiError::field("customer_id", "the customer is archived"));
     }
     let card = resolve_rate_card(
-        &mut transaction,
+        &mut change,
         environment_id,
         request.rate_card_id,
         request.rate_card_alias.as_deref(),
@@ -190,18 +190,19 @@ pub async fn handler(
     contract.next_statement_at = first.map(|period| period.start);
 
     if let Some(key) = &request.uniqueness_key {
-        reserve_uniqueness_key(&mut transaction, environment_id, "contract", key, contract.id.0).await?;
+        reserve_uniqueness_key(&mut change, environment_id, "contract", key, contract.id.0).await?;
     }
-    store::insert(&mut transaction, environment_id, &contract).await?;
+    store::insert(&mut change, environment_id, &contract).await?;
     if let Some(period) = first {
         let kind = job::kind::FINALIZE_USAGE_STATEMENT;
         let due_at = period.end + GRACE;
-        job::schedule(&mut transaction, environment_id, kind, contract.id.0, contract.customer_id, due_at)
-            .await?;
+        job::schedule(&mut change, environment_id, kind, contract.id.0, contract.customer_id, due_at).await?;
     }
-    transaction.commit().await?;
+    let record = Record::new(contract.id.0, format!("Created a contract of customer {}", customer.name));
+    let created = CreatedContract { id: contract.id, contract: contract.into() };
+    let answer = change.commit(record, axum::Json(Data { data: created })).await?;
     app.work_ready.notify_one();
-    Ok(axum::Json(Data { data: CreatedContract { id: contract.id, contract: contract.into() } }))
+    Ok(answer)
 }
 
 fn schedule(

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::store::{self, CustomerRow};
 use super::view::Customer;
-use crate::access::{App, Writer};
+use crate::access::{App, Record, Writer};
 use crate::error::ApiError;
 use crate::wire::{AliasText, Data, Json, Later, NonBlank};
 
@@ -66,12 +66,11 @@ pub async fn handler(
         updated_at: caller.now,
         archived_at: None,
     };
-    let mut transaction = app.db.begin().await?;
-    store::insert(&mut transaction, caller.environment_id(), &customer).await?;
-    store::replace_aliases(&mut transaction, caller.environment_id(), customer.id, &aliases, caller.now)
-        .await?;
-    transaction.commit().await?;
-    Ok(axum::Json(Data { data: Customer::new(customer, aliases) }))
+    let mut change = caller.begin(&app).await?;
+    store::insert(&mut change, caller.environment_id(), &customer).await?;
+    store::replace_aliases(&mut change, caller.environment_id(), customer.id, &aliases, caller.now).await?;
+    let record = Record::new(customer.id.0, format!("Created customer {}", customer.name));
+    change.commit(record, axum::Json(Data { data: Customer::new(customer, aliases) })).await
 }
 
 /// The aliases without repeats, in the order in which they first came; 400 where there are too many.

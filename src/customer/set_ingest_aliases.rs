@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::create::distinct;
 use super::get::CustomerPath;
 use super::store;
-use crate::access::{App, Writer};
+use crate::access::{App, Record, Writer};
 use crate::error::ApiError;
 use crate::wire::{AliasText, Empty, Json, Path};
 
@@ -29,18 +29,18 @@ pub async fn handler(
 ) -> Result<Empty, ApiError> {
     let environment_id = caller.environment_id();
     let aliases = distinct(request.ingest_aliases)?;
-    let mut transaction = app.db.begin().await?;
-    let customer = store::lock(&mut transaction, environment_id, path.customer_id).await?;
-    let held = store::aliases_by_customer(&mut transaction, environment_id, &[customer.id.0]).await?;
+    let mut change = caller.begin(&app).await?;
+    let customer = store::lock(&mut change, environment_id, path.customer_id).await?;
+    let held = store::aliases_by_customer(&mut change, environment_id, &[customer.id.0]).await?;
     let held = held.get(&customer.id).cloned().unwrap_or_default();
     if customer.archived_at.is_some() && !only_removes(&held, &aliases) {
         return Err(ApiError::BadRequest("an archived customer can only give aliases up".to_owned()));
     }
     if held != aliases {
-        store::replace_aliases(&mut transaction, environment_id, customer.id, &aliases, caller.now).await?;
+        store::replace_aliases(&mut change, environment_id, customer.id, &aliases, caller.now).await?;
     }
-    transaction.commit().await?;
-    Ok(Empty)
+    let record = Record::new(customer.id.0, format!("Set {} ingest aliases", aliases.len()));
+    change.commit(record, Empty).await
 }
 
 fn only_removes(held: &[String], aliases: &[String]) -> bool {

@@ -4,7 +4,7 @@ use aide::transform::TransformOperation;
 use axum::extract::State;
 
 use super::store;
-use crate::access::{App, Writer};
+use crate::access::{App, Record, Writer};
 use crate::contract;
 use crate::customer;
 use crate::error::ApiError;
@@ -19,21 +19,21 @@ pub async fn handler(
 ) -> Result<axum::Json<Data<IdBody>>, ApiError> {
     let environment_id = caller.environment_id();
     let id = CustomerId(request.id);
-    let mut transaction = app.db.begin().await?;
-    let customer = customer::lock(&mut transaction, environment_id, id).await?;
+    let mut change = caller.begin(&app).await?;
+    let customer = customer::lock(&mut change, environment_id, id).await?;
     if customer.archived_at.is_some() {
         return Err(ApiError::field("id", "the customer is archived already"));
     }
     // Due work first: whoever finalizes a statement holds its due work before its contract.
-    for contract in contract::list_of_customer(&mut transaction, environment_id, id).await? {
+    for contract in contract::list_of_customer(&mut change, environment_id, id).await? {
         let kind = job::kind::FINALIZE_USAGE_STATEMENT;
-        job::remove(&mut transaction, environment_id, kind, contract.id.0).await?;
+        job::remove(&mut change, environment_id, kind, contract.id.0).await?;
     }
-    contract::archive_all(&mut transaction, environment_id, id, caller.now).await?;
-    store::void_all(&mut transaction, environment_id, id).await?;
-    customer::archive(&mut transaction, environment_id, id, caller.now).await?;
-    transaction.commit().await?;
-    Ok(id_data(id.0))
+    contract::archive_all(&mut change, environment_id, id, caller.now).await?;
+    store::void_all(&mut change, environment_id, id).await?;
+    customer::archive(&mut change, environment_id, id, caller.now).await?;
+    let record = Record::new(id.0, format!("Archived customer {}", customer.name));
+    change.commit(record, id_data(id.0)).await
 }
 
 pub fn doc(operation: TransformOperation) -> TransformOperation {

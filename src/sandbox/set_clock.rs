@@ -8,7 +8,7 @@ use serde::Deserialize;
 use sqlx::PgConnection;
 
 use super::{SandboxClock, require_sandbox};
-use crate::access::{self, App, Writer};
+use crate::access::{self, App, Record, Writer};
 use crate::error::ApiError;
 use crate::id::EnvironmentId;
 use crate::job;
@@ -50,35 +50,39 @@ pub async fn handler(
     check_move(&app, environment_id, target).await?;
     loop {
         worker::run_until(&app, environment_id, target).await?;
-        if stop_at(&app, environment_id, target, frozen).await? {
-            break;
+        if let Some(answer) = stop_at(&app, &caller, target, frozen).await? {
+            return Ok(answer);
         }
     }
-    Ok(axum::Json(Data { data: SandboxClock { now: target, frozen } }))
 }
 
-/// Sets the clock; false where more work became due on the way. 400 where another move took it further in the
+/// Sets the clock; nothing where more work became due on the way. 400 where another move took it further in the
 /// meantime. A clock that ran on while the work was done is no such move.
 async fn stop_at(
     app: &App,
-    environment_id: EnvironmentId,
+    caller: &Writer,
     target: Instant,
     frozen: bool,
-) -> Result<bool, ApiError> {
-    let mut transaction = app.db.begin().await?;
-    let environment = access::lock_environment(&mut transaction, environment_id).await?;
+) -> Result<Option<axum::Json<Data<SandboxClock>>>, ApiError> {
+    let environment_id = caller.environment_id();
+    let mut change = caller.begin(app).await?;
+    let environment = access::lock_environment(&mut change, environment_id).await?;
     if let Some(now) = environment.frozen_at.filter(|now| *now > target)
-        && holds_anything_billable(&mut transaction, environment_id).await?
+        && holds_anything_billable(&mut change, environment_id).await?
     {
         return Err(backwards(now));
     }
-    if job::is_any_due(&mut transaction, environment_id, target, app.clock.now()).await? {
-        return Ok(false);
+    if job::is_any_due(&mut change, environment_id, target, app.clock.now()).await? {
+        return Ok(None);
     }
-    access::set_clock(&mut transaction, environment_id, Some(target).filter(|_| frozen)).await?;
-    transaction.commit().await?;
+    access::set_clock(&mut change, environment_id, Some(target).filter(|_| frozen)).await?;
+    let description =
+        if frozen { format!("Froze the clock at {}", shown(target)) } else { "Let the clock run".to_owned() };
+    let clock = SandboxClock { now: target, frozen };
+    let record = Record::new(environment_id.0, description);
+    let answer = change.commit(record, axum::Json(Data { data: clock })).await?;
     app.work_ready.notify_one();
-    Ok(true)
+    Ok(Some(answer))
 }
 
 /// 400 for a move back, or very far ahead, in an environment with anything billable.

@@ -59,7 +59,7 @@ impl<S: Send + Sync> FromRequest<S> for RawBody {
 
 /// The body, `{}` where it is empty, without NUL.
 async fn read_text(request: Request) -> Result<Bytes, ApiError> {
-    let bytes = read_bytes(request).await?;
+    let bytes = read_body(request).await?;
     let text = if bytes.trim_ascii().is_empty() { Bytes::from_static(b"{}") } else { bytes };
     refuse_nul(&text)?;
     Ok(text)
@@ -67,7 +67,7 @@ async fn read_text(request: Request) -> Result<Bytes, ApiError> {
 
 /// The whole body, within the limit. A body over it is read on and dropped for a while, because a client that
 /// is still sending would not see the answer.
-async fn read_bytes(request: Request) -> Result<Bytes, ApiError> {
+pub async fn read_body(request: Request) -> Result<Bytes, ApiError> {
     let mut body = request.into_body();
     let mut bytes = Vec::new();
     let mut length = 0;

@@ -16,7 +16,7 @@ mod text;
 mod timestamp;
 mod well_formed;
 
-pub use body::{BODY_LIMIT_BYTES, Json, JsonBoth, RawBody};
+pub use body::{BODY_LIMIT_BYTES, Json, JsonBoth, RawBody, read_body};
 pub use cursor::CursorKey;
 pub use later::Later;
 pub use nullable::or_default;

@@ -4,7 +4,7 @@ use aide::transform::TransformOperation;
 use axum::extract::State;
 
 use super::store;
-use crate::access::{App, Writer};
+use crate::access::{App, Record, Writer};
 use crate::error::ApiError;
 use crate::id::BillableMetricId;
 use crate::postgres::{hold_arrivals, next_arrival};
@@ -16,15 +16,14 @@ pub async fn handler(
     Json(request): Json<IdBody>,
 ) -> Result<axum::Json<Data<IdBody>>, ApiError> {
     let id = BillableMetricId(request.id);
-    let mut transaction = app.db.begin().await?;
-    hold_arrivals(&mut transaction, caller.environment_id()).await?;
-    if store::find(&mut transaction, caller.environment_id(), id).await?.is_none() {
-        return Err(ApiError::not_found("billable metric", id));
-    }
-    let arrival = next_arrival(&mut transaction).await?;
-    store::archive(&mut transaction, caller.environment_id(), id, caller.now, arrival).await?;
-    transaction.commit().await?;
-    Ok(id_data(id.0))
+    let mut change = caller.begin(&app).await?;
+    hold_arrivals(&mut change, caller.environment_id()).await?;
+    let metric = store::find(&mut change, caller.environment_id(), id).await?;
+    let metric = metric.ok_or_else(|| ApiError::not_found("billable metric", id))?;
+    let arrival = next_arrival(&mut change).await?;
+    store::archive(&mut change, caller.environment_id(), id, caller.now, arrival).await?;
+    let record = Record::new(id.0, format!("Archived billable metric {}", metric.name));
+    change.commit(record, id_data(id.0)).await
 }
 
 pub fn doc(operation: TransformOperation) -> TransformOperation {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::definition::{AggregationType, Definition, EventTypeFilter, PropertyFilter};
 use super::store::{self, BillableMetricRow};
-use crate::access::{App, Writer};
+use crate::access::{App, Record, Writer};
 use crate::error::ApiError;
 use crate::postgres::{hold_arrivals, next_arrival};
 use crate::wire::{Data, IdBody, Json, Later, NonBlank, id_data};
@@ -51,20 +51,20 @@ pub async fn handler(
     if !problems.is_empty() {
         return Err(ApiError::BadRequest(problems.join("; ")));
     }
-    let mut transaction = app.db.begin().await?;
-    hold_arrivals(&mut transaction, caller.environment_id()).await?;
+    let mut change = caller.begin(&app).await?;
+    hold_arrivals(&mut change, caller.environment_id()).await?;
     let metric = BillableMetricRow {
         id: app.ids.next(),
         name: request.name.0,
         definition,
         created_at: caller.now,
-        created_arrival: next_arrival(&mut transaction).await?,
+        created_arrival: next_arrival(&mut change).await?,
         archived_at: None,
         archived_arrival: None,
     };
-    store::insert(&mut transaction, caller.environment_id(), &metric).await?;
-    transaction.commit().await?;
-    Ok(id_data(metric.id.0))
+    store::insert(&mut change, caller.environment_id(), &metric).await?;
+    let record = Record::new(metric.id.0, format!("Created billable metric {}", metric.name));
+    change.commit(record, id_data(metric.id.0)).await
 }
 
 pub fn doc(operation: TransformOperation) -> TransformOperation {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::state::{ProductState, ProductType, QuantityConversion};
 use super::store::{self, ProductRow};
-use crate::access::{App, Writer};
+use crate::access::{App, Record, Writer};
 use crate::catalog::billable_metric;
 use crate::error::ApiError;
 use crate::id::BillableMetricId;
@@ -79,13 +79,13 @@ pub async fn handler(
         created_by: caller.token_name.clone(),
         archived_at: None,
     };
-    let mut transaction = app.db.begin().await?;
+    let mut change = caller.begin(&app).await?;
     let problems = {
         let metric_id = product
             .state
             .billable_metric_id
             .ok_or_else(|| ApiError::field("billable_metric_id", "is required for a USAGE product"))?;
-        let metric = billable_metric::share(&mut transaction, caller.environment_id(), metric_id).await?;
+        let metric = billable_metric::share(&mut change, caller.environment_id(), metric_id).await?;
         let metric = metric.ok_or_else(|| {
             ApiError::field(
                 "billable_metric_id",
@@ -97,9 +97,9 @@ pub async fn handler(
     if !problems.is_empty() {
         return Err(ApiError::BadRequest(problems.join("; ")));
     }
-    store::insert(&mut transaction, caller.environment_id(), &product).await?;
-    transaction.commit().await?;
-    Ok(id_data(product.id.0))
+    store::insert(&mut change, caller.environment_id(), &product).await?;
+    let record = Record::new(product.id.0, format!("Created product {}", product.state.name));
+    change.commit(record, id_data(product.id.0)).await
 }
 
 pub fn doc(operation: TransformOperation) -> TransformOperation {

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::add_many::append_all;
 use super::input::RateInput;
 use super::view::Rate;
-use crate::access::{App, Writer};
+use crate::access::{App, Record, Writer};
 use crate::error::ApiError;
 use crate::id::RateCardId;
 use crate::wire::{Data, JsonBoth};
@@ -25,9 +25,12 @@ pub async fn handler(
     caller: Writer,
     JsonBoth(request, rate): JsonBoth<AddRate, RateInput>,
 ) -> Result<axum::Json<Data<Rate>>, ApiError> {
-    let added = append_all(&app, &caller, request.rate_card_id, vec![(String::new(), rate)]).await?;
+    let mut change = caller.begin(&app).await?;
+    let added = append_all(&mut change, &caller, request.rate_card_id, vec![(String::new(), rate)]).await?;
     let (unit, rate) = added.into_iter().next().expect("one rate in, one out");
-    Ok(axum::Json(Data { data: Rate::new(&rate.price, &rate.pricing_group_values, &unit) }))
+    let record = Record::new(request.rate_card_id.0, format!("Added a rate for product {}", rate.product_id));
+    let rate = Rate::new(&rate.price, &rate.pricing_group_values, &unit);
+    change.commit(record, axum::Json(Data { data: rate })).await
 }
 
 pub fn doc(operation: TransformOperation) -> TransformOperation {

@@ -6,11 +6,12 @@ use aide::transform::TransformOperation;
 use axum::extract::State;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::input::{RateInput, ValidRate};
 use super::store;
-use crate::access::{App, Writer};
+use crate::access::{App, Record, Writer};
 use crate::catalog::product::{self, ProductRow};
 use crate::catalog::rate_card;
 use crate::error::ApiError;
@@ -39,20 +40,21 @@ pub async fn handler(
         .enumerate()
         .map(|(index, rate)| (format!("rates[{index}]."), rate))
         .collect();
-    append_all(&app, &caller, request.rate_card_id, rates).await?;
-    Ok(id_data(request.rate_card_id.0))
+    let mut change = caller.begin(&app).await?;
+    let added = append_all(&mut change, &caller, request.rate_card_id, rates).await?;
+    let record = Record::new(request.rate_card_id.0, format!("Added {} rates", added.len()));
+    change.commit(record, id_data(request.rate_card_id.0)).await
 }
 
-/// Appends the rates, each with its path in the request, in one transaction; answers each with its unit.
+/// Appends the rates, each with its path in the request; answers each with its unit.
 pub async fn append_all(
-    app: &App,
+    db: &mut PgConnection,
     caller: &Writer,
     rate_card_id: RateCardId,
     rates: Vec<(String, RateInput)>,
 ) -> Result<Vec<(CreditType, ValidRate)>, ApiError> {
     let environment_id = caller.environment_id();
-    let mut transaction = app.db.begin().await?;
-    let card = rate_card::lock(&mut transaction, environment_id, rate_card_id).await?;
+    let card = rate_card::lock(&mut *db, environment_id, rate_card_id).await?;
     if card.archived_at.is_some() {
         return Err(ApiError::field("rate_card_id", "the rate card is archived"));
     }
@@ -64,7 +66,7 @@ pub async fn append_all(
             product_ids.push(rate.product_id.0);
         }
     }
-    let products = product::find_many(&mut transaction, environment_id, &product_ids).await?;
+    let products = product::find_many(&mut *db, environment_id, &product_ids).await?;
     let products: BTreeMap<_, ProductRow> =
         products.into_iter().map(|product| (product.id, product)).collect();
 
@@ -74,13 +76,10 @@ pub async fn append_all(
             products.get(&rate.product_id).ok_or_else(|| ApiError::not_found("product", rate.product_id))?;
         valid.push((unit.clone(), rate.validate(&path, product, &unit)?));
     }
-    store::put_products_on_card(&mut transaction, environment_id, rate_card_id, &product_ids, unit.id)
-        .await?;
+    store::put_products_on_card(&mut *db, environment_id, rate_card_id, &product_ids, unit.id).await?;
     for (_, rate) in &valid {
-        store::append(&mut transaction, environment_id, rate_card_id, rate, caller.now, &caller.token_name)
-            .await?;
+        store::append(&mut *db, environment_id, rate_card_id, rate, caller.now, &caller.token_name).await?;
     }
-    transaction.commit().await?;
     Ok(valid)
 }
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::alias::{self, AliasInput};
 use super::store::{self, Conversion, RateCardRow};
-use crate::access::{App, Writer};
+use crate::access::{App, Record, Writer};
 use crate::error::ApiError;
 use crate::id::CreditTypeId;
 use crate::money::{CreditType, InputNumber, is_positive};
@@ -56,11 +56,11 @@ pub async fn handler(
         created_by: caller.token_name.clone(),
         archived_at: None,
     };
-    let mut transaction = app.db.begin().await?;
-    store::insert(&mut transaction, caller.environment_id(), &card, &conversions).await?;
-    alias::assign(&mut transaction, caller.environment_id(), card.id, &aliases).await?;
-    transaction.commit().await?;
-    Ok(id_data(card.id.0))
+    let mut change = caller.begin(&app).await?;
+    store::insert(&mut change, caller.environment_id(), &card, &conversions).await?;
+    alias::assign(&mut change, caller.environment_id(), card.id, &aliases).await?;
+    let record = Record::new(card.id.0, format!("Created rate card {}", card.name));
+    change.commit(record, id_data(card.id.0)).await
 }
 
 /// The conversions of the request. The published example names the card's own currency as the custom unit; that

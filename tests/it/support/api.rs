@@ -8,7 +8,7 @@ use axum::http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
-use upbeat::access::{self, App, EnvironmentKind, Role};
+use upbeat::access::{self, App, EnvironmentKind, NewToken, Role};
 use upbeat::time::SystemClock;
 
 use super::database;
@@ -141,5 +141,6 @@ async fn token(app: &App, kind: EnvironmentKind, role: Role) -> String {
     let mut db = app.db.acquire().await.expect("a connection");
     let environment = access::find_environment(&mut db, kind).await.expect("an environment");
     let now = app.clock.now();
-    access::create(&mut db, &app.ids, environment.id, "test token", role, now).await.expect("a token")
+    let token = NewToken::new(environment.id, "test token", role);
+    access::create(&mut db, &app.ids, &token, now).await.expect("a token").1
 }

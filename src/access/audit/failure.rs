@@ -1,0 +1,61 @@
+//! Lines for changes that were refused or failed.
+
+use std::sync::{Arc, OnceLock};
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+
+use super::store::{self, Entry, Outcome};
+use crate::access::operation::{WriteOperation, find_write};
+use crate::access::{App, Caller, Replayed};
+use crate::error::ApiError;
+use crate::telemetry::causes;
+
+/// Where the extractor of the caller leaves it, for the line.
+#[derive(Clone, Default)]
+pub struct CallerSlot(pub Arc<OnceLock<Caller>>);
+
+/// Middleware: records a change that was not made. A caller who could not be told, and a request that was sent
+/// away unread (429, 501, 503), leave no line.
+pub async fn record_failures(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    let Some(operation) = find_write(request.method(), route) else {
+        return next.run(request).await;
+    };
+    let slot = CallerSlot::default();
+    request.extensions_mut().insert(slot.clone());
+    let response = next.run(request).await;
+    let is_recorded = matches!(response.status().as_u16(), 400 | 403..=428 | 500);
+    if !is_recorded || response.extensions().get::<Replayed>().is_some() {
+        return response;
+    }
+    if let (Some(caller), Some(error)) = (slot.0.get(), response.extensions().get::<Arc<ApiError>>())
+        && let Err(error) = record(&app, caller, operation, error).await
+    {
+        tracing::error!(cause = causes(&error), "a refused change could not be recorded");
+    }
+    response
+}
+
+async fn record(
+    app: &App,
+    caller: &Caller,
+    operation: &WriteOperation,
+    error: &ApiError,
+) -> Result<(), sqlx::Error> {
+    let entry = Entry {
+        id: app.ids.next(),
+        recorded_at: caller.now,
+        actor: caller.actor(),
+        origin: &caller.origin,
+        resource_type: operation.resource_type,
+        resource_id: None,
+        action: operation.action,
+        outcome: Outcome::Failure,
+        description: error.public_message(),
+    };
+    let mut transaction = app.db.begin().await?;
+    store::append(&mut transaction, caller.environment_id(), &entry).await?;
+    transaction.commit().await
+}

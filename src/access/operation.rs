@@ -1,0 +1,50 @@
+//! Every operation that changes something, and what the audit log calls it.
+//!
+//! Readers may call everything that does not stand here: many operations that only read are POST requests.
+
+use axum::http::Method;
+
+/// An operation that changes something.
+#[derive(Debug)]
+pub struct WriteOperation {
+    pub method: &'static str,
+    /// The route with its parameters in braces.
+    pub route: &'static str,
+    /// What is changed, in the singular.
+    pub resource_type: &'static str,
+    /// What is done to it.
+    pub action: &'static str,
+}
+
+const fn writes(
+    method: &'static str,
+    route: &'static str,
+    resource_type: &'static str,
+    action: &'static str,
+) -> WriteOperation {
+    WriteOperation { method, route, resource_type, action }
+}
+
+/// Every operation that is recorded. Usage events are not: they are facts, and kept as such.
+#[rustfmt::skip]
+pub const WRITES: &[WriteOperation] = &[
+    writes("POST", "/v1/customers", "customer", "create"),
+    writes("POST", "/v1/customers/create", "customer", "create"),
+    writes("POST", "/v1/customers/{customer_id}/setIngestAliases", "customer", "set_ingest_aliases"),
+    writes("POST", "/v1/customers/archive", "customer", "archive"),
+    writes("POST", "/v1/billable-metrics/create", "billable_metric", "create"),
+    writes("POST", "/v1/billable-metrics/archive", "billable_metric", "archive"),
+    writes("POST", "/v1/contract-pricing/products/create", "product", "create"),
+    writes("POST", "/v1/contract-pricing/rate-cards/create", "rate_card", "create"),
+    writes("POST", "/v1/contract-pricing/rate-cards/addRate", "rate_card", "add_rate"),
+    writes("POST", "/v1/contract-pricing/rate-cards/rates/add", "rate_card", "add_rate"),
+    writes("POST", "/v1/contract-pricing/rate-cards/addRates", "rate_card", "add_rates"),
+    writes("POST", "/v1/contracts/create", "contract", "create"),
+    writes("POST", "/sandbox/clock", "environment", "move_clock"),
+];
+
+/// The operation of a route, if it is one that changes something.
+#[must_use]
+pub fn find_write(method: &Method, route: &str) -> Option<&'static WriteOperation> {
+    WRITES.iter().find(|operation| operation.method == method.as_str() && operation.route == route)
+}

@@ -1,0 +1,31 @@
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::RateLimits;
+
+/// How a server treats requests, whatever they ask for.
+#[derive(Debug)]
+pub struct Settings {
+    /// Networks whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Origins whose pages may call the API; `*` for all.
+    pub cors_origins: Vec<String>,
+    pub rate_limits: RateLimits,
+    /// After how long a request is given up.
+    pub request_timeout: Duration,
+    /// The addresses that `GET /v1/services` names, by service.
+    pub service_addresses: Vec<(String, Vec<String>)>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            trusted_proxies: Vec::new(),
+            cors_origins: Vec::new(),
+            rate_limits: RateLimits::new(&[]),
+            request_timeout: Duration::from_secs(60),
+            service_addresses: Vec::new(),
+        }
+    }
+}
