@@ -62,7 +62,7 @@ fn documented() -> (Router<App>, OpenApi) {
         .merge(products_and_rate_cards())
         .merge(contracts())
         .merge(usage_and_invoices())
-        .merge(audit_logs())
+        .merge(settings())
         .merge(sandboxes())
         .finish_api(&mut document);
     (router, document)
@@ -152,9 +152,12 @@ fn usage_and_invoices() -> ApiRouter<App> {
         )
 }
 
-fn audit_logs() -> ApiRouter<App> {
+fn settings() -> ApiRouter<App> {
     use crate::access::audit::list;
-    ApiRouter::new().api_route("/v1/auditLogs", get_with(list::handler, list::doc))
+    use console::services;
+    ApiRouter::new()
+        .api_route("/v1/auditLogs", get_with(list::handler, list::doc))
+        .api_route("/v1/services", get_with(services::handler, services::doc))
 }
 
 /// Own extension.

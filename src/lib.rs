@@ -18,7 +18,7 @@ pub mod id; // typed ids, deterministic ids, digests
 pub mod money; // exact decimals, pricing units, rounding by name
 
 // -- the frame: knows no domain --
-pub mod config; // settings from the command line and the environment
+pub mod config; // where the data is, from the command line and the environment
 pub mod error; // the one error of the edge
 pub mod telemetry; // log line and metrics of every request
 pub mod wire; // shapes that every endpoint shares

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use upbeat::command::{self, CommandError, TokenCommand};
-use upbeat::config::{Serve, Storage};
+use upbeat::command::{self, CommandError, Serve, TokenCommand};
+use upbeat::config::Storage;
 use upbeat::telemetry::causes;
 
 /// Usage billing that speaks the Metronome HTTP API.

@@ -9,7 +9,9 @@ use chrono::TimeDelta;
 use sqlx::PgConnection;
 use tokio::sync::watch;
 
-use crate::access::{App, Environment, list_environments, lock_environment, set_clock};
+use crate::access::{
+    App, Environment, list_environments, lock_environment, set_clock, sweep_idempotency_keys,
+};
 use crate::error::is_transient;
 use crate::id::EnvironmentId;
 use crate::invoice::finalize_usage_statement;
@@ -45,9 +47,19 @@ enum Step {
     Idle,
 }
 
+/// How often what has been kept for long enough is looked for.
+const SWEEP_EVERY: TimeDelta = TimeDelta::minutes(10);
+
 /// Runs until told to stop; the step at hand is finished first.
 pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
+    let mut next_sweep = app.clock.now();
     while !*stop.borrow() {
+        if app.clock.now() >= next_sweep {
+            next_sweep = app.clock.now() + SWEEP_EVERY;
+            if let Err(error) = sweep(&app).await {
+                tracing::error!(cause = causes(&error), "old answers could not be swept");
+            }
+        }
         if let Err(error) = run_all(&app, &stop).await {
             tracing::error!(cause = causes(&error), "the worker cannot reach its queue");
         }
@@ -57,6 +69,15 @@ pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
             () = tokio::time::sleep(POLL) => {}
         }
     }
+}
+
+/// Forgets the answers to old requests.
+async fn sweep(app: &App) -> Result<(), sqlx::Error> {
+    let count = sweep_idempotency_keys(&mut *app.db.acquire().await?, app.clock.now()).await?;
+    if count > 0 {
+        tracing::info!(count, "answers under old idempotency keys are forgotten");
+    }
+    Ok(())
 }
 
 /// Does everything that is due in every environment by its own clock.

@@ -1,3 +1,4 @@
+use std::net::IpAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -14,8 +15,8 @@ pub struct Settings {
     pub rate_limits: RateLimits,
     /// After how long a request is given up.
     pub request_timeout: Duration,
-    /// The addresses that `GET /v1/services` names, by service.
-    pub service_addresses: Vec<(String, Vec<String>)>,
+    /// The addresses that `GET /v1/services` names, each with its service.
+    pub service_addresses: Vec<(String, IpAddr)>,
 }
 
 impl Default for Settings {
@@ -24,7 +25,7 @@ impl Default for Settings {
             trusted_proxies: Vec::new(),
             cors_origins: Vec::new(),
             rate_limits: RateLimits::new(&[]),
-            request_timeout: Duration::from_secs(60),
+            request_timeout: Duration::from_mins(1),
             service_addresses: Vec::new(),
         }
     }

@@ -84,7 +84,6 @@ pub const MISSING: &[(&str, &str)] = &[
     ("POST", "/v1/customFields/setValues"),
     ("POST", "/v1/customFields/deleteValues"),
     ("POST", "/v1/customFields/listKeys"),
-    ("GET", "/v1/services"),
     ("POST", "/v1/client/billing-config/{billing_provider_type}/apiKey"),
     ("POST", "/v1/client/config/webhook_secret"),
     ("POST", "/v1/client/billing-config/stripe"),

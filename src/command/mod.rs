@@ -1,7 +1,9 @@
 //! What the binary can do; `main.rs` only picks.
 
 mod doctor;
+mod listen;
 mod migrate;
+mod options;
 mod serve;
 mod token;
 mod verify;
@@ -9,6 +11,7 @@ mod work;
 
 pub use doctor::doctor;
 pub use migrate::migrate;
+pub use options::Serve;
 pub use serve::serve;
 pub use token::{TokenCommand, token};
 pub use verify::verify;

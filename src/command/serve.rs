@@ -1,7 +1,6 @@
 //! `upbeat serve`
 
 use std::fs::{self, Permissions};
-use std::future::IntoFuture;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -12,9 +11,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::listen::listen;
+use super::options::Serve;
 use super::{CommandError, StopSignal, with_database};
 use crate::access::{self, App, EnvironmentKind, NewToken, Role, find_environment};
-use crate::config::Serve;
 use crate::telemetry::{start_logging, start_metrics};
 use crate::worker;
 
@@ -47,18 +47,16 @@ pub async fn serve(config: Serve) -> Result<(), CommandError> {
         action: format!("cannot listen on {}; choose another address with UPBEAT_LISTEN", config.listen),
         source,
     })?;
+    let settings = config.settings();
     with_database(&config.storage, async |app| {
+        let app = app.with(settings);
         let token = sandbox_token(&app, &config).await?;
         greet(listener.local_addr().unwrap_or(config.listen), &token);
 
         let (stop, stopped) = watch::channel(false);
         let worker = (!config.no_worker).then(|| tokio::spawn(worker::run(app.clone(), stopped.clone())));
         let router = crate::app::app(app, Some(metrics));
-        let mut drained = stopped.clone();
-        let server = axum::serve(listener, router).with_graceful_shutdown(async move {
-            let _ = drained.changed().await;
-        });
-        let server = tokio::spawn(server.into_future());
+        let server = tokio::spawn(listen(listener, router, config.header_timeout(), stopped));
 
         stop_signal.received().await;
         tracing::info!("stopping");

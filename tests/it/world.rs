@@ -104,6 +104,8 @@ impl World {
                 }),
                 NotFound,
             ),
+            read("GET", "/v1/auditLogs", Value::Null, NoId),
+            read("GET", "/v1/services", Value::Null, NoId),
             read("GET", "/sandbox/clock", Value::Null, NoId),
             write("POST", "/v1/customers", json!({ "name": "One more" }), NoId),
             write(
