@@ -62,6 +62,7 @@ fn documented() -> (Router<App>, OpenApi) {
         .merge(products_and_rate_cards())
         .merge(contracts())
         .merge(usage_and_invoices())
+        .merge(custom_fields())
         .merge(settings())
         .merge(sandboxes())
         .finish_api(&mut document);
@@ -158,6 +159,17 @@ fn settings() -> ApiRouter<App> {
     ApiRouter::new()
         .api_route("/v1/auditLogs", get_with(list::handler, list::doc))
         .api_route("/v1/services", get_with(services::handler, services::doc))
+}
+
+fn custom_fields() -> ApiRouter<App> {
+    use crate::custom_field::{add_key, list_keys, remove_key};
+    use crate::entity::{delete_values, set_values};
+    ApiRouter::new()
+        .api_route("/v1/customFields/addKey", post_with(add_key::handler, add_key::doc))
+        .api_route("/v1/customFields/removeKey", post_with(remove_key::handler, remove_key::doc))
+        .api_route("/v1/customFields/listKeys", post_with(list_keys::handler, list_keys::doc))
+        .api_route("/v1/customFields/setValues", post_with(set_values::handler, set_values::doc))
+        .api_route("/v1/customFields/deleteValues", post_with(delete_values::handler, delete_values::doc))
 }
 
 /// Own extension.

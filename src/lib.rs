@@ -25,6 +25,7 @@ pub mod wire; // shapes that every endpoint shares
 pub mod postgres; // the database: connect, migrate, embedded server
 pub mod access; // environments, tokens, the caller
 pub mod job; // due work, in time order, exactly once
+pub mod custom_field; // keys and values that a company writes on its objects
 
 // -- who, and what was agreed --
 pub mod customer; // customers and their ingest aliases
@@ -38,6 +39,7 @@ pub mod rating; // quantities become charges
 pub mod invoice; // charges become a document
 
 // -- around it --
+pub mod entity; // any object by its type and id
 pub mod worker; // takes due work and hands each kind to its domain
 pub mod sandbox; // the movable clock
 pub mod console; // pages for people

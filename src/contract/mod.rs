@@ -17,6 +17,6 @@ mod view;
 
 pub use statement::{GRACE, StatementDay, first_statement_at};
 pub use store::{
-    advance_statement, archive_all, customers_with_contracts, find_for_update, list_of_customer,
+    advance_statement, archive_all, customers_with_contracts, exists, find_for_update, list_of_customer,
 };
 pub use terms::Contract;

@@ -267,3 +267,18 @@ pub async fn customers_with_contracts(
     .fetch_all(db)
     .await
 }
+
+/// Whether any customer has a contract with this id, archived ones included.
+pub async fn exists(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    id: ContractId,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM contract WHERE environment_id = $1 AND id = $2) AS "exists!""#,
+        environment_id.0,
+        id.0,
+    )
+    .fetch_one(db)
+    .await
+}

@@ -18,4 +18,5 @@ mod store;
 mod verify;
 
 pub use finalize::finalize_usage_statement;
+pub use store::exists;
 pub use verify::{InvoiceFault, verify_invoices};

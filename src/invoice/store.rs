@@ -201,3 +201,18 @@ pub async fn list_for_check(
     });
     Ok(finalized.collect())
 }
+
+/// Whether an invoice with this id is stored.
+pub async fn exists(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    id: InvoiceId,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM invoice WHERE environment_id = $1 AND id = $2) AS "exists!""#,
+        environment_id.0,
+        id.0,
+    )
+    .fetch_one(db)
+    .await
+}

@@ -55,7 +55,9 @@ pub async fn append(
     sqlx::query!("SELECT pg_advisory_xact_lock_shared($1)", lock_key(environment_id))
         .execute(&mut *db)
         .await?;
-    let description: String = entry.description.chars().take(DESCRIPTION_LENGTH_MAX).collect();
+    // What a caller sent may be in it, even the one character that PostgreSQL text cannot hold.
+    let shown = entry.description.chars().filter(|letter| *letter != '\0');
+    let description: String = shown.take(DESCRIPTION_LENGTH_MAX).collect();
     sqlx::query!(
         "INSERT INTO audit_log (environment_id, id, recorded_at, actor_id, actor_name, request_id, ip, user_agent,
                                 resource_type, resource_id, action, status, description)

@@ -11,4 +11,4 @@ mod store;
 mod view;
 
 pub use definition::{AggregationType, Definition, EventTypeFilter, PropertyFilter};
-pub use store::{BillableMetricRow, all_metrics, find_many, metrics_taking_events, share};
+pub use store::{BillableMetricRow, all_metrics, find, find_many, metrics_taking_events, share};

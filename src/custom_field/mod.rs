@@ -1,0 +1,49 @@
+//! Custom fields: what a company writes on its objects for its own use.
+//!
+//! Owns: the keys that each type of object may carry, their values, and the rule that a value may be held by one
+//! object only. Does not own: the objects. An object shows its fields by asking [`of_many`] for them; `entity`,
+//! which knows every type, sets them.
+//!
+//! Invariants: a value stands only under a key that is on the list of its type (a foreign key); a key that
+//! enforces uniqueness has no two equal values, archived objects included (a unique index); setting several
+//! fields sets all or none.
+
+pub mod add_key;
+pub mod list_keys;
+pub mod remove_key;
+mod store;
+mod value;
+
+pub use store::{delete, of_many, of_one, set};
+pub use value::{CustomFields, CustomFieldsInput};
+
+use crate::casing::wire_enum;
+
+wire_enum! {
+    /// The types of objects that carry custom fields (schema `ManagedEntity`; the last three are of the legacy
+    /// Plans API).
+    pub enum ManagedEntity {
+        Alert = "alert",
+        BillableMetric = "billable_metric",
+        Charge = "charge",
+        Commit = "commit",
+        ContractCredit = "contract_credit",
+        ContractProduct = "contract_product",
+        Contract = "contract",
+        Customer = "customer",
+        Discount = "discount",
+        Invoice = "invoice",
+        ProfessionalService = "professional_service",
+        Product = "product",
+        RateCard = "rate_card",
+        ScheduledCharge = "scheduled_charge",
+        Subscription = "subscription",
+        PackageCommit = "package_commit",
+        PackageCredit = "package_credit",
+        PackageSubscription = "package_subscription",
+        PackageScheduledCharge = "package_scheduled_charge",
+        CreditGrant = "credit_grant",
+        CustomerPlan = "customer_plan",
+        Plan = "plan",
+    }
+}

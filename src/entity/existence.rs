@@ -1,0 +1,47 @@
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::catalog::{billable_metric, product, rate_card};
+use crate::custom_field::ManagedEntity;
+use crate::error::ApiError;
+use crate::id::{BillableMetricId, ContractId, CustomerId, EnvironmentId, InvoiceId, RateCardId};
+use crate::time::Instant;
+use crate::{contract, customer, invoice};
+
+/// 404 unless the type has an object with this id, archived ones included: a value may have to be freed on one.
+pub async fn require(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    entity: ManagedEntity,
+    id: Uuid,
+    _now: Instant,
+) -> Result<(), ApiError> {
+    let exists = match entity {
+        ManagedEntity::Customer => customer::find(db, environment_id, CustomerId(id)).await?.is_some(),
+        ManagedEntity::BillableMetric => {
+            billable_metric::find(db, environment_id, BillableMetricId(id)).await?.is_some()
+        }
+        ManagedEntity::ContractProduct => !product::find_many(db, environment_id, &[id]).await?.is_empty(),
+        ManagedEntity::RateCard => rate_card::find(db, environment_id, RateCardId(id)).await?.is_some(),
+        ManagedEntity::Contract => contract::exists(db, environment_id, ContractId(id)).await?,
+        ManagedEntity::Invoice => invoice::exists(db, environment_id, InvoiceId(id)).await?,
+        // No object of these types can be made yet.
+        ManagedEntity::Alert
+        | ManagedEntity::Charge
+        | ManagedEntity::Commit
+        | ManagedEntity::ContractCredit
+        | ManagedEntity::Discount
+        | ManagedEntity::ProfessionalService
+        | ManagedEntity::Product
+        | ManagedEntity::ScheduledCharge
+        | ManagedEntity::Subscription
+        | ManagedEntity::PackageCommit
+        | ManagedEntity::PackageCredit
+        | ManagedEntity::PackageSubscription
+        | ManagedEntity::PackageScheduledCharge
+        | ManagedEntity::CreditGrant
+        | ManagedEntity::CustomerPlan
+        | ManagedEntity::Plan => false,
+    };
+    if exists { Ok(()) } else { Err(ApiError::not_found(entity.as_str(), id)) }
+}
