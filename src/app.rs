@@ -101,6 +101,14 @@ fn products_and_rate_cards() -> ApiRouter<App> {
             "/v1/contract-pricing/products/create",
             post_with(product::create::handler, product::create::doc),
         )
+        .api_route(
+            "/v1/contract-pricing/products/update",
+            post_with(product::update::handler, product::update::doc),
+        )
+        .api_route(
+            "/v1/contract-pricing/products/archive",
+            post_with(product::archive::handler, product::archive::doc),
+        )
         .api_route("/v1/contract-pricing/products/get", post_with(product::get::handler, product::get::doc))
         .api_route(
             "/v1/contract-pricing/products/list",

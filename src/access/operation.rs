@@ -35,6 +35,8 @@ pub const WRITES: &[WriteOperation] = &[
     writes("POST", "/v1/billable-metrics/create", "billable_metric", "create"),
     writes("POST", "/v1/billable-metrics/archive", "billable_metric", "archive"),
     writes("POST", "/v1/contract-pricing/products/create", "product", "create"),
+    writes("POST", "/v1/contract-pricing/products/update", "product", "update"),
+    writes("POST", "/v1/contract-pricing/products/archive", "product", "archive"),
     writes("POST", "/v1/contract-pricing/rate-cards/create", "rate_card", "create"),
     writes("POST", "/v1/contract-pricing/rate-cards/addRate", "rate_card", "add_rate"),
     writes("POST", "/v1/contract-pricing/rate-cards/rates/add", "rate_card", "add_rate"),

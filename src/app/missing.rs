@@ -29,8 +29,6 @@ pub const MISSING: &[(&str, &str)] = &[
     ("POST", "/v1/usage/groups"),
     ("POST", "/v1/events/search"),
     ("GET", "/v1/customers/{customer_id}/purchasedSeats"),
-    ("POST", "/v1/contract-pricing/products/update"),
-    ("POST", "/v1/contract-pricing/products/archive"),
     ("POST", "/v1/contract-pricing/rate-cards/getRateSchedule"),
     ("POST", "/v1/contract-pricing/rate-cards/update"),
     ("POST", "/v1/contract-pricing/rate-cards/archive"),

@@ -18,7 +18,7 @@ pub fn usage_invoice_id(contract: &Contract, period_start: Instant) -> InvoiceId
     InvoiceId(deterministic("usage invoice", &[&contract_id, &unit, &period_start.to_rfc3339()]))
 }
 
-/// The usage invoice of one statement period, as a draft.
+/// The usage invoice of one statement period, as a draft that is read at `now`.
 #[must_use]
 pub fn usage_invoice(
     contract: &Contract,
@@ -26,13 +26,14 @@ pub fn usage_invoice(
     usage: &Usage,
     cuts: &[Instant],
     period: Period,
+    now: Instant,
 ) -> Invoice {
     let products: BTreeMap<ProductId, &ProductTerms> =
         terms.products.iter().map(|product| (product.product_id, product)).collect();
     let mut invoice = empty_usage_invoice(contract, period);
     for charge in rate(terms, usage, cuts, period) {
         invoice.total.0 += &charge.total;
-        invoice.line_items.push(line(products[&charge.product_id], &terms.unit, charge));
+        invoice.line_items.push(line(products[&charge.product_id], &terms.unit, charge, now));
     }
     invoice
 }
@@ -63,8 +64,10 @@ pub fn empty_usage_invoice(contract: &Contract, period: Period) -> Invoice {
     }
 }
 
-fn line(product: &ProductTerms, unit: &CreditType, charge: Charge) -> LineItem {
-    let state = &product.state;
+/// A line is called what its product is called at its last instant, and has the product's tags of now (schema
+/// `InvoiceLineItem`: the current ones).
+fn line(product: &ProductTerms, unit: &CreditType, charge: Charge, now: Instant) -> LineItem {
+    let state = product.states.before(charge.period.end);
     let list_price = Rate::new(&charge.list_price, &charge.combination.pricing, unit);
     LineItem {
         line_type: "usage".to_owned(),
@@ -75,7 +78,7 @@ fn line(product: &ProductTerms, unit: &CreditType, charge: Charge) -> LineItem {
         credit_type: unit.clone(),
         product_id: product.product_id,
         product_type: "UsageProductListItem".to_owned(),
-        product_tags: state.tags.clone().unwrap_or_default(),
+        product_tags: product.states.at(now).tags.clone().unwrap_or_default(),
         product_custom_fields: BTreeMap::new(),
         starting_at: charge.period.start,
         ending_before: charge.period.end,

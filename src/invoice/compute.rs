@@ -11,16 +11,16 @@ use crate::customer;
 use crate::event::subject_id;
 use crate::id::{CustomerId, EnvironmentId, RateCardId, SubjectId};
 use crate::rating::calc::cuts;
-use crate::rating::{Terms, load_terms, load_usage};
-use crate::time::Period;
+use crate::rating::{Newest, Terms, load_terms, load_usage};
+use crate::time::{Instant, Period};
 
 /// What an invoice was calculated from, beside the facts and the contract.
 #[derive(Clone, Debug)]
 pub struct Seen {
     /// What meant the customer in events.
     pub subject_ids: Vec<SubjectId>,
-    /// The last rate of the card that counted.
-    pub last_rate: Option<i64>,
+    /// The last rate of the card and the last update of its products that counted.
+    pub newest: Newest,
 }
 
 /// Calculates invoices from what one transaction sees, loading each rate card and each customer's subjects
@@ -44,9 +44,7 @@ impl<'a> Calculator<'a> {
         contract: &Contract,
         seen: &Seen,
     ) -> Result<Self, sqlx::Error> {
-        // No rate has a number below 1: without one, none counted.
-        let up_to = Some(seen.last_rate.unwrap_or(0));
-        let terms = load_terms(db, environment_id, contract.rate_card_id, up_to).await?;
+        let terms = load_terms(db, environment_id, contract.rate_card_id, Some(seen.newest)).await?;
         Ok(Self {
             db,
             environment_id,
@@ -60,22 +58,23 @@ impl<'a> Calculator<'a> {
     pub fn seen(&self, contract: &Contract) -> Seen {
         Seen {
             subject_ids: self.subjects.get(&contract.customer_id).cloned().unwrap_or_default(),
-            last_rate: self.terms.get(&contract.rate_card_id).and_then(|terms| terms.last_rate),
+            newest: self.terms.get(&contract.rate_card_id).map(|terms| terms.newest).unwrap_or_default(),
         }
     }
 
-    /// The usage invoice of one statement as a draft.
+    /// The usage invoice of one statement as a draft, as it is read at `now`.
     pub async fn usage_invoice(
         &mut self,
         contract: &Contract,
         period: Period,
+        now: Instant,
     ) -> Result<Invoice, sqlx::Error> {
         self.load(contract).await?;
         let terms = &self.terms[&contract.rate_card_id];
         let subjects = &self.subjects[&contract.customer_id];
         let cuts = cuts(terms, period);
         let usage = load_usage(self.db, self.environment_id, subjects, terms, &cuts, period).await?;
-        Ok(usage_invoice(contract, terms, &usage, &cuts, period))
+        Ok(usage_invoice(contract, terms, &usage, &cuts, period, now))
     }
 
     async fn load(&mut self, contract: &Contract) -> Result<(), sqlx::Error> {

@@ -36,7 +36,7 @@ pub async fn finalize_usage_statement(
         return Ok(());
     }
     let mut calculator = Calculator::new(db, environment_id);
-    let mut invoice = calculator.usage_invoice(contract, period).await?;
+    let mut invoice = calculator.usage_invoice(contract, period, work.due_at).await?;
     let seen = calculator.seen(contract);
     invoice.status = InvoiceStatus::Finalized;
     store::insert(db, environment_id, &invoice, work.due_at, arrival, &seen).await?;

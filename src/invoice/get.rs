@@ -62,7 +62,7 @@ async fn find(app: &App, caller: &Caller, path: &InvoicePath) -> Result<Invoice,
         if let Some(period) = open.find(|period| usage_invoice_id(&contract, period.start) == path.invoice_id)
         {
             return Ok(Calculator::new(&mut snapshot, environment_id)
-                .usage_invoice(&contract, period)
+                .usage_invoice(&contract, period, caller.now)
                 .await?);
         }
     }

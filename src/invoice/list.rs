@@ -118,7 +118,7 @@ pub async fn handler(
         let invoice = match listed {
             Listed::Stored(invoice) => *invoice,
             Listed::Draft { contract, period, .. } => {
-                calculator.usage_invoice(&contracts[&contract], period).await?
+                calculator.usage_invoice(&contracts[&contract], period, caller.now).await?
             }
         };
         data.push(invoice.shown(view));

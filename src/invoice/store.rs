@@ -5,6 +5,7 @@ use uuid::Uuid;
 use super::compute::Seen;
 use super::model::{Invoice, InvoiceStatus, InvoiceType};
 use crate::id::{ContractId, CreditTypeId, CustomerId, EnvironmentId, InvoiceId, SubjectId};
+use crate::rating::Newest;
 use crate::time::Instant;
 
 /// What a list of invoices is narrowed to.
@@ -49,8 +50,8 @@ pub async fn insert(
     sqlx::query!(
         "INSERT INTO invoice (environment_id, customer_id, id, contract_id, type, status, credit_type_id, starts_at,
                               ends_at, issued_at, total, document, finalized_at, seen_arrival,
-                              seen_subjects, seen_rate)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+                              seen_subjects, seen_rate, seen_product_update)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
          ON CONFLICT (environment_id, customer_id, id) DO NOTHING",
         environment_id.0,
         invoice.customer_id.0,
@@ -67,7 +68,8 @@ pub async fn insert(
         finalized_at,
         arrival,
         &subjects,
-        seen.last_rate,
+        seen.newest.rate,
+        seen.newest.product_update,
     )
     .execute(db)
     .await?;
@@ -161,6 +163,8 @@ pub async fn void_all(
 /// A stored invoice with what it was calculated from.
 pub struct FinalizedInvoice {
     pub invoice: Invoice,
+    /// The instant as of which it was calculated.
+    pub finalized_at: Instant,
     pub arrival: i64,
     pub seen: Seen,
     /// Whether the columns that filters use say what the document says.
@@ -177,8 +181,8 @@ pub async fn list_for_check(
         r#"SELECT id AS "id: InvoiceId", contract_id AS "contract_id: ContractId",
                   type AS "invoice_type: InvoiceType", credit_type_id AS "credit_type_id: CreditTypeId", starts_at,
                   ends_at, issued_at, total, document AS "document: Json<Invoice>",
-                  status AS "status: InvoiceStatus", seen_arrival,
-                  seen_subjects AS "seen_subjects: Vec<SubjectId>", seen_rate
+                  status AS "status: InvoiceStatus", finalized_at, seen_arrival,
+                  seen_subjects AS "seen_subjects: Vec<SubjectId>", seen_rate, seen_product_update
            FROM invoice WHERE environment_id = $1 AND customer_id = $2 ORDER BY issued_at, id"#,
         environment_id.0,
         customer_id.0,
@@ -194,8 +198,12 @@ pub async fn list_for_check(
             && row.total == document.total.0;
         FinalizedInvoice {
             invoice: invoice(row.document, row.status),
+            finalized_at: row.finalized_at,
             arrival: row.seen_arrival,
-            seen: Seen { subject_ids: row.seen_subjects, last_rate: row.seen_rate },
+            seen: Seen {
+                subject_ids: row.seen_subjects,
+                newest: Newest { rate: row.seen_rate, product_update: row.seen_product_update },
+            },
             columns_agree,
         }
     });

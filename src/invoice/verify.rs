@@ -1,7 +1,7 @@
 //! Recomputing finalized invoices from the facts.
 //!
-//! An invoice keeps what it was calculated from: the last arrival, the subjects, the last rate. So it can be
-//! recomputed for ever, whatever came later, and every difference is a fault.
+//! An invoice keeps what it was calculated from: the last arrival, the subjects, the last rate, the last product
+//! update, the instant. So it can be recomputed for ever, whatever came later, and every difference is a fault.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -81,7 +81,7 @@ async fn verify_customer(
         }
         let contract = contracts.get(&invoice.contract_id).ok_or(sqlx::Error::RowNotFound)?;
         // Mostly nothing came later, and what is known now gives the same at less cost.
-        let now = calculator.usage_invoice(contract, period_of(invoice)).await?;
+        let now = calculator.usage_invoice(contract, period_of(invoice), finalized.finalized_at).await?;
         if same(invoice, &now) {
             continue;
         }
@@ -119,7 +119,8 @@ async fn recompute(
     recount_as_of(&mut snapshot, environment_id, &finalized.seen.subject_ids, finalized.arrival).await?;
     let mut calculator =
         Calculator::as_seen(&mut snapshot, environment_id, contract, &finalized.seen).await?;
-    let invoice = calculator.usage_invoice(contract, period_of(&finalized.invoice)).await?;
+    let invoice =
+        calculator.usage_invoice(contract, period_of(&finalized.invoice), finalized.finalized_at).await?;
     snapshot.rollback().await?;
     Ok(invoice)
 }
@@ -128,9 +129,15 @@ fn period_of(invoice: &Invoice) -> Period {
     Period { start: invoice.start_timestamp, end: invoice.end_timestamp }
 }
 
-/// Whether a recomputed draft says what is stored, whatever became of the stored one since.
+/// Whether a recomputed draft says what is stored, whatever became of the stored one since, and of the order of
+/// the products on their card.
 fn same(stored: &Invoice, recomputed: &Invoice) -> bool {
-    let mut stored = stored.clone();
+    let by_product = |invoice: &Invoice| {
+        let mut invoice = invoice.clone();
+        invoice.line_items.sort_by_key(|line| line.product_id);
+        invoice
+    };
+    let mut stored = by_product(stored);
     stored.status = InvoiceStatus::Draft;
-    stored == *recomputed
+    stored == by_product(recomputed)
 }

@@ -1,6 +1,6 @@
 //! Charges: what quantities cost.
 //!
-//! Owns: cutting a period where anything that prices it changes, the quantity of each piece, the rate in force,
+//! Owns: cutting a period where anything that counts or prices it changes, the quantity of each piece, the rate in force,
 //! the tier walk. Does not own: quantities themselves (usage), who pays (balances come later), the document
 //! (invoice).
 //!
@@ -12,4 +12,4 @@ mod load;
 mod terms;
 
 pub use load::{load_terms, load_usage};
-pub use terms::{ProductTerms, Terms, Usage};
+pub use terms::{MetricTerms, Newest, ProductTerms, Terms, Usage};

@@ -19,7 +19,7 @@ mod well_formed;
 pub use body::{BODY_LIMIT_BYTES, Json, JsonBoth, RawBody, read_body};
 pub use cursor::CursorKey;
 pub use later::Later;
-pub use nullable::or_default;
+pub use nullable::{Nullable, or_default};
 pub use page::{ContractPageLimit, Page, PageLimit, PageRequest, PageRow};
 pub use path::Path;
 pub use query::Query;

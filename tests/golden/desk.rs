@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Api, Metric, Rates, lines};
+use crate::support::{Api, Metric, Rates, lines, product_update};
 
 /// The customer `acme` and a rate card in USD.
 pub struct Desk {
@@ -74,6 +74,12 @@ impl Desk {
     /// A product on a metric that exists already.
     pub async fn product_on(&self, name: &str, metric: &str, more: Value) -> String {
         self.api.product(name, metric, more).await
+    }
+
+    /// Changes a product from an hour on.
+    pub async fn update(&self, product: &str, from: &str, changes: Value) {
+        let body = product_update(product, &t(from), changes);
+        assert_eq!(self.api.post("/v1/contract-pricing/products/update", body).await.id(), product);
     }
 
     pub async fn flat(&self, product: &str, from: &str, price: &str) {

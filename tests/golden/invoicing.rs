@@ -270,6 +270,27 @@ async fn a_product_without_keys_always_has_its_line_and_one_with_keys_what_was_u
 }
 
 #[tokio::test]
+async fn a_scheduled_update_shows_in_the_draft_before_it_starts() {
+    let desk = Desk::at("2026-03-10").await;
+    let product = desk.product("Units", "SUM", json!({})).await;
+    desk.flat(&product, "2026-03-01", "3").await;
+    desk.contract("2026-03-01", json!({})).await;
+    let changes = json!({ "name": "Thousands", "quantity_conversion": { "operation": "DIVIDE", "conversion_factor": 1000 } });
+    desk.update(&product, "2026-03-20", changes).await;
+    desk.n("2026-03-05", 5).await;
+    let before = "Units 03-01..03-20 5 × 3 = 15";
+    assert_eq!(desk.lines("2026-03-01").await, [before, "Thousands 03-20..04-01 0 × 3 = 0", "total 15"]);
+    desk.clock("2026-03-25").await;
+    desk.n("2026-03-24", 7000).await;
+    assert_eq!(
+        text(&desk.close("2026-03-01", "2026-04-02").await),
+        [before, "Thousands 03-20..04-01 7 × 3 = 21", "total 36"]
+    );
+    desk.clock("2026-04-02 12:00").await;
+    assert_eq!(desk.lines("2026-04-01").await, ["Thousands 04-01..05-01 0 × 3 = 0", "total 0"]);
+}
+
+#[tokio::test]
 async fn two_contracts_of_one_customer_both_bill() {
     let (desk, _) = simple("2026-03-10", "2026-03-01", "10").await;
     desk.contract("2026-03-05", json!({ "name": "second" })).await;

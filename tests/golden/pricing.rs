@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::desk::{Desk, number, statements, t, text, tiers};
-use crate::support::{Rates, lines};
+use crate::support::{Metric, Rates, lines};
 
 const THREE_TIERS: [(&str, &str); 3] = [("5", "0"), ("5", "100"), ("", "150")];
 
@@ -808,4 +808,259 @@ async fn rates_of_one_request_are_added_in_its_order_or_not_at_all() {
         desk.lines("2026-06-01").await,
         ["Units 06-01..06-10 1 × 1 = 1", "Units 06-10..07-01 1 × 7 = 7", "total 8"]
     );
+}
+
+#[tokio::test]
+async fn pricing_3_4_an_update_made_later_that_starts_earlier() {
+    let desk = Desk::at("2026-01-10").await;
+    let product = desk.product("Initial", "SUM", json!({})).await;
+    desk.flat(&product, "2026-01-01", "1").await;
+    desk.contract("2026-01-01", json!({})).await;
+    let quarterly = json!({ "usage_statement_schedule": { "frequency": "QUARTERLY" }, "name": "quarterly" });
+    desk.contract("2026-01-01", quarterly).await;
+    desk.update(&product, "2026-03-01", json!({ "name": "X" })).await;
+    desk.update(&product, "2026-02-01", json!({ "name": "Y" })).await;
+    desk.clock("2026-03-20").await;
+    let invoices = desk.api.invoices(&desk.customer).await;
+    let mut shown: Vec<String> = invoices.iter().flat_map(lines).collect();
+    shown.sort();
+    assert_eq!(
+        shown,
+        [
+            "Initial 01-01..02-01 0 × 1 = 0",
+            "X 01-01..04-01 0 × 1 = 0",
+            "X 03-01..04-01 0 × 1 = 0",
+            "Y 02-01..03-01 0 × 1 = 0",
+        ],
+        "each with the name of its last instant"
+    );
+}
+
+#[tokio::test]
+async fn a_conversion_that_begins_mid_period_splits_there() {
+    let (desk, product) = june(json!({}), "300").await;
+    desk.n("2026-06-03", 7).await;
+    desk.n("2026-06-15 04:59:59", 2).await;
+    desk.n("2026-06-15 05:00", 2500).await;
+    desk.update(&product, "2026-06-15 05:00", json!({ "quantity_conversion": conversion("DIVIDE", "1000") }))
+        .await;
+    let june = desk.close("2026-06-01", "2026-07-02").await;
+    assert_eq!(
+        text(&june),
+        ["Units 06-01..06-15 9 × 300 = 2700", "Units 06-15..07-01 2.5 × 300 = 750", "total 3450"]
+    );
+    assert_eq!(june["line_items"][1]["starting_at"], "2026-06-15T05:00:00+00:00");
+    assert_eq!(desk.lines("2026-07-01").await, ["Units 07-01..08-01 0 × 300 = 0", "total 0"]);
+}
+
+#[tokio::test]
+async fn a_conversion_that_is_removed_or_another_one_follows_the_same_formula() {
+    let (desk, product) = june(json!({ "quantity_conversion": conversion("DIVIDE", "60") }), "10").await;
+    for (at, n) in [("2026-06-05", 120), ("2026-06-12", 5), ("2026-06-20", 30)] {
+        desk.n(at, n).await;
+    }
+    desk.update(&product, "2026-06-10", json!({ "quantity_conversion": null })).await;
+    desk.update(&product, "2026-06-20", json!({ "quantity_conversion": conversion("MULTIPLY", "2") })).await;
+    assert_eq!(
+        desk.lines("2026-06-01").await,
+        [
+            "Units 06-01..06-10 2 × 10 = 20",
+            "Units 06-10..06-20 5 × 10 = 50",
+            "Units 06-20..07-01 60 × 10 = 600",
+            "total 670",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_rounding_that_begins_mid_period_does_not_bill_a_fraction_twice() {
+    let (desk, product) = june(json!({}), "300").await;
+    desk.n("2026-06-03", "10.4").await;
+    desk.n("2026-06-16", "5.3").await;
+    desk.update(&product, "2026-06-15", json!({ "quantity_rounding": rounding("ROUND_UP", 0) })).await;
+    assert_eq!(
+        desk.lines("2026-06-01").await,
+        ["Units 06-01..06-15 10.4 × 300 = 3120", "Units 06-15..07-01 5 × 300 = 1500", "total 4620"],
+        "from ceil(10.4) to ceil(15.7)"
+    );
+    desk.update(&product, "2026-06-15", json!({ "quantity_rounding": null })).await;
+    assert_eq!(desk.lines("2026-06-01").await, ["Units 06-01..07-01 15.7 × 300 = 4710", "total 4710"]);
+}
+
+#[tokio::test]
+async fn a_metric_swap_bills_what_the_new_one_counts_from_then_on() {
+    let cases: [(&str, [&str; 2]); 4] = [
+        ("SUM", ["10 × 10 = 100", "12 × 10 = 120"]),
+        ("COUNT", ["2 × 10 = 20", "2 × 10 = 20"]),
+        ("MAX", ["6 × 10 = 60", "2 × 10 = 20"]),
+        ("LATEST", ["6 × 10 = 60", "-9 × 10 = -90"]),
+    ];
+    for (aggregation, [before, after]) in cases {
+        let desk = Desk::at("2026-03-20").await;
+        let old = desk.metric(aggregation, &[]).await;
+        let key = Some("m").filter(|_| aggregation != "COUNT");
+        let groups: &[&str] = if key.is_none() { &["m"] } else { &[] };
+        let new = desk.api.metric(Metric { aggregation, key, groups }).await;
+        let product = desk.product_on("U", &old, json!({})).await;
+        desk.flat(&product, "2026-03-01", "10").await;
+        desk.contract("2026-03-01", json!({})).await;
+        desk.n("2026-03-01", 4).await;
+        desk.n("2026-03-02", 6).await;
+        let other = async |at: &str, m: i32| desk.event(at, json!({ "m": m })).await;
+        if aggregation != "COUNT" {
+            other("2026-03-03", 10).await;
+        }
+        desk.update(&product, "2026-03-15", json!({ "billable_metric_id": new })).await;
+        other("2026-03-15", 11 + i32::from(aggregation == "MAX")).await;
+        other("2026-03-16", 1).await;
+        // What only the old metric counts bills nothing more.
+        desk.n("2026-03-17", 1000).await;
+        assert_eq!(
+            desk.lines("2026-03-01").await[..2],
+            [format!("U 03-01..03-15 {before}"), format!("U 03-15..04-01 {after}")],
+            "{aggregation}"
+        );
+        desk.close("2026-03-01", "2026-04-02").await;
+    }
+}
+
+#[tokio::test]
+async fn a_metric_swap_to_unique_bills_values_that_are_new_in_the_period() {
+    let desk = Desk::at("2026-03-20").await;
+    let product = desk.product("Seats", "COUNT", json!({})).await;
+    let unique = desk.metric("UNIQUE", &[]).await;
+    desk.flat(&product, "2026-03-01", "10").await;
+    desk.contract("2026-03-01", json!({})).await;
+    desk.update(&product, "2026-03-10", json!({ "billable_metric_id": unique })).await;
+    for (at, user) in
+        [("02", "ann"), ("03", "ann"), ("09", "bob"), ("10", "ann"), ("11", "cleo"), ("12", "cleo")]
+    {
+        desk.event(&format!("2026-03-{at}"), json!({ "user": user })).await;
+    }
+    assert_eq!(
+        text(&desk.close("2026-03-01", "2026-04-02").await),
+        ["Seats 03-01..03-10 3 × 10 = 30", "Seats 03-10..04-01 1 × 10 = 10", "total 40"],
+        "ann and bob were seen before"
+    );
+}
+
+#[tokio::test]
+async fn group_keys_that_change_group_what_follows() {
+    let desk = Desk::at("2026-06-25").await;
+    let metric = desk.metric("SUM", &["region", "team"]).await;
+    let product = desk.product_on("Units", &metric, json!({})).await;
+    desk.flat(&product, "2026-06-01", "1").await;
+    desk.contract("2026-06-01", json!({})).await;
+    for at in ["2026-06-02", "2026-06-12", "2026-06-22"] {
+        for (region, team, n) in [("eu", "a", 1), ("eu", "b", 20), ("us", "a", 300)] {
+            desk.event(at, json!({ "region": region, "team": team, "n": n })).await;
+        }
+    }
+    desk.update(&product, "2026-06-10", json!({ "presentation_group_key": ["team"] })).await;
+    let priced = json!({ "pricing_group_key": ["region"], "presentation_group_key": [] });
+    desk.update(&product, "2026-06-20", priced).await;
+    let plain = "Units 06-01..06-10 321 × 1 = 321";
+    let by_team = ["Units {team: a} 06-10..06-20 301 × 1 = 301", "Units {team: b} 06-10..06-20 20 × 1 = 20"];
+    assert_eq!(
+        desk.lines("2026-06-01").await,
+        [plain, by_team[0], by_team[1], "total 642"],
+        "no rate has a region yet"
+    );
+    let eu = json!({ "pricing_group_values": { "region": "eu" } });
+    desk.flat_with(&product, "2026-06-01", "10", eu).await;
+    assert_eq!(
+        text(&desk.close("2026-06-01", "2026-07-02").await),
+        [plain, by_team[0], by_team[1], "Units {region: eu} 06-20..07-01 21 × 10 = 210", "total 852",]
+    );
+}
+
+#[tokio::test]
+async fn the_tier_counter_goes_on_across_a_product_change() {
+    let desk = Desk::at("2026-06-20").await;
+    let keys = json!({ "presentation_group_key": ["project"] });
+    let product = desk.product("Units", "SUM", keys).await;
+    desk.rate(&product, "2026-06-01", tiers(&THREE_TIERS)).await;
+    desk.contract("2026-06-01", json!({})).await;
+    for (at, project, n) in [("02", "A", 4), ("02", "B", 7), ("16", "A", 80), ("16", "C", 60)] {
+        desk.event(&format!("2026-06-{at}"), json!({ "project": project, "n": n })).await;
+    }
+    desk.update(&product, "2026-06-15", json!({ "quantity_conversion": conversion("DIVIDE", "10") })).await;
+    assert_eq!(
+        text(&desk.close("2026-06-01", "2026-07-02").await),
+        [
+            "Units {project: A} 06-01..06-15 [1] 4 × 0 = 0",
+            "Units {project: B} 06-01..06-15 [1] 5 × 0 = 0",
+            "Units {project: B} 06-01..06-15 [2] 2 × 100 = 200",
+            "Units {project: A} 06-15..07-01 [1] 1 × 0 = 0",
+            "Units {project: A} 06-15..07-01 [2] 5 × 100 = 500",
+            "Units {project: A} 06-15..07-01 [3] 2 × 150 = 300",
+            "Units {project: C} 06-15..07-01 [1] 5 × 0 = 0",
+            "Units {project: C} 06-15..07-01 [2] 1 × 100 = 100",
+            "total 1100",
+        ],
+        "A is at 4 and goes to 12; C begins at 0"
+    );
+}
+
+#[tokio::test]
+async fn a_price_and_a_product_that_change_together_cut_once() {
+    let (desk, product) = june(json!({ "quantity_conversion": conversion("DIVIDE", "1000") }), "300").await;
+    desk.flat(&product, "2026-06-15", "250000").await;
+    desk.update(&product, "2026-06-15", json!({ "quantity_conversion": conversion("DIVIDE", "1000000") }))
+        .await;
+    desk.n("2026-06-03", 2000).await;
+    desk.n("2026-06-16", 3_000_000).await;
+    assert_eq!(
+        desk.lines("2026-06-01").await,
+        ["Units 06-01..06-15 2 × 300 = 600", "Units 06-15..07-01 3 × 250000 = 750000", "total 750600"]
+    );
+}
+
+#[tokio::test]
+async fn names_and_tags_and_what_holds_already_split_no_line() {
+    let product = json!({ "quantity_conversion": conversion("DIVIDE", "60"), "tags": ["old"] });
+    let (desk, product) = june(product, "10").await;
+    desk.n("2026-06-02", 60).await;
+    desk.n("2026-06-18", 90).await;
+    let line = |name: &str| [format!("{name} 06-01..07-01 2.5 × 10 = 25"), "total 25".to_owned()];
+    assert_eq!(desk.lines("2026-06-01").await, line("Units"));
+    for changes in [
+        json!({}),
+        json!({ "quantity_conversion": conversion("DIVIDE", "60.0"), "quantity_rounding": null }),
+        json!({ "quantity_conversion": { "name": "minutes", "operation": "divide", "conversion_factor": 60 } }),
+        json!({ "pricing_group_key": [], "presentation_group_key": [] }),
+        json!({ "tags": ["new"], "netsuite_internal_item_id": "n1", "is_refundable": false }),
+    ] {
+        desk.update(&product, "2026-06-10", changes).await;
+        assert_eq!(desk.lines("2026-06-01").await, line("Units"));
+    }
+    let invoice = desk.invoice("2026-06-01").await;
+    assert_eq!(invoice["line_items"][0]["product_tags"], json!(["new"]));
+    assert_eq!(invoice["line_items"][0]["netsuite_item_id"], json!("n1"));
+    desk.update(&product, "2026-06-25", json!({ "name": "Minutes", "tags": ["newest"] })).await;
+    assert_eq!(desk.lines("2026-06-01").await, line("Minutes"), "the name of the line's last instant");
+    let tags = async || desk.invoice("2026-06-01").await["line_items"][0]["product_tags"].clone();
+    assert_eq!(tags().await, json!(["new"]), "the tags of now");
+    desk.clock("2026-06-25").await;
+    assert_eq!(tags().await, json!(["newest"]));
+    desk.update(&product, "2026-07-01", json!({ "name": "July" })).await;
+    assert_eq!(text(&desk.close("2026-06-01", "2026-07-02").await), line("Minutes"));
+}
+
+#[tokio::test]
+async fn a_backdated_update_changes_drafts_and_no_finalized_invoice() {
+    let desk = Desk::at("2026-05-10").await;
+    let product = desk.product("Units", "SUM", json!({ "tags": ["old"] })).await;
+    desk.flat(&product, "2026-05-01", "10").await;
+    desk.contract("2026-05-01", json!({})).await;
+    desk.n("2026-05-05", 100).await;
+    let may = desk.close("2026-05-01", "2026-06-20").await;
+    desk.n("2026-06-05", 200).await;
+    assert_eq!(desk.total("2026-06-01").await, "2000");
+    let changes =
+        json!({ "quantity_conversion": conversion("DIVIDE", "100"), "name": "Hundreds", "tags": ["new"] });
+    desk.update(&product, "2026-05-01", changes).await;
+    assert_eq!(desk.lines("2026-06-01").await, ["Hundreds 06-01..07-01 2 × 10 = 20", "total 20"]);
+    assert_eq!(desk.invoice("2026-05-01").await, may);
+    desk.close("2026-06-01", "2026-07-02").await;
 }

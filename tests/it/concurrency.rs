@@ -164,6 +164,27 @@ async fn archiving_and_contracting_one_customer_never_leaves_a_live_contract() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn updates_of_one_product_that_exclude_each_other_never_meet() {
+    let api = Api::at(NOW).await;
+    let grouped = api.metric(Metric { aggregation: "COUNT", key: None, groups: &["model"] }).await;
+    let plain = api.metric(Metric { aggregation: "COUNT", key: None, groups: &[] }).await;
+    for _ in 0..3 {
+        let product = api.product("P", &grouped, json!({})).await;
+        // either is fine alone; after one of them the other is 400
+        let changes = [json!({ "pricing_group_key": ["model"] }), json!({ "billable_metric_id": plain })];
+        let requests = (0..20).map(|index| {
+            let mut body = changes[index % 2].clone();
+            body["product_id"] = json!(product);
+            body["starting_at"] = json!(format!("2026-04-{:02}T00:00:00Z", 1 + index % 7));
+            ("/v1/contract-pricing/products/update".to_owned(), body)
+        });
+        assert_eq!(race(&api, requests).await, BTreeMap::from([(200, 10), (400, 10)]));
+        let shown = api.post("/v1/contract-pricing/products/get", json!({ "id": product })).await.data();
+        assert_eq!(shown["updates"].as_array().map(Vec::len), Some(10));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn metrics_come_and_go_while_events_arrive() {
     let api = Api::at(NOW).await;
     let metric = api.metric(Metric { aggregation: "COUNT", key: None, groups: &[] }).await;

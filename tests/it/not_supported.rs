@@ -108,10 +108,19 @@ async fn fields_of_a_product_that_are_not_supported_are_refused() {
     ];
     let path = "/v1/contract-pricing/products/create";
     refuses_fields(&api, path, &good, "", &fields).await;
-    for kind in ["FIXED", "fixed", "COMPOSITE", "Subscription", "PROFESSIONAL_SERVICE", "PRO_SERVICE"] {
+    for kind in ["COMPOSITE", "composite", "Subscription", "PROFESSIONAL_SERVICE", "PRO_SERVICE"] {
         let answer = api.post(path, json!({ "name": "a", "type": kind })).await;
         answer.refused(400, &["type: ", "not supported", kind]);
     }
+    let update = json!({ "product_id": world.product, "starting_at": "2026-04-01T00:00:00Z", "name": "b" });
+    let fields = [
+        "sql_breakdown_granularity",
+        "composite_product_ids",
+        "composite_tags",
+        "exclude_free_usage",
+        "include_composite_spend",
+    ];
+    refuses_fields(&api, "/v1/contract-pricing/products/update", &update, "", &fields).await;
 }
 
 #[tokio::test]

@@ -60,6 +60,7 @@ impl World {
     }
 
     /// Every operation of the server. `openapi::…` holds that none of the document is missing.
+    #[expect(clippy::too_many_lines, reason = "a line or two for each operation")]
     pub fn operations(&self) -> Vec<Operation> {
         use Foreign::{Code, Field, NoId, NotFound};
         let Self { metric, product, card, customer, contract, invoice } = self;
@@ -126,6 +127,12 @@ impl World {
                 json!({ "name": "One more", "type": "USAGE", "billable_metric_id": metric }),
                 Field("billable_metric_id"),
             ),
+            write(
+                "POST",
+                "/v1/contract-pricing/products/update",
+                json!({ "product_id": product, "starting_at": "2026-04-01T00:00:00Z", "name": "Renamed" }),
+                NotFound,
+            ),
             write("POST", "/v1/contract-pricing/rate-cards/create", json!({ "name": "One more" }), NoId),
             write("POST", "/v1/contract-pricing/rate-cards/addRate", add_rate, NotFound),
             write(
@@ -147,6 +154,7 @@ impl World {
                 NoId,
             ),
             write("POST", "/sandbox/clock", json!({ "now": NOW }), NoId),
+            write("POST", "/v1/contract-pricing/products/archive", json!({ "product_id": product }), NotFound),
             write("POST", "/v1/billable-metrics/archive", json!({ "id": metric }), NotFound),
             write("POST", "/v1/customers/archive", json!({ "id": customer }), NotFound),
         ]

@@ -74,6 +74,38 @@ def test_a_product_is_read_by_id_and_by_list(client, quickstart):
     assert product.to_dict() in [p.to_dict() for p in client.v1.contracts.products.list(archive_filter="NOT_ARCHIVED")]
 
 
+def test_an_updated_product_shows_its_history(client, quickstart):
+    products = client.v1.contracts.products
+    product = products.create(
+        name="Minutes",
+        type="USAGE",
+        billable_metric_id=quickstart.tokens_metric,
+        quantity_conversion={"conversion_factor": 60, "operation": "DIVIDE"},
+    ).data.id
+    april = "2026-04-01T00:00:00Z"
+    assert products.update(product_id=product, starting_at=MARCH_FIRST, name="Hours", tags=["time"]).data.id == product
+    products.update(product_id=product, starting_at=april, quantity_conversion=None, name="Seconds")
+    history = products.retrieve(id=product).data
+    assert (history.initial.name, history.current.name) == ("Minutes", "Hours")
+    assert history.current.starting_at == MARCH_FIRST
+    assert history.current.quantity_conversion.conversion_factor == 60
+    first, second = history.updates
+    assert (first.name, first.tags, first.starting_at) == ("Hours", ["time"], MARCH_FIRST)
+    assert second.to_dict(mode="json")["quantity_conversion"] is None
+    assert "tags" not in second.to_dict()
+
+
+def test_a_fixed_product_is_created_and_archived(client, quickstart):
+    products = client.v1.contracts.products
+    product = products.create(name="Onboarding", type="FIXED").data.id
+    assert products.retrieve(id=product).data.type == "FIXED"
+    for _ in range(2):
+        assert products.archive(product_id=product).data.id == product
+    assert products.retrieve(id=product).data.archived_at is not None
+    assert product not in [p.id for p in products.list()]
+    assert product in [p.id for p in products.list(archive_filter="ARCHIVED")]
+
+
 def test_a_rate_card_is_read_by_id_and_by_list(client, quickstart):
     card = client.v1.contracts.rate_cards.retrieve(id=quickstart.rate_card).data
     assert card.name == "Standard"

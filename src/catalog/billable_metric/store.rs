@@ -140,7 +140,8 @@ pub async fn share(
     find(db, environment_id, id).await
 }
 
-/// The metrics that count events which arrive now: all but the archived ones that no product uses.
+/// The metrics that count events which arrive now: all but the archived ones that no product uses in any of its
+/// states, past or future.
 pub async fn metrics_taking_events(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
@@ -154,8 +155,11 @@ pub async fn metrics_taking_events(
                   archived_arrival
            FROM billable_metric metric
            WHERE environment_id = $1
-             AND (archived_at IS NULL OR EXISTS (SELECT FROM product
-                  WHERE product.environment_id = $1 AND product.billable_metric_id = metric.id))"#,
+             AND (archived_at IS NULL
+                  OR EXISTS (SELECT FROM product
+                             WHERE product.environment_id = $1 AND product.billable_metric_id = metric.id)
+                  OR EXISTS (SELECT FROM product_update change
+                             WHERE change.environment_id = $1 AND change.billable_metric_id = metric.id))"#,
         environment_id.0,
     )
     .fetch_all(db)
@@ -163,15 +167,17 @@ pub async fn metrics_taking_events(
     Ok(rows.into_iter().map(Into::into).collect())
 }
 
-/// Every metric, and whether a product uses it.
+/// Every metric, and whether a product uses it in any of its states.
 pub async fn all_metrics(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
 ) -> Result<Vec<(BillableMetricRow, bool)>, sqlx::Error> {
     let metrics = sqlx::query!(
         r#"SELECT id, EXISTS (SELECT FROM product WHERE product.environment_id = $1
-                              AND product.billable_metric_id = billable_metric.id) AS "is_used!"
-           FROM billable_metric WHERE environment_id = $1"#,
+                              AND product.billable_metric_id = metric.id)
+                      OR EXISTS (SELECT FROM product_update change WHERE change.environment_id = $1
+                                 AND change.billable_metric_id = metric.id) AS "is_used!"
+           FROM billable_metric metric WHERE environment_id = $1"#,
         environment_id.0,
     )
     .fetch_all(&mut *db)

@@ -4,13 +4,14 @@ use aide::transform::TransformOperation;
 use axum::extract::State;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use sqlx::PgConnection;
 
 use super::state::{ProductState, ProductType, QuantityConversion};
 use super::store::{self, ProductRow};
 use crate::access::{App, Record, Writer};
-use crate::catalog::billable_metric;
+use crate::catalog::billable_metric::{self, BillableMetricRow};
 use crate::error::ApiError;
-use crate::id::BillableMetricId;
+use crate::id::{BillableMetricId, EnvironmentId};
 use crate::money::QuantityRounding;
 use crate::wire::{Data, IdBody, Json, Later, NonBlank, id_data};
 
@@ -20,17 +21,20 @@ pub struct CreateProduct {
     name: NonBlank,
     #[serde(rename = "type")]
     product_type: ProductType,
-    /// What is counted; required for USAGE.
+    /// What is counted; required for USAGE, and for it alone.
     billable_metric_id: Option<BillableMetricId>,
-    /// Properties that the price depends on.
+    /// Properties that the price depends on; USAGE only.
     pricing_group_key: Option<Vec<String>>,
-    /// Properties that invoice lines are split by, at the same price.
+    /// Properties that invoice lines are split by, at the same price; USAGE only.
     presentation_group_key: Option<Vec<String>>,
+    /// USAGE only.
     quantity_conversion: Option<QuantityConversion>,
+    /// Acts on the converted quantity; USAGE only.
     quantity_rounding: Option<QuantityRounding>,
     tags: Option<Vec<String>>,
     is_refundable: Option<bool>,
     netsuite_internal_item_id: Option<String>,
+    /// USAGE only.
     netsuite_overage_item_id: Option<String>,
     #[serde(default, rename = "sql_breakdown_granularity")]
     #[schemars(skip)]
@@ -63,43 +67,48 @@ pub async fn handler(
     let product = ProductRow {
         id: app.ids.next(),
         product_type: request.product_type,
-        state: ProductState {
+        initial: ProductState {
             name: request.name.0,
             billable_metric_id: request.billable_metric_id,
             pricing_group_key: request.pricing_group_key,
             presentation_group_key: request.presentation_group_key,
-            quantity_conversion: request.quantity_conversion,
-            quantity_rounding: request.quantity_rounding,
+            quantity_conversion: request.quantity_conversion.into(),
+            quantity_rounding: request.quantity_rounding.into(),
             tags: request.tags,
             is_refundable: request.is_refundable.unwrap_or(true),
             netsuite_internal_item_id: request.netsuite_internal_item_id,
             netsuite_overage_item_id: request.netsuite_overage_item_id,
         },
+        updates: Vec::new(),
         created_at: caller.now,
         created_by: caller.token_name.clone(),
         archived_at: None,
     };
     let mut change = caller.begin(&app).await?;
-    let problems = {
-        let metric_id = product
-            .state
-            .billable_metric_id
-            .ok_or_else(|| ApiError::field("billable_metric_id", "is required for a USAGE product"))?;
-        let metric = billable_metric::share(&mut change, caller.environment_id(), metric_id).await?;
-        let metric = metric.ok_or_else(|| {
-            ApiError::field(
-                "billable_metric_id",
-                format!("no billable metric {metric_id} that is not archived"),
-            )
-        })?;
-        product.state.problems(&metric.definition.group_names())
+    let metric = match product.initial.billable_metric_id {
+        Some(metric_id) => Some(live_metric(&mut change, caller.environment_id(), metric_id).await?),
+        None => None,
     };
+    let group_names = metric.as_ref().map(|metric| metric.definition.group_names()).unwrap_or_default();
+    let problems = product.initial.problems(product.product_type, &group_names);
     if !problems.is_empty() {
         return Err(ApiError::BadRequest(problems.join("; ")));
     }
     store::insert(&mut change, caller.environment_id(), &product).await?;
-    let record = Record::new(product.id.0, format!("Created product {}", product.state.name));
+    let record = Record::new(product.id.0, format!("Created product {}", product.initial.name));
     change.commit(record, id_data(product.id.0)).await
+}
+
+/// The metric, kept from being archived until the transaction ends; 400 where there is none that is not
+/// archived.
+pub async fn live_metric(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    id: BillableMetricId,
+) -> Result<BillableMetricRow, ApiError> {
+    let metric = billable_metric::share(db, environment_id, id).await?;
+    let reason = || format!("no billable metric {id} that is not archived");
+    metric.ok_or_else(|| ApiError::field("billable_metric_id", reason()))
 }
 
 pub fn doc(operation: TransformOperation) -> TransformOperation {
@@ -107,5 +116,5 @@ pub fn doc(operation: TransformOperation) -> TransformOperation {
         .id("createProduct")
         .tag("Products")
         .summary("Create a product")
-        .description("A product names what is sold; its price is on rate cards.")
+        .description("A product names what is sold. Rate cards price USAGE products, contracts FIXED ones.")
 }

@@ -17,9 +17,13 @@ pub async fn handler(
     let mut db = app.db.acquire().await?;
     let product = store::find_many(&mut db, caller.environment_id(), &[request.id]).await?.pop();
     let product = product.ok_or_else(|| ApiError::not_found("product", request.id))?;
-    Ok(axum::Json(Data { data: product.into() }))
+    Ok(axum::Json(Data { data: Product::at(product, caller.now) }))
 }
 
 pub fn doc(operation: TransformOperation) -> TransformOperation {
-    operation.id("getProduct").tag("Products").summary("Get a product").description("Archived products too.")
+    operation
+        .id("getProduct")
+        .tag("Products")
+        .summary("Get a product")
+        .description("With its whole history; archived products too.")
 }

@@ -30,7 +30,7 @@ pub async fn handler(
     let limit = page.limit.get();
     let mut db = app.db.acquire().await?;
     let rows = store::list(&mut db, environment_id, archive_filter, after, limit + 1).await?;
-    Ok(axum::Json(Page::by_creation(rows, limit, &key).map(Into::into)))
+    Ok(axum::Json(Page::by_creation(rows, limit, &key).map(|row| Product::at(row, caller.now))))
 }
 
 pub fn doc(operation: TransformOperation) -> TransformOperation {

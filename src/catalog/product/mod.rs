@@ -1,11 +1,22 @@
 //! Products: named lines on an invoice. They carry no price.
+//!
+//! Invariants: a product changes by updates alone, which are never taken back; every state that it will ever be
+//! in makes sense; where two updates meet, the second is checked against the first (a lock on the product).
+//! Numbers of updates become visible in their order wherever facts are settled (`postgres::hold_arrivals`), so
+//! an invoice names all that it saw by the last one.
 
+pub mod archive;
+mod calc;
 pub mod create;
 pub mod get;
 pub mod list;
 mod state;
 mod store;
+pub mod update;
 mod view;
 
-pub use state::{ConversionOperation, ProductState, ProductType, QuantityConversion};
+pub use calc::{Timeline, Version};
+pub use state::{
+    ConversionOperation, ProductChanges, ProductState, ProductType, ProductUpdate, QuantityConversion,
+};
 pub use store::{ProductRow, find_many};

@@ -1,9 +1,13 @@
+use std::collections::BTreeMap;
+
 use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::state::{ProductState, ProductType, QuantityConversion};
+use super::calc::Timeline;
+use super::state::{ProductChanges, ProductState, ProductType, ProductUpdate, QuantityConversion};
 use crate::casing::wire_enum;
+use crate::error::ApiError;
 use crate::id::{BillableMetricId, EnvironmentId, ProductId};
 use crate::money::QuantityRounding;
 use crate::time::Instant;
@@ -18,15 +22,27 @@ wire_enum! {
     }
 }
 
-/// A product.
+/// A product with all of its updates.
 #[derive(Clone, Debug)]
 pub struct ProductRow {
     pub id: ProductId,
     pub product_type: ProductType,
-    pub state: ProductState,
+    /// As it was created; in force from the beginning of time.
+    pub initial: ProductState,
+    /// In the order of addition.
+    pub updates: Vec<ProductUpdate>,
     pub created_at: Instant,
     pub created_by: String,
     pub archived_at: Option<Instant>,
+}
+
+impl ProductRow {
+    /// Its states over time.
+    #[must_use]
+    pub fn timeline(&self) -> Timeline {
+        let updates = self.updates.iter().map(|update| (update.starting_at, &update.changes));
+        Timeline::new(self.initial.clone(), updates)
+    }
 }
 
 impl PageRow for ProductRow {
@@ -63,18 +79,19 @@ impl From<Columns> for ProductRow {
         Self {
             id: row.id,
             product_type: row.product_type,
-            state: ProductState {
+            initial: ProductState {
                 name: row.name,
                 billable_metric_id: row.billable_metric_id,
                 pricing_group_key: row.pricing_group_key,
                 presentation_group_key: row.presentation_group_key,
-                quantity_conversion: row.quantity_conversion.map(|json| json.0),
-                quantity_rounding: row.quantity_rounding.map(|json| json.0),
+                quantity_conversion: row.quantity_conversion.map(|json| json.0).into(),
+                quantity_rounding: row.quantity_rounding.map(|json| json.0).into(),
                 tags: row.tags,
                 is_refundable: row.is_refundable,
                 netsuite_internal_item_id: row.netsuite_internal_item_id,
                 netsuite_overage_item_id: row.netsuite_overage_item_id,
             },
+            updates: Vec::new(),
             created_at: row.created_at,
             created_by: row.created_by,
             archived_at: row.archived_at,
@@ -82,12 +99,13 @@ impl From<Columns> for ProductRow {
     }
 }
 
+/// Keeps a new product, which has no updates.
 pub async fn insert(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     product: &ProductRow,
 ) -> Result<(), sqlx::Error> {
-    let state = &product.state;
+    let state = &product.initial;
     sqlx::query!(
         "INSERT INTO product (environment_id, id, type, name, billable_metric_id, pricing_group_key,
                               presentation_group_key, quantity_conversion, quantity_rounding, tags, is_refundable,
@@ -100,8 +118,8 @@ pub async fn insert(
         state.billable_metric_id.map(|id| id.0),
         state.pricing_group_key.as_deref(),
         state.presentation_group_key.as_deref(),
-        state.quantity_conversion.as_ref().map(Json) as _,
-        state.quantity_rounding.as_ref().map(Json) as _,
+        state.quantity_conversion.value().map(Json) as _,
+        state.quantity_rounding.value().map(Json) as _,
         state.tags.as_deref(),
         state.is_refundable,
         state.netsuite_internal_item_id,
@@ -131,9 +149,28 @@ pub async fn find_many(
         environment_id.0,
         ids,
     )
-    .fetch_all(db)
+    .fetch_all(&mut *db)
     .await?;
-    Ok(rows.into_iter().map(Into::into).collect())
+    with_updates(db, environment_id, rows).await
+}
+
+/// The product, archived ones included, locked against other changes until the transaction ends; 404 where
+/// there is none.
+pub async fn lock(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    id: ProductId,
+) -> Result<ProductRow, ApiError> {
+    sqlx::query!(
+        "SELECT id FROM product WHERE environment_id = $1 AND id = $2 FOR NO KEY UPDATE",
+        environment_id.0,
+        id.0,
+    )
+    .fetch_optional(&mut *db)
+    .await?;
+    // Read after the lock: an update that was waited for is seen.
+    let product = find_many(db, environment_id, &[id.0]).await?.pop();
+    product.ok_or_else(|| ApiError::not_found("product", id))
 }
 
 /// Oldest first.
@@ -167,7 +204,83 @@ pub async fn list(
         after_id,
         i64::try_from(limit).expect("limits are small"),
     )
+    .fetch_all(&mut *db)
+    .await?;
+    with_updates(db, environment_id, rows).await
+}
+
+/// Reads the updates of all rows at once.
+async fn with_updates(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    rows: Vec<Columns>,
+) -> Result<Vec<ProductRow>, sqlx::Error> {
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.id.0).collect();
+    let updates = sqlx::query!(
+        r#"SELECT product_id AS "product_id: ProductId", added, starting_at, created_at, created_by,
+                  changes AS "changes: Json<ProductChanges>"
+           FROM product_update WHERE environment_id = $1 AND product_id = ANY($2) ORDER BY added"#,
+        environment_id.0,
+        &ids,
+    )
     .fetch_all(db)
     .await?;
-    Ok(rows.into_iter().map(Into::into).collect())
+    let mut by_product: BTreeMap<ProductId, Vec<ProductUpdate>> = BTreeMap::new();
+    for row in updates {
+        by_product.entry(row.product_id).or_default().push(ProductUpdate {
+            added: row.added,
+            starting_at: row.starting_at,
+            changes: row.changes.0,
+            created_at: row.created_at,
+            created_by: row.created_by,
+        });
+    }
+    let product = |row: Columns| {
+        let updates = by_product.remove(&row.id).unwrap_or_default();
+        ProductRow { updates, ..row.into() }
+    };
+    Ok(rows.into_iter().map(product).collect())
+}
+
+/// Appends an update to the product's history.
+pub async fn append(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    id: ProductId,
+    starting_at: Instant,
+    changes: &ProductChanges,
+    created_at: Instant,
+    created_by: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "INSERT INTO product_update (environment_id, product_id, starting_at, changes, created_at, created_by)
+         VALUES ($1, $2, $3, $4, $5, $6)",
+        environment_id.0,
+        id.0,
+        starting_at,
+        Json(changes) as _,
+        created_at,
+        created_by,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Archives the product; one that is archived already keeps its first instant.
+pub async fn archive(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    id: ProductId,
+    now: Instant,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE product SET archived_at = $3 WHERE environment_id = $1 AND id = $2 AND archived_at IS NULL",
+        environment_id.0,
+        id.0,
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
 }

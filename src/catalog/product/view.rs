@@ -3,13 +3,15 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::state::{ProductState, ProductType, QuantityConversion};
+use super::state::{ProductChanges, ProductState, ProductType, ProductUpdate, QuantityConversion};
 use super::store::ProductRow;
 use crate::id::{BillableMetricId, ProductId};
 use crate::money::QuantityRounding;
 use crate::time::Instant;
+use crate::wire::Nullable;
 
-/// A product with its history (schema `ProductListItem`).
+/// A product with its history (schema `ProductListItem`). A conversion or a rounding that an update removed is
+/// `null`; one that never was is left out.
 #[derive(Serialize, JsonSchema)]
 pub struct Product {
     pub id: ProductId,
@@ -20,25 +22,28 @@ pub struct Product {
     pub initial: ProductStateView,
     /// As it is now.
     pub current: ProductStateView,
-    /// Scheduled changes, past and future.
-    pub updates: Vec<ProductStateView>,
+    /// Every change, past and future, by its start.
+    pub updates: Vec<ProductUpdateView>,
     pub custom_fields: BTreeMap<String, String>,
 }
 
-#[derive(Clone, Serialize, JsonSchema)]
+#[derive(Serialize, JsonSchema)]
 #[schemars(rename = "ProductState")]
 pub struct ProductStateView {
     pub name: String,
+    /// Start of the last update in force; none where none is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub starting_at: Option<Instant>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub billable_metric_id: Option<BillableMetricId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pricing_group_key: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub presentation_group_key: Option<Vec<String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub quantity_conversion: Option<QuantityConversion>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub quantity_rounding: Option<QuantityRounding>,
+    #[serde(default, skip_serializing_if = "Nullable::is_absent")]
+    pub quantity_conversion: Nullable<QuantityConversion>,
+    #[serde(default, skip_serializing_if = "Nullable::is_absent")]
+    pub quantity_rounding: Nullable<QuantityRounding>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tags: Option<Vec<String>>,
     pub is_refundable: bool,
@@ -50,25 +55,61 @@ pub struct ProductStateView {
     pub created_by: String,
 }
 
-impl From<ProductRow> for Product {
-    fn from(product: ProductRow) -> Self {
-        let initial = ProductStateView::new(product.state, product.created_at, product.created_by);
+/// The fields that one update supplied (schema `ProductListItemUpdate`).
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ProductUpdate")]
+pub struct ProductUpdateView {
+    #[serde(flatten)]
+    pub changes: ProductChanges,
+    pub starting_at: Instant,
+    pub created_at: Instant,
+    pub created_by: String,
+}
+
+impl Product {
+    /// As it is at `now`.
+    #[must_use]
+    pub fn at(product: ProductRow, now: Instant) -> Self {
+        let timeline = product.timeline();
+        let current = timeline.version_at(now).clone();
+        let view = |state, starting_at| {
+            ProductStateView::new(state, starting_at, product.created_at, product.created_by.clone())
+        };
+        let mut updates: Vec<ProductUpdateView> = product.updates.into_iter().map(Into::into).collect();
+        updates.sort_by_key(|update| update.starting_at);
         Self {
             id: product.id,
             product_type: product.product_type,
             archived_at: product.archived_at,
-            current: initial.clone(),
-            initial,
-            updates: Vec::new(),
+            initial: view(product.initial, None),
+            current: view(current.state, current.starting_at),
+            updates,
             custom_fields: BTreeMap::new(),
         }
     }
 }
 
+impl From<ProductUpdate> for ProductUpdateView {
+    fn from(update: ProductUpdate) -> Self {
+        Self {
+            changes: update.changes,
+            starting_at: update.starting_at,
+            created_at: update.created_at,
+            created_by: update.created_by,
+        }
+    }
+}
+
 impl ProductStateView {
-    fn new(state: ProductState, created_at: Instant, created_by: String) -> Self {
+    fn new(
+        state: ProductState,
+        starting_at: Option<Instant>,
+        created_at: Instant,
+        created_by: String,
+    ) -> Self {
         Self {
             name: state.name,
+            starting_at,
             billable_metric_id: state.billable_metric_id,
             pricing_group_key: state.pricing_group_key,
             presentation_group_key: state.presentation_group_key,

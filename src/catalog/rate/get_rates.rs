@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use super::calc;
 use super::entry::{GroupValues, RateEntry};
-use super::store::{self, CardProduct};
+use super::store;
 use super::view::RateSchedule;
 use crate::access::{App, Caller};
 use crate::casing::wire_enum;
+use crate::catalog::product::ProductState;
 use crate::catalog::rate_card;
 use crate::error::ApiError;
 use crate::id::{ProductId, RateCardId};
@@ -53,9 +54,10 @@ struct RateSelector {
 }
 
 impl RateSelector {
-    fn selects(&self, on_card: &CardProduct, values: &GroupValues) -> bool {
-        let tags = on_card.product.state.tags.as_deref().unwrap_or_default();
-        self.product_id.is_none_or(|id| id == on_card.product.id)
+    /// `state` is the product's at the instant that is asked for.
+    fn selects(&self, product_id: ProductId, state: &ProductState, values: &GroupValues) -> bool {
+        let tags = state.tags.as_deref().unwrap_or_default();
+        self.product_id.is_none_or(|id| id == product_id)
             && self.product_tags.as_ref().is_none_or(|wanted| wanted.iter().any(|tag| tags.contains(tag)))
             && self.pricing_group_values.as_ref().is_none_or(|wanted| wanted == values)
             && self
@@ -88,15 +90,18 @@ pub async fn handler(
 
     let mut rows: Vec<(Position, RateSchedule)> = Vec::new();
     for on_card in &products {
-        for (values, timeline) in timelines(&entries, on_card.product.id) {
-            let position = (on_card.position, on_card.product.id, values.clone());
+        let product_id = on_card.product.id;
+        let states = on_card.product.timeline();
+        let state = states.at(request.at.0);
+        for (values, timeline) in timelines(&entries, product_id) {
+            let position = (on_card.position, product_id, values.clone());
             let selected = request.selectors.is_empty()
-                || request.selectors.iter().any(|selector| selector.selects(on_card, values));
+                || request.selectors.iter().any(|selector| selector.selects(product_id, state, values));
             if !selected || after.as_ref().is_some_and(|after| position <= *after) {
                 continue;
             }
             if let Some(segment) = calc::segment_at(&timeline, request.at.0) {
-                rows.push((position, RateSchedule::new(on_card, &segment, &unit)));
+                rows.push((position, RateSchedule::new(product_id, state, &segment, &unit)));
             }
         }
     }
@@ -117,6 +122,6 @@ fn timelines(entries: &[RateEntry], product_id: ProductId) -> BTreeMap<&GroupVal
 pub fn doc(operation: TransformOperation) -> TransformOperation {
     operation.id("getRates").tag("Rate cards").summary("Get the rates at an instant").description(
         "One row for each product and combination of pricing group values that has a rate at that instant, entitled \
-         or not, with the bounds of the stretch of time under it.",
+         or not, with the bounds of the stretch of time under it. The product is shown as it is at that instant.",
     )
 }

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::entry::{GroupValues, Price, RateType, Tier};
-use crate::catalog::product::ProductRow;
+use crate::catalog::product::{ProductRow, ProductType};
 use crate::error::ApiError;
 use crate::id::{CreditTypeId, ProductId};
 use crate::money::{CreditType, InputNumber, is_negative, is_positive};
@@ -77,6 +77,9 @@ impl RateInput {
         if product.archived_at.is_some() {
             return Err(field("product_id", "the product is archived"));
         }
+        if product.product_type == ProductType::Fixed {
+            return Err(field("product_id", "a FIXED product has no rates; contracts price it"));
+        }
         let unit = self.credit_type_id.unwrap_or_else(|| CreditType::usd().id);
         if unit != card_unit.id {
             let reason = format!("must be {} ({}), the unit of the rate card", card_unit.id, card_unit.name);
@@ -87,16 +90,7 @@ impl RateInput {
         {
             return Err(field("ending_before", "must be after starting_at"));
         }
-        let keys_match = self.pricing_group_values.len() == product.state.pricing_key().len()
-            && product.state.pricing_key().iter().all(|name| self.pricing_group_values.contains_key(name));
-        if !keys_match {
-            let reason = if product.state.pricing_key().is_empty() {
-                "the product has no pricing group key".to_owned()
-            } else {
-                format!("must have exactly the keys {}", product.state.pricing_key().join(", "))
-            };
-            return Err(field("pricing_group_values", &reason));
-        }
+        self.check_group_values(product).map_err(|reason| field("pricing_group_values", &reason))?;
         let price = match (self.rate_type, self.price, self.tiers) {
             (RateType::Flat, Some(InputNumber(price)), None) if is_negative(&price) => {
                 return Err(field("price", "must not be negative"));
@@ -117,6 +111,26 @@ impl RateInput {
             ending_before: self.ending_before.map(|end| end.0),
             entitled: self.entitled,
             price,
+        })
+    }
+
+    /// The keys must be the product's pricing group key at some time under the rate, which else could never
+    /// price anything (our decision: a rate may be added before its key comes into force, and may begin before
+    /// that).
+    fn check_group_values(&self, product: &ProductRow) -> Result<(), String> {
+        let end = self.ending_before.map(|end| end.0);
+        let timeline = product.timeline();
+        let matches = |key: &[String]| {
+            key.len() == self.pricing_group_values.len()
+                && key.iter().all(|name| self.pricing_group_values.contains_key(name))
+        };
+        let mut keys = timeline.during(self.starting_at.0, end).map(|version| version.state.pricing_key());
+        if keys.any(matches) {
+            return Ok(());
+        }
+        Err(match timeline.at(self.starting_at.0).pricing_key() {
+            [] => "the product has no pricing group key".to_owned(),
+            key => format!("must have exactly the keys {}", key.join(", ")),
         })
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::calc::Segment;
 use super::entry::{GroupValues, Price, RateType, Tier};
-use super::store::CardProduct;
+use crate::catalog::product::ProductState;
 use crate::id::ProductId;
 use crate::money::{CreditType, Number};
 use crate::time::Instant;
@@ -57,12 +57,18 @@ pub struct RateSchedule {
 }
 
 impl RateSchedule {
-    pub fn new(on_card: &CardProduct, segment: &Segment<'_>, unit: &CreditType) -> Self {
+    /// `state` is the product's at the instant that is asked for.
+    pub fn new(
+        product_id: ProductId,
+        state: &ProductState,
+        segment: &Segment<'_>,
+        unit: &CreditType,
+    ) -> Self {
         let rate = Rate::new(&segment.entry.price, &segment.entry.pricing_group_values, unit);
         Self {
-            product_id: on_card.product.id,
-            product_name: on_card.product.state.name.clone(),
-            product_tags: on_card.product.state.tags.clone().unwrap_or_default(),
+            product_id,
+            product_name: state.name.clone(),
+            product_tags: state.tags.clone().unwrap_or_default(),
             product_custom_fields: BTreeMap::new(),
             pricing_group_values: rate.pricing_group_values.clone(),
             starting_at: segment.start,

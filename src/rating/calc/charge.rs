@@ -1,5 +1,8 @@
 //! From quantities and rates to charges.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
+
 use super::quantity::{Combination, cumulative_quantities, tallies_by_combination};
 use super::tier::{TierPosition, walk_tiers};
 use crate::catalog::rate::{Price, RateEntry, calc};
@@ -10,7 +13,7 @@ use crate::time::{Instant, Period};
 use crate::usage::calc::Tally;
 
 /// One priced piece: product × pricing values × presentation values × stretch of time × tier.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Charge {
     pub product_id: ProductId,
     pub combination: Combination,
@@ -28,7 +31,7 @@ pub struct Charge {
 struct Stretch<'a> {
     entry: &'a RateEntry,
     period: Period,
-    /// The counter at its start and its end.
+    /// The counter at its start and its end: all of the combination's quantity in the period so far.
     before: Decimal,
     after: Decimal,
     was_used: bool,
@@ -40,17 +43,31 @@ struct Stretch<'a> {
 /// charge.
 #[must_use]
 pub fn rate(terms: &Terms, usage: &Usage, cuts: &[Instant], period: Period) -> Vec<Charge> {
-    terms.products.iter().flat_map(|product| rate_product(product, usage, cuts, period)).collect()
+    terms.products.iter().flat_map(|product| rate_product(terms, product, usage, cuts, period)).collect()
 }
 
-fn rate_product(product: &ProductTerms, usage: &Usage, cuts: &[Instant], period: Period) -> Vec<Charge> {
+fn rate_product(
+    terms: &Terms,
+    product: &ProductTerms,
+    usage: &Usage,
+    cuts: &[Instant],
+    period: Period,
+) -> Vec<Charge> {
     let mut charges = Vec::new();
-    for (combination, tallies) in tallies_by_combination(product, usage, cuts.len()) {
-        let Some(timeline) = product.timelines.get(&combination.pricing) else { continue };
-        let is_always_shown = combination == Combination::default();
-        for stretch in stretches(product, timeline, &tallies, cuts, period) {
-            if stretch.entry.entitled && (is_always_shown || stretch.was_used) {
-                charges.extend(price(product, &combination, &stretch));
+    // Tiers go by what was used so far in the period, however it was counted.
+    let mut counters: BTreeMap<Combination, Decimal> = BTreeMap::new();
+    for span in spans(product, cuts) {
+        let state = product.states.at(cuts[span.start]);
+        for (combination, tallies) in tallies_by_combination(terms, state, usage, cuts.len()) {
+            let Some(timeline) = product.timelines.get(&combination.pricing) else { continue };
+            let is_always_shown = combination == Combination::default();
+            let cumulative = cumulative_quantities(terms, state, &tallies);
+            let counter = counters.entry(combination.clone()).or_insert_with(zero);
+            let segments = segments(span.clone(), &tallies, &cumulative, counter, cuts, period);
+            for stretch in stretches(timeline, segments) {
+                if stretch.entry.entitled && (is_always_shown || stretch.was_used) {
+                    charges.extend(price(product, &combination, &stretch));
+                }
             }
         }
     }
@@ -62,41 +79,76 @@ fn rate_product(product: &ProductTerms, usage: &Usage, cuts: &[Instant], period:
     charges
 }
 
-/// The period cut where another price comes into force for this combination. Entries that say the same are one
-/// stretch: adding the same price again changes no line.
-fn stretches<'a>(
-    product: &ProductTerms,
-    timeline: &'a [RateEntry],
+/// The segments over which the product counts in one way, in order.
+fn spans(product: &ProductTerms, cuts: &[Instant]) -> Vec<Range<usize>> {
+    let mut spans: Vec<Range<usize>> = Vec::new();
+    for (index, cut) in cuts.iter().enumerate() {
+        let state = product.states.at(*cut);
+        match spans.last_mut() {
+            Some(span) if product.states.at(cuts[span.start]).meters_like(state) => span.end = index + 1,
+            _ => spans.push(index..index + 1),
+        }
+    }
+    spans
+}
+
+/// One segment of one combination.
+struct Segment {
+    period: Period,
+    before: Decimal,
+    after: Decimal,
+    was_used: bool,
+}
+
+/// The segments of a span, each with the quantity that it adds; the counter is moved on to their end.
+///
+/// What a segment adds is the difference of two quantities counted in the span's own way from the start of the
+/// period, also where the period began in another way (our decision, as documented for SQL metrics): so a
+/// maximum or a rounding that was billed already is not billed again.
+fn segments(
+    span: Range<usize>,
     tallies: &[Tally],
+    cumulative: &[Decimal],
+    counter: &mut Decimal,
     cuts: &[Instant],
     period: Period,
-) -> Vec<Stretch<'a>> {
-    let timeline: Vec<&RateEntry> = timeline.iter().collect();
-    let cumulative = cumulative_quantities(product, tallies);
-    let mut stretches: Vec<Stretch<'a>> = Vec::new();
-    let mut before = zero();
-    for (index, &start) in cuts.iter().enumerate() {
-        let after = &cumulative[index];
-        let end = cuts.get(index + 1).copied().unwrap_or(period.end);
-        let was_used = tallies[index] != Tally::default() || *after != before;
-        if let Some(entry) = calc::effective_at(&timeline, start) {
-            let continues = |last: &&mut Stretch<'_>| {
-                let says_the_same = last.entry.price == entry.price && last.entry.entitled == entry.entitled;
-                says_the_same && last.period.end == start
-            };
-            match stretches.last_mut().filter(continues) {
-                Some(last) => {
-                    last.period.end = end;
-                    last.after = after.clone();
-                    last.was_used |= was_used;
-                }
-                None => {
-                    let period = Period { start, end };
-                    stretches.push(Stretch { entry, period, before, after: after.clone(), was_used });
-                }
-            }
+) -> Vec<Segment> {
+    let mut segments = Vec::with_capacity(span.len());
+    for index in span {
+        let before = counter.clone();
+        *counter += &cumulative[index];
+        if let Some(earlier) = index.checked_sub(1) {
+            *counter -= &cumulative[earlier];
         }
-        before = after.clone();
+        segments.push(Segment {
+            period: Period { start: cuts[index], end: cuts.get(index + 1).copied().unwrap_or(period.end) },
+            was_used: tallies[index] != Tally::default() || *counter != before,
+            before,
+            after: counter.clone(),
+        });
+    }
+    segments
+}
+
+/// The segments joined where the price stays the same. Entries that say the same are one stretch: adding the
+/// same price again changes no line. Where there is no rate there is no stretch.
+fn stretches(timeline: &[RateEntry], segments: Vec<Segment>) -> Vec<Stretch<'_>> {
+    let timeline: Vec<&RateEntry> = timeline.iter().collect();
+    let mut stretches: Vec<Stretch<'_>> = Vec::new();
+    for Segment { period, before, after, was_used } in segments {
+        let Some(entry) = calc::effective_at(&timeline, period.start) else { continue };
+        let continues = |last: &&mut Stretch<'_>| {
+            let says_the_same = last.entry.price == entry.price && last.entry.entitled == entry.entitled;
+            says_the_same && last.period.end == period.start
+        };
+        match stretches.last_mut().filter(continues) {
+            Some(last) => {
+                last.period.end = period.end;
+                last.after = after;
+                last.was_used |= was_used;
+            }
+            None => stretches.push(Stretch { entry, period, before, after, was_used }),
+        }
     }
     stretches
 }
@@ -119,5 +171,316 @@ fn price(product: &ProductTerms, combination: &Combination, stretch: &Stretch<'_
             .into_iter()
             .map(|slice| charge(slice.quantity, &slice.price, Some(slice.position)))
             .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, TimeDelta};
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::catalog::billable_metric::AggregationType;
+    use crate::catalog::product::{
+        ConversionOperation, ProductChanges, ProductState, QuantityConversion, Timeline,
+    };
+    use crate::catalog::rate::Tier;
+    use crate::id::BillableMetricId;
+    use crate::money::{CreditType, InputNumber, QuantityRounding, RoundingMethod};
+    use crate::rating::calc::cuts;
+    use crate::rating::terms::{MetricTerms, Newest};
+    use crate::time::Period;
+    use crate::usage::Piece;
+    use crate::usage::calc::Latest;
+    use crate::wire::Nullable;
+
+    const END: i64 = 24;
+
+    fn hour(number: i64) -> Instant {
+        DateTime::UNIX_EPOCH + TimeDelta::hours(number)
+    }
+
+    fn day() -> Period {
+        Period { start: hour(0), end: hour(END) }
+    }
+
+    fn metric(aggregation: AggregationType) -> BillableMetricId {
+        BillableMetricId(Uuid::from_u128(aggregation as u128))
+    }
+
+    fn counted_by(aggregation: AggregationType) -> ProductChanges {
+        ProductChanges { billable_metric_id: Some(metric(aggregation)), ..ProductChanges::default() }
+    }
+
+    fn times(factor: i64) -> ProductChanges {
+        let conversion = QuantityConversion {
+            name: None,
+            conversion_factor: InputNumber(factor.into()),
+            operation: ConversionOperation::Multiply,
+        };
+        ProductChanges { quantity_conversion: Nullable::Value(conversion), ..ProductChanges::default() }
+    }
+
+    fn rounded_up(decimal_places: u32) -> ProductChanges {
+        let rounding = QuantityRounding { rounding_method: RoundingMethod::RoundUp, decimal_places };
+        ProductChanges { quantity_rounding: Nullable::Value(rounding), ..ProductChanges::default() }
+    }
+
+    fn presented_by_user() -> ProductChanges {
+        ProductChanges { presentation_group_key: Some(vec!["user".to_owned()]), ..ProductChanges::default() }
+    }
+
+    fn flat(price: i64) -> Price {
+        Price::Flat(price.into())
+    }
+
+    /// A product that counts by SUM, with these updates and prices by their hours, on a metric of each kind.
+    fn terms(updates: &[(i64, ProductChanges)], prices: &[(i64, Price)]) -> Terms {
+        let product_id = ProductId(Uuid::nil());
+        let state = ProductState {
+            name: "Units".to_owned(),
+            billable_metric_id: Some(metric(AggregationType::Sum)),
+            pricing_group_key: None,
+            presentation_group_key: None,
+            quantity_conversion: Nullable::Absent,
+            quantity_rounding: Nullable::Absent,
+            tags: None,
+            is_refundable: true,
+            netsuite_internal_item_id: None,
+            netsuite_overage_item_id: None,
+        };
+        let entry = |(added, (start, price)): (i64, &(i64, Price))| RateEntry {
+            added,
+            product_id,
+            pricing_group_values: [].into(),
+            starting_at: hour(*start),
+            ending_before: None,
+            entitled: true,
+            price: price.clone(),
+            created_at: hour(0),
+        };
+        let product = ProductTerms {
+            product_id,
+            states: Timeline::new(state, updates.iter().map(|(start, changes)| (hour(*start), changes))),
+            timelines: [([].into(), (1..).zip(prices).map(entry).collect())].into(),
+        };
+        let metric_terms = |aggregation: &AggregationType| {
+            let terms = MetricTerms { aggregation: *aggregation, group_names: vec!["user".to_owned()] };
+            (metric(*aggregation), terms)
+        };
+        Terms {
+            unit: CreditType::usd(),
+            products: vec![product],
+            metrics: AggregationType::ALL.iter().map(metric_terms).collect(),
+            newest: Newest::default(),
+        }
+    }
+
+    /// An hour, a number in tenths and a user; every metric counts every one of them.
+    type Event = (i64, i64, u8);
+
+    fn tenths(number: i64) -> Decimal {
+        Decimal::new(number.into(), 1)
+    }
+
+    fn usage(events: &[Event], cuts: &[Instant]) -> Usage {
+        let mut pieces = Vec::new();
+        for (seq, (at, number, user)) in (0..).zip(events) {
+            let number = tenths(*number);
+            let tally = Tally {
+                event_count: 1,
+                total: Some(number.clone()),
+                greatest: Some(number.clone()),
+                latest: Some(Latest { happened_at: hour(*at), seq, value: number }),
+                uniques: [Uuid::from_u128(u128::from(*user))].into(),
+            };
+            pieces.extend(AggregationType::ALL.iter().map(|aggregation| Piece {
+                metric_id: metric(*aggregation),
+                group_values: vec![user.to_string()],
+                segment: cuts.partition_point(|cut| *cut <= hour(*at)) - 1,
+                tally: tally.clone(),
+            }));
+        }
+        Usage { pieces }
+    }
+
+    fn charges(terms: &Terms, events: &[Event]) -> Vec<Charge> {
+        let cuts = cuts(terms, day());
+        rate(terms, &usage(events, &cuts), &cuts, day())
+    }
+
+    /// `start..end quantity` of each charge.
+    fn shown(charges: &[Charge]) -> Vec<String> {
+        let number = |at: Instant| (at - hour(0)).num_hours();
+        let one = |charge: &Charge| {
+            let user = charge.combination.presentation.get("user").map_or("", String::as_str);
+            let (start, end) = (number(charge.period.start), number(charge.period.end));
+            format!("{user} {start}..{end} {}", crate::money::plain(&charge.quantity)).trim().to_owned()
+        };
+        charges.iter().map(one).collect()
+    }
+
+    fn quantity(charges: &[Charge]) -> Decimal {
+        charges.iter().map(|charge| &charge.quantity).sum()
+    }
+
+    #[test]
+    fn a_conversion_counts_from_its_start() {
+        let terms = terms(&[(10, times(100))], &[(0, flat(1))]);
+        assert_eq!(shown(&charges(&terms, &[(3, 70, 1), (12, 50, 1)])), ["0..10 7", "10..24 500"]);
+    }
+
+    #[test]
+    fn a_rounding_is_of_the_whole_period_so_far() {
+        let terms = terms(&[(10, rounded_up(0))], &[(0, flat(1))]);
+        let charges = charges(&terms, &[(3, 104, 1), (12, 53, 1)]);
+        assert_eq!(shown(&charges), ["0..10 10.4", "10..24 5"], "from 11 to 16");
+    }
+
+    #[test]
+    fn another_metric_adds_what_it_counts_from_its_start() {
+        let terms = terms(&[(10, counted_by(AggregationType::Max))], &[(0, flat(1))]);
+        let events = [(3, 40, 1), (4, 60, 1), (12, 50, 1), (13, 90, 1)];
+        assert_eq!(shown(&charges(&terms, &events)), ["0..10 10", "10..24 3"], "a maximum of 6, then of 9");
+    }
+
+    #[test]
+    fn a_product_may_go_back_to_how_it_counted() {
+        let back = ProductChanges { presentation_group_key: Some(Vec::new()), ..ProductChanges::default() };
+        let terms = terms(&[(8, presented_by_user()), (16, back)], &[(0, flat(1))]);
+        let events = [(3, 10, 1), (9, 20, 1), (10, 30, 2), (17, 40, 2)];
+        assert_eq!(shown(&charges(&terms, &events)), ["0..8 1", "1 8..16 2", "2 8..16 3", "16..24 4"]);
+    }
+
+    #[test]
+    fn tiers_go_on_where_counting_changes() {
+        let tier = |size: Option<i64>, price: i64| Tier {
+            size: size.map(|size| InputNumber(size.into())),
+            price: InputNumber(price.into()),
+        };
+        let tiers = Price::Tiered(vec![tier(Some(5), 0), tier(Some(5), 100), tier(None, 150)]);
+        let terms = terms(&[(10, times(2))], &[(0, tiers)]);
+        let charges = charges(&terms, &[(3, 40, 1), (12, 40, 1)]);
+        assert_eq!(shown(&charges), ["0..10 4", "10..24 1", "10..24 5", "10..24 2"], "4, then from 4 to 12");
+        let total: Decimal = charges.iter().map(|charge| &charge.total).sum();
+        assert_eq!(total, Decimal::from(800));
+    }
+
+    fn any_events() -> impl Strategy<Value = Vec<Event>> {
+        prop::collection::vec((0..END, -50_i64..200, 1_u8..4), 0..15)
+    }
+
+    fn any_prices() -> impl Strategy<Value = Vec<(i64, Price)>> {
+        let later = prop::collection::vec((0..END, (1_i64..5).prop_map(flat)), 0..4);
+        later.prop_map(|later| std::iter::once((0, flat(7))).chain(later).collect())
+    }
+
+    /// Any change of counting but rounding, under which a sum is not the sum of its parts.
+    fn any_change() -> impl Strategy<Value = ProductChanges> {
+        let removed = ProductChanges { quantity_conversion: Nullable::Null, ..ProductChanges::default() };
+        let joined = ProductChanges { presentation_group_key: Some(Vec::new()), ..ProductChanges::default() };
+        prop_oneof![
+            Just(counted_by(AggregationType::Sum)),
+            Just(counted_by(AggregationType::Count)),
+            (1_i64..4).prop_map(times),
+            Just(removed),
+            Just(presented_by_user()),
+            Just(joined),
+        ]
+    }
+
+    fn any_changes() -> impl Strategy<Value = Vec<(i64, ProductChanges)>> {
+        prop::collection::vec((-5..END, any_change()), 0..5)
+    }
+
+    /// Changes that leave counting as it is.
+    fn any_nothing() -> impl Strategy<Value = ProductChanges> {
+        let tagged = ProductChanges { tags: Some(vec!["new".to_owned()]), ..ProductChanges::default() };
+        let named = ProductChanges { name: Some("New".to_owned()), ..ProductChanges::default() };
+        prop_oneof![Just(ProductChanges::default()), Just(tagged), Just(named)]
+    }
+
+    proptest! {
+        #[test]
+        fn more_cuts_change_no_charge(
+            changes in any_changes(), prices in any_prices(), events in any_events(),
+            rounding in prop::option::of(0_u32..2), aggregation in 0_usize..5,
+            more in prop::collection::vec(0..END, 0..6),
+        ) {
+            let mut changes = changes;
+            changes.push((7, counted_by(AggregationType::ALL[aggregation])));
+            changes.extend(rounding.map(|decimals| (3, rounded_up(decimals))));
+            let terms = terms(&changes, &prices);
+            let mut finer = cuts(&terms, day());
+            finer.extend(more.into_iter().map(hour));
+            finer.sort_unstable();
+            finer.dedup();
+            prop_assert_eq!(rate(&terms, &usage(&events, &finer), &finer, day()), charges(&terms, &events));
+        }
+
+        #[test]
+        fn counts_and_sums_are_billed_once_however_they_are_cut_and_counted(
+            changes in any_changes(), prices in any_prices(), events in any_events(),
+        ) {
+            let terms = terms(&changes, &prices);
+            let expected: Decimal = events.iter().map(|(at, number, _)| {
+                let state = terms.products[0].states.at(hour(*at));
+                let is_count = state.billable_metric_id == Some(metric(AggregationType::Count));
+                let metered = if is_count { Decimal::from(1) } else { tenths(*number) };
+                state.quantity_conversion.value().map_or(metered.clone(), |conversion| conversion.apply(&metered))
+            }).sum();
+            prop_assert_eq!(quantity(&charges(&terms, &events)), expected);
+        }
+
+        #[test]
+        fn what_is_billed_is_the_quantity_of_the_whole_period(
+            prices in any_prices(), events in any_events(), decimals in 0_u32..2, aggregation in 0_usize..5,
+        ) {
+            let counting = [(-1, counted_by(AggregationType::ALL[aggregation])), (-1, rounded_up(decimals))];
+            let whole = terms(&counting, &[(0, flat(1))]);
+            let cut = terms(&counting, &prices);
+            prop_assert_eq!(quantity(&charges(&cut, &events)), quantity(&charges(&whole, &events)));
+        }
+
+        #[test]
+        fn an_update_that_changes_nothing_changes_no_charge(
+            changes in any_changes(), prices in any_prices(), events in any_events(),
+            nothing in any_nothing(), at in -5..END,
+        ) {
+            let before = terms(&changes, &prices);
+            let mut changes = changes;
+            changes.push((at, nothing));
+            let mut said_again = changes.clone();
+            let state = before.products[0].states.at(hour(at));
+            said_again.push((at, ProductChanges {
+                billable_metric_id: state.billable_metric_id,
+                quantity_conversion: state.quantity_conversion.clone(),
+                ..ProductChanges::default()
+            }));
+            let after = terms(&changes, &prices);
+            prop_assert_eq!(cuts(&after, day()), cuts(&before, day()));
+            prop_assert_eq!(charges(&after, &events), charges(&before, &events));
+            let after = terms(&said_again, &prices);
+            prop_assert_eq!(charges(&after, &events), charges(&before, &events), "what holds, said again");
+        }
+
+        #[test]
+        fn tiers_are_walked_once_over_a_combination(
+            changes in any_changes(), events in any_events(), sizes in prop::collection::vec(1_i64..30, 0..4),
+        ) {
+            let keeps_groups = |change: &(i64, ProductChanges)| change.1.presentation_group_key.is_none();
+            let changes: Vec<_> = changes.into_iter().filter(keeps_groups).collect();
+            let sizes = sizes.into_iter().map(Some).chain([None]);
+            let tier = |(size, price): (Option<i64>, i64)| Tier {
+                size: size.map(|size| InputNumber(size.into())),
+                price: InputNumber(price.into()),
+            };
+            let tiers: Vec<Tier> = sizes.zip([9, 7, 5, 3, 2]).map(tier).collect();
+            let charges = charges(&terms(&changes, &[(0, Price::Tiered(tiers.clone()))]), &events);
+            let at_once = walk_tiers(&tiers, &zero(), &quantity(&charges));
+            let cost: Decimal = charges.iter().map(|charge| &charge.total).sum();
+            prop_assert_eq!(cost, at_once.iter().map(|slice| &slice.quantity * &slice.price).sum::<Decimal>());
+        }
     }
 }

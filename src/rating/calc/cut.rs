@@ -2,15 +2,17 @@ use crate::catalog::rate::{RateEntry, calc};
 use crate::rating::terms::Terms;
 use crate::time::{Instant, Period};
 
-/// Where a period is cut into segments: its start, and every instant inside it at which any rate may change.
+/// Where a period is cut into segments: its start, and every instant inside it at which any rate may change or
+/// any product counts, converts, rounds or groups in another way.
 #[must_use]
 pub fn cuts(terms: &Terms, period: Period) -> Vec<Instant> {
     let timelines = terms.products.iter().flat_map(|product| product.timelines.values());
-    let boundaries = timelines.flat_map(|timeline| {
+    let rates = timelines.flat_map(|timeline| {
         let timeline: Vec<&RateEntry> = timeline.iter().collect();
         calc::boundaries(&timeline)
     });
-    let inside = boundaries.filter(|instant| period.contains(*instant));
+    let states = terms.products.iter().flat_map(|product| product.states.metering_changes());
+    let inside = rates.chain(states).filter(|instant| period.contains(*instant));
     let mut cuts: Vec<Instant> = std::iter::once(period.start).chain(inside).collect();
     cuts.sort_unstable();
     cuts.dedup();

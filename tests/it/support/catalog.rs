@@ -153,6 +153,13 @@ pub fn lines(invoice: &Value) -> Vec<String> {
     invoice["line_items"].as_array().expect("lines").iter().map(line).collect()
 }
 
+/// The body of an update of a product from an hour on.
+pub fn product_update(product: &str, starting_at: &str, changes: Value) -> Value {
+    let mut body = json!({ "product_id": product, "starting_at": starting_at });
+    merge(&mut body, changes);
+    body
+}
+
 fn merge(body: &mut Value, more: Value) {
     if let (Some(body), Value::Object(more)) = (body.as_object_mut(), more) {
         body.extend(more);
