@@ -126,6 +126,22 @@ fn products_and_rate_cards() -> ApiRouter<App> {
             "/v1/contract-pricing/rate-cards/list",
             post_with(rate_card::list::handler, rate_card::list::doc),
         )
+        .api_route(
+            "/v1/contract-pricing/rate-cards/update",
+            post_with(rate_card::update::handler, rate_card::update::doc),
+        )
+        .api_route(
+            "/v1/contract-pricing/rate-cards/archive",
+            post_with(rate_card::archive::handler, rate_card::archive::doc),
+        )
+        .api_route(
+            "/v1/contract-pricing/rate-cards/setRateCardProductsOrder",
+            post_with(rate_card::set_product_order::handler, rate_card::set_product_order::doc),
+        )
+        .api_route(
+            "/v1/contract-pricing/rate-cards/moveRateCardProducts",
+            post_with(rate_card::move_products::handler, rate_card::move_products::doc),
+        )
         .api_route("/v1/contract-pricing/rate-cards/addRate", post_with(rate::add::handler, rate::add::doc))
         .api_route(
             "/v1/contract-pricing/rate-cards/addRates",
@@ -134,6 +150,10 @@ fn products_and_rate_cards() -> ApiRouter<App> {
         .api_route(
             "/v1/contract-pricing/rate-cards/getRates",
             post_with(rate::get_rates::handler, rate::get_rates::doc),
+        )
+        .api_route(
+            "/v1/contract-pricing/rate-cards/getRateSchedule",
+            post_with(rate::get_schedule::handler, rate::get_schedule::doc),
         )
 }
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use bigdecimal::num_bigint::{BigInt, Sign};
-use bigdecimal::{BigDecimal as Decimal, Zero};
+use bigdecimal::{BigDecimal as Decimal, ToPrimitive, Zero};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 use serde_json::value::RawValue;
@@ -46,6 +46,13 @@ pub fn is_negative(value: &Decimal) -> bool {
 #[must_use]
 pub fn is_positive(value: &Decimal) -> bool {
     value.sign() == Sign::Plus
+}
+
+/// A whole number from 0 as a count; beyond what this machine counts, the most that it does.
+#[must_use]
+pub fn to_count(value: &Decimal) -> Option<usize> {
+    let is_count = value.is_integer() && !is_negative(value);
+    is_count.then(|| value.to_usize().unwrap_or(usize::MAX))
 }
 
 /// Reads `-12`, `1.50` or `1.5e3` without loss.
@@ -188,6 +195,21 @@ mod tests {
             assert_eq!(parse_decimal(text), Err(DecimalError::NotANumber), "{text}");
         }
         assert_eq!(parse_decimal("1e101"), Err(DecimalError::TooFar));
+    }
+
+    #[test]
+    fn a_count_is_whole_and_from_zero() {
+        for (text, count) in [
+            ("0", Some(0)),
+            ("-0.0", Some(0)),
+            ("7.0", Some(7)),
+            ("1e3", Some(1000)),
+            ("1e27", Some(usize::MAX)),
+            ("-1", None),
+            ("0.5", None),
+        ] {
+            assert_eq!(to_count(&parse_decimal(text).expect(text)), count, "{text}");
+        }
     }
 
     #[test]

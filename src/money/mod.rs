@@ -18,5 +18,7 @@ mod rounding;
 
 pub use bigdecimal::BigDecimal as Decimal;
 pub use credit_type::CreditType;
-pub use decimal::{DecimalError, InputNumber, Number, is_negative, is_positive, parse_decimal, plain, zero};
+pub use decimal::{
+    DecimalError, InputNumber, Number, is_negative, is_positive, parse_decimal, plain, to_count, zero,
+};
 pub use rounding::{QuantityRounding, RoundingMethod, divide};

@@ -221,6 +221,23 @@ async fn pricing_e9_layered_timeline() {
     ] {
         assert_eq!(rate_at(at).await, expected, "at {at}");
     }
+    let schedule = json!({ "rate_card_id": desk.rates.card, "starting_at": t("2024-01-01") });
+    let schedule = desk.api.post("/v1/contract-pricing/rate-cards/getRateSchedule", schedule).await.data();
+    let shown: Vec<String> = schedule
+        .as_array()
+        .expect("a schedule")
+        .iter()
+        .map(|rate| format!("{} {} {}", rate["starting_at"], rate["ending_before"], rate["rate"]["price"]))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            "\"2024-01-01T00:00:00Z\" \"2024-11-01T00:00:00Z\" 100",
+            "\"2024-11-01T00:00:00Z\" \"2024-12-01T00:00:00Z\" 80",
+            "\"2024-12-01T00:00:00Z\" \"2025-01-01T00:00:00Z\" 100",
+            "\"2025-01-01T00:00:00Z\" null 120",
+        ]
+    );
 
     let schedule =
         json!({ "frequency": "ANNUAL", "day": "CUSTOM_DATE", "billing_anchor_date": t("2024-02-01") });
@@ -299,6 +316,24 @@ async fn pricing_e19_alias_cut_over() {
             total,
             "a contract from {start}"
         );
+    }
+
+    // the same hand-over to a card that exists, by an update
+    let c = card(json!([])).await;
+    desk.api.flat(&c, &product, &t("2026-06-01"), "0", json!({})).await;
+    let update =
+        json!({ "rate_card_id": c.card, "aliases": [{ "name": "payg", "starting_at": t("2026-08-01") }] });
+    desk.api.post("/v1/contract-pricing/rate-cards/update", update).await.id();
+    let shown = desk.api.post("/v1/contract-pricing/rate-cards/get", json!({ "id": b.card })).await.data();
+    let july = json!({ "name": "payg", "starting_at": t("2026-07-01"), "ending_before": t("2026-08-01") });
+    assert_eq!(shown["aliases"], json!([july]));
+    let customer = desk.api.customer("later").await;
+    for (start, holder) in
+        [("2026-06-30", &a), ("2026-07-01", &b), ("2026-07-31 23:00", &b), ("2026-08-01", &c)]
+    {
+        let body = json!({ "customer_id": customer, "rate_card_alias": "payg", "starting_at": t(start) });
+        let created = desk.api.post("/v1/contracts/create", body).await.data();
+        assert_eq!(created["contract"]["rate_card_id"], json!(holder.card), "a contract from {start}");
     }
 }
 

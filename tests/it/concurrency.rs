@@ -148,6 +148,101 @@ async fn two_cards_that_take_two_names_in_opposite_order_make_no_fault() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn one_window_of_an_alias_ends_with_exactly_one_card() {
+    let api = Api::at(NOW).await;
+    let mut cards = Vec::new();
+    for _ in 0..10 {
+        cards.push(api.rate_card().await.card);
+    }
+    // every card has names of its own, too, and brings them in another order
+    let requests = (0..50).map(|index| {
+        let mut aliases = vec![
+            json!({ "name": "std", "starting_at": "2026-03-01T00:00:00Z", "ending_before": "2026-04-01T00:00:00Z" }),
+            json!({ "name": "other" }),
+            json!({ "name": format!("own {}", index % 10) }),
+        ];
+        aliases.rotate_left(index % 3);
+        let body = json!({ "rate_card_id": cards[index % 10], "aliases": aliases });
+        ("/v1/contract-pricing/rate-cards/update".to_owned(), body)
+    });
+    assert_eq!(race(&api, requests).await, BTreeMap::from([(200, 50)]));
+    let shown = api.post("/v1/contract-pricing/rate-cards/list", json!({})).await.data();
+    for name in ["std", "other"] {
+        let held = |card: &&Value| {
+            card["aliases"].as_array().expect("aliases").iter().any(|alias| alias["name"] == name)
+        };
+        let holders: Vec<&Value> = shown.as_array().expect("cards").iter().filter(held).collect();
+        assert_eq!(holders.len(), 1, "{name}: {holders:?}");
+    }
+    let customer = api.customer("acct").await;
+    let body = json!({ "customer_id": customer, "starting_at": NOW, "rate_card_alias": "std" });
+    api.post("/v1/contracts/create", body).await.id();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn orders_and_new_products_of_one_card_lose_no_product() {
+    let api = Api::at(NOW).await;
+    let metric = api.metric(Metric { aggregation: "COUNT", key: None, groups: &[] }).await;
+    let card = api.rate_card().await;
+    let mut products = Vec::new();
+    for index in 0..30 {
+        products.push(api.product(&index.to_string(), &metric, json!({})).await);
+    }
+    let start = "2026-01-01T00:00:00Z";
+    for product in &products[..10] {
+        api.flat(&card, product, start, "1", json!({})).await;
+    }
+    let requests = (0..60).map(|index| {
+        let path = |name: &str| format!("/v1/contract-pricing/rate-cards/{name}");
+        let product = &products[index % 10];
+        match index % 3 {
+            0 => {
+                let order = [product, &products[(index + 1) % 10]];
+                let body = json!({ "rate_card_id": card.card, "product_order": order });
+                (path("setRateCardProductsOrder"), body)
+            }
+            1 => {
+                let moves = json!([{ "product_id": product, "position": index % 10 }]);
+                (path("moveRateCardProducts"), json!({ "rate_card_id": card.card, "product_moves": moves }))
+            }
+            _ => {
+                let rate = json!({
+                    "product_id": products[10 + index / 3], "starting_at": start, "entitled": true,
+                    "rate_type": "FLAT", "price": 1,
+                });
+                (path("addRates"), json!({ "rate_card_id": card.card, "rates": [rate] }))
+            }
+        }
+    });
+    assert_eq!(race(&api, requests).await, BTreeMap::from([(200, 60)]));
+    let positions: Vec<i32> = sqlx::query_scalar("SELECT position FROM rate_card_product ORDER BY position")
+        .fetch_all(&api.app.db)
+        .await
+        .expect("the positions");
+    assert_eq!(positions, (1..=30).collect::<Vec<i32>>(), "one place for each product");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_card_that_is_archived_takes_no_rate_after_it() {
+    let api = Api::at(NOW).await;
+    let metric = api.metric(Metric { aggregation: "COUNT", key: None, groups: &[] }).await;
+    let (product, card) = (api.product("p", &metric, json!({})).await, api.rate_card().await);
+    let rate = json!({
+        "rate_card_id": card.card, "product_id": product, "starting_at": "2026-01-01T00:00:00Z",
+        "entitled": true, "rate_type": "FLAT", "price": 1,
+    });
+    let path = |name: &str| format!("/v1/contract-pricing/rate-cards/{name}");
+    let mut requests: Vec<(String, Value)> = (0..40).map(|_| (path("addRate"), rate.clone())).collect();
+    requests.insert(15, (path("archive"), json!({ "id": card.card })));
+    let statuses = race(&api, requests).await;
+    assert!(statuses.keys().all(|status| [200, 400].contains(status)), "{statuses:?}");
+    let rates: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM rate").fetch_one(&api.app.db).await.expect("a count");
+    assert_eq!(usize::try_from(rates).expect("a count") + 1, statuses[&200], "what was answered is there");
+    api.post(&path("addRate"), rate).await.refused(400, &["rate_card_id", "archived"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn archiving_and_contracting_one_customer_never_leaves_a_live_contract() {
     let api = Api::at(NOW).await;
     let customer = api.customer("acct").await;

@@ -22,5 +22,6 @@ mod probes;
 mod products;
 mod quickstart;
 mod rate_cards;
+mod rate_schedules;
 mod sandbox;
 mod tenancy;

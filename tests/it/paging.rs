@@ -96,6 +96,7 @@ async fn full() -> (Api, World, Vec<List>) {
         let product = api.product("p", &metric, json!({})).await;
         api.rate_card().await;
         api.flat(&card, &product, "2026-01-01T00:00:00Z", "1", json!({})).await;
+        api.flat(&card, &product, "2026-05-01T00:00:00Z", "2", json!({})).await;
         // two of them start together
         let start = format!("2026-0{}-01T00:00:00Z", 1 + index / 2);
         api.contract(&world.customer, &card, &start, json!({ "ending_before": "2026-04-01T00:00:00Z" }))
@@ -120,6 +121,14 @@ async fn full() -> (Api, World, Vec<List>) {
             ..List::post(
                 "/v1/contract-pricing/rate-cards/getRates",
                 json!({ "rate_card_id": world.card, "at": NOW }),
+            )
+        },
+        List {
+            // several rows have the same product, several the same start
+            key: "",
+            ..List::post(
+                "/v1/contract-pricing/rate-cards/getRateSchedule",
+                json!({ "rate_card_id": world.card, "starting_at": "2026-01-01T00:00:00Z" }),
             )
         },
         contracts("/v1/contracts/list"),
@@ -208,7 +217,16 @@ async fn a_cursor_with_other_filters_is_400() {
         let body = json!({ "rate_card_id": world.card, "at": at });
         List::post("/v1/contract-pricing/rate-cards/getRates", body)
     };
+    let schedule = |more: Value| {
+        let mut body = json!({ "rate_card_id": world.card, "starting_at": "2026-01-01T00:00:00Z" });
+        body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        List::post("/v1/contract-pricing/rate-cards/getRateSchedule", body)
+    };
     let pairs = [
+        (schedule(json!({})), schedule(json!({ "starting_at": "2026-01-02T00:00:00Z" }))),
+        (schedule(json!({})), schedule(json!({ "ending_before": "2027-01-01T00:00:00Z" }))),
+        (schedule(json!({})), schedule(json!({ "selectors": [{}] }))),
+        (schedule(json!({})), rates(NOW)),
         (List::get("/v1/customers"), List::get("/v1/customers?only_archived=true")),
         (List::get("/v1/customers"), List::get("/v1/customers?ingest_alias=acct-1")),
         (List::get("/v1/billable-metrics"), List::get("/v1/billable-metrics?include_archived=true")),
@@ -340,6 +358,21 @@ async fn a_position_that_a_list_cannot_have_is_refused() {
         let answer = api.post(&format!("/v1/usage?next_page={forged}"), usage.clone()).await;
         answer.refused(400, &["next_page"]);
     }
+    let card = crate::support::Rates { card: world.card.clone() };
+    let values = json!({ "pricing_group_values": { "model": "small" } });
+    api.flat(&card, &world.product, "2026-02-01T00:00:00Z", "4", values).await;
+    let path = "/v1/contract-pricing/rate-cards/getRateSchedule?limit=1";
+    let schedule = json!({ "rate_card_id": world.card, "starting_at": "2026-01-01T00:00:00Z" });
+    let first = api.post(path, schedule.clone()).await.body;
+    let cursor = first["next_page"].as_str().expect("more than a page of rates");
+    for start in [json!("-200000-01-01T00:00:00Z"), json!(7), Value::Null] {
+        let forged = with_position(cursor, |position| position[1] = start);
+        let answer = api.post(&format!("{path}&next_page={forged}"), schedule.clone()).await;
+        answer.refused(400, &["next_page"]);
+    }
+    let nowhere = with_position(cursor, |position| position[0][0] = json!(i32::MAX));
+    let answer = api.post(&format!("{path}&next_page={nowhere}"), schedule).await;
+    assert_eq!(answer.data(), json!([]), "behind the last product is the end");
     let first = api.get("/v1/customers?limit=1").await.body;
     let cursor = first["next_page"].as_str().expect("more than a page of customers");
     for instant in ["-200000-01-01T00:00:00Z", "+260000-01-01T00:00:00Z"] {

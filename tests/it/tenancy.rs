@@ -82,6 +82,12 @@ async fn own_objects_cannot_be_joined_to_foreign_ones() {
     });
     let add_rate = "/v1/contract-pricing/rate-cards/addRate";
     production.post(add_rate, rate).await.refused(404, &["product"]);
+    let order = json!({ "rate_card_id": own.card, "product_order": [world.product] });
+    let set_order = "/v1/contract-pricing/rate-cards/setRateCardProductsOrder";
+    production.post(set_order, order).await.refused(400, &["product_order[0]"]);
+    let moves = json!({ "rate_card_id": own.card, "product_moves": [{ "product_id": world.product, "position": 0 }] });
+    let move_products = "/v1/contract-pricing/rate-cards/moveRateCardProducts";
+    production.post(move_products, moves).await.refused(400, &["product_moves[0].product_id"]);
     let invoice = format!("/v1/customers/{}/invoices/{}", own.customer, world.invoice);
     production.get(&invoice).await.refused(404, &["invoice"]);
     let of_contract = json!({ "customer_id": own.customer, "contract_id": world.contract });
@@ -117,6 +123,8 @@ async fn keys_and_names_are_taken_in_one_environment_only() {
         let body = json!({ "name": "card", "aliases": [{ "name": "standard" }] });
         ids.push(api.post(&format!("{cards}/create"), body).await.id());
     }
+    let update = json!({ "rate_card_id": ids[1], "aliases": [{ "name": "standard" }] });
+    production.post(&format!("{cards}/update"), update).await.id();
     let held = sandbox.post(&format!("{cards}/get"), json!({ "id": ids[0] })).await.data();
     assert_eq!(held["aliases"], json!([{ "name": "standard" }]), "the other environment took nothing away");
 }

@@ -159,11 +159,41 @@ impl World {
             write("POST", "/v1/customers/archive", json!({ "id": customer }), NotFound),
         ]
         .into_iter()
+        .chain(self.operations_of_rate_cards())
         .map(|mut operation| {
             operation.path = operation.path.replace("{invoice_id}", invoice);
             operation
         })
         .collect()
+    }
+
+    /// Those of rate cards that need nothing but the card and its product.
+    fn operations_of_rate_cards(&self) -> Vec<Operation> {
+        let Self { product, card, .. } = self;
+        let rate_card = |route, body, writes| self.operation("POST", route, body, writes, Foreign::NotFound);
+        vec![
+            rate_card(
+                "/v1/contract-pricing/rate-cards/getRateSchedule",
+                json!({ "rate_card_id": card, "starting_at": "2026-01-01T00:00:00Z" }),
+                false,
+            ),
+            rate_card(
+                "/v1/contract-pricing/rate-cards/update",
+                json!({ "rate_card_id": card, "name": "Renamed" }),
+                true,
+            ),
+            rate_card(
+                "/v1/contract-pricing/rate-cards/setRateCardProductsOrder",
+                json!({ "rate_card_id": card, "product_order": [product] }),
+                true,
+            ),
+            rate_card(
+                "/v1/contract-pricing/rate-cards/moveRateCardProducts",
+                json!({ "rate_card_id": card, "product_moves": [{ "product_id": product, "position": 0 }] }),
+                true,
+            ),
+            rate_card("/v1/contract-pricing/rate-cards/archive", json!({ "id": card }), true),
+        ]
     }
 
     fn operation(

@@ -26,8 +26,9 @@ pub async fn handler(
     JsonBoth(request, rate): JsonBoth<AddRate, RateInput>,
 ) -> Result<axum::Json<Data<Rate>>, ApiError> {
     let mut change = caller.begin(&app).await?;
-    let added = append_all(&mut change, &caller, request.rate_card_id, vec![(String::new(), rate)]).await?;
-    let (unit, rate) = added.into_iter().next().expect("one rate in, one out");
+    let rates = vec![(String::new(), rate)];
+    let (unit, added) = append_all(&mut change, &caller, request.rate_card_id, rates).await?;
+    let rate = added.first().expect("one rate in, one out");
     let record = Record::new(request.rate_card_id.0, format!("Added a rate for product {}", rate.product_id));
     let rate = Rate::new(&rate.price, &rate.pricing_group_values, &unit);
     change.commit(record, axum::Json(Data { data: rate })).await

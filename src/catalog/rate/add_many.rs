@@ -1,6 +1,6 @@
 //! `POST /v1/contract-pricing/rate-cards/addRates`
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aide::transform::TransformOperation;
 use axum::extract::State;
@@ -19,10 +19,13 @@ use crate::id::RateCardId;
 use crate::money::CreditType;
 use crate::wire::{Data, IdBody, Json, id_data};
 
+/// Most rates of one request (our decision: they are one transaction, which holds the card for its length).
+const RATES_MAX: usize = 10_000;
+
 #[derive(Deserialize, JsonSchema)]
 pub struct AddRates {
     rate_card_id: RateCardId,
-    /// Added in this order, all or none.
+    /// Added in this order, all or none; at most 10,000.
     rates: Vec<RateInput>,
 }
 
@@ -34,6 +37,9 @@ pub async fn handler(
     if request.rates.is_empty() {
         return Err(ApiError::field("rates", "must not be empty"));
     }
+    if request.rates.len() > RATES_MAX {
+        return Err(ApiError::field("rates", format!("at most {RATES_MAX} in one request")));
+    }
     let rates = request
         .rates
         .into_iter()
@@ -41,46 +47,41 @@ pub async fn handler(
         .map(|(index, rate)| (format!("rates[{index}]."), rate))
         .collect();
     let mut change = caller.begin(&app).await?;
-    let added = append_all(&mut change, &caller, request.rate_card_id, rates).await?;
+    let (_, added) = append_all(&mut change, &caller, request.rate_card_id, rates).await?;
     let record = Record::new(request.rate_card_id.0, format!("Added {} rates", added.len()));
     change.commit(record, id_data(request.rate_card_id.0)).await
 }
 
-/// Appends the rates, each with its path in the request; answers each with its unit.
+/// Appends the rates, each with its path in the request; answers them and their unit.
 pub async fn append_all(
     db: &mut PgConnection,
     caller: &Writer,
     rate_card_id: RateCardId,
     rates: Vec<(String, RateInput)>,
-) -> Result<Vec<(CreditType, ValidRate)>, ApiError> {
+) -> Result<(CreditType, Vec<ValidRate>), ApiError> {
     let environment_id = caller.environment_id();
-    let card = rate_card::lock(&mut *db, environment_id, rate_card_id).await?;
-    if card.archived_at.is_some() {
-        return Err(ApiError::field("rate_card_id", "the rate card is archived"));
-    }
+    let card = rate_card::lock_active(&mut *db, environment_id, rate_card_id).await?;
     let unit = card.unit();
 
-    let mut product_ids: Vec<Uuid> = Vec::new();
-    for (_, rate) in &rates {
-        if !product_ids.contains(&rate.product_id.0) {
-            product_ids.push(rate.product_id.0);
-        }
-    }
+    let product_ids = product_ids(&rates);
     let products = product::find_many(&mut *db, environment_id, &product_ids).await?;
     let products: BTreeMap<_, ProductRow> =
         products.into_iter().map(|product| (product.id, product)).collect();
-
-    let mut valid = Vec::new();
+    let mut valid = Vec::with_capacity(rates.len());
     for (path, rate) in rates {
         let product =
             products.get(&rate.product_id).ok_or_else(|| ApiError::not_found("product", rate.product_id))?;
-        valid.push((unit.clone(), rate.validate(&path, product, &unit)?));
+        valid.push(rate.validate(&path, product, &unit)?);
     }
     store::put_products_on_card(&mut *db, environment_id, rate_card_id, &product_ids, unit.id).await?;
-    for (_, rate) in &valid {
-        store::append(&mut *db, environment_id, rate_card_id, rate, caller.now, &caller.token_name).await?;
-    }
-    Ok(valid)
+    store::append(&mut *db, environment_id, rate_card_id, &valid, caller.now, &caller.token_name).await?;
+    Ok((unit, valid))
+}
+
+/// The products of the rates, each once, in the order in which they come first.
+fn product_ids(rates: &[(String, RateInput)]) -> Vec<Uuid> {
+    let mut seen = BTreeSet::new();
+    rates.iter().map(|(_, rate)| rate.product_id.0).filter(|id| seen.insert(*id)).collect()
 }
 
 pub fn doc(operation: TransformOperation) -> TransformOperation {

@@ -8,8 +8,11 @@ pub mod add_many;
 pub mod calc;
 mod entry;
 pub mod get_rates;
+pub mod get_schedule;
 mod input;
+mod selector;
 mod store;
+mod timelines;
 mod view;
 
 pub use entry::{GroupValues, Price, RateEntry, RateType, Tier};

@@ -58,33 +58,51 @@ async fn last_position(
     .await
 }
 
-/// Appends an entry to the card's timeline.
+/// Appends the rates to the card's timelines in the order given.
 pub async fn append(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     rate_card_id: RateCardId,
-    rate: &ValidRate,
+    rates: &[ValidRate],
     created_at: Instant,
     created_by: &str,
 ) -> Result<(), sqlx::Error> {
-    let (rate_type, price, tiers) = match &rate.price {
-        Price::Flat(price) => (RateType::Flat, Some(price.clone()), None),
-        Price::Tiered(tiers) => (RateType::Tiered, None, Some(Json(tiers))),
-    };
+    let product_ids: Vec<Uuid> = rates.iter().map(|rate| rate.product_id.0).collect();
+    let values: Vec<_> = rates.iter().map(|rate| Json(&rate.pricing_group_values)).collect();
+    let starts: Vec<Instant> = rates.iter().map(|rate| rate.starting_at).collect();
+    let ends: Vec<Option<Instant>> = rates.iter().map(|rate| rate.ending_before).collect();
+    let entitled: Vec<bool> = rates.iter().map(|rate| rate.entitled).collect();
+    let (mut types, mut prices, mut tiers) = (Vec::new(), Vec::new(), Vec::new());
+    for rate in rates {
+        let (rate_type, price, own_tiers) = match &rate.price {
+            Price::Flat(price) => (RateType::Flat, Some(price.clone()), None),
+            Price::Tiered(tiers) => (RateType::Tiered, None, Some(Json(tiers))),
+        };
+        types.push(rate_type.as_str().to_owned());
+        prices.push(price);
+        tiers.push(own_tiers);
+    }
+    // `added` is counted above the sort, so the entry that stands last in the request was added last.
     sqlx::query!(
         "INSERT INTO rate (environment_id, rate_card_id, product_id, pricing_group_values, starting_at, ending_before,
                            entitled, rate_type, price, tiers, created_at, created_by)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+         SELECT $1, $2, product_id, pricing_group_values, starting_at, ending_before, entitled, rate_type, price,
+                tiers, $11, $12
+         FROM unnest($3::uuid[], $4::jsonb[], $5::timestamptz[], $6::timestamptz[], $7::boolean[], $8::text[],
+                     $9::numeric[], $10::jsonb[])
+              WITH ORDINALITY AS given (product_id, pricing_group_values, starting_at, ending_before, entitled,
+                                        rate_type, price, tiers, ordinal)
+         ORDER BY ordinal",
         environment_id.0,
         rate_card_id.0,
-        rate.product_id.0,
-        Json(&rate.pricing_group_values) as _,
-        rate.starting_at,
-        rate.ending_before,
-        rate.entitled,
-        rate_type.as_str(),
-        price,
-        tiers as _,
+        &product_ids,
+        &values as _,
+        &starts,
+        &ends as _,
+        &entitled,
+        &types,
+        &prices as _,
+        &tiers as _,
         created_at,
         created_by,
     )
@@ -140,6 +158,28 @@ pub async fn entries(
            FROM rate WHERE environment_id = $1 AND rate_card_id = $2 ORDER BY added"#,
         environment_id.0,
         rate_card_id.0,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(Into::into).collect())
+}
+
+/// The entries of some of the card's products, in the order of addition.
+pub async fn entries_of_products(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    rate_card_id: RateCardId,
+    product_ids: &[Uuid],
+) -> Result<Vec<RateEntry>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        Columns,
+        r#"SELECT added, product_id AS "product_id: ProductId",
+                  pricing_group_values AS "pricing_group_values: Json<GroupValues>", starting_at, ending_before,
+                  entitled, price, tiers AS "tiers: Json<Vec<Tier>>", created_at
+           FROM rate WHERE environment_id = $1 AND rate_card_id = $2 AND product_id = ANY($3) ORDER BY added"#,
+        environment_id.0,
+        rate_card_id.0,
+        product_ids,
     )
     .fetch_all(db)
     .await?;

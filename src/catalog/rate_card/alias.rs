@@ -104,6 +104,25 @@ pub async fn assign(
     Ok(())
 }
 
+/// Gives the aliases to a card in place of all that it has. What it gives up names nothing until another card
+/// takes it: a hand-over is not undone by taking it back.
+pub async fn replace(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    id: RateCardId,
+    aliases: &[Alias],
+) -> Result<(), sqlx::Error> {
+    lock_aliases(db, environment_id).await?;
+    sqlx::query!(
+        "DELETE FROM rate_card_alias WHERE environment_id = $1 AND rate_card_id = $2",
+        environment_id.0,
+        id.0,
+    )
+    .execute(&mut *db)
+    .await?;
+    assign(db, environment_id, id, aliases).await
+}
+
 /// Two assignments happen one after the other, also of names that no card holds yet.
 async fn lock_aliases(db: &mut PgConnection, environment_id: EnvironmentId) -> Result<(), sqlx::Error> {
     let key = format!("rate card aliases {environment_id}");

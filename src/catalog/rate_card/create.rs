@@ -6,11 +6,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::alias::{self, AliasInput};
-use super::store::{self, Conversion, RateCardRow};
+use super::conversion::{self, ConversionInput};
+use super::store::{self, RateCardRow};
 use crate::access::{App, Record, Writer};
 use crate::error::ApiError;
 use crate::id::CreditTypeId;
-use crate::money::{CreditType, InputNumber, is_positive};
+use crate::money::CreditType;
 use crate::wire::{Data, IdBody, Json, Later, NonBlank, id_data};
 
 #[derive(Deserialize, JsonSchema)]
@@ -20,20 +21,13 @@ pub struct CreateRateCard {
     /// The card's one currency, for life; USD when omitted.
     fiat_credit_type_id: Option<CreditTypeId>,
     #[serde(default, deserialize_with = "crate::wire::or_default")]
-    credit_type_conversions: Vec<CreditTypeConversionInput>,
+    credit_type_conversions: Vec<ConversionInput>,
     /// Names that contracts may use instead of the card's id.
     #[serde(default, deserialize_with = "crate::wire::or_default")]
     aliases: Vec<AliasInput>,
     #[serde(default, rename = "custom_fields")]
     #[schemars(skip)]
     _custom_fields: Later,
-}
-
-#[derive(Deserialize, JsonSchema)]
-struct CreditTypeConversionInput {
-    custom_credit_type_id: CreditTypeId,
-    /// The price of one custom unit in the card's currency; greater than 0.
-    fiat_per_custom_credit: InputNumber,
 }
 
 pub async fn handler(
@@ -45,7 +39,8 @@ pub async fn handler(
     if CreditType::find_fiat(fiat_credit_type_id).is_none() {
         return Err(ApiError::field("fiat_credit_type_id", "is not the id of a currency"));
     }
-    let conversions = conversions(fiat_credit_type_id, request.credit_type_conversions)?;
+    let field = "credit_type_conversions";
+    let conversions = conversion::validate(field, fiat_credit_type_id, &[], request.credit_type_conversions)?;
     let aliases = alias::validate(request.aliases)?;
     let card = RateCardRow {
         id: app.ids.next(),
@@ -57,37 +52,11 @@ pub async fn handler(
         archived_at: None,
     };
     let mut change = caller.begin(&app).await?;
-    store::insert(&mut change, caller.environment_id(), &card, &conversions).await?;
+    store::insert(&mut change, caller.environment_id(), &card).await?;
+    store::add_conversions(&mut change, caller.environment_id(), card.id, &conversions).await?;
     alias::assign(&mut change, caller.environment_id(), card.id, &aliases).await?;
     let record = Record::new(card.id.0, format!("Created rate card {}", card.name));
     change.commit(record, id_data(card.id.0)).await
-}
-
-/// The conversions of the request. The published example names the card's own currency as the custom unit; that
-/// is kept and never used. Custom units themselves are not supported yet.
-fn conversions(
-    card_unit: CreditTypeId,
-    inputs: Vec<CreditTypeConversionInput>,
-) -> Result<Vec<Conversion>, ApiError> {
-    let mut conversions: Vec<Conversion> = Vec::new();
-    for (index, input) in inputs.into_iter().enumerate() {
-        let path = |field: &str| format!("credit_type_conversions[{index}].{field}");
-        if !is_positive(&input.fiat_per_custom_credit.0) {
-            return Err(ApiError::field(&path("fiat_per_custom_credit"), "must be greater than 0"));
-        }
-        if input.custom_credit_type_id != card_unit {
-            let reason = "is not a pricing unit of this server (custom pricing units are not supported yet)";
-            return Err(ApiError::field(&path("custom_credit_type_id"), reason));
-        }
-        if conversions.iter().any(|other| other.custom_credit_type_id == input.custom_credit_type_id) {
-            return Err(ApiError::field(&path("custom_credit_type_id"), "is converted twice"));
-        }
-        conversions.push(Conversion {
-            custom_credit_type_id: input.custom_credit_type_id,
-            fiat_per_custom_credit: input.fiat_per_custom_credit.0,
-        });
-    }
-    Ok(conversions)
 }
 
 pub fn doc(operation: TransformOperation) -> TransformOperation {

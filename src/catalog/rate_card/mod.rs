@@ -1,14 +1,22 @@
 //! Rate cards: a price book in one currency, shared by many contracts.
 //!
 //! Invariants: one fiat currency for life; at any instant an alias names at most one card (a database
-//! constraint).
+//! constraint); every product of a card has a place of its own in the card's order; an archived card is not
+//! changed any more. Changes of one card wait for each other at its row, changes of aliases at one lock of the
+//! environment, taken after the row.
 
 mod alias;
+pub mod archive;
+mod calc;
+mod conversion;
 pub mod create;
 pub mod get;
 pub mod list;
+pub mod move_products;
+pub mod set_product_order;
 mod store;
+pub mod update;
 mod view;
 
 pub use alias::resolve_alias;
-pub use store::{RateCardRow, find, lock};
+pub use store::{RateCardRow, find, lock_active};

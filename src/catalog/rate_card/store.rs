@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::alias::Alias;
 use crate::error::ApiError;
-use crate::id::{CreditTypeId, EnvironmentId, RateCardId};
+use crate::id::{CreditTypeId, EnvironmentId, ProductId, RateCardId};
 use crate::money::{CreditType, Decimal};
 use crate::time::Instant;
 use crate::wire::PageRow;
@@ -51,7 +51,6 @@ pub async fn insert(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     card: &RateCardRow,
-    conversions: &[Conversion],
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "INSERT INTO rate_card (environment_id, id, name, description, fiat_credit_type_id, created_at, created_by)
@@ -64,22 +63,107 @@ pub async fn insert(
         card.created_at,
         card.created_by,
     )
-    .execute(&mut *db)
+    .execute(db)
     .await?;
-    for (position, conversion) in (0_i32..).zip(conversions) {
+    Ok(())
+}
+
+/// Adds conversions to a card, behind those that it has.
+pub async fn add_conversions(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    id: RateCardId,
+    conversions: &[Conversion],
+) -> Result<(), sqlx::Error> {
+    for conversion in conversions {
         sqlx::query!(
             "INSERT INTO rate_card_conversion
                  (environment_id, rate_card_id, position, custom_credit_type_id, fiat_per_custom_credit)
-             VALUES ($1, $2, $3, $4, $5)",
+             SELECT $1, $2, count(*), $3, $4
+             FROM rate_card_conversion WHERE environment_id = $1 AND rate_card_id = $2",
             environment_id.0,
-            card.id.0,
-            position,
+            id.0,
             conversion.custom_credit_type_id.0,
             conversion.fiat_per_custom_credit,
         )
         .execute(&mut *db)
         .await?;
     }
+    Ok(())
+}
+
+/// Sets what only people read.
+pub async fn set_words(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    id: RateCardId,
+    name: &str,
+    description: Option<&str>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE rate_card SET name = $3, description = $4 WHERE environment_id = $1 AND id = $2",
+        environment_id.0,
+        id.0,
+        name,
+        description,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Archives the card; the first time counts.
+pub async fn archive(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    id: RateCardId,
+    now: Instant,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE rate_card SET archived_at = coalesce(archived_at, $3) WHERE environment_id = $1 AND id = $2",
+        environment_id.0,
+        id.0,
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The products of a card, in its order.
+pub async fn product_order(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    id: RateCardId,
+) -> Result<Vec<ProductId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT product_id AS "product_id: ProductId" FROM rate_card_product
+           WHERE environment_id = $1 AND rate_card_id = $2 ORDER BY position, product_id"#,
+        environment_id.0,
+        id.0,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Gives every product of a card its place, from 1.
+pub async fn set_product_order(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    id: RateCardId,
+    order: &[ProductId],
+) -> Result<(), sqlx::Error> {
+    let order: Vec<Uuid> = order.iter().map(|product_id| product_id.0).collect();
+    sqlx::query!(
+        "UPDATE rate_card_product SET position = ordinal
+         FROM unnest($3::uuid[]) WITH ORDINALITY AS given (listed_id, ordinal)
+         WHERE environment_id = $1 AND rate_card_id = $2 AND product_id = listed_id AND position <> ordinal",
+        environment_id.0,
+        id.0,
+        &order,
+    )
+    .execute(db)
+    .await?;
     Ok(())
 }
 
@@ -118,6 +202,20 @@ pub async fn lock(
     .fetch_optional(db)
     .await?
     .ok_or_else(|| ApiError::not_found("rate card", id))
+}
+
+/// [`lock`] for changes: 400 where the card is archived (our decision: what an archived card says stays as it
+/// was for the contracts that are left on it).
+pub async fn lock_active(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    id: RateCardId,
+) -> Result<RateCardRow, ApiError> {
+    let card = lock(db, environment_id, id).await?;
+    if card.archived_at.is_some() {
+        return Err(ApiError::field("rate_card_id", "the rate card is archived"));
+    }
+    Ok(card)
 }
 
 /// Active cards, oldest first.
