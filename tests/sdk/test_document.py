@@ -58,5 +58,5 @@ def test_answers_are_as_the_document_says(upbeat, client, tmp_path):
     ]  # fmt: skip
     log = LOGS / "schemathesis.log"
     with log.open("wb") as output:
-        code = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, timeout=SECONDS).returncode
+        code = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, timeout=SECONDS, cwd=tmp_path).returncode
     assert code == 0, log.read_text(errors="replace")[-20_000:]
