@@ -70,8 +70,8 @@ fn documented() -> (Router<App>, OpenApi) {
 }
 
 fn customers() -> ApiRouter<App> {
-    use customer::{create, get, list, set_ingest_aliases};
-    use invoice::archive_customer as archive;
+    use customer::{create, get, list, set_ingest_aliases, set_name, update_config};
+    use invoice::{archive_customer as archive, set_billable_status};
     ApiRouter::new()
         .api_route(
             "/v1/customers",
@@ -82,15 +82,35 @@ fn customers() -> ApiRouter<App> {
             "/v1/customers/{customer_id}/setIngestAliases",
             post_with(set_ingest_aliases::handler, set_ingest_aliases::doc),
         )
+        .api_route("/v1/customers/{customer_id}/setName", post_with(set_name::handler, set_name::doc))
+        .api_route(
+            "/v1/customers/{customer_id}/updateConfig",
+            post_with(update_config::handler, update_config::doc),
+        )
+        .api_route(
+            "/v1/customers/setBillableStatus",
+            post_with(set_billable_status::handler, set_billable_status::doc),
+        )
         .api_route("/v1/customers/archive", post_with(archive::handler, archive::doc))
 }
 
 fn billable_metrics() -> ApiRouter<App> {
-    use billable_metric::{archive, create, get, list};
+    use billable_metric::{archive, create, create_legacy, get, list, update};
+    use contract::list_billable_metrics as list_of_customer;
     ApiRouter::new()
         .api_route("/v1/billable-metrics/create", post_with(create::handler, create::doc))
-        .api_route("/v1/billable-metrics", get_with(list::handler, list::doc))
-        .api_route("/v1/billable-metrics/{billable_metric_id}", get_with(get::handler, get::doc))
+        .api_route(
+            "/v1/billable-metrics",
+            get_with(list::handler, list::doc).post_with(create_legacy::handler, create_legacy::doc),
+        )
+        .api_route(
+            "/v1/billable-metrics/{billable_metric_id}",
+            get_with(get::handler, get::doc).put_with(update::handler, update::doc),
+        )
+        .api_route(
+            "/v1/customers/{customer_id}/billable-metrics",
+            get_with(list_of_customer::handler, list_of_customer::doc),
+        )
         .api_route("/v1/billable-metrics/archive", post_with(archive::handler, archive::doc))
 }
 

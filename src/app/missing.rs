@@ -12,9 +12,6 @@ use crate::error::ApiError;
 
 /// Method and path of every operation that is not built.
 pub const MISSING: &[(&str, &str)] = &[
-    ("POST", "/v1/customers/setBillableStatus"),
-    ("POST", "/v1/customers/{customer_id}/setName"),
-    ("POST", "/v1/customers/{customer_id}/updateConfig"),
     ("POST", "/v1/getCustomerBillingProviderConfigurations"),
     ("POST", "/v1/getCustomerRevenueSystemConfigurations"),
     ("POST", "/v1/setCustomerBillingProviderConfigurations"),
@@ -22,9 +19,6 @@ pub const MISSING: &[(&str, &str)] = &[
     ("POST", "/v1/setCustomerRevenueSystemConfigurations"),
     ("POST", "/v1/archiveCustomerRevenueSystemConfigurations"),
     ("POST", "/v1/dashboards/getEmbeddableUrl"),
-    ("PUT", "/v1/billable-metrics/{billable_metric_id}"),
-    ("POST", "/v1/billable-metrics"),
-    ("GET", "/v1/customers/{customer_id}/billable-metrics"),
     ("POST", "/v1/usage/seats"),
     ("POST", "/v1/usage/groups"),
     ("POST", "/v1/events/search"),

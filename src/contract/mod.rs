@@ -10,6 +10,7 @@
 pub mod create;
 pub mod get;
 pub mod list;
+pub mod list_billable_metrics;
 mod statement;
 mod store;
 mod terms;

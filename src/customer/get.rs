@@ -25,7 +25,7 @@ pub async fn handler(
 ) -> Result<axum::Json<Data<CustomerDetail>>, ApiError> {
     let mut db = app.db.acquire().await?;
     let customer = store::get(&mut db, caller.environment_id(), path.customer_id).await?;
-    let mut details = view::details(&mut db, caller.environment_id(), vec![customer]).await?;
+    let mut details = view::details(&mut db, caller.environment_id(), vec![customer], caller.now).await?;
     let data = details.pop().expect("one customer in, one out");
     Ok(axum::Json(Data { data }))
 }

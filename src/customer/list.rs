@@ -64,7 +64,7 @@ pub async fn handler(
     let mut db = app.db.acquire().await?;
     let rows = store::list(&mut db, environment_id, &filter, after, limit + 1).await?;
     let page = Page::by_creation(rows, limit, &key);
-    let data = view::details(&mut db, environment_id, page.data).await?;
+    let data = view::details(&mut db, environment_id, page.data, caller.now).await?;
     Ok(axum::Json(Page { data, next_page: page.next_page }))
 }
 

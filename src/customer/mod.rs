@@ -1,18 +1,26 @@
 //! Customers: whose usage is billed.
 //!
-//! Owns: the customer, its ingest aliases, which strings in events mean it. Does not own: its contracts, usage
-//! or invoices; archiving a customer ends all three, so it lives with the last of them
-//! (`invoice::archive_customer`).
+//! Owns: the customer, its configuration, its billable status, its ingest aliases, which strings in events mean
+//! it. Does not own: its contracts, usage or invoices; what reaches those lives with the last of them
+//! (`invoice::archive_customer`, `invoice::set_billable_status`).
 //!
 //! Invariants: an alias names one customer at a time, archived ones included (a database constraint); aliases
-//! bind when usage is read, so setting one attaches usage that was sent before.
+//! bind when usage is read, so setting one attaches usage that was sent before; a call that changes nothing
+//! leaves `updated_at` as it is (our decision).
 
+pub mod billable_status;
 pub mod create;
 pub mod get;
+mod input;
 pub mod list;
 pub mod set_ingest_aliases;
+pub mod set_name;
 mod store;
+pub mod update_config;
 mod view;
 
 pub use get::CustomerPath;
-pub use store::{CustomerRow, aliases_by_customer, archive, find, get, lock, require, subjects_by_customer};
+pub use store::{
+    CustomerRow, aliases_by_customer, archive, find, get, hold, lock, lock_active, require,
+    subjects_by_customer, touch,
+};

@@ -7,8 +7,8 @@ use axum::extract::State;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::create::distinct;
 use super::get::CustomerPath;
+use super::input::distinct;
 use super::store;
 use crate::access::{App, Record, Writer};
 use crate::error::ApiError;
@@ -34,7 +34,7 @@ pub async fn handler(
     let held = store::aliases_by_customer(&mut change, environment_id, &[customer.id.0]).await?;
     let held = held.get(&customer.id).cloned().unwrap_or_default();
     if customer.archived_at.is_some() && !only_removes(&held, &aliases) {
-        return Err(ApiError::BadRequest("an archived customer can only give aliases up".to_owned()));
+        return Err(ApiError::field("ingest_aliases", "an archived customer can only give aliases up"));
     }
     if held != aliases {
         store::replace_aliases(&mut change, environment_id, customer.id, &aliases, caller.now).await?;

@@ -1,6 +1,6 @@
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use sqlx::PgConnection;
+use sqlx::{Executor, PgConnection};
 use uuid::Uuid;
 
 use crate::error::ApiError;
@@ -9,11 +9,13 @@ use crate::time::Instant;
 use crate::wire::PageRow;
 
 /// A customer without its aliases.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CustomerRow {
     pub id: CustomerId,
     pub name: String,
     pub salesforce_account_id: Option<String>,
+    /// Unset: what the billing provider's account says.
+    pub leave_stripe_invoices_in_draft: Option<bool>,
     pub created_at: Instant,
     pub updated_at: Instant,
     pub archived_at: Option<Instant>,
@@ -28,6 +30,9 @@ impl PageRow for CustomerRow {
         self.id.0
     }
 }
+
+/// A position before every customer: no clock stands before 1970.
+const BEFORE_ALL: (Instant, Uuid) = (Instant::UNIX_EPOCH, Uuid::nil());
 
 /// What a list of customers is narrowed to.
 pub struct CustomerFilter {
@@ -45,12 +50,14 @@ pub async fn insert(
     customer: &CustomerRow,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "INSERT INTO customer (environment_id, id, name, salesforce_account_id, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $5)",
+        "INSERT INTO customer (environment_id, id, name, salesforce_account_id, leave_stripe_invoices_in_draft,
+                               created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $6)",
         environment_id.0,
         customer.id.0,
         customer.name,
         customer.salesforce_account_id,
+        customer.leave_stripe_invoices_in_draft,
         customer.created_at,
     )
     .execute(db)
@@ -66,7 +73,8 @@ pub async fn find(
 ) -> Result<Option<CustomerRow>, sqlx::Error> {
     sqlx::query_as!(
         CustomerRow,
-        r#"SELECT id AS "id: CustomerId", name, salesforce_account_id, created_at, updated_at, archived_at
+        r#"SELECT id AS "id: CustomerId", name, salesforce_account_id, leave_stripe_invoices_in_draft, created_at,
+                  updated_at, archived_at
            FROM customer WHERE environment_id = $1 AND id = $2"#,
         environment_id.0,
         id.0,
@@ -113,7 +121,8 @@ pub async fn lock(
 ) -> Result<CustomerRow, ApiError> {
     sqlx::query_as!(
         CustomerRow,
-        r#"SELECT id AS "id: CustomerId", name, salesforce_account_id, created_at, updated_at, archived_at
+        r#"SELECT id AS "id: CustomerId", name, salesforce_account_id, leave_stripe_invoices_in_draft, created_at,
+                  updated_at, archived_at
            FROM customer WHERE environment_id = $1 AND id = $2 FOR NO KEY UPDATE"#,
         environment_id.0,
         id.0,
@@ -123,6 +132,42 @@ pub async fn lock(
     .ok_or_else(|| ApiError::not_found("customer", id))
 }
 
+/// [`lock`], and 400 where the customer is archived.
+pub async fn lock_active(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    id: CustomerId,
+) -> Result<CustomerRow, ApiError> {
+    let customer = lock(db, environment_id, id).await?;
+    match customer.archived_at {
+        Some(_) => Err(ApiError::field("customer_id", "the customer is archived")),
+        None => Ok(customer),
+    }
+}
+
+/// Locks the customer for a step of due work until the transaction ends.
+///
+/// The step holds its due work already, while requests lock a customer before they reach for its due work: so it
+/// does not wait long enough to stand in their way, but gives up (`is_transient`) and runs again. So it does where
+/// its snapshot is older than the last change of the customer.
+pub async fn hold(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    id: CustomerId,
+) -> Result<(), sqlx::Error> {
+    db.execute("SET LOCAL lock_timeout = '100ms'").await?;
+    sqlx::query!(
+        "SELECT id FROM customer WHERE environment_id = $1 AND id = $2 FOR NO KEY UPDATE",
+        environment_id.0,
+        id.0,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(())
+}
+
+/// Oldest first. Each way of narrowing the list has a statement of its own, so that each has its index whatever
+/// the values and however the statement was planned.
 pub async fn list(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
@@ -130,23 +175,84 @@ pub async fn list(
     after: Option<(Instant, Uuid)>,
     limit: usize,
 ) -> Result<Vec<CustomerRow>, sqlx::Error> {
-    let (after_created_at, after_id) = after.unzip();
+    let accounts = &filter.salesforce_account_ids;
+    let after = after.unwrap_or(BEFORE_ALL);
+    match named(db, environment_id, filter).await? {
+        Some(ids) if ids.is_empty() => Ok(Vec::new()),
+        Some(ids) => list_named(db, environment_id, filter, &ids, after, limit).await,
+        None if accounts.is_empty() => list_all(db, environment_id, filter.only_archived, after, limit).await,
+        None => list_of_accounts(db, environment_id, filter, after, limit).await,
+    }
+}
+
+/// The customers that the filter names, by id or by alias; nothing where it names none.
+async fn named(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    filter: &CustomerFilter,
+) -> Result<Option<Vec<Uuid>>, sqlx::Error> {
+    let ids = &filter.customer_ids;
+    let Some(alias) = &filter.ingest_alias else {
+        return Ok(Some(ids.clone()).filter(|ids| !ids.is_empty()));
+    };
+    let holder = sqlx::query_scalar!(
+        "SELECT customer_id FROM ingest_alias WHERE environment_id = $1 AND alias = $2",
+        environment_id.0,
+        alias,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(Some(holder.into_iter().filter(|holder| ids.is_empty() || ids.contains(holder)).collect()))
+}
+
+async fn list_all(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    only_archived: bool,
+    after: (Instant, Uuid),
+    limit: usize,
+) -> Result<Vec<CustomerRow>, sqlx::Error> {
+    let (after_created_at, after_id) = after;
     sqlx::query_as!(
         CustomerRow,
-        r#"SELECT id AS "id: CustomerId", name, salesforce_account_id, created_at, updated_at, archived_at
+        r#"SELECT id AS "id: CustomerId", name, salesforce_account_id, leave_stripe_invoices_in_draft, created_at,
+                  updated_at, archived_at
            FROM customer
-           WHERE environment_id = $1
-             AND (archived_at IS NOT NULL) = $2
-             AND ($3::text IS NULL OR id IN
-                  (SELECT customer_id FROM ingest_alias WHERE environment_id = $1 AND alias = $3))
-             AND (cardinality($4::uuid[]) = 0 OR id = ANY($4))
-             AND (cardinality($5::text[]) = 0 OR salesforce_account_id = ANY($5))
-             AND ($6::timestamptz IS NULL OR (created_at, id) > ($6, $7))
-           ORDER BY created_at, id LIMIT $8"#,
+           WHERE environment_id = $1 AND is_archived = $2
+             AND (created_at, id) > ($3, $4)
+           ORDER BY created_at, id LIMIT $5"#,
         environment_id.0,
+        only_archived,
+        after_created_at,
+        after_id,
+        i64::try_from(limit).expect("limits are small"),
+    )
+    .fetch_all(db)
+    .await
+}
+
+async fn list_named(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    filter: &CustomerFilter,
+    ids: &[Uuid],
+    after: (Instant, Uuid),
+    limit: usize,
+) -> Result<Vec<CustomerRow>, sqlx::Error> {
+    let (after_created_at, after_id) = after;
+    // Materialized: an account may have most of the customers, the ids never do.
+    sqlx::query_as!(
+        CustomerRow,
+        r#"WITH named AS MATERIALIZED (SELECT * FROM customer WHERE environment_id = $1 AND id = ANY($2))
+           SELECT id AS "id!: CustomerId", name AS "name!", salesforce_account_id, leave_stripe_invoices_in_draft,
+                  created_at AS "created_at!", updated_at AS "updated_at!", archived_at
+           FROM named
+           WHERE is_archived = $3 AND (cardinality($4::text[]) = 0 OR salesforce_account_id = ANY($4))
+             AND (created_at, id) > ($5, $6)
+           ORDER BY created_at, id LIMIT $7"#,
+        environment_id.0,
+        ids,
         filter.only_archived,
-        filter.ingest_alias,
-        &filter.customer_ids,
         &filter.salesforce_account_ids,
         after_created_at,
         after_id,
@@ -154,6 +260,79 @@ pub async fn list(
     )
     .fetch_all(db)
     .await
+}
+
+/// The first of each account in the order of the list, merged: no account is read further than the page.
+async fn list_of_accounts(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    filter: &CustomerFilter,
+    after: (Instant, Uuid),
+    limit: usize,
+) -> Result<Vec<CustomerRow>, sqlx::Error> {
+    let accounts: BTreeSet<&String> = filter.salesforce_account_ids.iter().collect();
+    let accounts: Vec<String> = accounts.into_iter().cloned().collect();
+    let (after_created_at, after_id) = after;
+    sqlx::query_as!(
+        CustomerRow,
+        r#"SELECT id AS "id!: CustomerId", name AS "name!", salesforce_account_id, leave_stripe_invoices_in_draft,
+                  created_at AS "created_at!", updated_at AS "updated_at!", archived_at
+           FROM unnest($2::text[]) AS given (account), LATERAL (
+               SELECT * FROM customer
+               WHERE environment_id = $1 AND left(salesforce_account_id, 100) = left(given.account, 100)
+                 AND salesforce_account_id = given.account AND is_archived = $3
+                 AND (created_at, id) > ($4, $5)
+               ORDER BY created_at, id LIMIT $6) AS of_account
+           ORDER BY created_at, id LIMIT $6"#,
+        environment_id.0,
+        &accounts,
+        filter.only_archived,
+        after_created_at,
+        after_id,
+        i64::try_from(limit).expect("limits are small"),
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Keeps the customer's name and configuration.
+pub async fn update(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer: &CustomerRow,
+    now: Instant,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE customer SET name = $3, salesforce_account_id = $4, leave_stripe_invoices_in_draft = $5, updated_at = $6
+         WHERE environment_id = $1 AND id = $2",
+        environment_id.0,
+        customer.id.0,
+        customer.name,
+        customer.salesforce_account_id,
+        customer.leave_stripe_invoices_in_draft,
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Something that belongs to the customer changed. Work on an older snapshot will not pass (see [`hold`]).
+pub async fn touch(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    id: CustomerId,
+    now: Instant,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE customer SET updated_at = $3 WHERE environment_id = $1 AND id = $2",
+        environment_id.0,
+        id.0,
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 pub async fn archive(
@@ -185,15 +364,18 @@ pub async fn replace_aliases(
     refuse_ids_of_other_customers(db, environment_id, id, aliases).await?;
     // The rows that go and the rows in the way, in one order for everybody: two customers who swap aliases wait
     // for one another and never deadlock.
-    sqlx::query!(
-        "SELECT alias FROM ingest_alias WHERE environment_id = $1 AND (customer_id = $2 OR alias = ANY($3))
-         ORDER BY alias FOR UPDATE",
+    let held = sqlx::query!(
+        r#"SELECT alias, customer_id AS "customer_id: CustomerId" FROM ingest_alias
+           WHERE environment_id = $1 AND (customer_id = $2 OR alias = ANY($3)) ORDER BY alias FOR UPDATE"#,
         environment_id.0,
         id.0,
         aliases,
     )
     .fetch_all(&mut *db)
     .await?;
+    if let Some(held) = held.iter().find(|held| held.customer_id != id) {
+        return Err(taken(&held.alias, held.customer_id));
+    }
     sqlx::query!(
         "DELETE FROM ingest_alias WHERE environment_id = $1 AND customer_id = $2",
         environment_id.0,
@@ -201,6 +383,17 @@ pub async fn replace_aliases(
     )
     .execute(&mut *db)
     .await?;
+    insert_aliases(db, environment_id, id, aliases).await?;
+    Ok(touch(db, environment_id, id, now).await?)
+}
+
+/// Gives the customer aliases that nobody held a moment ago; 409 where another customer was faster.
+async fn insert_aliases(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    id: CustomerId,
+    aliases: &[String],
+) -> Result<(), ApiError> {
     let positions: Vec<i32> = (0..).take(aliases.len()).collect();
     // In the order of the aliases themselves, so that two customers who claim several of the same cannot
     // deadlock.
@@ -215,20 +408,19 @@ pub async fn replace_aliases(
     )
     .fetch_all(&mut *db)
     .await?;
-    if inserted.len() < aliases.len() {
-        let inserted: HashSet<&String> = inserted.iter().collect();
-        let taken = aliases.iter().find(|alias| !inserted.contains(alias)).expect("one was not inserted");
-        return Err(ApiError::Conflict(format!("ingest_aliases: `{taken}` is held by another customer")));
+    if inserted.len() == aliases.len() {
+        return Ok(());
     }
-    sqlx::query!(
-        "UPDATE customer SET updated_at = $3 WHERE environment_id = $1 AND id = $2",
-        environment_id.0,
-        id.0,
-        now
-    )
-    .execute(db)
-    .await?;
-    Ok(())
+    let inserted: HashSet<&String> = inserted.iter().collect();
+    let lost = aliases.iter().find(|alias| !inserted.contains(alias)).expect("one was not inserted");
+    let reason = format!("`{lost}` is held by another customer, which took it just now");
+    Err(ApiError::Conflict(format!("ingest_aliases: {reason}")))
+}
+
+fn taken(alias: &str, holder: CustomerId) -> ApiError {
+    ApiError::Conflict(format!(
+        "ingest_aliases: `{alias}` is held by customer {holder}; it must be removed there first"
+    ))
 }
 
 async fn refuse_ids_of_other_customers(

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use sqlx::PgConnection;
 
+use super::billable_status::{BillableStatus, StatusInForce, statuses_in_force};
 use super::store::{self, CustomerRow};
 use crate::id::{CustomerId, EnvironmentId};
 use crate::time::Instant;
@@ -34,7 +35,7 @@ pub struct CustomerDetail {
     pub created_at: Instant,
     pub updated_at: Instant,
     pub archived_at: Option<Instant>,
-    pub current_billable_status: BillableStatus,
+    pub current_billable_status: CurrentBillableStatus,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -42,11 +43,21 @@ pub struct CustomerConfig {
     pub salesforce_account_id: Option<String>,
 }
 
-/// Whether invoices go out; `billable` until it is changed.
+/// Whether invoices go out, as of now.
 #[derive(Serialize, JsonSchema)]
-pub struct BillableStatus {
-    pub value: &'static str,
+pub struct CurrentBillableStatus {
+    pub value: BillableStatus,
+    /// Null where nothing was ever set.
     pub effective_at: Option<Instant>,
+}
+
+impl From<Option<StatusInForce>> for CurrentBillableStatus {
+    fn from(in_force: Option<StatusInForce>) -> Self {
+        Self {
+            value: in_force.map_or(BillableStatus::Billable, |in_force| in_force.status),
+            effective_at: in_force.map(|in_force| in_force.effective_at),
+        }
+    }
 }
 
 impl Customer {
@@ -62,7 +73,7 @@ impl Customer {
 }
 
 impl CustomerDetail {
-    pub fn new(customer: CustomerRow, ingest_aliases: Vec<String>) -> Self {
+    fn new(customer: CustomerRow, ingest_aliases: Vec<String>, in_force: Option<StatusInForce>) -> Self {
         Self {
             id: customer.id,
             external_id: external_id(customer.id, &ingest_aliases),
@@ -73,7 +84,7 @@ impl CustomerDetail {
             created_at: customer.created_at,
             updated_at: customer.updated_at,
             archived_at: customer.archived_at,
-            current_billable_status: BillableStatus { value: "billable", effective_at: None },
+            current_billable_status: in_force.into(),
         }
     }
 }
@@ -82,17 +93,20 @@ fn external_id(id: CustomerId, aliases: &[String]) -> String {
     aliases.first().cloned().unwrap_or_else(|| id.to_string())
 }
 
-/// The customers with their aliases, in the order given.
+/// The customers as they stand at `now`, in the order given.
 pub async fn details(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     customers: Vec<CustomerRow>,
+    now: Instant,
 ) -> Result<Vec<CustomerDetail>, sqlx::Error> {
     let ids: Vec<_> = customers.iter().map(|customer| customer.id.0).collect();
     let mut aliases = store::aliases_by_customer(db, environment_id, &ids).await?;
+    let statuses = statuses_in_force(db, environment_id, &ids, now).await?;
     let detail = |customer: CustomerRow| {
         let aliases = aliases.remove(&customer.id).unwrap_or_default();
-        CustomerDetail::new(customer, aliases)
+        let in_force = statuses.get(&customer.id).copied();
+        CustomerDetail::new(customer, aliases, in_force)
     };
     Ok(customers.into_iter().map(detail).collect())
 }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::model::{BillableStatus, Invoice, InvoiceStatus, InvoiceType, LineItem, TierMetadata};
+use super::model::{Invoice, InvoiceStatus, InvoiceType, LineItem, TierMetadata};
 use crate::catalog::rate::Rate;
 use crate::contract::{Contract, GRACE};
+use crate::customer::billable_status::BillableStatus;
 use crate::id::{InvoiceId, ProductId, deterministic};
 use crate::money::{CreditType, Number, plain, zero};
 use crate::rating::calc::{Charge, TierPosition, rate};
@@ -18,7 +19,7 @@ pub fn usage_invoice_id(contract: &Contract, period_start: Instant) -> InvoiceId
     InvoiceId(deterministic("usage invoice", &[&contract_id, &unit, &period_start.to_rfc3339()]))
 }
 
-/// The usage invoice of one statement period, as a draft that is read at `now`.
+/// The usage invoice of one statement period, as a draft of a billable customer that is read at `now`.
 #[must_use]
 pub fn usage_invoice(
     contract: &Contract,

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use super::calc::usage_invoice;
 use super::model::Invoice;
 use crate::contract::Contract;
-use crate::customer;
+use crate::customer::{self, billable_status::status_at};
 use crate::event::subject_id;
 use crate::id::{CustomerId, EnvironmentId, RateCardId, SubjectId};
 use crate::rating::calc::cuts;
@@ -74,7 +74,11 @@ impl<'a> Calculator<'a> {
         let subjects = &self.subjects[&contract.customer_id];
         let cuts = cuts(terms, period);
         let usage = load_usage(self.db, self.environment_id, subjects, terms, &cuts, period).await?;
-        Ok(usage_invoice(contract, terms, &usage, &cuts, period, now))
+        let mut invoice = usage_invoice(contract, terms, &usage, &cuts, period, now);
+        invoice.billable_status =
+            status_at(self.db, self.environment_id, contract.customer_id, invoice.billable_status_at())
+                .await?;
+        Ok(invoice)
     }
 
     async fn load(&mut self, contract: &Contract) -> Result<(), sqlx::Error> {

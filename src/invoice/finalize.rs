@@ -6,6 +6,7 @@ use super::compute::Calculator;
 use super::model::InvoiceStatus;
 use super::store;
 use crate::contract::{self, GRACE};
+use crate::customer;
 use crate::id::ContractId;
 use crate::job::{self, DueWork};
 
@@ -21,6 +22,7 @@ pub async fn finalize_usage_statement(
 ) -> Result<(), sqlx::Error> {
     let environment_id = work.environment_id;
     let contract_id = ContractId(work.subject_id);
+    customer::hold(db, environment_id, work.customer_id).await?;
     let contract = contract::find_for_update(db, environment_id, work.customer_id, contract_id).await?;
     let open = contract.as_ref().and_then(|contract| {
         let period = contract.open_statements(work.due_at).next()?;

@@ -14,6 +14,7 @@ mod finalize;
 pub mod get;
 pub mod list;
 mod model;
+pub mod set_billable_status;
 mod store;
 mod verify;
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::casing::wire_enum;
 use crate::catalog::rate::{GroupValues, Rate};
+use crate::customer::billable_status::BillableStatus;
 use crate::id::{ContractId, CreditTypeId, CustomerId, InvoiceId, ProductId};
 use crate::money::{CreditType, Number, zero};
 use crate::time::Instant;
@@ -72,13 +73,6 @@ pub struct Invoice {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NoExternalInvoice {}
 
-wire_enum! {
-    pub enum BillableStatus {
-        Billable = "billable",
-        Unbillable = "unbillable",
-    }
-}
-
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LineItem {
     #[serde(rename = "type")]
@@ -135,6 +129,16 @@ impl Invoice {
             }
         }
         self
+    }
+
+    /// The instant whose billable status of the customer is the invoice's (schema
+    /// `SetCustomerBillableStatusPayload`).
+    #[must_use]
+    pub fn billable_status_at(&self) -> Instant {
+        match self.invoice_type {
+            InvoiceType::Usage | InvoiceType::UsageConsolidated => self.start_timestamp,
+            InvoiceType::Scheduled => self.issued_at,
+        }
     }
 
     #[must_use]

@@ -144,6 +144,23 @@ pub async fn list(
     Ok(rows.into_iter().map(|row| invoice(row.document, row.status)).collect())
 }
 
+/// The latest instant that decided about the billable status of an invoice that is finalized (see
+/// [`Invoice::billable_status_at`]).
+pub async fn last_finalized_at(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_id: CustomerId,
+) -> Result<Option<Instant>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "SELECT max(CASE type WHEN 'SCHEDULED' THEN issued_at ELSE starts_at END) FROM invoice
+         WHERE environment_id = $1 AND customer_id = $2 AND status = 'FINALIZED'",
+        environment_id.0,
+        customer_id.0,
+    )
+    .fetch_one(db)
+    .await
+}
+
 /// Voids every finalized invoice of a customer.
 pub async fn void_all(
     db: &mut PgConnection,

@@ -138,6 +138,10 @@ fn same(stored: &Invoice, recomputed: &Invoice) -> bool {
         invoice
     };
     let mut stored = by_product(stored);
+    if stored.status == InvoiceStatus::Void {
+        // No later change of the billable status reaches a finalized invoice, but a void one it may.
+        stored.billable_status = recomputed.billable_status;
+    }
     stored.status = InvoiceStatus::Draft;
     stored == by_product(recomputed)
 }

@@ -40,6 +40,16 @@ impl<T> Nullable<T> {
     pub fn or(self, other: Self) -> Self {
         if self.is_absent() { other } else { self }
     }
+
+    /// What a field is after an update that says this.
+    #[must_use]
+    pub fn applied_to(self, current: Option<T>) -> Option<T> {
+        match self {
+            Self::Absent => current,
+            Self::Null => None,
+            Self::Value(value) => Some(value),
+        }
+    }
 }
 
 /// Nothing is absent.
@@ -83,6 +93,14 @@ mod tests {
     struct Body {
         #[serde(default, skip_serializing_if = "Nullable::is_absent")]
         field: Nullable<u8>,
+    }
+
+    #[test]
+    fn an_update_keeps_clears_or_sets() {
+        assert_eq!(Nullable::Absent.applied_to(Some("old")), Some("old"));
+        assert_eq!(Nullable::Null.applied_to(Some("old")), None);
+        assert_eq!(Nullable::Value("new").applied_to(Some("old")), Some("new"));
+        assert_eq!(Nullable::Value("new").applied_to(None), Some("new"));
     }
 
     #[test]

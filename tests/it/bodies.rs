@@ -95,7 +95,8 @@ async fn a_body_of_another_type_is_400() {
             continue;
         }
         for body in ["null", "7", "\"text\"", "true"] {
-            let answer = raw(&api, &operation.path, body).await;
+            let method: Method = operation.method.parse().expect("a method");
+            let answer = api.send(method, &operation.path, Body::from(body)).await;
             assert_eq!(answer.status, 400, "{} {body}: {}", operation.route, answer.body);
         }
     }
@@ -878,7 +879,7 @@ async fn unknown_fields_and_parameters_are_ignored() {
         let method: Method = operation.method.parse().expect("a method");
         let path = format!("{}?unknown=1&webhook_notification_id=x", operation.path);
         let mut body = operation.body.clone();
-        let closed = operation.route == "/v1/contract-pricing/rate-cards/list";
+        let closed = operation.route == "/v1/contract-pricing/rate-cards/list" || operation.method == "PUT";
         match &mut body {
             Value::Object(members) if !closed => {
                 members.insert("unknown".to_owned(), json!({ "a": [1, null] }));

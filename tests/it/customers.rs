@@ -1,5 +1,6 @@
 //! Customers and their ingest aliases.
 
+use std::fmt::Write;
 use std::slice::from_ref;
 
 use serde_json::{Value, json};
@@ -87,9 +88,163 @@ async fn a_name_is_cut_at_160_characters_and_never_blank() {
             assert_eq!(get(&api, &id).await["name"], json!(letter.repeat(kept)));
         }
     }
-    for blank in ["", " ", "\t\n", "\u{a0}"] {
+    let beyond = format!("{}x", " ".repeat(160));
+    for blank in ["", " ", "\t\n", "\u{a0}", &beyond] {
         refuse(&api, "/v1/customers", vec![(json!({ "name": blank }), "name:")]).await;
     }
+}
+
+#[tokio::test]
+async fn a_customer_is_renamed_by_the_rules_of_its_creation() {
+    let api = Api::at(NOW).await;
+    let body = json!({ "name": "Old", "ingest_aliases": ["b", "a"] });
+    let customer = api.post("/v1/customers", body).await.id();
+    let path = format!("/v1/customers/{customer}/setName");
+    let renamed = api.post(&path, json!({ "name": " New " })).await.data();
+    let expected = json!({
+        "id": customer, "external_id": "b", "ingest_aliases": ["b", "a"], "name": " New ", "custom_fields": {},
+    });
+    assert_eq!(renamed, expected);
+    assert_eq!(get(&api, &customer).await["name"], " New ");
+    assert_eq!(api.get("/v1/customers").await.data()[0]["name"], " New ");
+    for letter in ["x", "é", "😀"] {
+        for (count, kept) in [(160, 160), (161, 160), (1000, 160)] {
+            let renamed = api.post(&path, json!({ "name": letter.repeat(count) })).await.data();
+            assert_eq!(renamed["name"], json!(letter.repeat(kept)));
+            assert_eq!(get(&api, &customer).await["name"], renamed["name"]);
+        }
+    }
+    let beyond = format!("{}x", "\u{a0}".repeat(160));
+    refuse(
+        &api,
+        &path,
+        vec![
+            (json!({}), "`name`"),
+            (json!({ "name": null }), "name:"),
+            (json!({ "name": 7 }), "name:"),
+            (json!({ "name": "" }), "name:"),
+            (json!({ "name": " \t" }), "name:"),
+            (json!({ "name": beyond }), "name:"),
+        ],
+    )
+    .await;
+    let name = json!({ "name": "a" });
+    let unknown = "00000000-0000-4000-8000-000000000000";
+    api.post(&format!("/v1/customers/{unknown}/setName"), name.clone())
+        .await
+        .refused(404, &["customer", unknown]);
+    api.post("/v1/customers/x/setName", name).await.refused(400, &["customer_id:"]);
+}
+
+/// What is kept of the flag that no answer shows.
+async fn stripe_draft(api: &Api, customer: &str) -> Option<bool> {
+    sqlx::query_scalar("SELECT leave_stripe_invoices_in_draft FROM customer WHERE id = $1::uuid")
+        .bind(customer)
+        .fetch_one(&api.app.db)
+        .await
+        .expect("the customer")
+}
+
+#[tokio::test]
+async fn a_configuration_changes_by_the_fields_that_are_sent() {
+    let api = Api::at(NOW).await;
+    let customer = api.customer("acct").await;
+    let path = format!("/v1/customers/{customer}/updateConfig");
+    let account = |id: &str| Some(id.to_owned());
+    let steps = [
+        (json!({}), None, None),
+        (json!({ "salesforce_account_id": "sf-1" }), account("sf-1"), None),
+        (json!({ "leave_stripe_invoices_in_draft": true }), account("sf-1"), Some(true)),
+        (json!({ "leave_stripe_invoices_in_draft": false }), account("sf-1"), Some(false)),
+        (json!({ "salesforce_account_id": null }), None, Some(false)),
+        (
+            json!({ "salesforce_account_id": "sf-2", "leave_stripe_invoices_in_draft": null }),
+            account("sf-2"),
+            None,
+        ),
+        (json!({ "unknown": 1 }), account("sf-2"), None),
+    ];
+    for (body, account, draft) in steps {
+        let answer = api.post(&path, body.clone()).await;
+        assert_eq!((answer.status.as_u16(), &answer.body), (200, &Value::Null), "{body}");
+        assert_eq!(
+            (&answer.headers["content-length"], answer.headers.get("content-type")),
+            (&"0".parse().expect("a header"), None)
+        );
+        assert_eq!(
+            get(&api, &customer).await["customer_config"],
+            json!({ "salesforce_account_id": account })
+        );
+        assert_eq!(stripe_draft(&api, &customer).await, draft, "{body}");
+    }
+    let found = api.get("/v1/customers?salesforce_account_ids=sf-2").await.data();
+    assert_eq!(found[0]["id"], json!(customer));
+    refuse(
+        &api,
+        &path,
+        vec![
+            (json!({ "salesforce_account_id": 1 }), "salesforce_account_id:"),
+            (json!({ "leave_stripe_invoices_in_draft": "yes" }), "leave_stripe_invoices_in_draft:"),
+        ],
+    )
+    .await;
+    let unknown = "00000000-0000-4000-8000-000000000000";
+    api.post(&format!("/v1/customers/{unknown}/updateConfig"), json!({}))
+        .await
+        .refused(404, &["customer", unknown]);
+}
+
+#[tokio::test]
+async fn a_customer_is_made_with_its_configuration() {
+    let api = Api::at(NOW).await;
+    for (config, account, draft) in [
+        (json!(null), Value::Null, None),
+        (json!({}), Value::Null, None),
+        (json!({ "salesforce_account_id": null, "leave_stripe_invoices_in_draft": null }), Value::Null, None),
+        (
+            json!({ "salesforce_account_id": "S", "leave_stripe_invoices_in_draft": true }),
+            json!("S"),
+            Some(true),
+        ),
+        (json!({ "leave_stripe_invoices_in_draft": false }), Value::Null, Some(false)),
+    ] {
+        let body = json!({ "name": "a", "customer_config": config });
+        let customer = api.post("/v1/customers", body).await.id();
+        let shown = get(&api, &customer).await;
+        assert_eq!(shown["customer_config"], json!({ "salesforce_account_id": account }));
+        assert_eq!(stripe_draft(&api, &customer).await, draft, "{config}");
+    }
+    let body = json!({ "name": "a", "customer_config": { "leave_stripe_invoices_in_draft": 1 } });
+    refuse(&api, "/v1/customers", vec![(body, "customer_config.leave_stripe_invoices_in_draft:")]).await;
+}
+
+#[tokio::test]
+async fn a_customer_is_updated_when_something_of_it_changes() {
+    let api = Api::at("2026-03-01T00:00:00Z").await;
+    let customer = api.customer("acct").await;
+    let path = |call: &str| format!("/v1/customers/{customer}/{call}");
+    // each sent twice: the second time it changes nothing
+    let writes = [
+        (path("setName"), json!({ "name": "New" })),
+        (path("setIngestAliases"), json!({ "ingest_aliases": ["a", "b"] })),
+        (path("setIngestAliases"), json!({ "ingest_aliases": ["b", "a"] })),
+        (path("updateConfig"), json!({ "salesforce_account_id": "sf-1" })),
+        (path("updateConfig"), json!({ "leave_stripe_invoices_in_draft": true })),
+        (path("updateConfig"), json!({ "salesforce_account_id": null })),
+    ];
+    let mut expected = "2026-03-01T00:00:00Z".to_owned();
+    for (day, (path, body)) in (2..).zip(writes) {
+        assert_eq!(get(&api, &customer).await["updated_at"], json!(expected));
+        expected = format!("2026-03-{day:02}T00:00:00Z");
+        api.move_clock(&expected).await;
+        assert_eq!(api.post(&path, body.clone()).await.status, 200, "{path}");
+        assert_eq!(get(&api, &customer).await["updated_at"], json!(expected), "{path} {body}");
+        api.move_clock(&format!("2026-03-{day:02}T12:00:00Z")).await;
+        assert_eq!(api.post(&path, body.clone()).await.status, 200, "{path}");
+        assert_eq!(get(&api, &customer).await["updated_at"], json!(expected), "{path} {body}, again");
+    }
+    let shown = get(&api, &customer).await;
+    assert_eq!((&shown["created_at"], &shown["name"]), (&json!("2026-03-01T00:00:00Z"), &json!("New")));
 }
 
 #[tokio::test]
@@ -118,8 +273,24 @@ async fn a_customer_has_at_most_two_thousand_aliases() {
     assert_eq!(set_aliases(&api, &customer, aliases(2000)).await.status, 200);
     set_aliases(&api, &customer, aliases(2001)).await.refused(400, &["ingest_aliases", "2000"]);
     assert_eq!(get(&api, &customer).await["ingest_aliases"].as_array().map(Vec::len), Some(2000));
-    let body = json!({ "name": "a", "ingest_aliases": (0..2001).map(|index| format!("b{index}")).collect::<Vec<_>>() });
-    refuse(&api, "/v1/customers", vec![(body, "ingest_aliases")]).await;
+    let path = format!("/v1/customers/{customer}/setIngestAliases");
+    let others = |count: usize| (0..count).map(|index| format!("b{index}")).collect::<Vec<_>>();
+    refuse(&api, &path, vec![(json!({ "ingest_aliases": vec!["same"; 2001] }), "ingest_aliases: ")]).await;
+    refuse(
+        &api,
+        "/v1/customers",
+        vec![
+            (json!({ "name": "a", "ingest_aliases": others(2001) }), "ingest_aliases: "),
+            (json!({ "name": "a", "ingest_aliases": vec!["same"; 2001] }), "ingest_aliases: "),
+            (
+                json!({ "name": "a", "ingest_aliases": others(2000), "external_id": "one more" }),
+                "external_id: ",
+            ),
+        ],
+    )
+    .await;
+    let listed = json!({ "name": "a", "ingest_aliases": others(2000), "external_id": "b1999" });
+    assert_eq!(api.post("/v1/customers", listed).await.data()["external_id"], "b0");
 }
 
 #[tokio::test]
@@ -145,7 +316,9 @@ async fn an_alias_of_another_customer_is_409_and_changes_nothing() {
     let api = Api::at(NOW).await;
     let holder = api.customer("taken").await;
     let other = api.customer("other").await;
-    set_aliases(&api, &other, json!(["new", "taken"])).await.refused(409, &["taken"]);
+    let answer = set_aliases(&api, &other, json!(["new", "taken"])).await;
+    answer.refused(409, &["ingest_aliases:", "`taken`", &holder]);
+    assert_eq!(answer.headers["x-should-retry"], "false");
     assert_eq!(get(&api, &other).await["ingest_aliases"], json!(["other"]));
     let create = json!({ "name": "x", "ingest_aliases": ["new", "taken"] });
     api.post("/v1/customers", create).await.refused(409, &["taken"]);
@@ -254,7 +427,17 @@ async fn an_archived_customer_takes_no_changes_but_gives_aliases_up() {
     api.post("/v1/customers/archive", json!({ "id": customer })).await.id();
     api.post("/v1/customers/archive", json!({ "id": customer })).await.refused(400, &["archived"]);
     set_aliases(&api, &customer, json!(["a", "b", "c"])).await.refused(400, &["archived"]);
-    set_aliases(&api, &customer, json!(["c"])).await.refused(400, &["archived"]);
+    set_aliases(&api, &customer, json!(["c"])).await.refused(400, &["ingest_aliases:", "archived"]);
+    for (call, body) in [
+        ("setName", json!({ "name": "y" })),
+        ("updateConfig", json!({})),
+        ("updateConfig", json!({ "salesforce_account_id": "S" })),
+    ] {
+        api.post(&format!("/v1/customers/{customer}/{call}"), body)
+            .await
+            .refused(400, &["customer_id:", "archived"]);
+    }
+    assert_eq!(get(&api, &customer).await["name"], "x");
     let contract = json!({ "customer_id": customer, "rate_card_id": rates.card, "starting_at": NOW });
     api.post("/v1/contracts/create", contract).await.refused(400, &["customer_id:", "archived"]);
     assert_eq!(set_aliases(&api, &customer, json!(["b"])).await.status, 200);
@@ -288,6 +471,112 @@ async fn filters_narrow_together_and_match_exactly() {
     assert!(found(&format!("customer_ids={two}&ingest_alias=a")).await.is_empty());
     assert!(found("only_archived=true").await.is_empty());
     assert_eq!(found("only_archived=false").await, [one, two]);
+}
+
+/// One of the customers that lists are narrowed to.
+struct Listed {
+    id: String,
+    alias: String,
+    account: Option<&'static str>,
+    is_archived: bool,
+}
+
+/// Customers in the order of a list: some made together, some archived, most of one account.
+async fn many_customers(api: &Api) -> Vec<Listed> {
+    let mut customers = Vec::new();
+    for index in 0..40_usize {
+        let account = [Some("big"), Some("big"), Some("small"), None, Some("big")][index % 5];
+        let alias = format!("alias {index}");
+        let body = json!({
+            "name": "x", "ingest_aliases": [alias], "customer_config": { "salesforce_account_id": account },
+        });
+        let id = api.post("/v1/customers", body).await.id();
+        customers.push(Listed { id, alias, account, is_archived: index % 7 == 3 });
+        if index % 4 == 0 {
+            api.move_clock(&format!("2026-03-10T12:{index:02}:30Z")).await;
+        }
+    }
+    for customer in customers.iter().filter(|customer| customer.is_archived) {
+        api.post("/v1/customers/archive", json!({ "id": customer.id })).await.id();
+    }
+    customers
+}
+
+#[tokio::test]
+async fn every_combination_of_filters_and_pages_lists_what_a_plain_search_finds() {
+    let api = Api::at(NOW).await;
+    let customers = many_customers(&api).await;
+    let some: Vec<&str> = customers.iter().step_by(3).rev().map(|customer| customer.id.as_str()).collect();
+    let unknown = "00000000-0000-4000-8000-000000000000";
+    let id_lists = [None, Some([some.as_slice(), &[unknown, some[0]]].concat()), Some(vec![unknown])];
+    let account_lists: [Option<&[&str]>; 5] =
+        [None, Some(&["big"]), Some(&["small", "big", "small"]), Some(&["BIG"]), Some(&["small", "x"])];
+    let aliases = [None, Some("alias 9"), Some("alias 10"), Some("alias"), Some("nobody's")];
+    let mut found_some = 0;
+    for ids in &id_lists {
+        for accounts in account_lists {
+            for alias in aliases {
+                for only_archived in [false, true] {
+                    let is_found = |customer: &&Listed| {
+                        customer.is_archived == only_archived
+                            && ids.as_ref().is_none_or(|ids| ids.contains(&customer.id.as_str()))
+                            && accounts.is_none_or(|accounts| {
+                                customer.account.is_some_and(|account| accounts.contains(&account))
+                            })
+                            && alias.is_none_or(|alias| customer.alias == alias)
+                    };
+                    let expected: Vec<&str> =
+                        customers.iter().filter(is_found).map(|customer| customer.id.as_str()).collect();
+                    found_some += usize::from(!expected.is_empty());
+                    let mut query = format!("/v1/customers?only_archived={only_archived}");
+                    let lists = [("customer_ids", ids.as_deref()), ("salesforce_account_ids", accounts)];
+                    for (name, values) in lists.into_iter().filter_map(|(name, values)| Some((name, values?)))
+                    {
+                        let _ = write!(query, "&{name}={}", values.join(","));
+                    }
+                    if let Some(alias) = alias {
+                        let _ = write!(query, "&ingest_alias={}", alias.replace(' ', "%20"));
+                    }
+                    for limit in [3, 100] {
+                        assert_eq!(walk(&api, &query, limit).await, expected, "{query} by {limit}");
+                    }
+                }
+            }
+        }
+    }
+    assert!(found_some > 15, "{found_some} combinations find something");
+}
+
+/// The ids of all pages.
+async fn walk(api: &Api, query: &str, limit: usize) -> Vec<String> {
+    let mut ids = Vec::new();
+    let mut next = String::new();
+    loop {
+        let page = api.get(&format!("{query}&limit={limit}&next_page={next}")).await.body;
+        let rows = page["data"].as_array().expect("rows");
+        ids.extend(rows.iter().map(|row| row["id"].as_str().expect("an id").to_owned()));
+        match page["next_page"].as_str() {
+            Some(cursor) => cursor.clone_into(&mut next),
+            None => return ids,
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_list_of_customers_is_named() {
+    let api = Api::at(NOW).await;
+    for (query, field) in [
+        ("customer_ids=x", "customer_ids"),
+        ("only_archived=maybe", "only_archived:"),
+        ("limit=0", "limit:"),
+        ("limit=101", "limit:"),
+        ("next_page=x", "next_page:"),
+    ] {
+        api.get(&format!("/v1/customers?{query}")).await.refused(400, &[field]);
+    }
+    api.get("/v1/customers/x").await.refused(400, &["customer_id:"]);
+    let unknown = "00000000-0000-4000-8000-000000000000";
+    api.get(&format!("/v1/customers/{unknown}")).await.refused(404, &["customer", unknown]);
 }
 
 #[tokio::test]

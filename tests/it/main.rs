@@ -7,6 +7,7 @@ mod support;
 mod world;
 
 mod auth;
+mod billable_status;
 mod bodies;
 mod concurrency;
 mod contracts;

@@ -111,6 +111,8 @@ async fn full() -> (Api, World, Vec<List>) {
     let lists = vec![
         List::get("/v1/customers"),
         List::get("/v1/billable-metrics"),
+        List::get(format!("/v1/customers/{}/billable-metrics", world.customer)),
+        List::get(format!("/v1/customers/{}/billable-metrics?on_current_plan=true", world.customer)),
         List::get("/v1/credit-types/list"),
         List::get(format!("/v1/customers/{}/invoices", world.customer)),
         List::get(format!("/v1/customers/{}/invoices?sort=date_desc", world.customer)),
@@ -211,6 +213,7 @@ async fn a_cursor_with_other_filters_is_400() {
     let (api, world, _) = full().await;
     let other_customer = api.customer("other").await;
     let invoices = format!("/v1/customers/{}/invoices", world.customer);
+    let metrics = format!("/v1/customers/{}/billable-metrics", world.customer);
     let contracts =
         |body: Value| List { cursor: "cursor", in_body: true, ..List::post("/v2/contracts/list", body) };
     let rates = |at: &str| {
@@ -230,6 +233,9 @@ async fn a_cursor_with_other_filters_is_400() {
         (List::get("/v1/customers"), List::get("/v1/customers?only_archived=true")),
         (List::get("/v1/customers"), List::get("/v1/customers?ingest_alias=acct-1")),
         (List::get("/v1/billable-metrics"), List::get("/v1/billable-metrics?include_archived=true")),
+        (List::get(&metrics), List::get(format!("{metrics}?on_current_plan=true"))),
+        (List::get(&metrics), List::get(format!("{metrics}?include_archived=true"))),
+        (List::get(&metrics), List::get(format!("/v1/customers/{other_customer}/billable-metrics"))),
         (
             List::post("/v1/contract-pricing/products/list", json!({})),
             List::post("/v1/contract-pricing/products/list", json!({ "archive_filter": "ALL" })),

@@ -257,8 +257,32 @@ async fn operations(db: &mut PgConnection) -> Vec<Operation> {
                 .map(|n| get(&format!("/v1/customers?salesforce_account_ids=account-{}", n * 300)))
                 .collect(),
         ),
+        list(
+            "list customers by 100 accounts",
+            (1..300)
+                .map(|n| {
+                    let accounts: Vec<String> =
+                        (0..100).map(|k| format!("account-{}", n * 300 + k)).collect();
+                    get(&format!("/v1/customers?salesforce_account_ids={}", accounts.join("%2C")))
+                })
+                .collect(),
+        ),
+        list(
+            "list customers by ids and account",
+            customers
+                .chunks(100)
+                .map(|ids| {
+                    let ids = ids.join("%2C");
+                    get(&format!("/v1/customers?customer_ids={ids}&salesforce_account_ids=account-300"))
+                })
+                .collect(),
+        ),
         list("list archived customers", vec![get("/v1/customers?only_archived=true")]),
         list("list billable metrics", vec![get("/v1/billable-metrics")]),
+        list(
+            "list metrics of a customer's contracts",
+            each(&customers, &|id| get(&format!("/v1/customers/{id}/billable-metrics?on_current_plan=true"))),
+        ),
         list("list products", vec![post("/v1/contract-pricing/products/list", &json!({}))]),
         list("list rate cards", vec![post("/v1/contract-pricing/rate-cards/list", &json!({}))]),
         list(

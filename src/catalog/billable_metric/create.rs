@@ -51,11 +51,21 @@ pub async fn handler(
     if !problems.is_empty() {
         return Err(ApiError::BadRequest(problems.join("; ")));
     }
-    let mut change = caller.begin(&app).await?;
+    create(&app, &caller, request.name.0, definition).await
+}
+
+/// Creates a metric of a sound definition; it counts the events that arrive from then on.
+pub(super) async fn create(
+    app: &App,
+    caller: &Writer,
+    name: String,
+    definition: Definition,
+) -> Result<axum::Json<Data<IdBody>>, ApiError> {
+    let mut change = caller.begin(app).await?;
     hold_arrivals(&mut change, caller.environment_id()).await?;
     let metric = BillableMetricRow {
         id: app.ids.next(),
-        name: request.name.0,
+        name,
         definition,
         created_at: caller.now,
         created_arrival: next_arrival(&mut change).await?,

@@ -14,7 +14,7 @@ use crate::wire::{Data, Path};
 
 #[derive(Deserialize, JsonSchema)]
 pub struct BillableMetricPath {
-    billable_metric_id: BillableMetricId,
+    pub billable_metric_id: BillableMetricId,
 }
 
 pub async fn handler(

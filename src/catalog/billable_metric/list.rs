@@ -5,7 +5,7 @@ use axum::extract::State;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::store;
+use super::store::{self, MetricFilter};
 use super::view::BillableMetric;
 use crate::access::{App, Caller};
 use crate::error::ApiError;
@@ -31,7 +31,8 @@ pub async fn handler(
     let after = key.creation_position(request.next_page.as_deref())?;
     let limit = request.limit.get();
     let mut db = app.db.acquire().await?;
-    let rows = store::list(&mut db, environment_id, request.include_archived, after, limit + 1).await?;
+    let filter = MetricFilter { include_archived: request.include_archived, only: None };
+    let rows = store::list(&mut db, environment_id, &filter, after, limit + 1).await?;
     Ok(axum::Json(Page::by_creation(rows, limit, &key).map(Into::into)))
 }
 

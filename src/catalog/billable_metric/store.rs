@@ -189,11 +189,19 @@ pub async fn all_metrics(
     Ok(metrics.into_iter().map(|metric| (metric.clone(), used[&metric.id.0])).collect())
 }
 
+/// What a list of metrics is narrowed to.
+#[derive(Clone, Debug, Default)]
+pub struct MetricFilter {
+    pub include_archived: bool,
+    /// Unset: any metric.
+    pub only: Option<Vec<Uuid>>,
+}
+
 /// Newest first.
 pub async fn list(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
-    include_archived: bool,
+    filter: &MetricFilter,
     after: Option<(Instant, Uuid)>,
     limit: usize,
 ) -> Result<Vec<BillableMetricRow>, sqlx::Error> {
@@ -207,10 +215,12 @@ pub async fn list(
                   archived_arrival
            FROM billable_metric
            WHERE environment_id = $1 AND ($2 OR archived_at IS NULL)
-             AND ($3::timestamptz IS NULL OR (created_at, id) < ($3, $4))
-           ORDER BY created_at DESC, id DESC LIMIT $5"#,
+             AND ($3::uuid[] IS NULL OR id = ANY($3))
+             AND ($4::timestamptz IS NULL OR (created_at, id) < ($4, $5))
+           ORDER BY created_at DESC, id DESC LIMIT $6"#,
         environment_id.0,
-        include_archived,
+        filter.include_archived,
+        filter.only.as_deref(),
         after_created_at,
         after_id,
         i64::try_from(limit).expect("limits are small"),
@@ -218,6 +228,23 @@ pub async fn list(
     .fetch_all(db)
     .await?;
     Ok(rows.into_iter().map(Into::into).collect())
+}
+
+pub async fn rename(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    id: BillableMetricId,
+    name: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE billable_metric SET name = $3 WHERE environment_id = $1 AND id = $2",
+        environment_id.0,
+        id.0,
+        name,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 /// Archives the metric; one that is archived already keeps its first instant.

@@ -2,8 +2,10 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::Value;
 
-use super::definition::{AggregationType, EventTypeFilter, PropertyFilter};
+use super::definition::{AggregationType, Definition, EventTypeFilter, PropertyFilter};
+use super::filter_schema::to_schema;
 use super::store::BillableMetricRow;
 use crate::id::BillableMetricId;
 use crate::time::Instant;
@@ -41,4 +43,40 @@ impl From<BillableMetricRow> for BillableMetric {
             archived_at: metric.archived_at,
         }
     }
+}
+
+/// A billable metric that says everything a second time, as older clients read it (schema
+/// `BillableMetricWithDeprecatedFields`).
+#[derive(Serialize, JsonSchema)]
+pub struct BillableMetricWithMirrors {
+    #[serde(flatten)]
+    metric: BillableMetric,
+    /// Deprecated: every name in `group_keys`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group_by: Option<Vec<String>>,
+    /// Deprecated: `aggregation_type` in lower case.
+    aggregate: String,
+    /// Deprecated: `aggregation_key` as a list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    aggregate_keys: Option<Vec<String>>,
+    /// Deprecated: the event type and property filters as a JSON Schema.
+    filter: Value,
+}
+
+impl From<BillableMetricRow> for BillableMetricWithMirrors {
+    fn from(metric: BillableMetricRow) -> Self {
+        let definition = &metric.definition;
+        Self {
+            group_by: definition.group_keys.is_some().then(|| group_by(definition)),
+            aggregate: definition.aggregation_type.as_str().to_ascii_lowercase(),
+            aggregate_keys: definition.aggregation_key.clone().map(|key| vec![key]),
+            filter: to_schema(definition),
+            metric: metric.into(),
+        }
+    }
+}
+
+/// The names of all group keys.
+fn group_by(definition: &Definition) -> Vec<String> {
+    definition.group_names().into_iter().map(str::to_owned).collect()
 }

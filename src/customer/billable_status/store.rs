@@ -1,0 +1,76 @@
+use std::collections::BTreeMap;
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{BillableStatus, StatusInForce};
+use crate::id::{CustomerId, EnvironmentId};
+use crate::time::Instant;
+
+/// An entry to add.
+pub struct NewStatus<'a> {
+    pub status: BillableStatus,
+    pub effective_at: Instant,
+    pub created_at: Instant,
+    pub created_by: &'a str,
+}
+
+/// Adds an entry, which counts before all earlier ones. The customer is locked, so entries are numbered in the
+/// order in which they commit.
+pub async fn append(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_id: CustomerId,
+    entry: &NewStatus<'_>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "INSERT INTO billable_status (environment_id, customer_id, status, effective_at, created_at, created_by)
+         VALUES ($1, $2, $3, $4, $5, $6)",
+        environment_id.0,
+        customer_id.0,
+        entry.status.as_str(),
+        entry.effective_at,
+        entry.created_at,
+        entry.created_by,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// What is in force at an instant, for each customer that has an entry which is effective then.
+pub async fn statuses_in_force(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_ids: &[Uuid],
+    at: Instant,
+) -> Result<BTreeMap<CustomerId, StatusInForce>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"SELECT given.id AS "customer_id!: CustomerId", status AS "status!: BillableStatus",
+                  effective_at AS "effective_at!"
+           FROM unnest($2::uuid[]) AS given (id), LATERAL (
+               SELECT status, effective_at FROM billable_status
+               WHERE environment_id = $1 AND customer_id = given.id AND effective_at <= $3
+               ORDER BY added DESC LIMIT 1) AS in_force"#,
+        environment_id.0,
+        customer_ids,
+        at,
+    )
+    .fetch_all(db)
+    .await?;
+    let in_force = rows
+        .into_iter()
+        .map(|row| (row.customer_id, StatusInForce { status: row.status, effective_at: row.effective_at }));
+    Ok(in_force.collect())
+}
+
+/// One customer's status at an instant.
+pub async fn status_at(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_id: CustomerId,
+    at: Instant,
+) -> Result<BillableStatus, sqlx::Error> {
+    let in_force = statuses_in_force(db, environment_id, &[customer_id.0], at).await?;
+    Ok(in_force.get(&customer_id).map_or(BillableStatus::Billable, |in_force| in_force.status))
+}
