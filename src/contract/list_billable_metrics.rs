@@ -14,6 +14,7 @@ use super::store::{self, ContractFilter};
 use crate::access::{App, Caller};
 use crate::catalog::billable_metric::{BillableMetricWithMirrors, MetricFilter, list_metrics};
 use crate::catalog::rate;
+use crate::custom_field;
 use crate::customer::{self, CustomerPath};
 use crate::error::ApiError;
 use crate::id::{CustomerId, EnvironmentId};
@@ -51,7 +52,9 @@ pub async fn handler(
         filter.only = Some(priced_metrics(&mut db, environment_id, path.customer_id, caller.now).await?);
     }
     let rows = list_metrics(&mut db, environment_id, &filter, after, limit + 1).await?;
-    Ok(axum::Json(Page::by_creation(rows, limit, &key).map(Into::into)))
+    let mut page = Page::by_creation(rows, limit, &key).map(BillableMetricWithMirrors::from);
+    custom_field::show(&mut db, environment_id, &mut page.data).await?;
+    Ok(axum::Json(page))
 }
 
 /// The metrics of all products on the rate cards of the contracts that are in force at `now`.

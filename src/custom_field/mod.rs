@@ -1,8 +1,8 @@
 //! Custom fields: what a company writes on its objects for its own use.
 //!
 //! Owns: the keys that each type of object may carry, their values, and the rule that a value may be held by one
-//! object only. Does not own: the objects. An object shows its fields by asking [`of_many`] for them; `entity`,
-//! which knows every type, sets them.
+//! object only. Does not own: the objects. What is shown of an object [`Carries`] its
+//! fields and is given them by [`show`]; `entity`, which knows every type, sets them.
 //!
 //! Invariants: a value stands only under a key that is on the list of its type (a foreign key); a key that
 //! enforces uniqueness has no two equal values, archived objects included (a unique index); setting several
@@ -11,10 +11,12 @@
 pub mod add_key;
 pub mod list_keys;
 pub mod remove_key;
+mod shown;
 mod store;
 mod value;
 
-pub use store::{delete, of_many, of_one, set};
+pub use shown::{Carries, show, show_one};
+pub use store::{delete, of_many, set};
 pub use value::{CustomFields, CustomFieldsInput};
 
 use crate::casing::wire_enum;

@@ -207,13 +207,3 @@ pub async fn of_many(
     }
     Ok(fields)
 }
-
-/// The fields of one object.
-pub async fn of_one(
-    db: &mut PgConnection,
-    environment_id: EnvironmentId,
-    entity: ManagedEntity,
-    id: Uuid,
-) -> Result<CustomFields, sqlx::Error> {
-    Ok(of_many(db, environment_id, entity, &[id]).await?.remove(&id).unwrap_or_default())
-}

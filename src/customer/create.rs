@@ -9,6 +9,7 @@ use super::input::{CustomerName, distinct, with_external_id};
 use super::store::{self, CustomerRow};
 use super::view::Customer;
 use crate::access::{App, Record, Writer};
+use crate::custom_field::{self, CustomFieldsInput, ManagedEntity};
 use crate::error::ApiError;
 use crate::wire::{AliasText, Data, Json, Later};
 
@@ -32,9 +33,9 @@ pub struct CreateCustomer {
     #[serde(default, rename = "billing_config")]
     #[schemars(skip)]
     _billing_config: Later,
-    #[serde(default, rename = "custom_fields")]
-    #[schemars(skip)]
-    _custom_fields: Later,
+    /// Each key must be on the list of its type; values have at most 200 characters.
+    #[serde(default, deserialize_with = "crate::wire::or_default")]
+    custom_fields: CustomFieldsInput,
 }
 
 #[derive(Default, Deserialize, JsonSchema)]
@@ -50,6 +51,7 @@ pub async fn handler(
     Json(request): Json<CreateCustomer>,
 ) -> Result<axum::Json<Data<Customer>>, ApiError> {
     let aliases = with_external_id(request.external_id, distinct(request.ingest_aliases)?)?;
+    let fields = request.custom_fields.checked()?;
     let config = request.customer_config.unwrap_or_default();
     let customer = CustomerRow {
         id: app.ids.next(),
@@ -63,8 +65,11 @@ pub async fn handler(
     let mut change = caller.begin(&app).await?;
     store::insert(&mut change, caller.environment_id(), &customer).await?;
     store::replace_aliases(&mut change, caller.environment_id(), customer.id, &aliases, caller.now).await?;
-    let record = Record::new(customer.id.0, format!("Created customer {}", customer.name));
-    change.commit(record, axum::Json(Data { data: Customer::new(customer, aliases) })).await
+    let id = customer.id.0;
+    custom_field::set(&mut change, caller.environment_id(), ManagedEntity::Customer, id, &fields).await?;
+    let record = Record::new(id, format!("Created customer {}", customer.name));
+    let customer = Customer { custom_fields: fields, ..Customer::new(customer, aliases) };
+    change.commit(record, axum::Json(Data { data: customer })).await
 }
 
 pub fn doc(operation: TransformOperation) -> TransformOperation {

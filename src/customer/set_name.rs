@@ -10,6 +10,7 @@ use super::input::CustomerName;
 use super::store;
 use super::view::Customer;
 use crate::access::{App, Record, Writer};
+use crate::custom_field;
 use crate::error::ApiError;
 use crate::wire::{Data, Json, Path};
 
@@ -36,7 +37,9 @@ pub async fn handler(
     }
     let mut aliases = store::aliases_by_customer(&mut change, environment_id, &[customer.id.0]).await?;
     let aliases = aliases.remove(&customer.id).unwrap_or_default();
-    change.commit(record, axum::Json(Data { data: Customer::new(renamed, aliases) })).await
+    let customer =
+        custom_field::show_one(&mut change, environment_id, Customer::new(renamed, aliases)).await?;
+    change.commit(record, axum::Json(Data { data: customer })).await
 }
 
 pub fn doc(operation: TransformOperation) -> TransformOperation {

@@ -1,13 +1,13 @@
 //! How a customer is shown.
 
-use std::collections::BTreeMap;
-
 use schemars::JsonSchema;
 use serde::Serialize;
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::billable_status::{BillableStatus, StatusInForce, statuses_in_force};
 use super::store::{self, CustomerRow};
+use crate::custom_field::{self, Carries, CustomFields, ManagedEntity};
 use crate::id::{CustomerId, EnvironmentId};
 use crate::time::Instant;
 
@@ -19,7 +19,7 @@ pub struct Customer {
     pub external_id: String,
     pub ingest_aliases: Vec<String>,
     pub name: String,
-    pub custom_fields: BTreeMap<String, String>,
+    pub custom_fields: CustomFields,
 }
 
 /// A customer in full (schema `CustomerDetail`).
@@ -31,7 +31,7 @@ pub struct CustomerDetail {
     pub ingest_aliases: Vec<String>,
     pub name: String,
     pub customer_config: CustomerConfig,
-    pub custom_fields: BTreeMap<String, String>,
+    pub custom_fields: CustomFields,
     pub created_at: Instant,
     pub updated_at: Instant,
     pub archived_at: Option<Instant>,
@@ -67,7 +67,7 @@ impl Customer {
             external_id: external_id(customer.id, &ingest_aliases),
             ingest_aliases,
             name: customer.name,
-            custom_fields: BTreeMap::new(),
+            custom_fields: CustomFields::new(),
         }
     }
 }
@@ -80,12 +80,36 @@ impl CustomerDetail {
             ingest_aliases,
             name: customer.name,
             customer_config: CustomerConfig { salesforce_account_id: customer.salesforce_account_id },
-            custom_fields: BTreeMap::new(),
+            custom_fields: CustomFields::new(),
             created_at: customer.created_at,
             updated_at: customer.updated_at,
             archived_at: customer.archived_at,
             current_billable_status: in_force.into(),
         }
+    }
+}
+
+impl Carries for Customer {
+    const ENTITY: ManagedEntity = ManagedEntity::Customer;
+
+    fn entity_id(&self) -> Uuid {
+        self.id.0
+    }
+
+    fn custom_fields(&mut self) -> &mut CustomFields {
+        &mut self.custom_fields
+    }
+}
+
+impl Carries for CustomerDetail {
+    const ENTITY: ManagedEntity = ManagedEntity::Customer;
+
+    fn entity_id(&self) -> Uuid {
+        self.id.0
+    }
+
+    fn custom_fields(&mut self) -> &mut CustomFields {
+        &mut self.custom_fields
     }
 }
 
@@ -108,5 +132,7 @@ pub async fn details(
         let in_force = statuses.get(&customer.id).copied();
         CustomerDetail::new(customer, aliases, in_force)
     };
-    Ok(customers.into_iter().map(detail).collect())
+    let mut details: Vec<CustomerDetail> = customers.into_iter().map(detail).collect();
+    custom_field::show(db, environment_id, &mut details).await?;
+    Ok(details)
 }

@@ -8,7 +8,9 @@ use serde::Deserialize;
 use super::definition::{AggregationType, Definition, EventTypeFilter, PropertyFilter};
 use super::store::{self, BillableMetricRow};
 use crate::access::{App, Record, Writer};
+use crate::custom_field::{self, CustomFields, CustomFieldsInput, ManagedEntity};
 use crate::error::ApiError;
+use crate::id::BillableMetricId;
 use crate::postgres::{hold_arrivals, next_arrival};
 use crate::wire::{Data, IdBody, Json, Later, NonBlank, id_data};
 
@@ -27,9 +29,9 @@ pub struct CreateBillableMetric {
     #[serde(default, rename = "sql")]
     #[schemars(skip)]
     _sql: Later,
-    #[serde(default, rename = "custom_fields")]
-    #[schemars(skip)]
-    _custom_fields: Later,
+    /// Each key must be on the list of its type; values have at most 200 characters.
+    #[serde(default, deserialize_with = "crate::wire::or_default")]
+    custom_fields: CustomFieldsInput,
 }
 
 pub async fn handler(
@@ -51,7 +53,8 @@ pub async fn handler(
     if !problems.is_empty() {
         return Err(ApiError::BadRequest(problems.join("; ")));
     }
-    create(&app, &caller, request.name.0, definition).await
+    let fields = request.custom_fields.checked()?;
+    create(&app, &caller, request.name.0, definition, fields).await
 }
 
 /// Creates a metric of a sound definition; it counts the events that arrive from then on.
@@ -60,11 +63,16 @@ pub(super) async fn create(
     caller: &Writer,
     name: String,
     definition: Definition,
+    fields: CustomFields,
 ) -> Result<axum::Json<Data<IdBody>>, ApiError> {
+    let id: BillableMetricId = app.ids.next();
     let mut change = caller.begin(app).await?;
+    // First, as it may wait for another request: usage events wait while arrivals are held.
+    custom_field::set(&mut change, caller.environment_id(), ManagedEntity::BillableMetric, id.0, &fields)
+        .await?;
     hold_arrivals(&mut change, caller.environment_id()).await?;
     let metric = BillableMetricRow {
-        id: app.ids.next(),
+        id,
         name,
         definition,
         created_at: caller.now,

@@ -12,6 +12,7 @@ use super::create::create;
 use super::definition::{AggregationType, Definition, PropertyFilter};
 use super::filter_schema::read_schema;
 use crate::access::{App, Writer};
+use crate::custom_field::CustomFields;
 use crate::error::ApiError;
 use crate::wire::{Data, IdBody, Json, Later, NonBlank};
 
@@ -37,7 +38,7 @@ pub async fn handler(
     Json(request): Json<CreateLegacyMetric>,
 ) -> Result<axum::Json<Data<IdBody>>, ApiError> {
     let definition = definition(&request).map_err(|problems| ApiError::BadRequest(problems.join("; ")))?;
-    create(&app, &caller, request.name.0, definition).await
+    create(&app, &caller, request.name.0, definition, CustomFields::new()).await
 }
 
 /// The definition that means the same; every problem in the words of this request.

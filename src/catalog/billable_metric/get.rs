@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::store;
 use super::view::BillableMetric;
 use crate::access::{App, Caller};
+use crate::custom_field;
 use crate::error::ApiError;
 use crate::id::BillableMetricId;
 use crate::wire::{Data, Path};
@@ -26,7 +27,8 @@ pub async fn handler(
     let id = path.billable_metric_id;
     let metric = store::find(&mut db, caller.environment_id(), id).await?;
     let metric = metric.ok_or_else(|| ApiError::not_found("billable metric", id))?;
-    Ok(axum::Json(Data { data: metric.into() }))
+    let data = custom_field::show_one(&mut db, caller.environment_id(), BillableMetric::from(metric)).await?;
+    Ok(axum::Json(Data { data }))
 }
 
 pub fn doc(operation: TransformOperation) -> TransformOperation {

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::store::{self, MetricFilter};
 use super::view::BillableMetric;
 use crate::access::{App, Caller};
+use crate::custom_field;
 use crate::error::ApiError;
 use crate::wire::{CursorKey, Page, PageLimit, Query};
 
@@ -33,7 +34,9 @@ pub async fn handler(
     let mut db = app.db.acquire().await?;
     let filter = MetricFilter { include_archived: request.include_archived, only: None };
     let rows = store::list(&mut db, environment_id, &filter, after, limit + 1).await?;
-    Ok(axum::Json(Page::by_creation(rows, limit, &key).map(Into::into)))
+    let mut page = Page::by_creation(rows, limit, &key).map(BillableMetric::from);
+    custom_field::show(&mut db, environment_id, &mut page.data).await?;
+    Ok(axum::Json(page))
 }
 
 pub fn doc(operation: TransformOperation) -> TransformOperation {

@@ -1,12 +1,12 @@
-use std::collections::BTreeMap;
-
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::definition::{AggregationType, Definition, EventTypeFilter, PropertyFilter};
 use super::filter_schema::to_schema;
 use super::store::BillableMetricRow;
+use crate::custom_field::{Carries, CustomFields, ManagedEntity};
 use crate::id::BillableMetricId;
 use crate::time::Instant;
 
@@ -24,7 +24,7 @@ pub struct BillableMetric {
     pub property_filters: Option<Vec<PropertyFilter>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group_keys: Option<Vec<Vec<String>>>,
-    pub custom_fields: BTreeMap<String, String>,
+    pub custom_fields: CustomFields,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub archived_at: Option<Instant>,
 }
@@ -39,9 +39,21 @@ impl From<BillableMetricRow> for BillableMetric {
             event_type_filter: metric.definition.event_type_filter,
             property_filters: metric.definition.property_filters,
             group_keys: metric.definition.group_keys,
-            custom_fields: BTreeMap::new(),
+            custom_fields: CustomFields::new(),
             archived_at: metric.archived_at,
         }
+    }
+}
+
+impl Carries for BillableMetric {
+    const ENTITY: ManagedEntity = ManagedEntity::BillableMetric;
+
+    fn entity_id(&self) -> Uuid {
+        self.id.0
+    }
+
+    fn custom_fields(&mut self) -> &mut CustomFields {
+        &mut self.custom_fields
     }
 }
 
@@ -73,6 +85,18 @@ impl From<BillableMetricRow> for BillableMetricWithMirrors {
             filter: to_schema(definition),
             metric: metric.into(),
         }
+    }
+}
+
+impl Carries for BillableMetricWithMirrors {
+    const ENTITY: ManagedEntity = ManagedEntity::BillableMetric;
+
+    fn entity_id(&self) -> Uuid {
+        self.metric.id.0
+    }
+
+    fn custom_fields(&mut self) -> &mut CustomFields {
+        &mut self.metric.custom_fields
     }
 }
 

@@ -10,6 +10,7 @@ use super::state::{ProductState, ProductType, QuantityConversion};
 use super::store::{self, ProductRow};
 use crate::access::{App, Record, Writer};
 use crate::catalog::billable_metric::{self, BillableMetricRow};
+use crate::custom_field::{self, CustomFieldsInput, ManagedEntity};
 use crate::error::ApiError;
 use crate::id::{BillableMetricId, EnvironmentId};
 use crate::money::QuantityRounding;
@@ -54,9 +55,9 @@ pub struct CreateProduct {
     #[serde(default, rename = "include_composite_spend")]
     #[schemars(skip)]
     _include_composite_spend: Later,
-    #[serde(default, rename = "custom_fields")]
-    #[schemars(skip)]
-    _custom_fields: Later,
+    /// Each key must be on the list of its type; values have at most 200 characters.
+    #[serde(default, deserialize_with = "crate::wire::or_default")]
+    custom_fields: CustomFieldsInput,
 }
 
 pub async fn handler(
@@ -64,6 +65,7 @@ pub async fn handler(
     caller: Writer,
     Json(request): Json<CreateProduct>,
 ) -> Result<axum::Json<Data<IdBody>>, ApiError> {
+    let fields = request.custom_fields.checked()?;
     let product = ProductRow {
         id: app.ids.next(),
         product_type: request.product_type,
@@ -95,6 +97,8 @@ pub async fn handler(
         return Err(ApiError::BadRequest(problems.join("; ")));
     }
     store::insert(&mut change, caller.environment_id(), &product).await?;
+    let (entity, id) = (ManagedEntity::ContractProduct, product.id.0);
+    custom_field::set(&mut change, caller.environment_id(), entity, id, &fields).await?;
     let record = Record::new(product.id.0, format!("Created product {}", product.initial.name));
     change.commit(record, id_data(product.id.0)).await
 }

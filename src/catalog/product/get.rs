@@ -6,6 +6,7 @@ use axum::extract::State;
 use super::store;
 use super::view::Product;
 use crate::access::{App, Caller};
+use crate::custom_field;
 use crate::error::ApiError;
 use crate::wire::{Data, IdBody, Json};
 
@@ -17,7 +18,9 @@ pub async fn handler(
     let mut db = app.db.acquire().await?;
     let product = store::find_many(&mut db, caller.environment_id(), &[request.id]).await?.pop();
     let product = product.ok_or_else(|| ApiError::not_found("product", request.id))?;
-    Ok(axum::Json(Data { data: Product::at(product, caller.now) }))
+    let product = Product::at(product, caller.now);
+    let data = custom_field::show_one(&mut db, caller.environment_id(), product).await?;
+    Ok(axum::Json(Data { data }))
 }
 
 pub fn doc(operation: TransformOperation) -> TransformOperation {

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::store::{self, ArchiveFilter};
 use super::view::Product;
 use crate::access::{App, Caller};
+use crate::custom_field;
 use crate::error::ApiError;
 use crate::wire::{CursorKey, Json, Page, PageRequest, Query};
 
@@ -30,7 +31,9 @@ pub async fn handler(
     let limit = page.limit.get();
     let mut db = app.db.acquire().await?;
     let rows = store::list(&mut db, environment_id, archive_filter, after, limit + 1).await?;
-    Ok(axum::Json(Page::by_creation(rows, limit, &key).map(|row| Product::at(row, caller.now))))
+    let mut page = Page::by_creation(rows, limit, &key).map(|row| Product::at(row, caller.now));
+    custom_field::show(&mut db, environment_id, &mut page.data).await?;
+    Ok(axum::Json(page))
 }
 
 pub fn doc(operation: TransformOperation) -> TransformOperation {

@@ -1,10 +1,10 @@
-use std::collections::BTreeMap;
-
 use schemars::JsonSchema;
 use serde::Serialize;
+use uuid::Uuid;
 
 use super::state::{ProductChanges, ProductState, ProductType, ProductUpdate, QuantityConversion};
 use super::store::ProductRow;
+use crate::custom_field::{Carries, CustomFields, ManagedEntity};
 use crate::id::{BillableMetricId, ProductId};
 use crate::money::QuantityRounding;
 use crate::time::Instant;
@@ -24,7 +24,7 @@ pub struct Product {
     pub current: ProductStateView,
     /// Every change, past and future, by its start.
     pub updates: Vec<ProductUpdateView>,
-    pub custom_fields: BTreeMap<String, String>,
+    pub custom_fields: CustomFields,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -84,8 +84,20 @@ impl Product {
             initial: view(product.initial, None),
             current: view(current.state, current.starting_at),
             updates,
-            custom_fields: BTreeMap::new(),
+            custom_fields: CustomFields::new(),
         }
+    }
+}
+
+impl Carries for Product {
+    const ENTITY: ManagedEntity = ManagedEntity::ContractProduct;
+
+    fn entity_id(&self) -> Uuid {
+        self.id.0
+    }
+
+    fn custom_fields(&mut self) -> &mut CustomFields {
+        &mut self.custom_fields
     }
 }
 

@@ -10,6 +10,7 @@ use super::selector::{RateSelectorWithProductTags, Selection};
 use super::timelines::{CardRates, Place, Timeline};
 use super::view::RateSchedule;
 use crate::access::{App, Caller};
+use crate::custom_field;
 use crate::error::ApiError;
 use crate::id::RateCardId;
 use crate::wire::{CursorKey, Json, Page, PageRequest, Query, Timestamp};
@@ -45,7 +46,6 @@ pub async fn handler(
         after.as_ref(),
     )
     .await?;
-    drop(db);
     let timelines = rates.timelines(&selection, after.as_ref());
     let limit = page.limit.get();
     let rows: Vec<(&Timeline<'_>, Segment<'_>)> = timelines
@@ -59,9 +59,11 @@ pub async fn handler(
         .take(limit + 1)
         .collect();
     let page = Page::cut(rows, limit, |(timeline, _)| key.encode(&timeline.place()));
-    Ok(axum::Json(page.map(|(timeline, segment)| {
+    let mut page = page.map(|(timeline, segment)| {
         RateSchedule::new(timeline.product_id(), timeline.state, &segment, &rates.unit)
-    })))
+    });
+    custom_field::show(&mut db, environment_id, &mut page.data).await?;
+    Ok(axum::Json(page))
 }
 
 pub fn doc(operation: TransformOperation) -> TransformOperation {

@@ -10,6 +10,7 @@ use super::selector::{RateSelector, Selection};
 use super::timelines::{CardRates, Place, Timeline};
 use super::view::RateSchedule;
 use crate::access::{App, Caller};
+use crate::custom_field;
 use crate::error::ApiError;
 use crate::id::RateCardId;
 use crate::wire::{CursorKey, Json, Page, PageRequest, Query, Timestamp};
@@ -48,7 +49,6 @@ pub async fn handler(
     let rates =
         CardRates::load(&mut db, environment_id, request.rate_card_id, start, &selection, from.as_ref())
             .await?;
-    drop(db);
     let timelines = rates.timelines(&selection, from.as_ref());
     let was_shown = |timeline: &Timeline<'_>, segment: &Segment<'_>| {
         from.as_ref().zip(last_start).is_some_and(|((position, product_id, values), last_start)| {
@@ -67,9 +67,11 @@ pub async fn handler(
     let page = Page::cut(rows, limit, |(timeline, segment)| {
         key.encode(&(timeline.place(), Timestamp(segment.start)))
     });
-    Ok(axum::Json(page.map(|(timeline, segment)| {
+    let mut page = page.map(|(timeline, segment)| {
         RateSchedule::new(timeline.product_id(), timeline.state, &segment, &rates.unit)
-    })))
+    });
+    custom_field::show(&mut db, environment_id, &mut page.data).await?;
+    Ok(axum::Json(page))
 }
 
 pub fn doc(operation: TransformOperation) -> TransformOperation {

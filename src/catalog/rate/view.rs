@@ -1,11 +1,11 @@
-use std::collections::BTreeMap;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::calc::Segment;
 use super::entry::{GroupValues, Price, RateType, Tier};
 use crate::catalog::product::ProductState;
+use crate::custom_field::{Carries, CustomFields, ManagedEntity};
 use crate::id::ProductId;
 use crate::money::{CreditType, Number};
 use crate::time::Instant;
@@ -46,7 +46,7 @@ pub struct RateSchedule {
     pub product_id: ProductId,
     pub product_name: String,
     pub product_tags: Vec<String>,
-    pub product_custom_fields: BTreeMap<String, String>,
+    pub product_custom_fields: CustomFields,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pricing_group_values: Option<GroupValues>,
     pub starting_at: Instant,
@@ -69,12 +69,25 @@ impl RateSchedule {
             product_id,
             product_name: state.name.clone(),
             product_tags: state.tags.clone().unwrap_or_default(),
-            product_custom_fields: BTreeMap::new(),
+            product_custom_fields: CustomFields::new(),
             pricing_group_values: rate.pricing_group_values.clone(),
             starting_at: segment.start,
             ending_before: segment.end,
             entitled: segment.entry.entitled,
             rate,
         }
+    }
+}
+
+/// The fields of its product.
+impl Carries for RateSchedule {
+    const ENTITY: ManagedEntity = ManagedEntity::ContractProduct;
+
+    fn entity_id(&self) -> Uuid {
+        self.product_id.0
+    }
+
+    fn custom_fields(&mut self) -> &mut CustomFields {
+        &mut self.product_custom_fields
     }
 }

@@ -9,10 +9,11 @@ use super::alias::{self, AliasInput};
 use super::conversion::{self, ConversionInput};
 use super::store::{self, RateCardRow};
 use crate::access::{App, Record, Writer};
+use crate::custom_field::{self, CustomFieldsInput, ManagedEntity};
 use crate::error::ApiError;
 use crate::id::CreditTypeId;
 use crate::money::CreditType;
-use crate::wire::{Data, IdBody, Json, Later, NonBlank, id_data};
+use crate::wire::{Data, IdBody, Json, NonBlank, id_data};
 
 #[derive(Deserialize, JsonSchema)]
 pub struct CreateRateCard {
@@ -25,9 +26,9 @@ pub struct CreateRateCard {
     /// Names that contracts may use instead of the card's id.
     #[serde(default, deserialize_with = "crate::wire::or_default")]
     aliases: Vec<AliasInput>,
-    #[serde(default, rename = "custom_fields")]
-    #[schemars(skip)]
-    _custom_fields: Later,
+    /// Each key must be on the list of its type; values have at most 200 characters.
+    #[serde(default, deserialize_with = "crate::wire::or_default")]
+    custom_fields: CustomFieldsInput,
 }
 
 pub async fn handler(
@@ -42,6 +43,7 @@ pub async fn handler(
     let field = "credit_type_conversions";
     let conversions = conversion::validate(field, fiat_credit_type_id, &[], request.credit_type_conversions)?;
     let aliases = alias::validate(request.aliases)?;
+    let fields = request.custom_fields.checked()?;
     let card = RateCardRow {
         id: app.ids.next(),
         name: request.name.0,
@@ -55,6 +57,8 @@ pub async fn handler(
     store::insert(&mut change, caller.environment_id(), &card).await?;
     store::add_conversions(&mut change, caller.environment_id(), card.id, &conversions).await?;
     alias::assign(&mut change, caller.environment_id(), card.id, &aliases).await?;
+    let (entity, id) = (ManagedEntity::RateCard, card.id.0);
+    custom_field::set(&mut change, caller.environment_id(), entity, id, &fields).await?;
     let record = Record::new(card.id.0, format!("Created rate card {}", card.name));
     change.commit(record, id_data(card.id.0)).await
 }

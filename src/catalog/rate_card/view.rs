@@ -1,11 +1,11 @@
-use std::collections::BTreeMap;
-
 use schemars::JsonSchema;
 use serde::Serialize;
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::alias::Alias;
 use super::store::{self, Conversion, RateCardRow};
+use crate::custom_field::{self, Carries, CustomFields, ManagedEntity};
 use crate::id::{EnvironmentId, RateCardId};
 use crate::money::{CreditType, plain};
 use crate::time::Instant;
@@ -20,7 +20,7 @@ pub struct RateCard {
     pub fiat_credit_type: CreditType,
     pub credit_type_conversions: Vec<CreditTypeConversion>,
     pub aliases: Vec<Alias>,
-    pub custom_fields: BTreeMap<String, String>,
+    pub custom_fields: CustomFields,
     pub created_at: Instant,
     pub created_by: String,
 }
@@ -46,6 +46,18 @@ impl From<Conversion> for CreditTypeConversion {
     }
 }
 
+impl Carries for RateCard {
+    const ENTITY: ManagedEntity = ManagedEntity::RateCard;
+
+    fn entity_id(&self) -> Uuid {
+        self.id.0
+    }
+
+    fn custom_fields(&mut self) -> &mut CustomFields {
+        &mut self.custom_fields
+    }
+}
+
 /// The cards with everything but their rates, in the order given.
 pub async fn rate_cards(
     db: &mut PgConnection,
@@ -64,12 +76,14 @@ pub async fn rate_cards(
             .map(Into::into)
             .collect(),
         aliases: aliases.remove(&card.id).unwrap_or_default(),
-        custom_fields: BTreeMap::new(),
+        custom_fields: CustomFields::new(),
         id: card.id,
         name: card.name,
         description: card.description,
         created_at: card.created_at,
         created_by: card.created_by,
     };
-    Ok(cards.into_iter().map(view).collect())
+    let mut cards: Vec<RateCard> = cards.into_iter().map(view).collect();
+    custom_field::show(db, environment_id, &mut cards).await?;
+    Ok(cards)
 }
