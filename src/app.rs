@@ -191,6 +191,8 @@ fn usage_and_invoices() -> ApiRouter<App> {
     ApiRouter::new()
         .api_route("/v1/ingest", post_with(usage::ingest::handler, usage::ingest::doc))
         .api_route("/v1/usage", post_with(usage::get::handler, usage::get::doc))
+        .api_route("/v1/usage/groups", post_with(usage::groups::handler, usage::groups::doc))
+        .api_route("/v1/events/search", post_with(usage::search::handler, usage::search::doc))
         .api_route(
             "/v1/customers/{customer_id}/invoices",
             get_with(invoice::list::handler, invoice::list::doc),

@@ -20,8 +20,6 @@ pub const MISSING: &[(&str, &str)] = &[
     ("POST", "/v1/archiveCustomerRevenueSystemConfigurations"),
     ("POST", "/v1/dashboards/getEmbeddableUrl"),
     ("POST", "/v1/usage/seats"),
-    ("POST", "/v1/usage/groups"),
-    ("POST", "/v1/events/search"),
     ("GET", "/v1/customers/{customer_id}/purchasedSeats"),
     ("POST", "/v1/contracts/amend"),
     ("POST", "/v1/contracts/archive"),

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use sqlx::{Executor, PgConnection};
 use uuid::Uuid;
@@ -479,11 +479,54 @@ pub async fn subjects_by_customer(
     let mut subjects = aliases_by_customer(db, environment_id, ids).await?;
     for id in ids {
         let own = subjects.entry(CustomerId(*id)).or_default();
-        for spelling in [id.to_string(), id.to_string().to_uppercase()] {
+        for spelling in spellings(*id) {
             if !own.contains(&spelling) {
                 own.push(spelling);
             }
         }
     }
     Ok(subjects)
+}
+
+/// The customer that each string in events means, archived ones included: by its id, else by an alias. A string that
+/// means nobody is left out.
+pub async fn find_by_subjects(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    received: &[String],
+) -> Result<HashMap<String, CustomerRow>, sqlx::Error> {
+    let as_id = |text: &String| Uuid::parse_str(text).ok().filter(|id| spellings(*id).contains(text));
+    let ids: Vec<Option<Uuid>> = received.iter().map(as_id).collect();
+    let rows = sqlx::query!(
+        r#"SELECT given.received AS "received!", customer.id AS "id: CustomerId", customer.name,
+                  customer.salesforce_account_id, customer.leave_stripe_invoices_in_draft, customer.created_at,
+                  customer.updated_at, customer.archived_at
+           FROM unnest($2::text[], $3::uuid[]) AS given (received, id)
+           LEFT JOIN customer own ON own.environment_id = $1 AND own.id = given.id
+           LEFT JOIN ingest_alias alias ON alias.environment_id = $1 AND alias.alias = given.received
+           JOIN customer ON customer.environment_id = $1 AND customer.id = coalesce(own.id, alias.customer_id)"#,
+        environment_id.0,
+        received,
+        &ids as _,
+    )
+    .fetch_all(db)
+    .await?;
+    let customer = rows.into_iter().map(|row| {
+        let customer = CustomerRow {
+            id: row.id,
+            name: row.name,
+            salesforce_account_id: row.salesforce_account_id,
+            leave_stripe_invoices_in_draft: row.leave_stripe_invoices_in_draft,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            archived_at: row.archived_at,
+        };
+        (row.received, customer)
+    });
+    Ok(customer.collect())
+}
+
+/// How events may spell a customer's id.
+fn spellings(id: Uuid) -> [String; 2] {
+    [id.to_string(), id.to_string().to_uppercase()]
 }

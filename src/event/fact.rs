@@ -28,6 +28,24 @@ pub struct StoredEvent {
     pub properties: Properties,
 }
 
+/// An event as it came in, repeats included.
+#[derive(Clone, Debug)]
+pub struct ReceivedEvent {
+    pub subject_id: SubjectId,
+    pub seq: i64,
+    pub transaction_id: String,
+    /// The string that the event names its customer by.
+    pub customer_id: String,
+    pub event_type: String,
+    pub timestamp: Instant,
+    /// The environment's time when it came in.
+    pub received_at: Instant,
+    /// To the letter as they were sent.
+    pub properties_json: String,
+    /// It repeats the transaction id of an event that counts.
+    pub is_duplicate: bool,
+}
+
 /// The identity of a transaction id: nothing else of the event takes part.
 #[must_use]
 pub fn transaction_key(environment_id: EnvironmentId, transaction_id: &str) -> Uuid {

@@ -6,7 +6,7 @@ use std::future::Future;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::fact::{Event, StoredEvent, subject_id};
+use super::fact::{Event, ReceivedEvent, StoredEvent, subject_id, transaction_key};
 use super::value::parse_properties;
 use crate::id::{EnvironmentId, SubjectId};
 use crate::time::Instant;
@@ -35,11 +35,13 @@ impl Arrival {
     }
 }
 
-/// A transaction key and how long no repeat of it may count.
+/// A transaction key, how long no repeat of it may count, and the event that takes it.
 #[derive(Clone, Copy, Debug)]
 pub struct KeyHold {
     pub key: Uuid,
     pub expires_at: Instant,
+    pub subject_id: SubjectId,
+    pub seq: i64,
 }
 
 /// Which transactions are new.
@@ -81,6 +83,17 @@ pub trait SegmentReader {
         limit: i64,
     ) -> impl Future<Output = Result<Vec<StoredEvent>, sqlx::Error>> + Send;
 
+    /// The events of these transaction ids that are dated `since` or later, in no order: of each id the one that
+    /// counts, and the first `repeats_max` of its repeats.
+    fn find(
+        &self,
+        db: &mut PgConnection,
+        environment_id: EnvironmentId,
+        transaction_ids: &[String],
+        since: Instant,
+        repeats_max: i64,
+    ) -> impl Future<Output = Result<Vec<ReceivedEvent>, sqlx::Error>> + Send;
+
     /// Every subject that sent anything.
     fn subjects(
         &self,
@@ -101,19 +114,26 @@ impl DedupStore for PostgresEvents {
         keys: &[KeyHold],
         now: Instant,
     ) -> Result<HashSet<Uuid>, sqlx::Error> {
-        let (ids, expiries): (Vec<Uuid>, Vec<Instant>) =
-            keys.iter().map(|hold| (hold.key, hold.expires_at)).unzip();
+        let ids: Vec<Uuid> = keys.iter().map(|hold| hold.key).collect();
+        let expiries: Vec<Instant> = keys.iter().map(|hold| hold.expires_at).collect();
+        let subjects: Vec<Uuid> = keys.iter().map(|hold| hold.subject_id.0).collect();
+        let seqs: Vec<i64> = keys.iter().map(|hold| hold.seq).collect();
         // In key order, so that two requests that share keys wait for one another and never deadlock.
         let admitted = sqlx::query_scalar!(
-            "INSERT INTO event_key AS held (environment_id, key, expires_at)
-             SELECT $1, key, expires_at FROM unnest($2::uuid[], $3::timestamptz[]) AS given (key, expires_at)
+            "INSERT INTO event_key AS held (environment_id, key, expires_at, subject_id, seq)
+             SELECT $1, key, expires_at, subject_id, seq
+             FROM unnest($2::uuid[], $3::timestamptz[], $4::uuid[], $5::bigint[])
+                  AS given (key, expires_at, subject_id, seq)
              ORDER BY key
-             ON CONFLICT (environment_id, key) DO UPDATE SET expires_at = excluded.expires_at
-                 WHERE held.expires_at < $4
+             ON CONFLICT (environment_id, key) DO UPDATE
+                 SET expires_at = excluded.expires_at, subject_id = excluded.subject_id, seq = excluded.seq
+                 WHERE held.expires_at < $6
              RETURNING key",
             environment_id.0,
             &ids,
             &expiries,
+            &subjects,
+            &seqs,
             now,
         )
         .fetch_all(db)
@@ -202,6 +222,35 @@ impl SegmentReader for PostgresEvents {
         rows.into_iter().map(|row| event(row.seq, row.event_type, row.happened_at, &row.properties)).collect()
     }
 
+    async fn find(
+        &self,
+        db: &mut PgConnection,
+        environment_id: EnvironmentId,
+        transaction_ids: &[String],
+        since: Instant,
+        repeats_max: i64,
+    ) -> Result<Vec<ReceivedEvent>, sqlx::Error> {
+        let places = places_of(db, environment_id, transaction_ids, since, repeats_max).await?;
+        let (subjects, seqs): (Vec<Uuid>, Vec<i64>) = places.into_iter().unzip();
+        sqlx::query_as!(
+            ReceivedEvent,
+            r#"SELECT event.subject_id AS "subject_id: SubjectId", event.seq, transaction_id,
+                      subject.received AS customer_id, event_type, happened_at AS timestamp, received_at,
+                      properties AS properties_json, is_duplicate
+               FROM unnest($2::uuid[], $3::bigint[]) AS given (subject_id, seq)
+               JOIN event ON event.environment_id = $1 AND event.subject_id = given.subject_id
+                    AND event.seq = given.seq
+               JOIN subject ON subject.environment_id = $1 AND subject.id = given.subject_id
+               WHERE happened_at >= $4"#,
+            environment_id.0,
+            &subjects,
+            &seqs,
+            since,
+        )
+        .fetch_all(db)
+        .await
+    }
+
     async fn subjects(
         &self,
         db: &mut PgConnection,
@@ -214,4 +263,41 @@ impl SegmentReader for PostgresEvents {
         .fetch_all(db)
         .await
     }
+}
+
+/// Where the events of these transaction ids are, by subject and order. An event that counts is where its key says:
+/// a key is held for as long as its event can be found, so a key that was taken over hides none.
+async fn places_of(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    transaction_ids: &[String],
+    since: Instant,
+    repeats_max: i64,
+) -> Result<Vec<(Uuid, i64)>, sqlx::Error> {
+    let keys: Vec<Uuid> = transaction_ids.iter().map(|id| transaction_key(environment_id, id)).collect();
+    let holders = sqlx::query!(
+        "SELECT subject_id, seq FROM event_key WHERE environment_id = $1 AND key = ANY($2)",
+        environment_id.0,
+        &keys,
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let repeats = sqlx::query!(
+        r#"SELECT repeat.subject_id AS "subject_id!", repeat.seq AS "seq!"
+           FROM unnest($2::text[]) AS given (transaction_id)
+           CROSS JOIN LATERAL (
+               SELECT subject_id, seq FROM event
+               WHERE event.environment_id = $1 AND event.transaction_id = given.transaction_id AND is_duplicate
+                 AND happened_at >= $3
+               ORDER BY seq LIMIT $4
+           ) AS repeat"#,
+        environment_id.0,
+        transaction_ids,
+        since,
+        repeats_max,
+    )
+    .fetch_all(db)
+    .await?;
+    let holders = holders.into_iter().map(|row| (row.subject_id, row.seq));
+    Ok(holders.chain(repeats.into_iter().map(|row| (row.subject_id, row.seq))).collect())
 }

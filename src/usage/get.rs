@@ -1,17 +1,20 @@
 //! `POST /v1/usage`
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
 
 use aide::transform::TransformOperation;
 use axum::extract::State;
-use chrono::{NaiveTime, TimeDelta};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::store::{MetricSubjects, PostgresRollups, RollupStore, WindowRow, pairs_with_usage};
+use super::calc::{WindowSize, Windows};
+use super::group_by::{GROUP_VALUES_MAX, GroupBy};
+use super::range::between;
+use super::store::{Cut, PostgresRollups, Question, RollupStore, pairs_with_usage};
 use crate::access::{App, Caller};
-use crate::casing::wire_enum;
 use crate::catalog::billable_metric::{self, BillableMetricRow};
 use crate::customer;
 use crate::error::ApiError;
@@ -23,19 +26,6 @@ use crate::wire::{CursorKey, ExactNumber, Json, Page, Query, Timestamp};
 
 /// Rows on a page (our decision: the operation has no limit parameter).
 const ROWS_MAX: usize = 1000;
-
-/// Most group values of one window.
-const GROUP_VALUES_MAX: usize = 200;
-
-wire_enum! {
-    /// The length of the windows.
-    pub enum WindowSize {
-        Hour = "HOUR",
-        Day = "DAY",
-        /// One window over the whole range.
-        None = "NONE",
-    }
-}
 
 #[derive(Deserialize, Serialize, JsonSchema)]
 pub struct GetUsage {
@@ -54,14 +44,6 @@ pub struct GetUsage {
 struct MetricInput {
     id: BillableMetricId,
     group_by: Option<GroupBy>,
-}
-
-#[derive(Clone, Deserialize, Serialize, JsonSchema)]
-struct GroupBy {
-    /// A group key of the metric that is one property.
-    key: String,
-    /// 1 to 200 values to show; the first 200 in byte order when omitted.
-    values: Option<Vec<String>>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -86,6 +68,9 @@ pub struct UsageRow {
 /// A customer and a metric whose windows are asked for.
 type Pair = (CustomerId, BillableMetricId);
 
+/// A row: a pair and the number of its window.
+type Slot = (Pair, i64);
+
 pub async fn handler(
     State(app): State<App>,
     caller: Caller,
@@ -93,74 +78,47 @@ pub async fn handler(
     Json(request): Json<GetUsage>,
 ) -> Result<axum::Json<Page<UsageRow>>, ApiError> {
     let environment_id = caller.environment_id();
-    let range = range(&request)?;
-    let window = window_length(request.window_size, range);
+    let range = between(request.starting_on, request.ending_before)?;
+    let windows = Windows::new(request.window_size, range);
     let key = CursorKey::new("usage", "next_page", environment_id, &request);
-    let after: Option<(Pair, i64)> = key.decode(page.next_page.as_deref())?;
-    if after.is_some_and(|(_, index)| !(0..window_count(range, window)).contains(&index)) {
+    let after: Option<Slot> = key.decode(page.next_page.as_deref())?;
+    if after.is_some_and(|(_, index)| !(0..windows.count()).contains(&index)) {
         return Err(key.refused());
     }
 
     let mut snapshot = begin_snapshot(&app.db).await?;
     let pairs = pairs(&mut snapshot, environment_id, &request, range, after.map(|(pair, _)| pair)).await?;
-    let slots = slots(&pairs, range, window, after);
-    let shown: Vec<Pair> = {
-        let mut shown: Vec<Pair> = slots.iter().take(ROWS_MAX).map(|(pair, _)| *pair).collect();
-        shown.dedup();
-        shown
-    };
+    let slots = slots(&pairs, &windows, after);
+    let shown = shown(&slots[..slots.len().min(ROWS_MAX)]);
     let named = request.billable_metrics.iter().flatten().map(|metric| metric.id);
-    let metric_ids = shown.iter().map(|(_, metric)| *metric).chain(named);
-    let mut metrics = load_metrics(&mut snapshot, environment_id, metric_ids).await?;
-    let group_by = group_keys(&request, &metrics)?;
-    let values = read(&mut snapshot, environment_id, &shown, &metrics, &group_by, range, window).await?;
+    let metric_ids = shown.keys().map(|(_, metric)| *metric).chain(named);
+    let metrics = load_metrics(&mut snapshot, environment_id, metric_ids).await?;
+    let groupings = groupings(&request, &metrics)?;
+    let asked = Asked { metrics: &metrics, groupings: &groupings, shown: &shown, range, windows: &windows };
+    let values = read(&mut snapshot, environment_id, &asked).await?;
     snapshot.commit().await?;
 
     let page = Page::cut(slots, ROWS_MAX, |slot| key.encode(slot));
     let rows = page.map(|(pair, index)| {
-        let metric = metrics.get_mut(&pair.1).expect("every pair's metric is loaded");
-        let start = range.start + window * i32::try_from(index).expect("windows of a request fit");
+        let window = windows.at(index);
         UsageRow {
             customer_id: pair.0,
             billable_metric_id: pair.1,
-            billable_metric_name: metric.name.clone(),
-            start_timestamp: start,
-            end_timestamp: range.end.min(start + window),
+            billable_metric_name: metrics[&pair.1].name.clone(),
+            start_timestamp: window.start,
+            end_timestamp: window.end,
             value: values.total.get(&(pair, index)).cloned().flatten(),
-            groups: group_by.get(&pair.1).map(|(_, group_by)| values.groups(pair, index, group_by)),
+            groups: groupings.contains_key(&pair.1).then(|| values.groups((pair, index))),
         }
     });
     Ok(axum::Json(rows))
-}
-
-/// The range, whose ends must be midnights at least a day apart (Python SDK).
-fn range(request: &GetUsage) -> Result<Period, ApiError> {
-    for (field, instant) in [("starting_on", request.starting_on), ("ending_before", request.ending_before)] {
-        if instant.0.time() != NaiveTime::MIN {
-            return Err(ApiError::field(field, "must be midnight UTC"));
-        }
-    }
-    Period::new(request.starting_on.0, request.ending_before.0)
-        .ok_or_else(|| ApiError::field("ending_before", "must be after starting_on"))
-}
-
-fn window_length(size: WindowSize, range: Period) -> TimeDelta {
-    match size {
-        WindowSize::Hour => TimeDelta::hours(1),
-        WindowSize::Day => TimeDelta::days(1),
-        WindowSize::None => range.end - range.start,
-    }
-}
-
-fn window_count(range: Period, window: TimeDelta) -> i64 {
-    (range.end - range.start).num_seconds() / window.num_seconds()
 }
 
 /// The pairs that are asked for, in order, from the one that the last page ended in; no more than a page can
 /// show. Named customers and metrics come whether they have usage or not; where a list is omitted, only what
 /// has usage in the range.
 async fn pairs(
-    db: &mut sqlx::PgConnection,
+    db: &mut PgConnection,
     environment_id: EnvironmentId,
     request: &GetUsage,
     range: Period,
@@ -204,21 +162,29 @@ fn sorted(mut ids: Vec<Uuid>) -> Vec<Uuid> {
 }
 
 /// One page of rows and one more: each pair with each of its windows, after the cursor.
-fn slots(pairs: &[Pair], range: Period, window: TimeDelta, after: Option<(Pair, i64)>) -> Vec<(Pair, i64)> {
-    let count = window_count(range, window);
+fn slots(pairs: &[Pair], windows: &Windows, after: Option<Slot>) -> Vec<Slot> {
     let first = |pair: &Pair| match &after {
         Some((last, index)) if pair == last => index + 1,
         _ => 0,
     };
     pairs
         .iter()
-        .flat_map(|pair| (first(pair)..count).map(|index| (*pair, index)))
+        .flat_map(|pair| (first(pair)..windows.count()).map(|index| (*pair, index)))
         .take(ROWS_MAX + 1)
         .collect()
 }
 
+/// The windows of each pair on a page.
+fn shown(slots: &[Slot]) -> BTreeMap<Pair, Range<i64>> {
+    let mut shown: BTreeMap<Pair, Range<i64>> = BTreeMap::new();
+    for (pair, index) in slots {
+        shown.entry(*pair).or_insert(*index..*index).end = index + 1;
+    }
+    shown
+}
+
 async fn load_metrics(
-    db: &mut sqlx::PgConnection,
+    db: &mut PgConnection,
     environment_id: EnvironmentId,
     ids: impl Iterator<Item = BillableMetricId>,
 ) -> Result<BTreeMap<BillableMetricId, BillableMetricRow>, sqlx::Error> {
@@ -227,12 +193,18 @@ async fn load_metrics(
     Ok(metrics.into_iter().map(|metric| (metric.id, metric)).collect())
 }
 
-/// The place of the group name and the grouping that each metric is asked with.
-fn group_keys(
+/// What a metric is split by: the place of the group name, and the values to show where they are named.
+struct Grouping {
+    place: usize,
+    values: Option<Vec<String>>,
+}
+
+/// The grouping that each metric is asked with.
+fn groupings(
     request: &GetUsage,
     metrics: &BTreeMap<BillableMetricId, BillableMetricRow>,
-) -> Result<BTreeMap<BillableMetricId, (usize, GroupBy)>, ApiError> {
-    let mut places = BTreeMap::new();
+) -> Result<BTreeMap<BillableMetricId, Grouping>, ApiError> {
+    let mut groupings = BTreeMap::new();
     let mut seen = HashSet::new();
     for (index, input) in request.billable_metrics.iter().flatten().enumerate() {
         if !seen.insert(input.id) {
@@ -242,88 +214,126 @@ fn group_keys(
             continue;
         };
         let path = format!("billable_metrics[{index}].group_by");
-        let simple = [group_by.key.clone()];
-        if !metric.definition.group_keys.iter().flatten().any(|key| key[..] == simple) {
+        group_by.check_values(&path)?;
+        let key = std::slice::from_ref(&group_by.key);
+        let place = metric.definition.places_of_group_key(key).ok_or_else(|| {
             let reason = format!("`{}` is not a group key of the metric that is one property", group_by.key);
-            return Err(ApiError::field(&format!("{path}.key"), reason));
-        }
-        if group_by.values.as_ref().is_some_and(|values| values.is_empty() || values.len() > GROUP_VALUES_MAX)
-        {
-            return Err(ApiError::field(
-                &format!("{path}.values"),
-                format!("1 to {GROUP_VALUES_MAX} values"),
-            ));
-        }
-        let names = metric.definition.group_names();
-        let place =
-            names.iter().position(|name| *name == group_by.key).expect("group names hold every group key");
-        places.insert(input.id, (place, group_by.clone()));
+            ApiError::field(&format!("{path}.key"), reason)
+        })?[0];
+        groupings.insert(input.id, Grouping { place, values: group_by.values.clone() });
     }
-    Ok(places)
+    Ok(groupings)
 }
 
-/// What was read: the whole aggregate of each slot, and the aggregate of each of its group values.
+/// What to read for a page.
+struct Asked<'a> {
+    metrics: &'a BTreeMap<BillableMetricId, BillableMetricRow>,
+    groupings: &'a BTreeMap<BillableMetricId, Grouping>,
+    shown: &'a BTreeMap<Pair, Range<i64>>,
+    range: Period,
+    windows: &'a Windows,
+}
+
+/// What was read: the whole aggregate of each row, the group values to show of each pair, and their aggregates.
 struct Values {
-    total: HashMap<(Pair, i64), Option<ExactNumber>>,
-    grouped: BTreeMap<Pair, BTreeMap<String, HashMap<i64, Option<ExactNumber>>>>,
+    total: HashMap<Slot, Option<ExactNumber>>,
+    names: HashMap<Pair, Vec<String>>,
+    grouped: HashMap<Slot, HashMap<String, Option<ExactNumber>>>,
 }
 
 impl Values {
-    /// The group values of a window: the ones asked for, else the first of those seen anywhere in the range.
-    fn groups(&self, pair: Pair, index: i64, group_by: &GroupBy) -> BTreeMap<String, Option<ExactNumber>> {
-        let seen = self.grouped.get(&pair);
-        let value = |name: &String| {
-            let windows = seen.and_then(|seen| seen.get(name));
-            (name.clone(), windows.and_then(|windows| windows.get(&index)).cloned().flatten())
-        };
-        match &group_by.values {
-            Some(names) => names.iter().map(value).collect(),
-            None => seen.into_iter().flat_map(BTreeMap::keys).take(GROUP_VALUES_MAX).map(value).collect(),
-        }
+    fn groups(&self, slot: Slot) -> BTreeMap<String, Option<ExactNumber>> {
+        let names = self.names.get(&slot.0).into_iter().flatten();
+        let seen = self.grouped.get(&slot);
+        let value = |name: &String| seen.and_then(|seen| seen.get(name)).cloned().flatten();
+        names.map(|name| (name.clone(), value(name))).collect()
     }
 }
 
+/// Reads no more than the page shows, however long the range is and however many groups there are; only which
+/// group values to show depends on the whole range.
 async fn read(
-    db: &mut sqlx::PgConnection,
+    db: &mut PgConnection,
     environment_id: EnvironmentId,
-    pairs: &[Pair],
-    metrics: &BTreeMap<BillableMetricId, BillableMetricRow>,
-    group_by: &BTreeMap<BillableMetricId, (usize, GroupBy)>,
-    range: Period,
-    window: TimeDelta,
+    asked: &Asked<'_>,
 ) -> Result<Values, sqlx::Error> {
-    let customer_ids = sorted(pairs.iter().map(|(customer, _)| customer.0).collect());
-    let subjects = customer::subjects_by_customer(db, environment_id, &customer_ids).await?;
-    let ask = |pair: &Pair, group_place| MetricSubjects {
-        customer_id: pair.0,
-        metric_id: pair.1,
-        aggregation: metrics[&pair.1].definition.aggregation_type,
-        subject_ids: subjects[&pair.0].iter().map(|received| subject_id(environment_id, received)).collect(),
-        group_place,
-    };
-    let hours = window.num_hours();
-    let whole: Vec<MetricSubjects> = pairs.iter().map(|pair| ask(pair, None)).collect();
-    let split: Vec<MetricSubjects> = pairs
-        .iter()
-        .filter_map(|pair| group_by.get(&pair.1).map(|(place, _)| ask(pair, Some(*place))))
-        .collect();
-    let slot = |row: &WindowRow| ((row.customer_id, row.metric_id), row.window);
-    let total = PostgresRollups.windows(db, environment_id, &whole, range, hours).await?;
-    let total = total.into_iter().map(|row| (slot(&row), row.value.map(ExactNumber))).collect();
-    let mut grouped: BTreeMap<Pair, BTreeMap<String, HashMap<i64, Option<ExactNumber>>>> = BTreeMap::new();
+    let whole = questions(db, environment_id, asked).await?;
+    let cut = Cut::default();
+    let rows = PostgresRollups.windows(db, environment_id, &whole, asked.windows, &cut).await?;
+    let total = rows.into_iter().map(|row| (row.slot(), row.value.map(ExactNumber))).collect();
+
+    let mut split = split(whole, asked);
+    let names = names(db, environment_id, &split, asked).await?;
+    for question in &mut split {
+        let names = names.get(&(question.customer_id, question.metric_id)).cloned().unwrap_or_default();
+        question.kept_values = vec![(question.group_places[0], names)];
+    }
+    let mut grouped: HashMap<Slot, HashMap<String, Option<ExactNumber>>> = HashMap::new();
     if !split.is_empty() {
-        for row in PostgresRollups.windows(db, environment_id, &split, range, hours).await? {
-            let (pair, index) = slot(&row);
-            let name = row.group_value.unwrap_or_default();
-            grouped
-                .entry(pair)
-                .or_default()
-                .entry(name)
-                .or_default()
-                .insert(index, row.value.map(ExactNumber));
+        for mut row in PostgresRollups.windows(db, environment_id, &split, asked.windows, &cut).await? {
+            let name = row.group_values.remove(0);
+            grouped.entry(row.slot()).or_default().insert(name, row.value.map(ExactNumber));
         }
     }
-    Ok(Values { total, grouped })
+    Ok(Values { total, names, grouped })
+}
+
+/// The windows of each pair on the page, not split by group.
+async fn questions(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    asked: &Asked<'_>,
+) -> Result<Vec<Question>, sqlx::Error> {
+    let customer_ids = sorted(asked.shown.keys().map(|(customer, _)| customer.0).collect());
+    let subjects = customer::subjects_by_customer(db, environment_id, &customer_ids).await?;
+    let question = |((customer_id, metric_id), indexes): (&Pair, &Range<i64>)| Question {
+        customer_id: *customer_id,
+        metric_id: *metric_id,
+        aggregation: asked.metrics[metric_id].definition.aggregation_type,
+        subject_ids: subjects[customer_id]
+            .iter()
+            .map(|received| subject_id(environment_id, received))
+            .collect(),
+        period: asked.windows.span(indexes),
+        group_places: Vec::new(),
+        kept_values: Vec::new(),
+    };
+    Ok(asked.shown.iter().map(question).collect())
+}
+
+/// Those of the questions whose metric is asked with a grouping, split by it.
+fn split(questions: Vec<Question>, asked: &Asked<'_>) -> Vec<Question> {
+    let split = |question: Question| {
+        let grouping = asked.groupings.get(&question.metric_id)?;
+        Some(Question { group_places: vec![grouping.place], ..question })
+    };
+    questions.into_iter().filter_map(split).collect()
+}
+
+/// The group values to show of each pair: the ones asked for, else the first of those seen anywhere in the range.
+async fn names(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    split: &[Question],
+    asked: &Asked<'_>,
+) -> Result<HashMap<Pair, Vec<String>>, sqlx::Error> {
+    let mut names: HashMap<Pair, Vec<String>> = HashMap::new();
+    let mut unnamed = Vec::new();
+    for question in split {
+        match &asked.groupings[&question.metric_id].values {
+            Some(values) => {
+                names.insert((question.customer_id, question.metric_id), values.clone());
+            }
+            None => unnamed.push(Question { period: asked.range, ..question.clone() }),
+        }
+    }
+    if !unnamed.is_empty() {
+        let rows = PostgresRollups.group_values(db, environment_id, &unnamed, GROUP_VALUES_MAX).await?;
+        for row in rows {
+            names.entry((row.customer_id, row.metric_id)).or_default().push(row.value);
+        }
+    }
+    Ok(names)
 }
 
 pub fn doc(operation: TransformOperation) -> TransformOperation {

@@ -22,7 +22,6 @@ use crate::event::{
 };
 use crate::id::EnvironmentId;
 use crate::postgres::{next_arrival, share_arrivals};
-use crate::time::Instant;
 use crate::wire::{Empty, RawBody};
 
 /// How often a request is tried again when PostgreSQL gave way to another one.
@@ -54,7 +53,7 @@ async fn keep(app: &App, environment_id: EnvironmentId, events: &[Event]) -> Res
     let number = next_arrival(&mut transaction).await?;
     let arrival = Arrival { number, received_at };
 
-    let repeats = repeats(&mut transaction, environment_id, received_at, events).await?;
+    let repeats = repeats(&mut transaction, environment_id, arrival, events).await?;
     PostgresEvents.append(&mut transaction, environment_id, arrival, events, &repeats).await?;
 
     let mut deltas = Vec::new();
@@ -87,23 +86,23 @@ async fn keep(app: &App, environment_id: EnvironmentId, events: &[Event]) -> Res
 async fn repeats(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
-    now: Instant,
+    arrival: Arrival,
     events: &[Event],
 ) -> Result<HashSet<usize>, sqlx::Error> {
     let keys: Vec<Uuid> =
         events.iter().map(|event| transaction_key(environment_id, &event.transaction_id)).collect();
     let mut seen = HashSet::new();
     let first: Vec<bool> = keys.iter().map(|key| seen.insert(*key)).collect();
-    // Held by the later of arrival and timestamp: an event dated ahead could otherwise be replayed while it is
-    // young.
-    let holds: Vec<KeyHold> = keys
-        .iter()
-        .zip(events)
-        .zip(&first)
-        .filter(|(_, first)| **first)
-        .map(|((key, event), _)| KeyHold { key: *key, expires_at: event.timestamp.max(now) + BACKDATING })
-        .collect();
-    let admitted = PostgresEvents.admit(db, environment_id, &holds, now).await?;
+    let hold = |position: usize| KeyHold {
+        key: keys[position],
+        // Held by the later of arrival and timestamp: an event dated ahead could otherwise be replayed while it is
+        // young.
+        expires_at: events[position].timestamp.max(arrival.received_at) + BACKDATING,
+        subject_id: subject_id(environment_id, &events[position].customer_id),
+        seq: arrival.seq(position),
+    };
+    let holds: Vec<KeyHold> = (0..events.len()).filter(|position| first[*position]).map(hold).collect();
+    let admitted = PostgresEvents.admit(db, environment_id, &holds, arrival.received_at).await?;
     let is_repeat = |position: &usize| !first[*position] || !admitted.contains(&keys[*position]);
     Ok((0..events.len()).filter(is_repeat).collect())
 }

@@ -1,7 +1,7 @@
 //! Quantities: what the facts count for.
 //!
-//! Owns: which metrics an event counts for, hourly rollups by subject, metric and group values, and reading
-//! them as usage of customers. Does not own: prices.
+//! Owns: which metrics an event counts for, hourly rollups by subject, metric and group values, reading them as
+//! usage of customers, and finding events with what they count for. Does not own: prices.
 //!
 //! Invariants: every column of a rollup merges (add, greatest, later, union), so usage of several subjects,
 //! groups or hours is the merge of theirs and an alias that moves rewrites nothing; rollups commit with the
@@ -14,7 +14,11 @@
 
 pub mod calc;
 pub mod get;
+mod group_by;
+pub mod groups;
 pub mod ingest;
+mod range;
+pub mod search;
 mod store;
 mod verify;
 

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 
+use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::calc::{Contribution, Latest, Tally, group_id, hour_of};
+use super::calc::{Contribution, Latest, Tally, Windows, group_id, hour_of};
 use crate::catalog::billable_metric::AggregationType;
-use crate::id::{BillableMetricId, CustomerId, EnvironmentId, SubjectId};
+use crate::id::{BillableMetricId, CustomerId, EnvironmentId, GroupId, SubjectId};
 use crate::time::{Instant, Period};
 
 /// What one event adds to one metric, and when.
@@ -33,26 +34,58 @@ pub struct Piece {
     pub tally: Tally,
 }
 
-/// Which subjects' usage of one metric is asked for, on behalf of which customer.
+/// What is asked about one metric on behalf of one customer.
 #[derive(Clone, Debug)]
-pub struct MetricSubjects {
+pub struct Question {
     pub customer_id: CustomerId,
     pub metric_id: BillableMetricId,
     pub aggregation: AggregationType,
     pub subject_ids: Vec<SubjectId>,
-    /// The place of the group name to split by, from 0.
-    pub group_place: Option<usize>,
+    /// Only usage of these hours.
+    pub period: Period,
+    /// The places of the group names to split by, from 0, in the order in which their values are to come.
+    pub group_places: Vec<usize>,
+    /// At a place only these values.
+    pub kept_values: Vec<(usize, Vec<String>)>,
 }
 
-/// The usage of one customer, metric, window and (where asked) group value, with every digit.
+/// The usage of one customer and metric in one window and, where it is split, of one group, with every digit.
 #[derive(Clone, Debug)]
 pub struct WindowRow {
     pub customer_id: CustomerId,
     pub metric_id: BillableMetricId,
     pub window: i64,
-    pub group_value: Option<String>,
+    /// In the order of the places that were asked for.
+    pub group_values: Vec<String>,
+    /// One of the metric's groups that have these values, where the question splits.
+    pub group_id: Option<GroupId>,
     /// Unset where events match but none has a number to read.
     pub value: Option<String>,
+}
+
+impl WindowRow {
+    /// The customer, the metric and the number of the window.
+    #[must_use]
+    pub fn slot(&self) -> ((CustomerId, BillableMetricId), i64) {
+        ((self.customer_id, self.metric_id), self.window)
+    }
+}
+
+/// A group value that a customer's usage of a metric has.
+#[derive(Clone, Debug)]
+pub struct GroupValueRow {
+    pub customer_id: CustomerId,
+    pub metric_id: BillableMetricId,
+    pub value: String,
+}
+
+/// Which of all rows to read.
+#[derive(Clone, Debug, Default)]
+pub struct Cut {
+    /// Only rows behind this window and these group values.
+    pub after: Option<(i64, Vec<String>)>,
+    /// At most so many.
+    pub limit: Option<usize>,
 }
 
 /// Hourly rollups by subject, metric and group values.
@@ -77,16 +110,35 @@ pub trait RollupStore {
         end: Instant,
     ) -> impl Future<Output = Result<Vec<Piece>, sqlx::Error>> + Send;
 
-    /// The absolute usage by window of `hours` hours from the start of `range`. Only windows with events come
-    /// back.
+    /// The absolute usage by customer, metric, window and group values, in that order, texts in byte order. Only
+    /// windows with events come back, and only groups with events in them.
     fn windows(
         &self,
         db: &mut PgConnection,
         environment_id: EnvironmentId,
-        asked: &[MetricSubjects],
-        range: Period,
-        hours: i64,
+        questions: &[Question],
+        windows: &Windows,
+        cut: &Cut,
     ) -> impl Future<Output = Result<Vec<WindowRow>, sqlx::Error>> + Send;
+
+    /// The group values with events, of questions that split by one place each: of each question the first `limit` in
+    /// byte order.
+    fn group_values(
+        &self,
+        db: &mut PgConnection,
+        environment_id: EnvironmentId,
+        questions: &[Question],
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<GroupValueRow>, sqlx::Error>> + Send;
+
+    /// The values of one of the metric's groups, in the order of its group names.
+    fn values_of_group(
+        &self,
+        db: &mut PgConnection,
+        environment_id: EnvironmentId,
+        metric_id: BillableMetricId,
+        group_id: GroupId,
+    ) -> impl Future<Output = Result<Option<Vec<String>>, sqlx::Error>> + Send;
 }
 
 /// Rollups as rows of PostgreSQL.
@@ -259,48 +311,67 @@ impl RollupStore for PostgresRollups {
         &self,
         db: &mut PgConnection,
         environment_id: EnvironmentId,
-        asked: &[MetricSubjects],
-        range: Period,
-        hours: i64,
+        questions: &[Question],
+        windows: &Windows,
+        cut: &Cut,
     ) -> Result<Vec<WindowRow>, sqlx::Error> {
-        let mut columns = AskedColumns::default();
-        for one in asked {
-            for subject_id in &one.subject_ids {
-                columns.customers.push(one.customer_id.0);
-                columns.metrics.push(one.metric_id.0);
-                columns.aggregations.push(one.aggregation.as_str().to_owned());
-                columns.subjects.push(subject_id.0);
-                columns
-                    .places
-                    .push(one.group_place.map(|place| i32::try_from(place + 1).expect("few group names")));
-            }
-        }
-        let rows = sqlx::query!(
-            r#"WITH asked AS (
-                   SELECT * FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::uuid[], $6::int[])
-                       AS asked (customer_id, metric_id, aggregation, subject_id, place)
+        let columns = QuestionColumns::of(questions);
+        let (origin, hours) = windows.origin_and_hours();
+        let (after_window, after_values) = cut.after.clone().unzip();
+        sqlx::query_as!(
+            WindowRow,
+            r#"WITH question AS MATERIALIZED (
+                   SELECT customer_id, metric_id, aggregation, starts_at, ends_at, subjects::uuid[] AS subjects,
+                          places::int[] AS places, kept::jsonb AS kept
+                   FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::text[],
+                               $8::text[], $9::text[])
+                        AS given (customer_id, metric_id, aggregation, starts_at, ends_at, subjects, places, kept)
                ), hour AS (
-                   SELECT asked.customer_id, asked.metric_id, asked.aggregation,
-                          (extract(epoch FROM rollup.hour - $7)::bigint / 3600) / $9 AS window,
-                          CASE WHEN place IS NOT NULL THEN usage_group.group_values[place] END AS group_value,
+                   SELECT question.customer_id, question.metric_id, question.aggregation,
+                          (extract(epoch FROM rollup.hour - $10::timestamptz)::bigint / 3600) / $11 AS "window",
+                          shown.group_values COLLATE "C" AS group_values, shown.group_text,
                           rollup.*
-                   FROM asked
-                   JOIN usage_rollup rollup ON rollup.environment_id = $1 AND rollup.subject_id = asked.subject_id
-                        AND rollup.billable_metric_id = asked.metric_id AND rollup.hour >= $7 AND rollup.hour < $8
-                   JOIN usage_group ON usage_group.environment_id = $1
-                        AND usage_group.billable_metric_id = asked.metric_id AND usage_group.id = rollup.group_id
+                   FROM question
+                   CROSS JOIN LATERAL unnest(question.subjects) AS asked (subject_id)
+                   CROSS JOIN LATERAL (
+                       SELECT * FROM usage_rollup
+                       WHERE usage_rollup.environment_id = $1 AND usage_rollup.subject_id = asked.subject_id
+                         AND usage_rollup.billable_metric_id = question.metric_id
+                         AND usage_rollup.hour >= question.starts_at AND usage_rollup.hour < question.ends_at
+                       -- the planner cannot start elsewhere, such as at every group of the metric
+                       OFFSET 0
+                   ) AS rollup
+                   CROSS JOIN LATERAL (
+                       SELECT ARRAY(SELECT usage_group.group_values[place]
+                                    FROM unnest(question.places) WITH ORDINALITY AS shown (place, position)
+                                    ORDER BY position) AS group_values,
+                              CASE WHEN question.places <> '{}' THEN usage_group.id::text END AS group_text
+                       FROM usage_group
+                       WHERE usage_group.environment_id = $1
+                         AND usage_group.billable_metric_id = rollup.billable_metric_id
+                         AND usage_group.id = rollup.group_id
+                         AND (question.kept IS NULL OR NOT EXISTS (
+                             SELECT FROM jsonb_to_recordset(question.kept) AS kept (place int, texts jsonb)
+                             WHERE NOT kept.texts ? usage_group.group_values[kept.place]))
+                       -- so that a group is made once (and remembered), not for each of its hours
+                       OFFSET 0
+                   ) AS shown
                )
                SELECT customer_id AS "customer_id!: CustomerId", metric_id AS "metric_id!: BillableMetricId",
-                      "window" AS "window!", group_value,
+                      "window" AS "window!", group_values AS "group_values!",
+                      min(group_text)::uuid AS "group_id: GroupId",
                       CASE aggregation
                           WHEN 'COUNT' THEN sum(event_count)::text
                           WHEN 'SUM' THEN trim_scale(coalesce(sum(total), 0))::text
                           WHEN 'MAX' THEN trim_scale(max(greatest_value))::text
                           WHEN 'LATEST' THEN trim_scale((array_agg(latest_value
-                               ORDER BY latest_at DESC NULLS LAST, latest_seq DESC))[1])::text
+                               ORDER BY latest_at DESC NULLS LAST, latest_seq DESC)
+                               FILTER (WHERE aggregation = 'LATEST'))[1])::text
                           WHEN 'UNIQUE' THEN (
                               SELECT count(DISTINCT value_digest)::text
-                              FROM unnest(array_agg(hour.subject_id), array_agg(hour.hour), array_agg(hour.group_id))
+                              FROM unnest(array_agg(hour.subject_id) FILTER (WHERE aggregation = 'UNIQUE'),
+                                          array_agg(hour.hour) FILTER (WHERE aggregation = 'UNIQUE'),
+                                          array_agg(hour.group_id) FILTER (WHERE aggregation = 'UNIQUE'))
                                    AS part (subject_id, hour, group_id)
                               JOIN usage_unique seen ON seen.environment_id = $1
                                    AND seen.subject_id = part.subject_id
@@ -308,38 +379,135 @@ impl RollupStore for PostgresRollups {
                                    AND seen.hour = part.hour AND seen.group_id = part.group_id)
                       END AS value
                FROM hour
-               GROUP BY customer_id, metric_id, aggregation, "window", group_value"#,
+               WHERE $12::bigint IS NULL OR ("window", group_values) > ($12, $13::text[])
+               GROUP BY customer_id, metric_id, aggregation, "window", group_values
+               ORDER BY customer_id, metric_id, "window", group_values LIMIT $14"#,
             environment_id.0,
             &columns.customers,
             &columns.metrics,
             &columns.aggregations,
+            &columns.starts,
+            &columns.ends,
             &columns.subjects,
-            &columns.places as _,
-            range.start,
-            range.end,
+            &columns.places,
+            &columns.kept as _,
+            origin,
             hours,
+            after_window,
+            after_values.as_deref(),
+            cut.limit.map(|limit| i64::try_from(limit).expect("limits are small")),
         )
         .fetch_all(db)
-        .await?;
-        let window = rows.into_iter().map(|row| WindowRow {
-            customer_id: row.customer_id,
-            metric_id: row.metric_id,
-            window: row.window,
-            group_value: row.group_value,
-            value: row.value,
-        });
-        Ok(window.collect())
+        .await
+    }
+
+    async fn group_values(
+        &self,
+        db: &mut PgConnection,
+        environment_id: EnvironmentId,
+        questions: &[Question],
+        limit: usize,
+    ) -> Result<Vec<GroupValueRow>, sqlx::Error> {
+        let columns = QuestionColumns::of(questions);
+        sqlx::query_as!(
+            GroupValueRow,
+            r#"WITH question AS MATERIALIZED (
+                   SELECT customer_id, metric_id, starts_at, ends_at, subjects::uuid[] AS subjects,
+                          (places::int[])[1] AS place
+                   FROM unnest($2::uuid[], $3::uuid[], $4::timestamptz[], $5::timestamptz[], $6::text[], $7::text[])
+                        AS given (customer_id, metric_id, starts_at, ends_at, subjects, places)
+               )
+               SELECT question.customer_id AS "customer_id!: CustomerId",
+                      question.metric_id AS "metric_id!: BillableMetricId", seen.value AS "value!"
+               FROM question
+               CROSS JOIN LATERAL (
+                   SELECT DISTINCT usage_group.group_values[question.place] COLLATE "C" AS value
+                   FROM unnest(question.subjects) AS asked (subject_id)
+                   CROSS JOIN LATERAL (
+                       SELECT DISTINCT usage_rollup.group_id FROM usage_rollup
+                       WHERE usage_rollup.environment_id = $1 AND usage_rollup.subject_id = asked.subject_id
+                         AND usage_rollup.billable_metric_id = question.metric_id
+                         AND usage_rollup.hour >= question.starts_at AND usage_rollup.hour < question.ends_at
+                   ) AS rollup
+                   JOIN usage_group ON usage_group.environment_id = $1
+                        AND usage_group.billable_metric_id = question.metric_id
+                        AND usage_group.id = rollup.group_id
+                   ORDER BY 1 LIMIT $8
+               ) AS seen"#,
+            environment_id.0,
+            &columns.customers,
+            &columns.metrics,
+            &columns.starts,
+            &columns.ends,
+            &columns.subjects,
+            &columns.places,
+            i64::try_from(limit).expect("limits are small"),
+        )
+        .fetch_all(db)
+        .await
+    }
+
+    async fn values_of_group(
+        &self,
+        db: &mut PgConnection,
+        environment_id: EnvironmentId,
+        metric_id: BillableMetricId,
+        group_id: GroupId,
+    ) -> Result<Option<Vec<String>>, sqlx::Error> {
+        sqlx::query_scalar!(
+            "SELECT group_values FROM usage_group WHERE environment_id = $1 AND billable_metric_id = $2 AND id = $3",
+            environment_id.0,
+            metric_id.0,
+            group_id.0,
+        )
+        .fetch_optional(db)
+        .await
     }
 }
 
-/// The columns of what is asked, for `unnest`.
+/// The columns of questions, for `unnest`, which takes no lists of lists: they are text within.
 #[derive(Default)]
-struct AskedColumns {
+struct QuestionColumns {
     customers: Vec<Uuid>,
     metrics: Vec<Uuid>,
     aggregations: Vec<String>,
-    subjects: Vec<Uuid>,
-    places: Vec<Option<i32>>,
+    starts: Vec<Instant>,
+    ends: Vec<Instant>,
+    /// Lists as PostgreSQL writes them.
+    subjects: Vec<String>,
+    /// Lists as PostgreSQL writes them; places count from 1 there.
+    places: Vec<String>,
+    /// Lists of `place` and `texts` as JSON.
+    kept: Vec<Option<String>>,
+}
+
+impl QuestionColumns {
+    fn of(questions: &[Question]) -> Self {
+        let mut columns = Self::default();
+        for question in questions {
+            columns.customers.push(question.customer_id.0);
+            columns.metrics.push(question.metric_id.0);
+            columns.aggregations.push(question.aggregation.as_str().to_owned());
+            columns.starts.push(question.period.start);
+            columns.ends.push(question.period.end);
+            columns.subjects.push(array(&question.subject_ids));
+            let places: Vec<usize> = question.group_places.iter().map(|place| place + 1).collect();
+            columns.places.push(array(&places));
+            let kept = question
+                .kept_values
+                .iter()
+                .map(|(place, texts)| json!({ "place": place + 1, "texts": texts }));
+            let kept: Vec<serde_json::Value> = kept.collect();
+            columns.kept.push((!kept.is_empty()).then(|| serde_json::Value::from(kept).to_string()));
+        }
+        columns
+    }
+}
+
+/// A list of ids or numbers as PostgreSQL writes it.
+fn array(items: &[impl ToString]) -> String {
+    let items: Vec<String> = items.iter().map(ToString::to_string).collect();
+    format!("{{{}}}", items.join(","))
 }
 
 /// Remembers which values a group id stands for.

@@ -174,6 +174,13 @@ async fn metering_e_five_aggregations_of_one_data_set() {
         let usage = async |window| desk.usage(metric, window, "2026-03-01", "2026-03-05").await;
         assert_eq!(usage("DAY").await, by_day, "{aggregation}");
         assert_eq!(usage("NONE").await, [whole], "{aggregation}");
+        let body = json!({
+            "customer_id": desk.customer, "billable_metric_id": metric, "window_size": "DAY",
+            "starting_on": t("2026-03-01"), "ending_before": t("2026-03-05"),
+        });
+        let page = desk.api.post("/v1/usage/groups", body).await.body;
+        let values: Vec<String> = rows(&page).iter().map(|row| row["value"].to_string()).collect();
+        assert_eq!(values, by_day, "{aggregation}");
         assert_eq!(quantities(&invoice, aggregation), increments, "{aggregation}");
     }
     assert_eq!(invoice["total"], 8 + 61 + 13 + 4 + 13);
@@ -224,6 +231,16 @@ async fn metering_g_group_sums() {
     });
     let row = desk.api.post("/v1/usage", body).await.data()[0].clone();
     assert_eq!((&row["value"], &row["groups"]), (&json!(14), &json!({ "eu": 9, "us": 14 })));
+    let mut body = json!({
+        "customer_id": desk.customer, "billable_metric_id": metric, "window_size": "NONE", "current_period": true,
+    });
+    let values = async |body: &Value| -> Vec<Value> {
+        let page = desk.api.post("/v1/usage/groups", body.clone()).await.body;
+        rows(&page).iter().map(|row| row["value"].clone()).collect()
+    };
+    assert_eq!(values(&body).await, [14]);
+    body["group_key"] = json!(["region"]);
+    assert_eq!(values(&body).await, [9, 14], "eu, us");
     assert_eq!(
         desk.lines("2026-03-01").await,
         [
@@ -269,6 +286,9 @@ async fn metering_k_late_alias() {
     desk.clock("2026-01-21").await;
     desk.api.event("acct-9", &t("2026-01-21"), json!({ "n": 4 })).await;
     assert_eq!((january(&x).await, january(&y).await), ("null".to_owned(), "9".to_owned()));
+    desk.api.events(json!([event("sample", "acct-9", "2026-01-21", json!({}))])).await;
+    let found = desk.api.post("/v1/events/search", json!({ "transactionIds": ["sample"] })).await.body;
+    assert_eq!(found[0]["matched_customer"], json!({ "id": y, "name": "y" }));
     assert_eq!(desk.lines("2026-01-01").await, ["Units 01-01..02-01 0 × 10 = 0", "total 0"]);
     assert_eq!(desk.api.invoice(&y, "2026-01-01").await["total"], 90);
     assert_eq!(desk.invoice("2025-12-01").await, december, "a finalized invoice does not follow an alias");
@@ -300,6 +320,41 @@ async fn metering_m_grace() {
     desk.clock("2026-03-02").await;
     assert_eq!(desk.invoice("2026-01-01").await, january);
     assert_eq!(desk.total("2026-02-01").await, "1000");
+}
+
+#[tokio::test]
+async fn metering_n_paging() {
+    let desk = Desk::at("2026-03-10").await;
+    let metric = desk.metric("COUNT", &["zone"]).await;
+    let event = |day: i32, zone: i32| {
+        let at = format!("2026-03-0{day}");
+        event(&format!("{day} {zone}"), "acme", &at, json!({ "zone": format!("z{zone:02}") }))
+    };
+    for day in 1..=3 {
+        desk.api.events((0..50).map(|zone| event(day, zone)).collect()).await;
+    }
+    let body = json!({
+        "customer_id": desk.customer, "billable_metric_id": metric, "window_size": "DAY",
+        "starting_on": t("2026-03-01"), "ending_before": t("2026-03-04"), "group_key": ["zone"],
+    });
+    let first = desk.api.post("/v1/usage/groups?limit=100", body.clone()).await.body;
+    let cursor = first["next_page"].as_str().expect("a second page");
+    let second = desk.api.post(&format!("/v1/usage/groups?limit=100&next_page={cursor}"), body).await.body;
+    assert_eq!((rows(&first).len(), rows(&second).len()), (100, 50));
+    assert_eq!(second["next_page"], Value::Null);
+    let shown = [rows(&first), rows(&second)].concat();
+    let expected: Vec<(String, String)> = (1..=3)
+        .flat_map(|day| (0..50).map(move |zone| (t(&format!("2026-03-0{day}")), format!("z{zone:02}"))))
+        .collect();
+    let text = |value: &Value| value.as_str().expect("text").to_owned();
+    let groups: Vec<(String, String)> =
+        shown.iter().map(|row| (text(&row["starting_on"]), text(&row["group"]["zone"]))).collect();
+    assert_eq!(groups, expected, "by window, then by group value");
+}
+
+/// The rows of a page.
+fn rows(page: &Value) -> Vec<Value> {
+    page["data"].as_array().expect("rows").clone()
 }
 
 #[tokio::test]

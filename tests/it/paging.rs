@@ -102,6 +102,16 @@ async fn full() -> (Api, World, Vec<List>) {
         api.contract(&world.customer, &card, &start, json!({ "ending_before": "2026-04-01T00:00:00Z" }))
             .await;
     }
+    for model in ["a", "b", "c", "d", "e"] {
+        api.event("acct-1", NOW, json!({ "model": model, "tokens": 1 })).await;
+    }
+    let mut days = json!({
+        "customer_id": world.customer, "billable_metric_id": world.metric, "window_size": "DAY",
+        "starting_on": "2026-03-05T00:00:00Z", "ending_before": "2026-03-12T00:00:00Z",
+    });
+    let every_day = List { key: "/starting_on", ..List::post("/v1/usage/groups", days.clone()) };
+    days["group_key"] = json!(["model"]);
+    let models = List { key: "/group_value", ..List::post("/v1/usage/groups", days) };
     let contracts = |path: &str| List {
         cursor: "cursor",
         in_body: true,
@@ -135,6 +145,8 @@ async fn full() -> (Api, World, Vec<List>) {
         },
         contracts("/v1/contracts/list"),
         contracts("/v2/contracts/list"),
+        every_day,
+        models,
     ];
     (api, world, lists)
 }
@@ -220,6 +232,13 @@ async fn a_cursor_with_other_filters_is_400() {
         let body = json!({ "rate_card_id": world.card, "at": at });
         List::post("/v1/contract-pricing/rate-cards/getRates", body)
     };
+    let groups = |window: &str, models: &[&str]| {
+        let body = json!({
+            "customer_id": world.customer, "billable_metric_id": world.metric, "window_size": window,
+            "current_period": true, "group_key": ["model"], "group_filters": { "model": models },
+        });
+        List::post("/v1/usage/groups", body)
+    };
     let schedule = |more: Value| {
         let mut body = json!({ "rate_card_id": world.card, "starting_at": "2026-01-01T00:00:00Z" });
         body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
@@ -230,6 +249,8 @@ async fn a_cursor_with_other_filters_is_400() {
         (schedule(json!({})), schedule(json!({ "ending_before": "2027-01-01T00:00:00Z" }))),
         (schedule(json!({})), schedule(json!({ "selectors": [{}] }))),
         (schedule(json!({})), rates(NOW)),
+        (groups("DAY", &[]), groups("HOUR", &[])),
+        (groups("DAY", &[]), groups("DAY", &["a", "b"])),
         (List::get("/v1/customers"), List::get("/v1/customers?only_archived=true")),
         (List::get("/v1/customers"), List::get("/v1/customers?ingest_alias=acct-1")),
         (List::get("/v1/billable-metrics"), List::get("/v1/billable-metrics?include_archived=true")),

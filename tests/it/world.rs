@@ -108,6 +108,17 @@ impl World {
             ),
             read("GET", "/v1/auditLogs", Value::Null, NoId),
             read("GET", "/v1/services", Value::Null, NoId),
+            read(
+                "POST",
+                "/v1/usage/groups",
+                json!({
+                    "customer_id": customer, "billable_metric_id": metric, "window_size": "NONE",
+                    "starting_on": "2026-03-01T00:00:00Z", "ending_before": "2026-04-01T00:00:00Z",
+                    "group_key": ["model"],
+                }),
+                NotFound,
+            ),
+            read("POST", "/v1/events/search", json!({ "transactionIds": ["t"] }), NoId),
             read("GET", "/sandbox/clock", Value::Null, NoId),
             write("POST", "/v1/customers", json!({ "name": "One more" }), NoId),
             write(

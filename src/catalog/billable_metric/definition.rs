@@ -71,6 +71,17 @@ impl Definition {
         names.into_iter().collect()
     }
 
+    /// The places of the properties of one group key among the group names, in the order given; nothing where they are
+    /// not a group key as a whole (schema `GroupKey`: a part of a compound key is none).
+    #[must_use]
+    pub fn places_of_group_key(&self, key: &[String]) -> Option<Vec<usize>> {
+        let wanted: BTreeSet<&String> = key.iter().collect();
+        let is_it = |declared: &&Vec<String>| declared.iter().collect::<BTreeSet<_>>() == wanted;
+        self.group_keys.iter().flatten().find(is_it)?;
+        let names = self.group_names();
+        key.iter().map(|name| names.iter().position(|known| known == name)).collect()
+    }
+
     /// Every rule that the definition breaks, as `field: reason` (schema `CreateBillableMetricV1Payload`; where
     /// it is silent, our decision: refuse what could never count anything).
     #[must_use]
@@ -224,6 +235,20 @@ mod tests {
         let problems = broken.problems();
         assert_eq!(problems.len(), 4, "{problems:?}");
         assert!(problems.iter().any(|problem| problem.contains("Group key 'zone'")));
+    }
+
+    #[test]
+    fn a_group_key_is_found_as_a_whole_in_any_order() {
+        let list = |names: &[&str]| -> Vec<String> { names.iter().map(|name| (*name).to_owned()).collect() };
+        let mut keyed = definition(AggregationType::Count);
+        keyed.group_keys = Some(vec![list(&["zone"]), list(&["zone", "model", "user"])]);
+        let places = |names: &[&str]| keyed.places_of_group_key(&list(names));
+        assert_eq!(keyed.group_names(), ["model", "user", "zone"]);
+        assert_eq!(places(&["zone"]), Some(vec![2]));
+        assert_eq!(places(&["user", "zone", "model"]), Some(vec![1, 2, 0]));
+        for unknown in [&["model"][..], &["zone", "model"], &["zone", "other"], &[]] {
+            assert_eq!(places(unknown), None, "{unknown:?}");
+        }
     }
 
     #[test]

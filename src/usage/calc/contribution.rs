@@ -26,10 +26,7 @@ pub fn contribution(
     event_type: &str,
     properties: &Properties,
 ) -> Option<Contribution> {
-    let filters = definition.property_filters.as_deref().unwrap_or_default();
-    let matches = definition.event_type_filter.as_ref().is_none_or(|filter| type_matches(filter, event_type))
-        && filters.iter().all(|filter| property_matches(filter, properties));
-    if !matches {
+    if !matches(definition, event_type, properties) {
         return None;
     }
     let group_values: Option<Vec<String>> = definition
@@ -50,6 +47,14 @@ pub fn contribution(
     };
     // A group name has a filter that requires it, so a matching event has a value for each.
     Some(Contribution { group_values: group_values?, number, value_digest })
+}
+
+/// Whether every filter of the metric lets the event pass.
+#[must_use]
+pub fn matches(definition: &Definition, event_type: &str, properties: &Properties) -> bool {
+    let filters = definition.property_filters.as_deref().unwrap_or_default();
+    definition.event_type_filter.as_ref().is_none_or(|filter| type_matches(filter, event_type))
+        && filters.iter().all(|filter| property_matches(filter, properties))
 }
 
 fn type_matches(filter: &EventTypeFilter, event_type: &str) -> bool {
@@ -115,7 +120,7 @@ mod tests {
         parse_properties(&properties.to_string()).expect("properties")
     }
 
-    fn matches(definition: &Definition, properties: &Value) -> bool {
+    fn passes(definition: &Definition, properties: &Value) -> bool {
         contribution(definition, "call", &read(properties)).is_some()
     }
 
@@ -136,9 +141,9 @@ mod tests {
             (json!({"region": "us", "internal": "false"}), false),
         ];
         for (properties, expected) in &cases {
-            assert_eq!(matches(&definition, properties), *expected, "{properties}");
+            assert_eq!(passes(&definition, properties), *expected, "{properties}");
         }
-        assert_eq!(cases.iter().filter(|(properties, _)| matches(&definition, properties)).count(), 3);
+        assert_eq!(cases.iter().filter(|(properties, _)| passes(&definition, properties)).count(), 3);
         assert_eq!(contribution(&definition, "Call", &read(&json!({"region": "eu"}))), None);
     }
 

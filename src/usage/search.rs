@@ -1,0 +1,181 @@
+//! `POST /v1/events/search`
+
+use std::collections::{BTreeMap, HashMap};
+
+use aide::transform::TransformOperation;
+use axum::extract::State;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::calc::matches;
+use crate::access::{App, Caller};
+use crate::catalog::billable_metric::{self, BillableMetric, BillableMetricRow};
+use crate::custom_field::{self, CustomFields, ManagedEntity};
+use crate::customer::{self, CustomerRow};
+use crate::error::ApiError;
+use crate::event::{BACKDATING, PostgresEvents, ReceivedEvent, SegmentReader, parse_properties};
+use crate::id::{CustomerId, EnvironmentId, deterministic};
+use crate::postgres::begin_snapshot;
+use crate::time::Instant;
+use crate::wire::Json;
+
+/// Most ids of one request (our decision: it is for samples).
+const IDS_MAX: usize = 100;
+
+/// Most repeats of one id that are shown (our decision: an answer has no pages, and a sender can repeat without end).
+const REPEATS_MAX: i64 = 1000;
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SearchEvents {
+    /// 1 to 100.
+    #[schemars(length(min = 1, max = IDS_MAX))]
+    transaction_ids: Vec<String>,
+}
+
+/// An event and what it was taken for.
+#[derive(Serialize, JsonSchema)]
+pub struct FoundEvent {
+    id: Uuid,
+    transaction_id: String,
+    /// As it was sent.
+    customer_id: String,
+    event_type: String,
+    timestamp: Instant,
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
+    properties: Box<RawValue>,
+    /// When it came in.
+    processed_at: Instant,
+    /// It repeats the transaction id of an event that counts, and counts for nothing itself.
+    is_duplicate: bool,
+    /// Whose usage it is, if anybody's; not told of repeats.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    matched_customer: Option<MatchedCustomer>,
+    /// The active metrics whose filters let it pass; not told of repeats.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    matched_billable_metrics: Option<Vec<BillableMetric>>,
+}
+
+#[derive(Serialize, JsonSchema)]
+pub struct MatchedCustomer {
+    id: CustomerId,
+    name: String,
+}
+
+pub async fn handler(
+    State(app): State<App>,
+    caller: Caller,
+    Json(request): Json<SearchEvents>,
+) -> Result<axum::Json<Vec<FoundEvent>>, ApiError> {
+    let environment_id = caller.environment_id();
+    let ids = request.transaction_ids;
+    if ids.is_empty() || ids.len() > IDS_MAX {
+        return Err(ApiError::field("transactionIds", format!("must hold 1 to {IDS_MAX} ids")));
+    }
+    let ids = distinct(ids);
+    let mut snapshot = begin_snapshot(&app.db).await?;
+    // Events dated ahead are found too, though not from the past (our decision).
+    let since = caller.now - BACKDATING;
+    let mut events = PostgresEvents.find(&mut snapshot, environment_id, &ids, since, REPEATS_MAX).await?;
+    let customers = customers(&mut snapshot, environment_id, &events).await?;
+    let metrics = active_metrics(&mut snapshot, environment_id).await?;
+    let metric_ids: Vec<Uuid> = metrics.iter().map(|metric| metric.id.0).collect();
+    let entity = ManagedEntity::BillableMetric;
+    let fields = custom_field::of_many(&mut snapshot, environment_id, entity, &metric_ids).await?;
+    snapshot.commit().await?;
+
+    let places: HashMap<&String, usize> = ids.iter().zip(0..).collect();
+    events.sort_by_cached_key(|event| {
+        (places[&event.transaction_id], event.received_at, event.is_duplicate, event.seq)
+    });
+    let found: Result<Vec<FoundEvent>, serde_json::Error> =
+        events.into_iter().map(|event| show(environment_id, event, &customers, &metrics, &fields)).collect();
+    found.map(axum::Json).map_err(|error| ApiError::internal("stored properties are not JSON", error))
+}
+
+/// Each id where it first stands: one that is named twice is found once (our decision).
+fn distinct(mut ids: Vec<String>) -> Vec<String> {
+    let mut seen = std::collections::HashSet::new();
+    ids.retain(|id| seen.insert(id.clone()));
+    ids
+}
+
+/// Whom the strings in events mean now.
+async fn customers(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    events: &[ReceivedEvent],
+) -> Result<HashMap<String, CustomerRow>, sqlx::Error> {
+    let mut received: Vec<String> = events.iter().map(|event| event.customer_id.clone()).collect();
+    received.sort_unstable();
+    received.dedup();
+    customer::find_by_subjects(db, environment_id, &received).await
+}
+
+/// The metrics that are not archived, newest first like their list.
+async fn active_metrics(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+) -> Result<Vec<BillableMetricRow>, sqlx::Error> {
+    let mut metrics = billable_metric::metrics_taking_events(db, environment_id).await?;
+    metrics.retain(|metric| metric.archived_at.is_none());
+    metrics.sort_by_key(|metric| std::cmp::Reverse((metric.created_at, metric.id)));
+    Ok(metrics)
+}
+
+fn show(
+    environment_id: EnvironmentId,
+    event: ReceivedEvent,
+    customers: &HashMap<String, CustomerRow>,
+    metrics: &[BillableMetricRow],
+    fields: &BTreeMap<Uuid, CustomFields>,
+) -> Result<FoundEvent, serde_json::Error> {
+    let counts = !event.is_duplicate;
+    let customer = customers.get(&event.customer_id).filter(|_| counts);
+    let matched_billable_metrics = if counts { Some(matching(&event, metrics, fields)?) } else { None };
+    Ok(FoundEvent {
+        id: event_id(environment_id, &event),
+        transaction_id: event.transaction_id,
+        customer_id: event.customer_id,
+        event_type: event.event_type,
+        timestamp: event.timestamp,
+        properties: RawValue::from_string(event.properties_json)?,
+        processed_at: event.received_at,
+        is_duplicate: event.is_duplicate,
+        matched_customer: customer
+            .map(|customer| MatchedCustomer { id: customer.id, name: customer.name.clone() }),
+        matched_billable_metrics,
+    })
+}
+
+fn matching(
+    event: &ReceivedEvent,
+    metrics: &[BillableMetricRow],
+    fields: &BTreeMap<Uuid, CustomFields>,
+) -> Result<Vec<BillableMetric>, serde_json::Error> {
+    let properties = parse_properties(&event.properties_json)?;
+    let matching =
+        metrics.iter().filter(|metric| matches(&metric.definition, &event.event_type, &properties));
+    let shown = |metric: &BillableMetricRow| BillableMetric {
+        custom_fields: fields.get(&metric.id.0).cloned().unwrap_or_default(),
+        ..metric.clone().into()
+    };
+    Ok(matching.map(shown).collect())
+}
+
+/// The same for the same event at every search: events have no id of their own.
+fn event_id(environment_id: EnvironmentId, event: &ReceivedEvent) -> Uuid {
+    let parts = [environment_id.to_string(), event.subject_id.to_string(), event.seq.to_string()];
+    deterministic("event", &parts.each_ref().map(String::as_str))
+}
+
+pub fn doc(operation: TransformOperation) -> TransformOperation {
+    operation.id("searchEvents").tag("Usage").summary("Find events by transaction id").description(
+        "Events dated in the last 34 days, by the order of the ids and then by arrival; an id without events is left \
+         out. The customer is the one that the event belongs to now. A metric is listed also where it was made after \
+         the event came in and does not count it. Of one id the first 1,000 repeats are shown.",
+    )
+}
