@@ -179,8 +179,11 @@ fn products_and_rate_cards() -> ApiRouter<App> {
 
 fn contracts() -> ApiRouter<App> {
     use contract::{create, get, list};
+    use invoice::{archive_contract as archive, update_end_date};
     ApiRouter::new()
         .api_route("/v1/contracts/create", post_with(create::handler, create::doc))
+        .api_route("/v1/contracts/archive", post_with(archive::handler, archive::doc))
+        .api_route("/v1/contracts/updateEndDate", post_with(update_end_date::handler, update_end_date::doc))
         .api_route("/v1/contracts/get", post_with(get::handler_v1, get::doc_v1))
         .api_route("/v1/contracts/list", post_with(list::handler_v1, list::doc_v1))
         .api_route("/v2/contracts/get", post_with(get::handler_v2, get::doc_v2))

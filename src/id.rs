@@ -117,6 +117,10 @@ typed_ids! {
     CreditTypeId,
     /// A contract.
     ContractId,
+    /// A scheduled charge of a contract.
+    ScheduledChargeId,
+    /// One payment of a schedule.
+    ScheduleItemId,
     /// An invoice; version 5, see [`deterministic`].
     InvoiceId,
     /// The `customer_id` string of an event exactly as it was sent, by digest.

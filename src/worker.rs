@@ -14,7 +14,7 @@ use crate::access::{
 };
 use crate::error::is_transient;
 use crate::id::EnvironmentId;
-use crate::invoice::finalize_usage_statement;
+use crate::invoice::{finalize_scheduled_invoice, finalize_usage_statement};
 use crate::job::{self, DueWork};
 use crate::postgres::begin_settled_snapshot;
 use crate::telemetry::causes;
@@ -194,6 +194,7 @@ async fn finish(
 async fn perform(db: &mut PgConnection, work: &DueWork, arrival: i64) -> Result<(), StepError> {
     match work.kind.as_str() {
         job::kind::FINALIZE_USAGE_STATEMENT => Ok(finalize_usage_statement(db, work, arrival).await?),
+        job::kind::FINALIZE_SCHEDULED_INVOICE => Ok(finalize_scheduled_invoice(db, work).await?),
         unknown => Err(StepError::UnknownKind(unknown.to_owned())),
     }
 }

@@ -51,6 +51,8 @@ pub const WRITES: &[WriteOperation] = &[
     writes("POST", "/v1/contract-pricing/rate-cards/rates/add", "rate_card", "add_rate"),
     writes("POST", "/v1/contract-pricing/rate-cards/addRates", "rate_card", "add_rates"),
     writes("POST", "/v1/contracts/create", "contract", "create"),
+    writes("POST", "/v1/contracts/archive", "contract", "archive"),
+    writes("POST", "/v1/contracts/updateEndDate", "contract", "update_end_date"),
     writes("POST", "/v1/customFields/addKey", "custom_field_key", "create"),
     writes("POST", "/v1/customFields/removeKey", "custom_field_key", "remove"),
     writes("POST", "/v1/customFields/setValues", "custom_field", "set_custom_fields"),

@@ -1,20 +1,26 @@
 //! `POST /v1/contracts/create`
 
+use std::collections::BTreeMap;
+
 use aide::transform::TransformOperation;
 use axum::extract::State;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
-use super::statement::{GRACE, StatementDay, first_statement_at};
+use super::scheduled_charge::{self, ScheduledCharge, ScheduledChargeInput};
+use super::statement::{StatementDay, first_statement_at};
 use super::store;
-use super::terms::{Contract, MultiplierPrioritization};
+use super::terms::{ChargesOnUsageInvoices, Contract, MultiplierPrioritization};
 use super::view::ContractV2;
+use super::whole::WholeContract;
+use super::work::schedule_work;
 use crate::access::{App, Record, Writer, reserve_uniqueness_key};
+use crate::catalog::product::{self, ProductRow, ProductType};
 use crate::catalog::rate_card::{self, RateCardRow};
 use crate::customer;
 use crate::error::ApiError;
-use crate::id::{ContractId, CustomerId, EnvironmentId, RateCardId};
-use crate::job;
+use crate::id::{ContractId, CustomerId, EnvironmentId, ProductId, RateCardId};
 use crate::money::{CreditType, InputNumber, is_negative};
 use crate::time::{Instant, StatementFrequency, StatementSchedule, shown};
 use crate::wire::{Data, HourBoundary, Json, Later, UniquenessKey};
@@ -40,6 +46,10 @@ pub struct CreateContract {
     netsuite_sales_order_id: Option<String>,
     salesforce_opportunity_id: Option<String>,
     multiplier_override_prioritization: Option<MultiplierPrioritization>,
+    /// Payments on agreed dates, each with an invoice as soon as the contract is made.
+    scheduled_charges: Option<Vec<ScheduledChargeInput>>,
+    /// ALL: a charge that is dated on the day on which a usage statement ends goes onto that statement's invoice.
+    scheduled_charges_on_usage_invoices: Option<ChargesOnUsageInvoices>,
     #[serde(default, rename = "package_id")]
     #[schemars(skip)]
     _package_id: Later,
@@ -70,12 +80,6 @@ pub struct CreateContract {
     #[serde(default, rename = "reseller_royalties")]
     #[schemars(skip)]
     _reseller_royalties: Later,
-    #[serde(default, rename = "scheduled_charges")]
-    #[schemars(skip)]
-    _scheduled_charges: Later,
-    #[serde(default, rename = "scheduled_charges_on_usage_invoices")]
-    #[schemars(skip)]
-    _scheduled_charges_on_usage_invoices: Later,
     #[serde(default, rename = "transition")]
     #[schemars(skip)]
     _transition: Later,
@@ -148,6 +152,10 @@ pub async fn handler(
     }
     let schedule = schedule(request.usage_statement_schedule.as_ref(), starting_at)?;
     let generation = request.usage_statement_schedule.and_then(|input| input.invoice_generation_starting_at);
+    let generation = generation.map(|instant| instant.0);
+    let contract_id = app.ids.next();
+    let inputs = request.scheduled_charges.unwrap_or_default();
+    let charges = scheduled_charge::planned(inputs, contract_id, &app.ids, caller.now)?;
 
     let mut change = caller.begin(&app).await?;
     let customer = customer::lock(&mut change, environment_id, request.customer_id).await?;
@@ -162,16 +170,18 @@ pub async fn handler(
         starting_at,
     )
     .await?;
-    let mut contract = Contract {
+    let product_names = fixed_products(&mut change, environment_id, &charges, caller.now).await?;
+    let contract = Contract {
         customer_id: customer.id,
-        id: app.ids.next(),
+        id: contract_id,
         name: request.name,
         rate_card_id: card.as_ref().map(|card| card.id),
         unit: card.as_ref().map_or_else(CreditType::usd, RateCardRow::unit),
         starting_at,
         ending_before,
+        initial_ending_before: ending_before,
         schedule,
-        invoice_generation_starting_at: generation.map(|instant| instant.0),
+        invoice_generation_starting_at: generation,
         net_payment_terms_days: request.net_payment_terms_days.map(|days| days.0),
         total_contract_value: request.total_contract_value.map(|value| value.0),
         netsuite_sales_order_id: request.netsuite_sales_order_id,
@@ -179,27 +189,22 @@ pub async fn handler(
         multiplier_override_prioritization: request
             .multiplier_override_prioritization
             .unwrap_or(MultiplierPrioritization::LowestMultiplier),
+        scheduled_charges_on_usage_invoices: request.scheduled_charges_on_usage_invoices,
         uniqueness_key: request.uniqueness_key.as_ref().map(|key| key.0.clone()),
         created_at: caller.now,
         created_by: caller.token_name.clone(),
         archived_at: None,
-        next_statement_at: None,
+        finalized_until: first_statement_at(starting_at, generation),
     };
-    let first = first_statement_at(contract.starting_at, contract.invoice_generation_starting_at);
-    let first = contract.statement_at(first);
-    contract.next_statement_at = first.map(|period| period.start);
-
     if let Some(key) = &request.uniqueness_key {
         reserve_uniqueness_key(&mut change, environment_id, "contract", key, contract.id.0).await?;
     }
     store::insert(&mut change, environment_id, &contract).await?;
-    if let Some(period) = first {
-        let kind = job::kind::FINALIZE_USAGE_STATEMENT;
-        let due_at = period.end + GRACE;
-        job::schedule(&mut change, environment_id, kind, contract.id.0, contract.customer_id, due_at).await?;
-    }
+    scheduled_charge::insert(&mut change, environment_id, customer.id, &charges).await?;
+    schedule_work(&mut change, environment_id, &contract).await?;
     let record = Record::new(contract.id.0, format!("Created a contract of customer {}", customer.name));
-    let created = CreatedContract { id: contract.id, contract: contract.into() };
+    let whole = WholeContract { contract, charges, product_names };
+    let created = CreatedContract { id: contract_id, contract: whole.into() };
     let answer = change.commit(record, axum::Json(Data { data: created })).await?;
     app.work_ready.notify_one();
     Ok(answer)
@@ -221,6 +226,33 @@ fn schedule(
         (_, Some(_)) => return Err(ApiError::field(path, "is only for the day CUSTOM_DATE")),
     };
     Ok(StatementSchedule { frequency, anchor })
+}
+
+/// The names of the charges' products, kept from being archived until the transaction ends: 404 where there is none,
+/// 400 for one that is archived or not FIXED.
+async fn fixed_products(
+    db: &mut sqlx::PgConnection,
+    environment_id: EnvironmentId,
+    charges: &[ScheduledCharge],
+    now: Instant,
+) -> Result<BTreeMap<ProductId, String>, ApiError> {
+    let ids: Vec<Uuid> = charges.iter().map(|charge| charge.product_id.0).collect();
+    let products = product::share_many(db, environment_id, &ids).await?;
+    let products: BTreeMap<ProductId, ProductRow> =
+        products.into_iter().map(|product| (product.id, product)).collect();
+    for (index, charge) in charges.iter().enumerate() {
+        let product = products.get(&charge.product_id);
+        let product = product.ok_or_else(|| ApiError::not_found("product", charge.product_id))?;
+        let refused =
+            |reason: &str| ApiError::field(&format!("scheduled_charges[{index}].product_id"), reason);
+        if product.product_type != ProductType::Fixed {
+            return Err(refused("a scheduled charge is of a FIXED product"));
+        }
+        if product.archived_at.is_some() {
+            return Err(refused("the product is archived"));
+        }
+    }
+    Ok(products.into_iter().map(|(id, product)| (id, product.timeline().at(now).name.clone())).collect())
 }
 
 /// The card of the contract: none, the one named by id, or the one that holds the alias as the contract starts.
@@ -260,6 +292,7 @@ async fn resolve_rate_card(
 pub fn doc(operation: TransformOperation) -> TransformOperation {
     operation.id("createContract").tag("Contracts").summary("Create a contract").description(
         "Every statement period since its start gets its usage invoice; those that are over are finalized at once. \
-         Without a rate card nothing is priced.",
+         Scheduled charges have their invoices at once, as drafts until their dates. Without a rate card no usage is \
+         priced.",
     )
 }

@@ -4,14 +4,17 @@ use aide::transform::TransformOperation;
 use axum::extract::State;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use sqlx::PgConnection;
 
 use super::store;
 use super::terms::Contract;
 use super::view::{ContractV1, ContractV2};
+use super::whole::{WholeContract, as_of, whole};
 use crate::access::{App, Caller};
 use crate::customer;
 use crate::error::ApiError;
-use crate::id::{ContractId, CustomerId};
+use crate::id::{ContractId, CustomerId, EnvironmentId};
+use crate::time::Instant;
 use crate::wire::{Data, Json, JsonBoth, Timestamp};
 
 #[derive(Deserialize, JsonSchema)]
@@ -42,7 +45,8 @@ pub async fn handler_v1(
     let contract =
         store::find(&mut db, caller.environment_id(), request.customer_id, request.contract_id).await?;
     let contract = contract.ok_or_else(|| ApiError::not_found("contract", request.contract_id))?;
-    Ok(axum::Json(Data { data: contract.into() }))
+    let whole = load(&mut db, caller.environment_id(), contract, caller.now).await?;
+    Ok(axum::Json(Data { data: whole.into() }))
 }
 
 pub async fn handler_v2(
@@ -60,14 +64,26 @@ pub async fn handler_v2(
     }
     let contract = store::find(&mut db, caller.environment_id(), customer_id, contract_id).await?;
     let known = |contract: &Contract| as_of_date.is_none_or(|at| contract.created_at <= at.0);
-    let mut contract = contract.filter(known).ok_or_else(|| ApiError::Coded {
+    let contract = contract.filter(known).ok_or_else(|| ApiError::Coded {
         code: "ContractNotFound",
         message: format!("contract {contract_id} was not found"),
     })?;
+    let mut whole = load(&mut db, caller.environment_id(), contract, caller.now).await?;
     if let Some(at) = as_of_date {
-        contract.archived_at = contract.archived_at.filter(|archived_at| *archived_at <= at.0);
+        whole = as_of(&mut db, caller.environment_id(), whole, at.0).await?;
     }
-    Ok(axum::Json(Data { data: contract.into() }))
+    Ok(axum::Json(Data { data: whole.into() }))
+}
+
+async fn load(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    contract: Contract,
+    now: Instant,
+) -> Result<WholeContract, sqlx::Error> {
+    let customer_id = contract.customer_id;
+    let mut whole = whole(db, environment_id, customer_id, vec![contract], now).await?;
+    Ok(whole.pop().expect("one contract was given"))
 }
 
 /// What v2 answers where v1 answers 404.

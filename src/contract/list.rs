@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use super::get::customer_not_found;
 use super::store::{self, ContractFilter};
-use super::terms::Contract;
 use super::view::{ContractV1, ContractV2};
+use super::whole::{WholeContract, whole};
 use crate::access::{App, Caller};
 use crate::customer;
 use crate::error::ApiError;
@@ -62,7 +62,7 @@ pub async fn handler_v2(
     list(&app, &caller, request, not_found).await
 }
 
-async fn list<T: From<Contract>>(
+async fn list<T: From<WholeContract>>(
     app: &App,
     caller: &Caller,
     request: ListContracts,
@@ -89,8 +89,9 @@ async fn list<T: From<Contract>>(
     let rows =
         store::list(&mut db, environment_id, request.customer_id, &filter, after, Some(limit + 1)).await?;
     let page = Page::cut(rows, limit, |row| key.encode(&(row.starting_at, row.created_at, row.id)));
-    let page = page.map(T::from);
-    Ok(axum::Json(ContractPage { data: page.data, cursor: page.next_page }))
+    let whole = whole(&mut db, environment_id, request.customer_id, page.data, caller.now).await?;
+    let data = whole.into_iter().map(T::from).collect();
+    Ok(axum::Json(ContractPage { data, cursor: page.next_page }))
 }
 
 pub fn doc_v1(operation: TransformOperation) -> TransformOperation {

@@ -1,23 +1,32 @@
-//! Contracts: what one customer agreed to, and when its usage statements begin and end.
+//! Contracts: what one customer agreed to, when its usage statements begin and end, and what it pays on fixed dates.
 //!
-//! Owns: a contract's terms and its statement calendar. Does not own: prices (its rate card has them),
-//! quantities, invoices.
+//! Owns: a contract's terms and their history, its statement calendar, its scheduled charges. Does not own: prices
+//! (its rate card has them), quantities, invoices; ending and archiving a contract change its invoices, so they live
+//! with those (`invoice::update_end_date`, `invoice::archive_contract`).
 //!
 //! Invariants: terms are rows that refer to a rate card, never copies of prices, so a change of the card
-//! reaches every contract; statements tile the contract's term without gap or overlap; a uniqueness key makes
-//! one contract, ever.
+//! reaches every contract; statements tile the time from the first one to the watermark, and on from there to the
+//! end, without gap or overlap, wherever the end moved in between; a uniqueness key makes one contract, ever; whoever
+//! changes a contract locks its customer, then what is due for it, then the contract.
 
 pub mod create;
 pub mod get;
 pub mod list;
 pub mod list_billable_metrics;
+pub mod scheduled_charge;
 mod statement;
 mod store;
 mod terms;
 mod view;
+mod whole;
+mod work;
 
 pub use statement::{GRACE, StatementDay, first_statement_at};
 pub use store::{
-    advance_statement, archive_all, customers_with_contracts, exists, find_for_update, list_of_customer,
+    advance_statement, archive, change_end, customers_with_contracts, exists, find_for_update,
+    list_of_customer,
 };
 pub use terms::Contract;
+pub use work::{
+    lock, next_charge_date, remove_work, schedule_next_charge, schedule_next_statement, schedule_work,
+};

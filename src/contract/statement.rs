@@ -1,9 +1,11 @@
 //! When usage statements happen.
 
-use chrono::TimeDelta;
+use chrono::{NaiveTime, TimeDelta};
 
+use super::terms::Contract;
 use crate::casing::wire_enum;
-use crate::time::Instant;
+use crate::id::CreditTypeId;
+use crate::time::{Instant, Period};
 
 /// How long a usage statement stays open after its period, for late events (documentation page on how invoicing
 /// works).
@@ -23,4 +25,54 @@ wire_enum! {
 #[must_use]
 pub fn first_statement_at(starting_at: Instant, invoice_generation_starting_at: Option<Instant>) -> Instant {
     invoice_generation_starting_at.map_or(starting_at, |generation| generation.max(starting_at))
+}
+
+impl Contract {
+    /// Where its first statement starts.
+    #[must_use]
+    pub fn first_statement_at(&self) -> Instant {
+        first_statement_at(self.starting_at, self.invoice_generation_starting_at)
+    }
+
+    /// The statement that is not finalized and contains `instant`, begun or not.
+    ///
+    /// What is not finalized starts at the watermark, in the middle of a calendar period where the contract's end
+    /// was there for a while: the rest of that period is then a statement of its own.
+    #[must_use]
+    pub fn open_statement_at(&self, instant: Instant) -> Option<Period> {
+        let open = self.schedule.statement_at(instant, self.finalized_until, self.ending_before);
+        open.filter(|_| self.archived_at.is_none())
+    }
+
+    /// The statement that is to be finalized next.
+    #[must_use]
+    pub fn next_statement(&self) -> Option<Period> {
+        self.open_statement_at(self.finalized_until)
+    }
+
+    /// The statements that are open at `now`, oldest first: begun and not finalized.
+    pub fn open_statements(&self, now: Instant) -> impl Iterator<Item = Period> {
+        let begun = move |period: &Period| period.start <= now;
+        let first = self.next_statement().filter(begun);
+        std::iter::successors(first, move |period| self.open_statement_at(period.end).filter(begun))
+    }
+
+    /// The usage statement whose invoice takes a scheduled charge of this date and unit; without one the charge has
+    /// an invoice of its own.
+    ///
+    /// It is the one whose exclusive end falls on the charge's day (UTC) and that is not finalized (documentation
+    /// page on provisioning; the schema speaks of the date of `ending_before`), begun or not: a charge that will ride
+    /// has no invoice of its own in the meantime (our decision: it would disappear again by itself). Two statements
+    /// may end on one day; the charge goes with the first of them.
+    #[must_use]
+    pub fn statement_of_charge(&self, dated_at: Instant, unit: CreditTypeId) -> Option<Period> {
+        if self.scheduled_charges_on_usage_invoices.is_none() || unit != self.unit.id {
+            return None;
+        }
+        let before_the_day =
+            dated_at.date_naive().and_time(NaiveTime::MIN).and_utc() - TimeDelta::microseconds(1);
+        // The statement around an instant is the first one that ends after it.
+        let first = self.open_statement_at(before_the_day.max(self.finalized_until));
+        first.filter(|statement| statement.end.date_naive() == dated_at.date_naive())
+    }
 }

@@ -1,7 +1,7 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::terms::{Contract, MultiplierPrioritization};
+use super::terms::{ChargesOnUsageInvoices, Contract, MultiplierPrioritization};
 use crate::id::{ContractId, CreditTypeId, CustomerId, EnvironmentId, RateCardId};
 use crate::money::{CreditType, Decimal};
 use crate::time::{Instant, StatementFrequency, StatementSchedule};
@@ -15,6 +15,7 @@ struct Columns {
     unit_id: Option<CreditTypeId>,
     starting_at: Instant,
     ending_before: Option<Instant>,
+    initial_ending_before: Option<Instant>,
     statement_frequency: StatementFrequency,
     statement_anchor: Instant,
     invoice_generation_starting_at: Option<Instant>,
@@ -23,11 +24,12 @@ struct Columns {
     netsuite_sales_order_id: Option<String>,
     salesforce_opportunity_id: Option<String>,
     multiplier_override_prioritization: MultiplierPrioritization,
+    charges_on_usage_invoices: Option<ChargesOnUsageInvoices>,
     uniqueness_key: Option<String>,
     created_at: Instant,
     created_by: String,
     archived_at: Option<Instant>,
-    next_statement_at: Option<Instant>,
+    finalized_until: Instant,
 }
 
 impl From<Columns> for Contract {
@@ -40,6 +42,7 @@ impl From<Columns> for Contract {
             unit: row.unit_id.and_then(CreditType::find_fiat).cloned().unwrap_or_else(CreditType::usd),
             starting_at: row.starting_at,
             ending_before: row.ending_before,
+            initial_ending_before: row.initial_ending_before,
             schedule: StatementSchedule { frequency: row.statement_frequency, anchor: row.statement_anchor },
             invoice_generation_starting_at: row.invoice_generation_starting_at,
             net_payment_terms_days: row.net_payment_terms_days,
@@ -47,11 +50,12 @@ impl From<Columns> for Contract {
             netsuite_sales_order_id: row.netsuite_sales_order_id,
             salesforce_opportunity_id: row.salesforce_opportunity_id,
             multiplier_override_prioritization: row.multiplier_override_prioritization,
+            scheduled_charges_on_usage_invoices: row.charges_on_usage_invoices,
             uniqueness_key: row.uniqueness_key,
             created_at: row.created_at,
             created_by: row.created_by,
             archived_at: row.archived_at,
-            next_statement_at: row.next_statement_at,
+            finalized_until: row.finalized_until,
         }
     }
 }
@@ -66,8 +70,9 @@ pub async fn insert(
                                statement_frequency, statement_anchor, invoice_generation_starting_at,
                                net_payment_terms_days, total_contract_value, netsuite_sales_order_id,
                                salesforce_opportunity_id, multiplier_override_prioritization, uniqueness_key,
-                               created_at, created_by, next_statement_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
+                               scheduled_charges_on_usage_invoices, created_at, created_by, finalized_until,
+                               initial_ending_before)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)",
         environment_id.0,
         contract.customer_id.0,
         contract.id.0,
@@ -84,9 +89,11 @@ pub async fn insert(
         contract.salesforce_opportunity_id,
         contract.multiplier_override_prioritization.as_str(),
         contract.uniqueness_key,
+        contract.scheduled_charges_on_usage_invoices.map(ChargesOnUsageInvoices::as_str),
         contract.created_at,
         contract.created_by,
-        contract.next_statement_at,
+        contract.finalized_until,
+        contract.initial_ending_before,
     )
     .execute(db)
     .await?;
@@ -139,11 +146,13 @@ pub async fn list(
                   rate_card_id AS "rate_card_id: RateCardId",
                   (SELECT fiat_credit_type_id FROM rate_card WHERE rate_card.environment_id = $1
                    AND rate_card.id = contract.rate_card_id) AS "unit_id: CreditTypeId", starting_at, ending_before,
+                  initial_ending_before,
                   statement_frequency AS "statement_frequency: StatementFrequency", statement_anchor,
                   invoice_generation_starting_at, net_payment_terms_days, total_contract_value,
                   netsuite_sales_order_id, salesforce_opportunity_id,
                   multiplier_override_prioritization AS "multiplier_override_prioritization: MultiplierPrioritization",
-                  uniqueness_key, created_at, created_by, archived_at, next_statement_at
+                  scheduled_charges_on_usage_invoices AS "charges_on_usage_invoices: ChargesOnUsageInvoices",
+                  uniqueness_key, created_at, created_by, archived_at, finalized_until
            FROM contract
            WHERE environment_id = $1 AND customer_id = $2
              AND ($3 OR archived_at IS NULL)
@@ -179,11 +188,13 @@ pub async fn find(
                   rate_card_id AS "rate_card_id: RateCardId",
                   (SELECT fiat_credit_type_id FROM rate_card WHERE rate_card.environment_id = $1
                    AND rate_card.id = contract.rate_card_id) AS "unit_id: CreditTypeId", starting_at, ending_before,
+                  initial_ending_before,
                   statement_frequency AS "statement_frequency: StatementFrequency", statement_anchor,
                   invoice_generation_starting_at, net_payment_terms_days, total_contract_value,
                   netsuite_sales_order_id, salesforce_opportunity_id,
                   multiplier_override_prioritization AS "multiplier_override_prioritization: MultiplierPrioritization",
-                  uniqueness_key, created_at, created_by, archived_at, next_statement_at
+                  scheduled_charges_on_usage_invoices AS "charges_on_usage_invoices: ChargesOnUsageInvoices",
+                  uniqueness_key, created_at, created_by, archived_at, finalized_until
            FROM contract WHERE environment_id = $1 AND customer_id = $2 AND id = $3"#,
         environment_id.0,
         customer_id.0,
@@ -212,42 +223,94 @@ pub async fn find_for_update(
     find(db, environment_id, customer_id, id).await
 }
 
-/// The next statement that is not finalized starts at `next`; nothing when the last one is.
+/// Keeps how far the contract's statements are finalized.
 pub async fn advance_statement(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     contract: &Contract,
-    next: Option<Instant>,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "UPDATE contract SET next_statement_at = $4 WHERE environment_id = $1 AND customer_id = $2 AND id = $3",
+        "UPDATE contract SET finalized_until = $4 WHERE environment_id = $1 AND customer_id = $2 AND id = $3",
         environment_id.0,
         contract.customer_id.0,
         contract.id.0,
-        next,
+        contract.finalized_until,
     )
     .execute(db)
     .await?;
     Ok(())
 }
 
-/// Archives every contract of a customer.
-pub async fn archive_all(
+pub async fn archive(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
-    customer_id: CustomerId,
+    contract: &Contract,
     now: Instant,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "UPDATE contract SET archived_at = coalesce(archived_at, $3), next_statement_at = NULL
-         WHERE environment_id = $1 AND customer_id = $2",
+        "UPDATE contract SET archived_at = $4 WHERE environment_id = $1 AND customer_id = $2 AND id = $3",
         environment_id.0,
-        customer_id.0,
+        contract.customer_id.0,
+        contract.id.0,
         now,
     )
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// Moves the contract's end to what the contract says and appends to its history.
+pub async fn change_end(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    contract: &Contract,
+    changed_at: Instant,
+    changed_by: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE contract SET ending_before = $4 WHERE environment_id = $1 AND customer_id = $2 AND id = $3",
+        environment_id.0,
+        contract.customer_id.0,
+        contract.id.0,
+        contract.ending_before,
+    )
+    .execute(&mut *db)
+    .await?;
+    sqlx::query!(
+        "INSERT INTO contract_end_change
+             (environment_id, customer_id, contract_id, ending_before, changed_at, changed_by)
+         VALUES ($1, $2, $3, $4, $5, $6)",
+        environment_id.0,
+        contract.customer_id.0,
+        contract.id.0,
+        contract.ending_before,
+        changed_at,
+        changed_by,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The contract's end as it was known at an instant.
+pub async fn ending_before_as_of(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    contract: &Contract,
+    at: Instant,
+) -> Result<Option<Instant>, sqlx::Error> {
+    let last = sqlx::query_scalar!(
+        "SELECT ending_before FROM contract_end_change
+         WHERE environment_id = $1 AND customer_id = $2 AND contract_id = $3 AND changed_at <= $4
+         ORDER BY added DESC LIMIT 1",
+        environment_id.0,
+        contract.customer_id.0,
+        contract.id.0,
+        at,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(last.unwrap_or(contract.initial_ending_before))
 }
 
 /// Customers that have contracts, in order, after `after`; at most `limit`.

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::terms::{Contract, MultiplierPrioritization};
+use super::scheduled_charge::{Items, ScheduledChargeView};
+use super::terms::{ChargesOnUsageInvoices, Contract, MultiplierPrioritization};
+use super::whole::WholeContract;
 use crate::id::{ContractId, CustomerId, RateCardId};
 use crate::money::Number;
 use crate::time::{Instant, StatementFrequency};
@@ -24,6 +26,8 @@ pub struct ContractV1 {
     /// As it is now.
     current: ContractTerms,
     amendments: Vec<NoTerm>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scheduled_charges_on_usage_invoices: Option<ChargesOnUsageInvoices>,
     subscriptions: Vec<NoTerm>,
     custom_fields: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,7 +49,9 @@ struct ContractTerms {
     commits: Vec<NoTerm>,
     credits: Vec<NoTerm>,
     overrides: Vec<NoTerm>,
-    scheduled_charges: Vec<NoTerm>,
+    scheduled_charges: Vec<ScheduledChargeView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scheduled_charges_on_usage_invoices: Option<ChargesOnUsageInvoices>,
     transitions: Vec<NoTerm>,
     usage_statement_schedule: UsageStatementSchedule,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -76,7 +82,9 @@ pub struct ContractV2 {
     credits: Vec<NoTerm>,
     has_more: HasMore,
     overrides: Vec<NoTerm>,
-    scheduled_charges: Vec<NoTerm>,
+    scheduled_charges: Vec<ScheduledChargeView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scheduled_charges_on_usage_invoices: Option<ChargesOnUsageInvoices>,
     transitions: Vec<NoTerm>,
     usage_filter: Vec<NoTerm>,
     usage_statement_schedule: UsageStatementSchedule,
@@ -118,9 +126,19 @@ impl UsageStatementSchedule {
     }
 }
 
-impl From<Contract> for ContractV1 {
-    fn from(contract: Contract) -> Self {
-        let terms = ContractTerms {
+impl WholeContract {
+    fn charges(&self, items: Items) -> Vec<ScheduledChargeView> {
+        let view = |charge| ScheduledChargeView::new(charge, &self.product_names, items);
+        self.charges.iter().map(view).collect()
+    }
+}
+
+impl From<WholeContract> for ContractV1 {
+    fn from(whole: WholeContract) -> Self {
+        let agreed = whole.charges(Items::Agreed);
+        let standing = whole.charges(Items::Standing);
+        let contract = whole.contract;
+        let current = ContractTerms {
             usage_statement_schedule: UsageStatementSchedule::of(&contract),
             name: contract.name,
             rate_card_id: contract.rate_card_id,
@@ -129,7 +147,8 @@ impl From<Contract> for ContractV1 {
             commits: Vec::new(),
             credits: Vec::new(),
             overrides: Vec::new(),
-            scheduled_charges: Vec::new(),
+            scheduled_charges: standing,
+            scheduled_charges_on_usage_invoices: contract.scheduled_charges_on_usage_invoices,
             transitions: Vec::new(),
             net_payment_terms_days: contract.net_payment_terms_days.map(Number),
             total_contract_value: contract.total_contract_value.map(Number),
@@ -138,12 +157,18 @@ impl From<Contract> for ContractV1 {
             created_at: contract.created_at,
             created_by: contract.created_by,
         };
+        let initial = ContractTerms {
+            ending_before: contract.initial_ending_before,
+            scheduled_charges: agreed,
+            ..current.clone()
+        };
         Self {
             id: contract.id,
             customer_id: contract.customer_id,
-            initial: terms.clone(),
-            current: terms,
+            initial,
+            current,
             amendments: Vec::new(),
+            scheduled_charges_on_usage_invoices: contract.scheduled_charges_on_usage_invoices,
             subscriptions: Vec::new(),
             custom_fields: BTreeMap::new(),
             uniqueness_key: contract.uniqueness_key,
@@ -152,8 +177,10 @@ impl From<Contract> for ContractV1 {
     }
 }
 
-impl From<Contract> for ContractV2 {
-    fn from(contract: Contract) -> Self {
+impl From<WholeContract> for ContractV2 {
+    fn from(whole: WholeContract) -> Self {
+        let scheduled_charges = whole.charges(Items::Standing);
+        let contract = whole.contract;
         Self {
             usage_statement_schedule: UsageStatementSchedule::of(&contract),
             id: contract.id,
@@ -166,7 +193,8 @@ impl From<Contract> for ContractV2 {
             credits: Vec::new(),
             has_more: HasMore { commits: false, credits: false },
             overrides: Vec::new(),
-            scheduled_charges: Vec::new(),
+            scheduled_charges,
+            scheduled_charges_on_usage_invoices: contract.scheduled_charges_on_usage_invoices,
             transitions: Vec::new(),
             usage_filter: Vec::new(),
             multiplier_override_prioritization: contract.multiplier_override_prioritization,

@@ -45,6 +45,7 @@ pub async fn handler(
 }
 
 /// A key's id in the audit log; keys have none of their own.
+#[must_use]
 pub fn key_id(entity: &str, key: &str) -> uuid::Uuid {
     deterministic("custom field key", &[entity, key])
 }

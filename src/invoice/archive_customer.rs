@@ -3,13 +3,13 @@
 use aide::transform::TransformOperation;
 use axum::extract::State;
 
+use super::archive_contract::cancel;
 use super::store;
 use crate::access::{App, Record, Writer};
 use crate::contract;
 use crate::customer;
 use crate::error::ApiError;
 use crate::id::CustomerId;
-use crate::job;
 use crate::wire::{Data, IdBody, Json, id_data};
 
 pub async fn handler(
@@ -24,12 +24,12 @@ pub async fn handler(
     if customer.archived_at.is_some() {
         return Err(ApiError::field("id", "the customer is archived already"));
     }
-    // Due work first: whoever finalizes a statement holds its due work before its contract.
     for contract in contract::list_of_customer(&mut change, environment_id, id).await? {
-        let kind = job::kind::FINALIZE_USAGE_STATEMENT;
-        job::remove(&mut change, environment_id, kind, contract.id.0).await?;
+        let contract = contract::lock(&mut change, environment_id, id, contract.id).await?;
+        if contract.archived_at.is_none() {
+            cancel(&mut change, environment_id, &contract, caller.now).await?;
+        }
     }
-    contract::archive_all(&mut change, environment_id, id, caller.now).await?;
     store::void_all(&mut change, environment_id, id).await?;
     customer::archive(&mut change, environment_id, id, caller.now).await?;
     let record = Record::new(id.0, format!("Archived customer {}", customer.name));
@@ -38,7 +38,7 @@ pub async fn handler(
 
 pub fn doc(operation: TransformOperation) -> TransformOperation {
     operation.id("archiveCustomer").tag("Customers").summary("Archive a customer").description(
-        "For good: its contracts are archived, its drafts disappear and its finalized invoices become void. It can \
-         still be read, and its ingest aliases stay taken until they are removed.",
+        "For good: its contracts are archived, its drafts disappear, and its finalized and upcoming scheduled invoices \
+         become void. It can still be read, and its ingest aliases stay taken until they are removed.",
     )
 }

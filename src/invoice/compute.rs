@@ -6,6 +6,8 @@ use sqlx::PgConnection;
 
 use super::calc::usage_invoice;
 use super::model::Invoice;
+use super::scheduled::calc::add_charges;
+use super::scheduled::{FixedProducts, riding_items};
 use crate::contract::Contract;
 use crate::customer::{self, billable_status::status_at};
 use crate::event::subject_id;
@@ -62,7 +64,7 @@ impl<'a> Calculator<'a> {
         }
     }
 
-    /// The usage invoice of one statement as a draft, as it is read at `now`.
+    /// The usage invoice of one statement as a draft, as it is read at `now`; without scheduled charges.
     pub async fn usage_invoice(
         &mut self,
         contract: &Contract,
@@ -79,6 +81,25 @@ impl<'a> Calculator<'a> {
             status_at(self.db, self.environment_id, contract.customer_id, invoice.billable_status_at())
                 .await?;
         Ok(invoice)
+    }
+
+    /// The usage invoice of one open statement as a draft, with the scheduled charges that ride on it.
+    pub async fn statement(
+        &mut self,
+        contract: &Contract,
+        period: Period,
+        now: Instant,
+    ) -> Result<Invoice, sqlx::Error> {
+        let mut invoice = self.usage_invoice(contract, period, now).await?;
+        let riding = riding_items(self.db, self.environment_id, contract, period).await?;
+        let products = FixedProducts::load(self.db, self.environment_id, &riding).await?;
+        add_charges(&mut invoice, &riding, &products, now);
+        Ok(invoice)
+    }
+
+    /// The transaction that everything is read from.
+    pub fn db(&mut self) -> &mut PgConnection {
+        self.db
     }
 
     async fn load(&mut self, contract: &Contract) -> Result<(), sqlx::Error> {

@@ -4,6 +4,8 @@ use sqlx::PgConnection;
 
 use super::compute::Calculator;
 use super::model::InvoiceStatus;
+use super::scheduled::calc::add_charges;
+use super::scheduled::{FixedProducts, keep_riding, riding_items};
 use super::store;
 use crate::contract::{self, GRACE};
 use crate::customer;
@@ -13,8 +15,8 @@ use crate::job::{self, DueWork};
 /// Finalizes the contract's next statement and makes the one after it due, in the transaction that holds the
 /// work.
 ///
-/// `arrival` is the last one that `db` sees. Events that arrive later change nothing on it. A contract that is
-/// gone or archived has nothing to finalize.
+/// `arrival` is the last one that `db` sees. Events that arrive later change nothing on it. Scheduled charges that ride
+/// on the statement are settled with it. A contract that is gone or archived has nothing to finalize.
 pub async fn finalize_usage_statement(
     db: &mut PgConnection,
     work: &DueWork,
@@ -24,35 +26,28 @@ pub async fn finalize_usage_statement(
     let contract_id = ContractId(work.subject_id);
     customer::hold(db, environment_id, work.customer_id).await?;
     let contract = contract::find_for_update(db, environment_id, work.customer_id, contract_id).await?;
-    let open = contract.as_ref().and_then(|contract| {
-        let period = contract.open_statements(work.due_at).next()?;
-        Some((contract, period))
-    });
-    let Some((contract, period)) = open else {
+    let Some(mut contract) = contract else {
         return job::remove(db, environment_id, &work.kind, work.subject_id).await;
     };
-    if period.end + GRACE > work.due_at {
+    let due = contract.next_statement().filter(|period| period.end + GRACE <= work.due_at);
+    let Some(period) = due else {
         // The contract's calendar and the queue disagree: the calendar is right.
-        let due_at = period.end + GRACE;
-        job::schedule(db, environment_id, &work.kind, work.subject_id, contract.customer_id, due_at).await?;
-        return Ok(());
-    }
+        return contract::schedule_next_statement(db, environment_id, &contract).await;
+    };
     let mut calculator = Calculator::new(db, environment_id);
-    let mut invoice = calculator.usage_invoice(contract, period, work.due_at).await?;
-    let seen = calculator.seen(contract);
+    let mut invoice = calculator.usage_invoice(&contract, period, work.due_at).await?;
+    let mut seen = calculator.seen(&contract);
+    let riding = riding_items(db, environment_id, &contract, period).await?;
+    let products = FixedProducts::load(db, environment_id, &riding).await?;
+    seen.newest.product_update = seen.newest.product_update.max(products.newest_update());
+    add_charges(&mut invoice, &riding, &products, work.due_at);
     invoice.status = InvoiceStatus::Finalized;
     store::insert(db, environment_id, &invoice, work.due_at, arrival, &seen).await?;
+    keep_riding(db, environment_id, &invoice, &riding, work.due_at).await?;
 
-    let next = contract.statement_at(period.end);
-    contract::advance_statement(db, environment_id, contract, next.map(|period| period.start)).await?;
-    match next {
-        Some(next) => {
-            let due_at = next.end + GRACE;
-            job::schedule(db, environment_id, &work.kind, work.subject_id, contract.customer_id, due_at)
-                .await?;
-        }
-        None => job::remove(db, environment_id, &work.kind, work.subject_id).await?,
-    }
+    contract.finalized_until = period.end;
+    contract::advance_statement(db, environment_id, &contract).await?;
+    contract::schedule_next_statement(db, environment_id, &contract).await?;
     metrics::counter!("upbeat_invoices_finalized_total").increment(1);
     Ok(())
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::calc::usage_invoice_id;
 use super::compute::Calculator;
 use super::model::{Invoice, InvoiceView};
-use super::store;
+use super::{scheduled, store};
 use crate::access::{App, Caller};
 use crate::contract;
 use crate::customer;
@@ -57,16 +57,22 @@ async fn find(app: &App, caller: &Caller, path: &InvoicePath) -> Result<Invoice,
     {
         return Ok(invoice);
     }
-    for contract in contract::list_of_customer(&mut snapshot, environment_id, path.customer_id).await? {
+    let contracts = contract::list_of_customer(&mut snapshot, environment_id, path.customer_id).await?;
+    for contract in &contracts {
         let mut open = contract.open_statements(caller.now);
-        if let Some(period) = open.find(|period| usage_invoice_id(&contract, period.start) == path.invoice_id)
+        if let Some(period) = open.find(|period| usage_invoice_id(contract, period.start) == path.invoice_id)
         {
             return Ok(Calculator::new(&mut snapshot, environment_id)
-                .usage_invoice(&contract, period, caller.now)
+                .statement(contract, period, caller.now)
                 .await?);
         }
     }
-    Err(ApiError::not_found("invoice", path.invoice_id))
+    let contracts = contracts.into_iter().map(|contract| (contract.id, contract)).collect();
+    let drafts = scheduled::drafts(&mut snapshot, environment_id, path.customer_id, &contracts).await?;
+    let draft = drafts.into_iter().find(|draft| draft.header.id == path.invoice_id);
+    let draft = draft.ok_or_else(|| ApiError::not_found("invoice", path.invoice_id))?;
+    let contract = &contracts[&draft.contract_id];
+    Ok(draft.calculate(&mut snapshot, environment_id, contract, caller.now).await?)
 }
 
 pub fn doc(operation: TransformOperation) -> TransformOperation {

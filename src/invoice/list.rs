@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::calc::empty_usage_invoice;
 use super::compute::Calculator;
 use super::model::{Invoice, InvoiceStatus, InvoiceType, InvoiceView};
+use super::scheduled::{self, Draft};
 use super::store::{self, InvoiceFilter, InvoicePosition};
 use crate::access::{App, Caller};
 use crate::casing::wire_enum;
@@ -42,7 +43,7 @@ pub struct ListInvoices {
     contract_id: Option<ContractId>,
     /// Only periods that start then or later.
     starting_on: Option<Timestamp>,
-    /// Only periods that end then or earlier.
+    /// Only periods that end then or earlier; scheduled invoices, which are of no period, only from before.
     ending_before: Option<Timestamp>,
     /// By issue date; `date_asc` when omitted.
     sort: Option<Sort>,
@@ -57,13 +58,22 @@ pub struct ListInvoices {
 /// An invoice of a page: stored whole, or a draft whose lines are not calculated yet.
 enum Listed {
     Stored(Box<Invoice>),
-    Draft { header: Box<Invoice>, contract: ContractId, period: Period },
+    Statement { header: Box<Invoice>, contract: ContractId, period: Period },
+    Scheduled(Box<Draft>),
 }
 
 impl Listed {
     fn position(&self) -> InvoicePosition {
-        let (Self::Stored(invoice) | Self::Draft { header: invoice, .. }) = self;
+        let invoice = self.header();
         (invoice.issued_at, invoice.id)
+    }
+
+    /// All of it but the lines and the total of a draft.
+    fn header(&self) -> &Invoice {
+        match self {
+            Self::Stored(invoice) | Self::Statement { header: invoice, .. } => invoice,
+            Self::Scheduled(draft) => &draft.header,
+        }
     }
 }
 
@@ -93,14 +103,14 @@ pub async fn handler(
             .await?;
     let mut listed: Vec<Listed> =
         stored.into_iter().map(|invoice| Listed::Stored(Box::new(invoice))).collect();
-    let drafts = drafts(&contracts, caller.now).filter(|draft| match draft {
-        Listed::Draft { header, .. } => filter.passes(header),
-        Listed::Stored(_) => true,
-    });
+    let scheduled =
+        scheduled::drafts(&mut snapshot, environment_id, customer_id, &contracts).await?.into_iter();
+    let scheduled = scheduled.map(|draft| Listed::Scheduled(Box::new(draft)));
     let comes_after = |draft: &Listed| {
         after.is_none_or(|after| if descending { draft.position() < after } else { draft.position() > after })
     };
-    listed.extend(drafts.filter(comes_after));
+    let drafts = statements(&contracts, caller.now).chain(scheduled);
+    listed.extend(drafts.filter(|draft| filter.passes(draft.header())).filter(comes_after));
     listed.sort_by_key(Listed::position);
     if descending {
         listed.reverse();
@@ -117,8 +127,12 @@ pub async fn handler(
     for listed in page.data {
         let invoice = match listed {
             Listed::Stored(invoice) => *invoice,
-            Listed::Draft { contract, period, .. } => {
-                calculator.usage_invoice(&contracts[&contract], period, caller.now).await?
+            Listed::Statement { contract, period, .. } => {
+                calculator.statement(&contracts[&contract], period, caller.now).await?
+            }
+            Listed::Scheduled(draft) => {
+                let contract = &contracts[&draft.contract_id];
+                draft.calculate(calculator.db(), environment_id, contract, caller.now).await?
             }
         };
         data.push(invoice.shown(view));
@@ -138,9 +152,9 @@ fn filter(request: &ListInvoices) -> InvoiceFilter {
 }
 
 /// The headers of all open statements.
-fn drafts(contracts: &BTreeMap<ContractId, Contract>, now: Instant) -> impl Iterator<Item = Listed> {
+fn statements(contracts: &BTreeMap<ContractId, Contract>, now: Instant) -> impl Iterator<Item = Listed> {
     contracts.values().flat_map(move |contract| {
-        contract.open_statements(now).map(move |period| Listed::Draft {
+        contract.open_statements(now).map(move |period| Listed::Statement {
             header: Box::new(empty_usage_invoice(contract, period)),
             contract: contract.id,
             period,

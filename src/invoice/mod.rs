@@ -1,12 +1,14 @@
 //! Invoices: charges become a document.
 //!
-//! Owns: the invoice and its lines, the one calculation behind draft and final, finalization, reading invoices.
-//! Does not own: prices (rating), delivery.
+//! Owns: the invoice and its lines, the one calculation behind draft and final, finalization, reading invoices, what
+//! ending and archiving a contract or its customer makes of its invoices. Does not own: prices (rating), schedules
+//! (contract), delivery.
 //!
 //! Invariants: drafts are never stored but computed when they are read; a finalized invoice is stored whole and
-//! never changes; its id follows from its contract and period, so a draft keeps its id when it is finalized and
-//! there is never a second one; the total is the sum of the lines.
+//! never changes; its id follows from its contract and its period or date, so a draft keeps its id when it is finalized
+//! and there is never a second one; the total is the sum of the lines; a scheduled charge is on one invoice at most.
 
+pub mod archive_contract;
 pub mod archive_customer;
 mod calc;
 mod compute;
@@ -14,10 +16,13 @@ mod finalize;
 pub mod get;
 pub mod list;
 mod model;
+mod scheduled;
 pub mod set_billable_status;
 mod store;
+pub mod update_end_date;
 mod verify;
 
 pub use finalize::finalize_usage_statement;
+pub use scheduled::finalize_scheduled_invoice;
 pub use store::exists;
 pub use verify::{InvoiceFault, verify_invoices};

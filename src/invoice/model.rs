@@ -8,16 +8,17 @@ use serde::{Deserialize, Serialize};
 use crate::casing::wire_enum;
 use crate::catalog::rate::{GroupValues, Rate};
 use crate::customer::billable_status::BillableStatus;
-use crate::id::{ContractId, CreditTypeId, CustomerId, InvoiceId, ProductId};
+use crate::id::{ContractId, CreditTypeId, CustomerId, InvoiceId, ProductId, ScheduledChargeId};
 use crate::money::{CreditType, Number, zero};
 use crate::time::Instant;
-use crate::wire::offset_format;
+use crate::wire::{offset_format, optional_offset_format};
 
 wire_enum! {
     /// What an invoice is for.
     pub enum InvoiceType {
         /// A statement period of a contract.
         Usage = "USAGE",
+        /// Scheduled charges of one date.
         Scheduled = "SCHEDULED",
         UsageConsolidated = "USAGE_CONSOLIDATED",
     }
@@ -87,13 +88,16 @@ pub struct LineItem {
     pub product_type: String,
     pub product_tags: Vec<String>,
     pub product_custom_fields: BTreeMap<String, String>,
-    #[serde(with = "offset_format")]
-    #[schemars(with = "Instant")]
-    pub starting_at: Instant,
+    /// Not on lines of scheduled charges, which are of no period.
+    #[serde(default, with = "optional_offset_format", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Instant>")]
+    pub starting_at: Option<Instant>,
     /// Exclusive.
-    #[serde(with = "offset_format")]
-    #[schemars(with = "Instant")]
-    pub ending_before: Instant,
+    #[serde(default, with = "optional_offset_format", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Instant>")]
+    pub ending_before: Option<Instant>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduled_charge_id: Option<ScheduledChargeId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pricing_group_values: Option<GroupValues>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -4,7 +4,9 @@ use uuid::Uuid;
 
 use super::compute::Seen;
 use super::model::{Invoice, InvoiceStatus, InvoiceType};
+use crate::contract::Contract;
 use crate::id::{ContractId, CreditTypeId, CustomerId, EnvironmentId, InvoiceId, SubjectId};
+use crate::money::Decimal;
 use crate::rating::Newest;
 use crate::time::Instant;
 
@@ -17,7 +19,8 @@ pub struct InvoiceFilter {
     pub contract_id: Option<ContractId>,
     /// Periods that start then or later.
     pub starting_on: Option<Instant>,
-    /// Periods that end then or earlier.
+    /// Periods that end then or earlier; an invoice of an instant, earlier (our decision: a period's end is exclusive
+    /// itself, an instant is not).
     pub ending_before: Option<Instant>,
 }
 
@@ -30,14 +33,18 @@ impl InvoiceFilter {
             && self.credit_type_id.is_none_or(|unit| unit == invoice.credit_type_id())
             && self.contract_id.is_none_or(|contract| contract == invoice.contract_id)
             && self.starting_on.is_none_or(|start| invoice.start_timestamp >= start)
-            && self.ending_before.is_none_or(|end| invoice.end_timestamp <= end)
+            && self.ending_before.is_none_or(|end| {
+                let is_of_an_instant = invoice.start_timestamp == invoice.end_timestamp;
+                invoice.end_timestamp < end || (invoice.end_timestamp == end && !is_of_an_instant)
+            })
     }
 }
 
 /// An invoice's place in a list: by issue, then by id.
 pub type InvoicePosition = (Instant, InvoiceId);
 
-/// Keeps a finalized invoice, unless it is there already.
+/// Keeps a finalized invoice. One that is there already is an error: every statement is finalized once, with the
+/// watermark of its contract.
 pub async fn insert(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
@@ -51,8 +58,7 @@ pub async fn insert(
         "INSERT INTO invoice (environment_id, customer_id, id, contract_id, type, status, credit_type_id, starts_at,
                               ends_at, issued_at, total, document, finalized_at, seen_arrival,
                               seen_subjects, seen_rate, seen_product_update)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
-         ON CONFLICT (environment_id, customer_id, id) DO NOTHING",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
         environment_id.0,
         invoice.customer_id.0,
         invoice.id.0,
@@ -70,6 +76,46 @@ pub async fn insert(
         &subjects,
         seen.newest.rate,
         seen.newest.product_update,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Keeps scheduled invoices of one contract, finalized or void. Beside the charges they see no more than the products.
+pub async fn insert_scheduled(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    contract: &Contract,
+    invoices: &[Invoice],
+    finalized_at: Instant,
+    seen_product_update: Option<i64>,
+) -> Result<(), sqlx::Error> {
+    let ids: Vec<Uuid> = invoices.iter().map(|invoice| invoice.id.0).collect();
+    let statuses: Vec<&str> = invoices.iter().map(|invoice| invoice.status.as_str()).collect();
+    let units: Vec<Uuid> = invoices.iter().map(|invoice| invoice.credit_type_id().0).collect();
+    let dates: Vec<Instant> = invoices.iter().map(|invoice| invoice.issued_at).collect();
+    let totals: Vec<Decimal> = invoices.iter().map(|invoice| invoice.total.0.clone()).collect();
+    let documents: Vec<Json<&Invoice>> = invoices.iter().map(Json).collect();
+    sqlx::query!(
+        "INSERT INTO invoice (environment_id, customer_id, contract_id, type, finalized_at, seen_arrival,
+                              seen_subjects, seen_product_update, id, status, credit_type_id, starts_at, ends_at,
+                              issued_at, total, document)
+         SELECT $1, $2, $3, $4, $5, 0, '{}', $12, id, status, unit, dated_at, dated_at, dated_at, total, document
+         FROM unnest($6::uuid[], $7::text[], $8::uuid[], $9::timestamptz[], $10::numeric[], $11::json[])
+              AS given (id, status, unit, dated_at, total, document)",
+        environment_id.0,
+        contract.customer_id.0,
+        contract.id.0,
+        InvoiceType::Scheduled.as_str(),
+        finalized_at,
+        &ids,
+        &statuses as _,
+        &units,
+        &dates,
+        &totals,
+        &documents as _,
+        seen_product_update,
     )
     .execute(db)
     .await?;
@@ -121,7 +167,7 @@ pub async fn list(
              AND ($5::uuid IS NULL OR credit_type_id = $5)
              AND ($6::uuid IS NULL OR contract_id = $6)
              AND ($7::timestamptz IS NULL OR starts_at >= $7)
-             AND ($8::timestamptz IS NULL OR ends_at <= $8)
+             AND ($8::timestamptz IS NULL OR ends_at < $8 OR (ends_at = $8 AND starts_at < ends_at))
              AND ($9::timestamptz IS NULL
                   OR CASE WHEN $11 THEN (issued_at, id) < ($9, $10) ELSE (issued_at, id) > ($9, $10) END)
            ORDER BY CASE WHEN $11 THEN issued_at END DESC, CASE WHEN $11 THEN id END DESC, issued_at, id
@@ -175,6 +221,43 @@ pub async fn void_all(
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// Voids every finalized invoice of a contract.
+pub async fn void_of_contract(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    contract: &Contract,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE invoice SET status = 'VOID'
+         WHERE environment_id = $1 AND customer_id = $2 AND contract_id = $3 AND status = 'FINALIZED'",
+        environment_id.0,
+        contract.customer_id.0,
+        contract.id.0,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Whether any finalized usage invoice of the contract ends after `instant`.
+pub async fn has_usage_invoice_after(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    contract: &Contract,
+    instant: Instant,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM invoice WHERE environment_id = $1 AND customer_id = $2 AND contract_id = $3
+                          AND type = 'USAGE' AND status = 'FINALIZED' AND ends_at > $4) AS "any!""#,
+        environment_id.0,
+        contract.customer_id.0,
+        contract.id.0,
+        instant,
+    )
+    .fetch_one(db)
+    .await
 }
 
 /// A stored invoice with what it was calculated from.

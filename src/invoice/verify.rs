@@ -1,21 +1,28 @@
 //! Recomputing finalized invoices from the facts.
 //!
 //! An invoice keeps what it was calculated from: the last arrival, the subjects, the last rate, the last product
-//! update, the instant. So it can be recomputed for ever, whatever came later, and every difference is a fault.
+//! update, the instant; and scheduled charges keep the invoice that they are on. So it can be recomputed for ever,
+//! whatever came later, and every difference is a fault. So is a time that no usage invoice of a contract bills, or two.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 
 use super::calc::usage_invoice_id;
 use super::compute::Calculator;
-use super::model::{Invoice, InvoiceStatus};
+use super::model::{Invoice, InvoiceStatus, InvoiceType};
+use super::scheduled::calc::{add_charges, empty_scheduled_invoice, scheduled_invoice_id};
+use super::scheduled::{FixedProducts, items_dated, set_billable_status};
 use super::store::{self, FinalizedInvoice};
-use crate::contract::{self, Contract};
+use crate::contract::scheduled_charge::{self, DueItem};
+use crate::contract::{self, Contract, GRACE};
 use crate::id::{ContractId, CustomerId, EnvironmentId, InvoiceId};
+use crate::job;
 use crate::money::{Decimal, plain};
 use crate::postgres::begin_snapshot;
-use crate::time::Period;
+use crate::rating::Newest;
+use crate::time::{Period, shown};
 use crate::usage::recount_as_of;
 
 const CUSTOMERS_AT_ONCE: i64 = 500;
@@ -49,7 +56,7 @@ pub async fn verify_invoices(
     }
 }
 
-/// Checks one customer's invoices, and that none is missing.
+/// Checks one customer's invoices, that none is missing, and that every next one is due.
 async fn verify_customer(
     pool: &PgPool,
     environment_id: EnvironmentId,
@@ -59,15 +66,22 @@ async fn verify_customer(
     let mut snapshot = begin_snapshot(pool).await?;
     let contracts = contract::list_of_customer(&mut snapshot, environment_id, customer_id).await?;
     let stored = store::list_for_check(&mut snapshot, environment_id, customer_id).await?;
+    let mut items = scheduled_charge::items_of_invoices(&mut snapshot, environment_id, customer_id).await?;
     let mut fault = |id, finding: String| faults.push(InvoiceFault { id, customer_id, finding });
 
-    let ids: BTreeSet<InvoiceId> = stored.iter().map(|finalized| finalized.invoice.id).collect();
-    for contract in contracts.iter().filter(|contract| contract.archived_at.is_none()) {
-        for period in contract.finalized_statements() {
-            let id = usage_invoice_id(contract, period.start);
-            if !ids.contains(&id) {
-                fault(id, format!("is missing for the statement of {}", period.start));
-            }
+    let mut usage: BTreeMap<ContractId, Vec<&Invoice>> = BTreeMap::new();
+    for FinalizedInvoice { invoice, .. } in &stored {
+        if invoice.invoice_type == InvoiceType::Usage {
+            usage.entry(invoice.contract_id).or_default().push(invoice);
+        }
+    }
+    for contract in &contracts {
+        let usage = usage.remove(&contract.id).unwrap_or_default();
+        for (id, finding) in tiling_faults(contract, usage) {
+            fault(id, finding);
+        }
+        for id in undue(&mut snapshot, environment_id, contract).await? {
+            fault(id, "would not be finalized when it is due".to_owned());
         }
     }
     let contracts: BTreeMap<ContractId, Contract> =
@@ -75,30 +89,91 @@ async fn verify_customer(
     let mut calculator = Calculator::new(&mut snapshot, environment_id);
     for finalized in &stored {
         let invoice = &finalized.invoice;
-        if let Some(finding) = contradiction(finalized) {
+        let items = items.remove(&invoice.id).unwrap_or_default();
+        if let Some(finding) = contradiction(finalized, &items) {
             fault(invoice.id, finding);
             continue;
         }
         let contract = contracts.get(&invoice.contract_id).ok_or(sqlx::Error::RowNotFound)?;
         // Mostly nothing came later, and what is known now gives the same at less cost.
-        let now = calculator.usage_invoice(contract, period_of(invoice), finalized.finalized_at).await?;
-        if same(invoice, &now) {
-            continue;
+        let mut recomputed =
+            calculated(&mut calculator, environment_id, contract, finalized, &items, None).await?;
+        if !same(invoice, &recomputed) {
+            recomputed = as_seen(pool, environment_id, contract, finalized, &items).await?;
         }
-        let then = recompute(pool, environment_id, contract, finalized).await?;
-        if !same(invoice, &then) {
-            let (kept, recomputed) = (plain(&invoice.total.0), plain(&then.total.0));
+        if !same(invoice, &recomputed) {
+            let (kept, recomputed) = (plain(&invoice.total.0), plain(&recomputed.total.0));
             fault(invoice.id, format!("is stored with a total of {kept}, but the facts give {recomputed}"));
         }
     }
     Ok(stored.len())
 }
 
+/// Where a contract's usage invoices, void ones too, do not tile the time from its first statement to its watermark.
+fn tiling_faults(contract: &Contract, mut usage: Vec<&Invoice>) -> Vec<(InvoiceId, String)> {
+    usage.sort_by_key(|invoice| invoice.start_timestamp);
+    let missing =
+        |from| (usage_invoice_id(contract, from), format!("is missing for the statement of {}", shown(from)));
+    let mut faults = Vec::new();
+    let mut until = contract.first_statement_at();
+    for invoice in usage {
+        let period = period_of(invoice);
+        let calendar = contract.schedule.period_containing(period.start);
+        match period.start.cmp(&until) {
+            Ordering::Greater => faults.push(missing(until)),
+            Ordering::Less => faults.push((invoice.id, "bills a time twice".to_owned())),
+            Ordering::Equal if calendar.clip(period.start, Some(period.end)) == Some(period) => {}
+            Ordering::Equal => faults.push((invoice.id, "is not in one period of its calendar".to_owned())),
+        }
+        until = until.max(period.end);
+    }
+    match until.cmp(&contract.finalized_until) {
+        Ordering::Less => faults.push(missing(until)),
+        Ordering::Equal => {}
+        Ordering::Greater => {
+            let next = usage_invoice_id(contract, contract.finalized_until);
+            faults.push((next, "is to be finalized for a time that is billed already".to_owned()));
+        }
+    }
+    faults
+}
+
+/// The contract's next invoices that are not due, or not when they should be: nobody would finalize them.
+async fn undue(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    contract: &Contract,
+) -> Result<Vec<InvoiceId>, sqlx::Error> {
+    if contract.archived_at.is_some() {
+        return Ok(Vec::new());
+    }
+    let mut undue = Vec::new();
+    if let Some(next) = contract.next_statement() {
+        let kind = job::kind::FINALIZE_USAGE_STATEMENT;
+        let due_at = job::due_at(db, environment_id, kind, contract.id.0).await?;
+        if due_at != Some(next.end + GRACE) {
+            undue.push(usage_invoice_id(contract, next.start));
+        }
+    }
+    if let Some(date) = contract::next_charge_date(db, environment_id, contract).await? {
+        let kind = job::kind::FINALIZE_SCHEDULED_INVOICE;
+        let due_at = job::due_at(db, environment_id, kind, contract.id.0).await?;
+        if due_at != Some(date) {
+            let items = items_dated(db, environment_id, contract, date).await?;
+            undue.extend(items.iter().map(|item| scheduled_invoice_id(contract, item.unit.id, date)));
+        }
+    }
+    Ok(undue)
+}
+
 /// What the stored numbers say against each other.
-fn contradiction(finalized: &FinalizedInvoice) -> Option<String> {
+fn contradiction(finalized: &FinalizedInvoice, items: &[DueItem]) -> Option<String> {
     let invoice = &finalized.invoice;
     if !finalized.columns_agree {
         return Some("has columns that do not say what its document says".to_owned());
+    }
+    if !items.iter().all(|item| belongs(item, invoice)) {
+        return Some("has a scheduled charge of another date, currency or contract".to_owned());
     }
     if invoice.line_items.iter().any(|line| &line.quantity.0 * &line.unit_price.0 != line.total.0) {
         return Some("has a line whose total is not its quantity times its unit price".to_owned());
@@ -108,19 +183,56 @@ fn contradiction(finalized: &FinalizedInvoice) -> Option<String> {
         .then(|| format!("has lines that sum to {}, and a total of {}", plain(&sum), plain(&invoice.total.0)))
 }
 
+/// Whether the item's date, currency and contract put it onto the invoice.
+fn belongs(item: &DueItem, invoice: &Invoice) -> bool {
+    let dated = match invoice.invoice_type {
+        InvoiceType::Scheduled => item.dated_at == invoice.start_timestamp,
+        _ => item.dated_at.date_naive() == invoice.end_timestamp.date_naive(),
+    };
+    dated && item.unit == invoice.credit_type && item.contract_id == invoice.contract_id
+}
+
+/// The invoice as the calculator sees its usage, with the scheduled charges that are on it. `seen` leaves out updates
+/// of the charges' products that came later.
+async fn calculated(
+    calculator: &mut Calculator<'_>,
+    environment_id: EnvironmentId,
+    contract: &Contract,
+    finalized: &FinalizedInvoice,
+    items: &[DueItem],
+    seen: Option<Newest>,
+) -> Result<Invoice, sqlx::Error> {
+    let FinalizedInvoice { invoice, finalized_at, .. } = finalized;
+    let mut calculated = match invoice.invoice_type {
+        InvoiceType::Scheduled => {
+            let mut empty = empty_scheduled_invoice(contract, &invoice.credit_type, invoice.start_timestamp);
+            set_billable_status(calculator.db(), environment_id, &mut empty).await?;
+            empty
+        }
+        _ => calculator.usage_invoice(contract, period_of(invoice), *finalized_at).await?,
+    };
+    let mut products = FixedProducts::load(calculator.db(), environment_id, items).await?;
+    if let Some(newest) = seen {
+        products = products.up_to(newest.product_update);
+    }
+    add_charges(&mut calculated, items, &products, *finalized_at);
+    Ok(calculated)
+}
+
 /// The invoice from exactly what was seen when it was finalized.
-async fn recompute(
+async fn as_seen(
     pool: &PgPool,
     environment_id: EnvironmentId,
     contract: &Contract,
     finalized: &FinalizedInvoice,
+    items: &[DueItem],
 ) -> Result<Invoice, sqlx::Error> {
     let mut snapshot = begin_snapshot(pool).await?;
     recount_as_of(&mut snapshot, environment_id, &finalized.seen.subject_ids, finalized.arrival).await?;
     let mut calculator =
         Calculator::as_seen(&mut snapshot, environment_id, contract, &finalized.seen).await?;
-    let invoice =
-        calculator.usage_invoice(contract, period_of(&finalized.invoice), finalized.finalized_at).await?;
+    let seen = Some(finalized.seen.newest);
+    let invoice = calculated(&mut calculator, environment_id, contract, finalized, items, seen).await?;
     snapshot.rollback().await?;
     Ok(invoice)
 }

@@ -10,11 +10,18 @@
 mod store;
 
 pub use store::{
-    DueWork, count_failed, is_any_due, put_off, remove, retry_now, schedule, take, take_and_wait,
+    DueWork, count_failed, due_at, is_any_due, lock, put_off, remove, retry_now, schedule, take,
+    take_and_wait,
 };
 
 /// The kinds of due work.
 pub mod kind {
     /// A contract's next usage statement is past its grace period; the subject is the contract.
     pub const FINALIZE_USAGE_STATEMENT: &str = "finalize_usage_statement";
+
+    /// The date of a contract's next scheduled invoice has come; the subject is the contract.
+    pub const FINALIZE_SCHEDULED_INVOICE: &str = "finalize_scheduled_invoice";
+
+    /// Everything that is due for a contract.
+    pub const OF_CONTRACT: &[&str] = &[FINALIZE_SCHEDULED_INVOICE, FINALIZE_USAGE_STATEMENT];
 }

@@ -39,6 +39,43 @@ pub async fn schedule(
     Ok(())
 }
 
+/// Locks what is due for a subject until the transaction ends. Whoever changes the subject does this before locking
+/// the subject itself, as a worker holds the step first.
+pub async fn lock(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    kinds: &[&str],
+    subject_id: Uuid,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "SELECT kind FROM due_work WHERE environment_id = $1 AND kind = ANY($2) AND subject_id = $3
+         ORDER BY kind FOR UPDATE",
+        environment_id.0,
+        kinds as _,
+        subject_id,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(())
+}
+
+/// When a subject's step of this kind is due, if it is.
+pub async fn due_at(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    kind: &str,
+    subject_id: Uuid,
+) -> Result<Option<Instant>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "SELECT due_at FROM due_work WHERE environment_id = $1 AND kind = $2 AND subject_id = $3",
+        environment_id.0,
+        kind,
+        subject_id,
+    )
+    .fetch_optional(db)
+    .await
+}
+
 /// Nothing of this kind is due for the subject any more.
 pub async fn remove(
     db: &mut PgConnection,

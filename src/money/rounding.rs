@@ -10,7 +10,7 @@ use crate::casing::wire_enum;
 
 /// Decimals that a division which does not end earlier is rounded to, half away from zero: our decision, after
 /// the twenty decimals of legacy unit conversions.
-const DIVISION_DECIMALS: u32 = 20;
+pub(super) const DIVISION_DECIMALS: u32 = 20;
 
 wire_enum! {
     /// How a quantity is rounded before it is priced.

@@ -25,5 +25,5 @@ pub use path::Path;
 pub use query::Query;
 pub use response::{Data, Empty, IdBody, id_data};
 pub use text::{AliasText, ExactNumber, NonBlank, UniquenessKey};
-pub use timestamp::{HourBoundary, Timestamp, offset_format};
+pub use timestamp::{HourBoundary, Timestamp, offset_format, optional_offset_format};
 pub use well_formed::WellFormed;

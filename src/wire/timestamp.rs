@@ -76,3 +76,26 @@ pub mod offset_format {
         DateTime::parse_from_rfc3339(&text).map(|instant| instant.to_utc()).map_err(de::Error::custom)
     }
 }
+
+/// The same for an instant that may be missing; with `default` and `skip_serializing_if`.
+pub mod optional_offset_format {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::offset_format;
+    use crate::time::Instant;
+
+    /// An instant in the format.
+    #[derive(Deserialize)]
+    struct Printed(#[serde(with = "offset_format")] Instant);
+
+    pub fn serialize<S: Serializer>(instant: &Option<Instant>, serializer: S) -> Result<S::Ok, S::Error> {
+        match instant {
+            Some(instant) => offset_format::serialize(instant, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Instant>, D::Error> {
+        Ok(Option::<Printed>::deserialize(deserializer)?.map(|printed| printed.0))
+    }
+}

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::desk::{Desk, statements, t, text};
+use crate::desk::{Desk, charge, recurring, statements, t, text};
 
 fn schedule(frequency: &str, day: &str) -> Value {
     json!({ "usage_statement_schedule": { "frequency": frequency, "day": day } })
@@ -318,4 +318,446 @@ async fn quarterly_tiers_count_the_quarter() {
         text(&desk.close("2026-01-01", "2026-04-02").await),
         ["Units 01-01..04-01 [1] 10 × 100 = 1000", "Units 01-01..04-01 [2] 6 × 50 = 300", "total 1300"]
     );
+}
+
+/// The items of each of a contract's charges as `date amount`.
+async fn items(desk: &Desk, contract: &str) -> Vec<Vec<String>> {
+    let body = json!({ "customer_id": desk.customer, "contract_id": contract });
+    let contract = desk.api.post("/v2/contracts/get", body).await.data();
+    let item = |item: &Value| {
+        format!("{} {}", &item["timestamp"].as_str().expect("an instant")[..10], item["amount"])
+    };
+    let items = |charge: &Value| {
+        charge["schedule"]["schedule_items"].as_array().expect("items").iter().map(item).collect()
+    };
+    contract["scheduled_charges"].as_array().expect("charges").iter().map(items).collect()
+}
+
+/// Invoices as `type status date total`, where the date is that of their end.
+async fn overview(desk: &Desk) -> Vec<String> {
+    let one = |invoice: &Value| {
+        let text = |field: &str| invoice[field].as_str().expect("text").to_owned();
+        let (kind, status, end) = (text("type"), text("status"), text("end_timestamp"));
+        format!("{kind} {status} {} {}", &end[..10], invoice["total"])
+    };
+    desk.api.invoices(&desk.customer).await.iter().map(one).collect()
+}
+
+#[tokio::test]
+async fn contracts_17_distribution() {
+    let desk = Desk::at("2026-01-01").await;
+    let fee = desk.api.fixed_product("Fee").await;
+    let over_three =
+        |distribution| recurring(&fee, "MONTHLY", distribution, 100_000, "2026-01-01", "2026-04-01");
+    let charges = ["EACH", "divided", "Divided_Rounded"].map(over_three);
+    let contract = desk.contract("2026-01-01", json!({ "scheduled_charges": charges })).await;
+    let third = "33333.33333333333333333333";
+    assert_eq!(
+        items(&desk, &contract).await,
+        [
+            ["2026-01-01 100000", "2026-02-01 100000", "2026-03-01 100000"].map(str::to_owned),
+            [
+                format!("2026-01-01 {third}"),
+                format!("2026-02-01 {third}"),
+                "2026-03-01 33333.33333333333333333334".to_owned()
+            ],
+            ["2026-01-01 33333", "2026-02-01 33333", "2026-03-01 33334"].map(str::to_owned),
+        ]
+    );
+    desk.clock("2026-03-15").await;
+    let scheduled =
+        desk.api.get(&format!("/v1/customers/{}/invoices?type=SCHEDULED", desk.customer)).await.data();
+    let scheduled = scheduled.as_array().expect("a list");
+    assert_eq!(
+        text(&scheduled[2]),
+        [
+            "Fee 1 × 100000 = 100000",
+            "Fee 1 × 33333.33333333333333333334 = 33333.33333333333333333334",
+            "Fee 1 × 33334 = 33334",
+            "total 166667.33333333333333333334",
+        ]
+    );
+    let totals: Vec<String> = scheduled.iter().map(|invoice| invoice["total"].to_string()).collect();
+    let first = "166666.33333333333333333333";
+    assert_eq!(totals, [first, first, "166667.33333333333333333334"], "they sum to 500000 exactly");
+    scheduled.iter().for_each(crate::desk::adds_up);
+}
+
+/// The worked example has a recurring commit where this has a charge: what rides is its payment.
+#[tokio::test]
+async fn contracts_21_charges_on_usage_invoices() {
+    let desk = Desk::at("2026-01-01").await;
+    let product = desk.product("Units", "SUM", json!({})).await;
+    desk.flat(&product, "2026-01-01", "100").await;
+    let fee = desk.api.fixed_product("Platform fee").await;
+    let monthly = recurring(&fee, "MONTHLY", "EACH", 7500, "2026-01-01", "2027-01-01");
+    let more = json!({ "scheduled_charges": [monthly], "scheduled_charges_on_usage_invoices": "ALL" });
+    desk.contract("2026-01-01", more).await;
+    desk.api.work().await;
+    assert_eq!(
+        overview(&desk).await,
+        ["SCHEDULED FINALIZED 2026-01-01 7500", "USAGE DRAFT 2026-02-01 7500"],
+        "the first has no usage invoice to ride on; every later one rides on the invoice of its month"
+    );
+    desk.n("2026-01-01", 30).await;
+    let draft = desk.api.invoices(&desk.customer).await.remove(1);
+    let lines = ["Units 01-01..02-01 30 × 100 = 3000", "Platform fee 1 × 7500 = 7500", "total 10500"];
+    assert_eq!(text(&draft), lines);
+    desk.clock("2026-02-02").await;
+    let finalized = desk.api.invoices(&desk.customer).await.remove(1);
+    assert_eq!((text(&finalized), &finalized["status"]), (text(&draft), &json!("FINALIZED")));
+    assert_eq!(
+        overview(&desk).await,
+        [
+            "SCHEDULED FINALIZED 2026-01-01 7500",
+            "USAGE FINALIZED 2026-02-01 10500",
+            "USAGE DRAFT 2026-03-01 7500",
+        ]
+    );
+    desk.clock("2027-02-02").await;
+    let overview = overview(&desk).await;
+    assert_eq!(overview.len(), 1 + 13 + 1);
+    let months: Vec<String> =
+        (3..=12).map(|month| format!("USAGE FINALIZED 2026-{month:02}-01 7500")).collect();
+    assert_eq!(overview[2..12], months);
+    assert_eq!(
+        overview[12..],
+        ["USAGE FINALIZED 2027-01-01 0", "USAGE FINALIZED 2027-02-01 0", "USAGE DRAFT 2027-03-01 0"],
+        "the schedule is over before 2027-01-01"
+    );
+}
+
+/// The worked example has a prepaid commit where this has a charge of the same amount.
+#[tokio::test]
+async fn contracts_27_day_0_purchase_and_quarterly_fee() {
+    let desk = Desk::at("2024-11-01").await;
+    let [purchase, fee] =
+        [desk.api.fixed_product("Prepaid").await, desk.api.fixed_product("Platform fee").await];
+    let mut more = schedule("MONTHLY", "CONTRACT_START");
+    more["scheduled_charges"] = json!([
+        charge(&purchase, &[("2024-11-01", 1_000_000)]),
+        recurring(&fee, "QUARTERLY", "EACH", 100_000, "2024-11-01", "2025-11-01"),
+    ]);
+    desk.contract("2024-11-01", more).await;
+    desk.api.work().await;
+    assert_eq!(
+        overview(&desk).await,
+        [
+            "SCHEDULED FINALIZED 2024-11-01 1100000",
+            "USAGE DRAFT 2024-12-01 0",
+            "SCHEDULED DRAFT 2025-02-01 100000",
+            "SCHEDULED DRAFT 2025-05-01 100000",
+            "SCHEDULED DRAFT 2025-08-01 100000",
+        ]
+    );
+    let first = desk.api.invoices(&desk.customer).await.remove(0);
+    assert_eq!(
+        text(&first),
+        ["Prepaid 1 × 1000000 = 1000000", "Platform fee 1 × 100000 = 100000", "total 1100000"]
+    );
+    desk.clock("2025-05-01").await;
+    let statuses: Vec<String> =
+        overview(&desk).await.into_iter().filter(|line| line.starts_with('S')).collect();
+    assert_eq!(
+        statuses,
+        [
+            "SCHEDULED FINALIZED 2024-11-01 1100000",
+            "SCHEDULED FINALIZED 2025-02-01 100000",
+            "SCHEDULED FINALIZED 2025-05-01 100000",
+            "SCHEDULED DRAFT 2025-08-01 100000",
+        ]
+    );
+}
+
+/// The statement of the worked example; it has no subscription yet.
+#[tokio::test]
+async fn contracts_14_cancel_now() {
+    let (desk, contract) = billed("2026-04-01", json!({})).await;
+    desk.n("2026-04-01", 5).await;
+    desk.clock("2026-04-20").await;
+    desk.n("2026-04-20", 70).await;
+    desk.end(&contract, Some("2026-04-20")).await;
+    assert_eq!(
+        statements(&desk.api.invoices(&desk.customer).await),
+        ["2026-04-01..2026-04-20 DRAFT issued 2026-04-21"]
+    );
+    let invoice = desk.close("2026-04-01", "2026-04-21").await;
+    assert_eq!(text(&invoice), ["Units 04-01..04-20 5 × 1 = 5", "total 5"]);
+    desk.clock("2026-07-01").await;
+    assert_eq!(desk.api.invoices(&desk.customer).await, [invoice], "and nothing after");
+}
+
+/// A contract on a product at 1 from `start`, where the clock stands.
+async fn billed(start: &str, more: Value) -> (Desk, String) {
+    let desk = Desk::at(start).await;
+    let product = desk.product("Units", "SUM", json!({})).await;
+    desk.flat(&product, "2020-01-01", "1").await;
+    let contract = desk.contract(start, more).await;
+    (desk, contract)
+}
+
+#[tokio::test]
+async fn an_end_that_moves_back_and_forth_bills_every_day_once() {
+    let (desk, contract) = billed("2026-04-01", json!({})).await;
+    for day in ["03", "14"] {
+        desk.clock(&format!("2026-04-{day}")).await;
+        desk.n(&format!("2026-04-{day}"), 1).await;
+    }
+    desk.end(&contract, Some("2026-04-15")).await;
+    desk.clock("2026-04-16").await;
+    assert_eq!(desk.invoice("2026-04-01").await["status"], "FINALIZED");
+    for day in ["15", "16"] {
+        desk.n(&format!("2026-04-{day}"), 10).await;
+    }
+    assert_eq!(desk.api.invoices(&desk.customer).await.len(), 1, "after the end nothing is billed");
+    desk.end(&contract, Some("2026-06-10")).await;
+    assert_eq!(
+        statements(&desk.api.invoices(&desk.customer).await),
+        [
+            "2026-04-01..2026-04-15 FINALIZED issued 2026-04-16",
+            "2026-04-15..2026-05-01 DRAFT issued 2026-05-02",
+        ],
+        "the rest of the month is a statement of its own"
+    );
+    assert_eq!(desk.total("2026-04-15").await, "20");
+    desk.clock("2026-05-20").await;
+    desk.n("2026-05-20", 100).await;
+    desk.end(&contract, None).await;
+    desk.clock("2026-07-03").await;
+    let invoices = desk.api.invoices(&desk.customer).await;
+    assert_eq!(
+        statements(&invoices),
+        [
+            "2026-04-01..2026-04-15 FINALIZED issued 2026-04-16",
+            "2026-04-15..2026-05-01 FINALIZED issued 2026-05-02",
+            "2026-05-01..2026-06-01 FINALIZED issued 2026-06-02",
+            "2026-06-01..2026-07-01 FINALIZED issued 2026-07-02",
+            "2026-07-01..2026-08-01 DRAFT issued 2026-08-02",
+        ]
+    );
+    let totals: Vec<&Value> = invoices.iter().map(|invoice| &invoice["total"]).collect();
+    assert_eq!(totals, [&json!(2), &json!(20), &json!(100), &json!(0), &json!(0)]);
+}
+
+#[tokio::test]
+async fn an_end_before_finalized_invoices_leaves_them_and_bills_on_from_there() {
+    let (desk, contract) = billed("2026-01-01", json!({})).await;
+    desk.n("2026-01-01", 3).await;
+    desk.clock("2026-03-10").await;
+    let before = desk.api.invoices(&desk.customer).await;
+    desk.end(&contract, Some("2026-01-20")).await;
+    assert_eq!(
+        desk.api.invoices(&desk.customer).await,
+        before[..2],
+        "January and February stay, March is gone"
+    );
+    desk.clock("2026-03-20").await;
+    desk.end(&contract, Some("2026-02-10")).await;
+    assert_eq!(desk.api.invoices(&desk.customer).await, before[..2]);
+    desk.end(&contract, Some("2026-03-15")).await;
+    desk.api.work().await;
+    assert_eq!(
+        statements(&desk.api.invoices(&desk.customer).await)[2..],
+        ["2026-03-01..2026-03-15 FINALIZED issued 2026-03-16"],
+        "its grace is over"
+    );
+    desk.end(&contract, None).await;
+    assert_eq!(
+        statements(&desk.api.invoices(&desk.customer).await)[3..],
+        ["2026-03-15..2026-04-01 DRAFT issued 2026-04-02"]
+    );
+}
+
+#[tokio::test]
+async fn an_end_in_the_grace_of_the_last_statement_cuts_it() {
+    let (desk, contract) = billed("2026-03-01", json!({})).await;
+    desk.n("2026-03-01", 3).await;
+    desk.clock("2026-03-31 06:00").await;
+    desk.n("2026-03-31", 40).await;
+    desk.clock("2026-04-01 06:00").await;
+    assert_eq!(desk.total("2026-03-01").await, "43");
+    desk.end(&contract, Some("2026-03-31")).await;
+    assert_eq!(
+        statements(&desk.api.invoices(&desk.customer).await),
+        ["2026-03-01..2026-03-31 DRAFT issued 2026-04-01"]
+    );
+    desk.api.work().await;
+    let invoice = desk.invoice("2026-03-01").await;
+    assert_eq!((&invoice["status"], &invoice["total"]), (&json!("FINALIZED"), &json!(3)));
+}
+
+#[tokio::test]
+async fn an_end_in_a_later_statement_changes_no_draft_until_then() {
+    let more = schedule("QUARTERLY", "FIRST_OF_MONTH");
+    let (desk, contract) = billed("2026-01-01", more).await;
+    desk.end(&contract, Some("2026-04-10 07:00")).await;
+    assert_eq!(
+        statements(&desk.api.invoices(&desk.customer).await),
+        ["2026-01-01..2026-04-01 DRAFT issued 2026-04-02"]
+    );
+    desk.clock("2026-06-01").await;
+    assert_eq!(
+        statements(&desk.api.invoices(&desk.customer).await)[1..],
+        ["2026-04-01T00..2026-04-10T07 FINALIZED issued 2026-04-11T07"].map(|text| text.replace("T00.", "."))
+    );
+}
+
+#[tokio::test]
+async fn generation_that_starts_after_the_end_begins_where_the_end_moves() {
+    let more = json!({
+        "ending_before": t("2026-02-01"),
+        "usage_statement_schedule": { "frequency": "MONTHLY", "invoice_generation_starting_at": t("2026-03-10") },
+    });
+    let (desk, contract) = billed("2026-01-01", more).await;
+    desk.clock("2026-04-05").await;
+    assert_eq!(desk.api.invoices(&desk.customer).await, Vec::<Value>::new());
+    desk.end(&contract, None).await;
+    desk.api.work().await;
+    assert_eq!(
+        statements(&desk.api.invoices(&desk.customer).await),
+        [
+            "2026-03-10..2026-04-01 FINALIZED issued 2026-04-02",
+            "2026-04-01..2026-05-01 DRAFT issued 2026-05-02",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn an_earlier_end_removes_the_charges_from_then_on_for_good() {
+    let desk = Desk::at("2026-01-01").await;
+    let fee = desk.api.fixed_product("Fee").await;
+    let monthly = recurring(&fee, "MONTHLY", "EACH", 100, "2026-01-01", "2027-01-01");
+    let contract = desk.contract("2026-01-01", json!({ "scheduled_charges": [monthly] })).await;
+    desk.clock("2026-02-15").await;
+    desk.end(&contract, Some("2026-04-01")).await;
+    let left = [
+        "SCHEDULED FINALIZED 2026-01-01 100",
+        "SCHEDULED FINALIZED 2026-02-01 100",
+        "SCHEDULED DRAFT 2026-03-01 100",
+    ];
+    let scheduled = async || -> Vec<String> {
+        overview(&desk).await.into_iter().filter(|line| line.starts_with('S')).collect()
+    };
+    assert_eq!(scheduled().await, left, "one that is dated at the end goes too");
+    assert_eq!(items(&desk, &contract).await, [["2026-01-01 100", "2026-02-01 100", "2026-03-01 100"]]);
+    desk.end(&contract, Some("2026-12-01")).await;
+    assert_eq!(scheduled().await, left, "a later end brings nothing back");
+    desk.end(&contract, Some("2026-01-15")).await;
+    assert_eq!(scheduled().await, left[..2], "what is finalized stays");
+    desk.clock("2026-06-01").await;
+    assert_eq!(scheduled().await, left[..2]);
+}
+
+#[tokio::test]
+async fn a_charge_at_the_end_stays_if_it_rides_on_the_last_statement() {
+    let riding = |fee: &str, dates: &[(&str, i64)]| json!({ "scheduled_charges": [charge(fee, dates)], "scheduled_charges_on_usage_invoices": "all" });
+    let desk = Desk::at("2026-04-01").await;
+    let fee = desk.api.fixed_product("Fee").await;
+    let dates = [("2026-04-15", 1), ("2026-04-15 00:01", 20), ("2026-04-20", 300), ("2026-05-01", 4000)];
+    let contract = desk.contract("2026-04-01", riding(&fee, &dates)).await;
+    assert_eq!(
+        overview(&desk).await,
+        [
+            "SCHEDULED DRAFT 2026-04-15 1",
+            "SCHEDULED DRAFT 2026-04-15 20",
+            "SCHEDULED DRAFT 2026-04-20 300",
+            "USAGE DRAFT 2026-05-01 4000",
+        ]
+    );
+    desk.end(&contract, Some("2026-04-15")).await;
+    assert_eq!(overview(&desk).await, ["USAGE DRAFT 2026-04-15 1"]);
+    desk.end(&contract, Some("2026-05-01")).await;
+    assert_eq!(
+        overview(&desk).await,
+        ["SCHEDULED DRAFT 2026-04-15 1", "USAGE DRAFT 2026-05-01 0"],
+        "without its statement it has an invoice of its own again"
+    );
+    desk.end(&contract, Some("2026-04-15")).await;
+    desk.clock("2026-04-16").await;
+    assert_eq!(overview(&desk).await, ["USAGE FINALIZED 2026-04-15 1"]);
+    assert_eq!(items(&desk, &contract).await, [["2026-04-15 1"]]);
+}
+
+#[tokio::test]
+async fn a_charge_rides_in_the_currency_of_its_statement_alone_and_on_its_day() {
+    let desk = Desk::at("2026-01-10").await;
+    let fee = desk.api.fixed_product("Fee").await;
+    let units = desk.api.get("/v1/credit-types/list").await.data();
+    let euro = units.as_array().expect("units").iter().find(|unit| unit["name"] == "EUR").expect("EUR")["id"]
+        .clone();
+    let mut in_euro = charge(&fee, &[("2026-02-01", 7)]);
+    in_euro["schedule"]["credit_type_id"] = euro;
+    let dollars = charge(
+        &fee,
+        &[
+            ("2026-01-31 23:59:59.999999", 1),
+            ("2026-02-01", 20),
+            ("2026-02-01 23:59:59.999999", 300),
+            ("2026-02-02", 4000),
+        ],
+    );
+    let more =
+        json!({ "scheduled_charges": [dollars, in_euro], "scheduled_charges_on_usage_invoices": "ALL" });
+    desk.contract("2026-01-10", more).await;
+    let drafts = [
+        "SCHEDULED DRAFT 2026-01-31 1",
+        "SCHEDULED DRAFT 2026-02-01 7",
+        "SCHEDULED DRAFT 2026-02-02 4000",
+        "USAGE DRAFT 2026-02-01 320",
+    ];
+    let mut seen = overview(&desk).await;
+    seen.sort();
+    assert_eq!(seen, drafts);
+    desk.clock("2026-02-03").await;
+    let mut seen = overview(&desk).await;
+    seen.retain(|line| !line.contains("2026-03-01"));
+    seen.sort();
+    assert_eq!(seen, drafts.map(|line| line.replace("DRAFT", "FINALIZED")));
+}
+
+#[tokio::test]
+async fn backdated_charges_are_finalized_at_once_in_the_order_of_their_dates() {
+    let desk = Desk::at("2026-03-10").await;
+    let fee = desk.api.fixed_product("Fee").await;
+    let dates = [("2026-04-01", 1), ("2026-02-01", 2), ("2025-12-24", 3), ("2026-03-10", 4)];
+    let more =
+        json!({ "scheduled_charges": [charge(&fee, &dates)], "scheduled_charges_on_usage_invoices": "ALL" });
+    desk.contract("2026-01-01", more).await;
+    desk.api.work().await;
+    assert_eq!(
+        overview(&desk).await,
+        [
+            "SCHEDULED FINALIZED 2025-12-24 3",
+            "USAGE FINALIZED 2026-02-01 2",
+            "USAGE FINALIZED 2026-03-01 0",
+            "SCHEDULED FINALIZED 2026-03-10 4",
+            "USAGE DRAFT 2026-04-01 1",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn charges_need_no_rate_card_and_no_usage_statement() {
+    let desk = Desk::at("2026-01-01").await;
+    let fee = desk.api.fixed_product("Fee").await;
+    let mut body = json!({
+        "customer_id": desk.customer, "starting_at": t("2026-02-01"), "ending_before": t("2026-02-02"),
+        "scheduled_charges": [charge(&fee, &[("2026-01-15", 5), ("2026-06-01", 7)])], "net_payment_terms_days": 30,
+    });
+    body["scheduled_charges"][0]["name"] = json!("Set-up");
+    desk.api.post("/v1/contracts/create", body).await.id();
+    assert_eq!(overview(&desk).await, ["SCHEDULED DRAFT 2026-01-15 5", "SCHEDULED DRAFT 2026-06-01 7"]);
+    desk.clock("2026-07-01").await;
+    assert_eq!(
+        overview(&desk).await,
+        [
+            "SCHEDULED FINALIZED 2026-01-15 5",
+            "USAGE FINALIZED 2026-02-02 0",
+            "SCHEDULED FINALIZED 2026-06-01 7"
+        ],
+        "before and after the term too: a date that somebody wrote is a date"
+    );
+    let first = desk.api.invoices(&desk.customer).await.remove(0);
+    assert_eq!(text(&first), ["Set-up 1 × 5 = 5", "total 5"]);
+    assert_eq!(first["net_payment_terms_days"], 30);
 }

@@ -94,6 +94,15 @@ impl Desk {
         self.api.rate(&self.rates, product, &t(from), more).await;
     }
 
+    /// Moves the contract's end; `None` makes it open-ended.
+    pub async fn end(&self, contract: &str, end: Option<&str>) {
+        let mut body = json!({ "customer_id": self.customer, "contract_id": contract });
+        if let Some(end) = end {
+            body["ending_before"] = json!(t(end));
+        }
+        self.api.post("/v1/contracts/updateEndDate", body).await.id();
+    }
+
     pub async fn contract(&self, from: &str, more: Value) -> String {
         self.api.contract(&self.customer, &self.rates, &t(from), more).await
     }
@@ -149,6 +158,29 @@ impl Desk {
         );
         finalized
     }
+}
+
+/// A charge on these dates with these amounts.
+pub fn charge(product: &str, items: &[(&str, i64)]) -> Value {
+    let items: Vec<(String, i64)> = items.iter().map(|(at, amount)| (t(at), *amount)).collect();
+    let items: Vec<(&str, i64)> = items.iter().map(|(at, amount)| (at.as_str(), *amount)).collect();
+    crate::support::charge(product, &items)
+}
+
+/// A charge that recurs from one date until before another.
+pub fn recurring(
+    product: &str,
+    frequency: &str,
+    distribution: &str,
+    amount: i64,
+    from: &str,
+    until: &str,
+) -> Value {
+    let schedule = json!({
+        "starting_at": t(from), "ending_before": t(until), "frequency": frequency,
+        "amount_distribution": distribution, "amount": amount,
+    });
+    json!({ "product_id": product, "schedule": { "recurring_schedule": schedule } })
 }
 
 /// A customer's usage of a metric by window, `null` where there is none.

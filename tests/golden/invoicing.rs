@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::desk::{Desk, statements, t, text, tiers};
+use crate::desk::{Desk, charge, statements, t, text, tiers};
 use crate::support::lines;
 
 /// A product at a price, and a monthly contract, both from `start`; the clock stands at `now`.
@@ -533,4 +533,287 @@ async fn without_a_rate_card_there_is_an_invoice_without_lines() {
     let invoice = desk.close("2026-03-01", "2026-04-02").await;
     assert_eq!(text(&invoice), ["total 0"]);
     assert_eq!(invoice["net_payment_terms_days"], 30);
+}
+
+/// The type, status, date and total of each invoice.
+fn overview(invoices: &[Value]) -> Vec<String> {
+    let one = |invoice: &Value| {
+        let text = |field: &str| invoice[field].as_str().expect("text").to_owned();
+        let (kind, status, end) = (text("type"), text("status"), text("end_timestamp"));
+        format!("{kind} {status} {} {}", &end[..10], invoice["total"])
+    };
+    invoices.iter().map(one).collect()
+}
+
+/// The worked example has a commit that is paid in instalments; commits do not exist yet, so two charges of a FIXED
+/// product with the same dates and amounts stand in for its payments.
+#[tokio::test]
+async fn invoicing_w8_payment_in_instalments() {
+    let desk = Desk::at("2024-10-01 09:00").await;
+    let commit = desk.api.fixed_product("Annual Prepaid").await;
+    let fee = desk.api.fixed_product("Fee").await;
+    let mut platform_fee = charge(&fee, &[("2024-11-01", 50_000)]);
+    platform_fee["name"] = json!("Platform fee");
+    let more = json!({ "net_payment_terms_days": 30, "scheduled_charges": [
+        charge(&commit, &[("2024-10-01", 400_000)]), charge(&commit, &[("2024-11-01", 600_000)]), platform_fee,
+    ] });
+    let contract = desk.contract("2024-10-01", more).await;
+    desk.api.work().await;
+    let scheduled = listed(&desk, "type=SCHEDULED").await;
+    assert_eq!(
+        overview(&scheduled),
+        ["SCHEDULED FINALIZED 2024-10-01 400000", "SCHEDULED DRAFT 2024-11-01 650000"]
+    );
+    assert_eq!(text(&scheduled[0]), ["Annual Prepaid 1 × 400000 = 400000", "total 400000"]);
+    let draft = &scheduled[1];
+    assert_eq!(
+        text(draft),
+        ["Annual Prepaid 1 × 600000 = 600000", "Platform fee 1 × 50000 = 50000", "total 650000"]
+    );
+    let usd = json!({ "id": "2714e483-4ff1-48e4-9e25-ac732e8f24f2", "name": "USD (cents)" });
+    let view = json!({ "customer_id": desk.customer, "contract_id": contract });
+    let charges = desk.api.post("/v2/contracts/get", view.clone()).await.data()["scheduled_charges"].clone();
+    let line = |charge: usize, product: &str, name: &str, amount: i64| {
+        json!({
+            "type": "scheduled", "name": name, "quantity": 1, "unit_price": amount, "total": amount,
+            "credit_type": usd, "product_id": product, "product_type": "FixedProductListItem", "product_tags": [],
+            "product_custom_fields": {}, "scheduled_charge_id": charges[charge]["id"],
+        })
+    };
+    let expected = json!({
+        "id": draft["id"], "customer_id": desk.customer, "contract_id": contract, "type": "SCHEDULED", "status": "DRAFT",
+        "credit_type": usd, "start_timestamp": "2024-11-01T00:00:00+00:00",
+        "end_timestamp": "2024-11-01T00:00:00+00:00", "issued_at": "2024-11-01T00:00:00+00:00", "total": 650_000,
+        "line_items": [
+            line(1, &commit, "Annual Prepaid", 600_000), line(2, &fee, "Platform fee", 50_000),
+        ],
+        "net_payment_terms_days": 30, "billable_status": "billable", "external_invoice": null, "custom_fields": {},
+        "customer_custom_fields": {}, "contract_custom_fields": {},
+    });
+    assert_eq!(draft, &expected, "start, end and issue are one instant");
+
+    let path = format!("/v1/customers/{}/invoices/{}", desk.customer, draft["id"].as_str().expect("an id"));
+    assert_eq!(desk.api.get(&path).await.data(), expected);
+    desk.clock("2024-10-31 23:59:59.999999").await;
+    assert_eq!(desk.api.get(&path).await.data(), expected);
+    desk.clock("2024-11-01").await;
+    let mut finalized = expected;
+    finalized["status"] = json!("FINALIZED");
+    assert_eq!(desk.api.get(&path).await.data(), finalized, "without any grace, with the id of the draft");
+    let charges = desk.api.post("/v2/contracts/get", view).await.data()["scheduled_charges"].clone();
+    for charge in [1, 2] {
+        assert_eq!(charges[charge]["schedule"]["schedule_items"][0]["invoice_id"], finalized["id"]);
+    }
+}
+
+#[tokio::test]
+async fn invoicing_w21_two_scheduled_drafts_and_a_contract_cut_short() {
+    let desk = Desk::at("2024-11-01").await;
+    let fee = desk.api.fixed_product("Platform fee").await;
+    let items: Vec<(&str, i64)> =
+        ["2024-11-01", "2025-02-01", "2025-05-01", "2025-08-01"].map(|date| (date, 100_000)).into();
+    let contract = desk.contract("2024-11-01", json!({ "scheduled_charges": [charge(&fee, &items)] })).await;
+    desk.clock("2025-03-10").await;
+    let finalized = ["SCHEDULED FINALIZED 2024-11-01 100000", "SCHEDULED FINALIZED 2025-02-01 100000"];
+    assert_eq!(
+        overview(&listed(&desk, "type=SCHEDULED").await),
+        [
+            finalized[0],
+            finalized[1],
+            "SCHEDULED DRAFT 2025-05-01 100000",
+            "SCHEDULED DRAFT 2025-08-01 100000"
+        ]
+    );
+    desk.end(&contract, Some("2025-04-15")).await;
+    assert_eq!(overview(&listed(&desk, "type=SCHEDULED").await), finalized);
+    let drafts = async || statements(&listed(&desk, "status=DRAFT").await);
+    assert_eq!(drafts().await, ["2025-03-01..2025-04-01 DRAFT issued 2025-04-02"]);
+    desk.clock("2025-04-02").await;
+    assert_eq!(drafts().await, ["2025-04-01..2025-04-15 DRAFT issued 2025-04-16"]);
+    desk.clock("2025-04-16").await;
+    assert_eq!(drafts().await, [""; 0]);
+    assert_eq!(overview(&listed(&desk, "type=SCHEDULED").await), finalized);
+}
+
+#[tokio::test]
+async fn invoicing_g1_and_g2_prices_and_grouping() {
+    let desk = Desk::at("2026-01-01").await;
+    let fee = desk.api.fixed_product("Fee").await;
+    let euro = "EUR";
+    let units = desk.api.get("/v1/credit-types/list").await.data();
+    let unit = |name: &str| {
+        let units = units.as_array().expect("units");
+        units.iter().find(|unit| unit["name"] == name).expect("the unit")["id"].clone()
+    };
+    let priced = |unit_id: Option<Value>, at: &str, price: &str, quantity: &str| {
+        let item = json!({
+            "timestamp": t(at), "unit_price": crate::desk::number(price), "quantity": crate::desk::number(quantity),
+        });
+        json!({ "product_id": fee, "schedule": { "credit_type_id": unit_id, "schedule_items": [item] } })
+    };
+    let more = json!({ "scheduled_charges": [
+        priced(None, "2026-02-01", "0.1", "3"),
+        priced(Some(unit(euro)), "2026-02-01", "19.99", "12"),
+        priced(Some(unit("USD (cents)")), "2026-02-01", "-250", "1.5"),
+        priced(None, "2026-02-01 00:00:00.000001", "7", "0"),
+        priced(Some(unit(euro)), "2026-02-01", "1", "0.01"),
+    ] });
+    desk.contract("2026-01-01", more).await;
+    let drafts = |invoices: Vec<Value>| -> Vec<Vec<String>> {
+        invoices.iter().filter(|invoice| invoice["type"] == "SCHEDULED").map(text).collect()
+    };
+    let mut seen = drafts(desk.api.invoices(&desk.customer).await);
+    let last = seen.pop();
+    seen.sort();
+    assert_eq!(
+        seen,
+        [
+            vec!["Fee 12 × 19.99 = 239.88", "Fee 0.01 × 1 = 0.01", "total 239.89"],
+            vec!["Fee 3 × 0.1 = 0.3", "Fee 1.5 × -250 = -375", "total -374.7"],
+        ],
+        "one for each currency, with the charges in their order"
+    );
+    assert_eq!(last.expect("a third"), ["Fee 0 × 7 = 0", "total 0"], "another instant is another invoice");
+    let euros = listed(&desk, &format!("credit_type_id={}", unit(euro).as_str().expect("an id"))).await;
+    assert_eq!((euros.len(), &euros[0]["credit_type"]["name"]), (1, &json!(euro)));
+    desk.clock("2026-02-02").await;
+    let finalized = listed(&desk, "type=SCHEDULED&status=FINALIZED").await;
+    assert_eq!(finalized.len(), 3);
+    let skipping = listed(&desk, "type=SCHEDULED&skip_zero_qty_line_items=true").await;
+    assert_eq!((lines(&skipping[2]), &skipping[2]["total"]), (vec![], &json!(0)));
+}
+
+#[tokio::test]
+async fn scheduled_drafts_are_paged_and_filtered_like_all_invoices() {
+    let desk = Desk::at("2026-03-10").await;
+    let fee = desk.api.fixed_product("Fee").await;
+    let monthly = |from| crate::desk::recurring(&fee, "MONTHLY", "EACH", 10, from, "2027-01-01");
+    desk.contract(
+        "2026-01-01",
+        json!({ "scheduled_charges": [monthly("2026-01-01"), monthly("2026-01-31")] }),
+    )
+    .await;
+    let other = json!({
+        "scheduled_charges": [monthly("2026-02-01")], "scheduled_charges_on_usage_invoices": "ALL",
+        "ending_before": t("2026-06-01"),
+    });
+    let riding = desk.contract("2026-02-01", other).await;
+    desk.api.work().await;
+    let all = listed(&desk, "limit=100").await;
+    // two schedules of twelve months, three statements; and one invoice at the start of the second contract, its
+    // statements, and its charges of the months after its end
+    assert_eq!(all.len(), 24 + 3 + 1 + 2 + 6);
+    let issued: Vec<&str> =
+        all.iter().map(|invoice| invoice["issued_at"].as_str().expect("a date")).collect();
+    assert!(issued.is_sorted(), "{issued:?}");
+    let mut backwards = all.clone();
+    backwards.reverse();
+    for (sort, expected) in [("date_asc", &all), ("date_desc", &backwards)] {
+        for limit in [1, 7, 36] {
+            let mut seen = Vec::new();
+            let mut cursor = String::new();
+            loop {
+                let page = page(&desk, &format!("sort={sort}&limit={limit}&next_page={cursor}")).await;
+                seen.extend(page["data"].as_array().expect("a list").clone());
+                match page["next_page"].as_str() {
+                    Some(next) => next.clone_into(&mut cursor),
+                    None => break,
+                }
+            }
+            assert_eq!(&seen, expected, "{sort} by {limit}");
+        }
+    }
+    for invoice in &all {
+        let id = invoice["id"].as_str().expect("an id");
+        assert_eq!(
+            &desk.api.get(&format!("/v1/customers/{}/invoices/{id}", desk.customer)).await.data(),
+            invoice
+        );
+    }
+    let count = async |query: &str| listed(&desk, &format!("{query}&limit=100")).await.len();
+    assert_eq!((count("type=SCHEDULED").await, count("type=USAGE").await), (31, 5));
+    assert_eq!(count("type=SCHEDULED&status=FINALIZED").await, 6);
+    assert_eq!(count(&format!("type=SCHEDULED&contract_id={riding}")).await, 7);
+    let from_to =
+        |from: &str, to: &str| format!("type=SCHEDULED&starting_on={}&ending_before={}", t(from), t(to));
+    let before = async |end: &str| count(&from_to("2026-04-30", end)).await;
+    assert_eq!(
+        (before("2026-04-30").await, before("2026-05-01").await, before("2026-05-01 00:00:00.000001").await),
+        (0, 1, 2),
+        "an instant is before its bound, and at its start"
+    );
+    desk.clock("2026-12-31").await;
+    assert_eq!(count(&from_to("2026-04-30", "2026-05-01")).await, 1, "of stored ones too");
+    assert_eq!(count("type=SCHEDULED&status=DRAFT").await, 0);
+    assert_eq!(count("type=SCHEDULED").await, 31);
+}
+
+#[tokio::test]
+async fn archiving_a_contract_cancels_what_is_to_come() {
+    for void_invoices in [false, true] {
+        let desk = Desk::at("2026-02-20").await;
+        let product = desk.product("Units", "SUM", json!({})).await;
+        desk.flat(&product, "2026-01-01", "10").await;
+        desk.n("2026-02-10", 4).await;
+        let fee = desk.api.fixed_product("Fee").await;
+        let dates = [("2026-02-10", 1), ("2026-03-20", 2), ("2026-04-01", 3), ("2026-12-01", 4)];
+        let more = json!({
+            "scheduled_charges": [charge(&fee, &dates)], "scheduled_charges_on_usage_invoices": "ALL",
+            "ending_before": t("2026-10-15"),
+        });
+        let contract = desk.contract("2026-02-01", more).await;
+        desk.contract("2026-02-01", json!({ "name": "stays" })).await;
+        desk.clock("2026-03-10").await;
+        let body = |void_invoices: bool| {
+            json!({
+                "customer_id": desk.customer, "contract_id": contract, "void_invoices": void_invoices,
+            })
+        };
+        let before = listed(&desk, &format!("contract_id={contract}")).await;
+        assert_eq!(
+            overview(&before),
+            [
+                "SCHEDULED FINALIZED 2026-02-10 1",
+                "USAGE FINALIZED 2026-03-01 40",
+                "SCHEDULED DRAFT 2026-03-20 2",
+                "USAGE DRAFT 2026-04-01 3",
+                "SCHEDULED DRAFT 2026-12-01 4",
+            ]
+        );
+        assert_eq!(desk.api.post("/v1/contracts/archive", body(void_invoices)).await.id(), contract);
+        let kept = if void_invoices { "VOID" } else { "FINALIZED" };
+        let expected = [
+            format!("SCHEDULED {kept} 2026-02-10 1"),
+            format!("USAGE {kept} 2026-03-01 40"),
+            "SCHEDULED VOID 2026-03-20 2".to_owned(),
+            "SCHEDULED VOID 2026-12-01 4".to_owned(),
+        ];
+        let after = listed(&desk, &format!("contract_id={contract}")).await;
+        assert_eq!(overview(&after), expected, "the usage draft is gone with the charge on it");
+        for (was, is) in [(0, 0), (1, 1), (2, 2), (4, 3)] {
+            let mut voided = before[was].clone();
+            voided["status"] = after[is]["status"].clone();
+            assert_eq!(after[is], voided, "lines, totals and ids are kept");
+        }
+        desk.clock("2027-01-01").await;
+        assert_eq!(overview(&listed(&desk, &format!("contract_id={contract}")).await), expected);
+        desk.api.post("/v1/contracts/archive", body(true)).await.refused(400, &["contract_id", "archived"]);
+        let others = listed(&desk, "status=FINALIZED&type=USAGE&limit=100").await;
+        let others = others.iter().filter(|invoice| invoice["contract_id"] != contract.as_str()).count();
+        assert_eq!(others, 10, "the other contract goes on");
+    }
+}
+
+#[tokio::test]
+async fn archiving_a_customer_voids_what_is_to_come_too() {
+    let desk = Desk::at("2026-02-20").await;
+    let fee = desk.api.fixed_product("Fee").await;
+    let dates = [("2026-02-10", 1), ("2026-12-01", 2)];
+    desk.contract("2026-02-01", json!({ "scheduled_charges": [charge(&fee, &dates)] })).await;
+    desk.clock("2026-03-10").await;
+    desk.api.post("/v1/customers/archive", json!({ "id": desk.customer })).await.id();
+    let expected = ["SCHEDULED VOID 2026-02-10 1", "USAGE VOID 2026-03-01 0", "SCHEDULED VOID 2026-12-01 2"];
+    assert_eq!(overview(&desk.api.invoices(&desk.customer).await), expected);
+    desk.clock("2027-01-10").await;
+    assert_eq!(overview(&desk.api.invoices(&desk.customer).await), expected);
 }

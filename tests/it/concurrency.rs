@@ -11,7 +11,7 @@ use crate::support::{Answer, Api, Metric};
 use crate::world::NOW;
 
 /// Sends all requests at once, in turn to two replicas; answers how often each status came.
-async fn race(api: &Api, requests: impl IntoIterator<Item = (String, Value)>) -> BTreeMap<u16, usize> {
+pub async fn race(api: &Api, requests: impl IntoIterator<Item = (String, Value)>) -> BTreeMap<u16, usize> {
     let replicas = [api.clone(), api.replica()];
     let mut running = JoinSet::new();
     for (index, (path, body)) in requests.into_iter().enumerate() {

@@ -183,8 +183,6 @@ async fn fields_of_a_contract_that_are_not_supported_are_refused() {
         "discounts",
         "professional_services",
         "reseller_royalties",
-        "scheduled_charges",
-        "scheduled_charges_on_usage_invoices",
         "transition",
         "usage_filter",
         "hierarchy_configuration",

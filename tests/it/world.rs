@@ -95,7 +95,7 @@ impl World {
             ),
             read("POST", "/v1/contracts/get", of_contract.clone(), NotFound),
             read("POST", "/v1/contracts/list", of_customer.clone(), NotFound),
-            read("POST", "/v2/contracts/get", of_contract, Code("CustomerNotFound")),
+            read("POST", "/v2/contracts/get", of_contract.clone(), Code("CustomerNotFound")),
             read("POST", "/v2/contracts/list", of_customer, Code("CustomerNotFound")),
             read(
                 "POST",
@@ -186,6 +186,18 @@ impl World {
                 NoId,
             ),
             write("POST", "/sandbox/clock", json!({ "now": NOW }), NoId),
+            write(
+                "POST",
+                "/v1/contracts/updateEndDate",
+                with(&of_contract, "/ending_before", json!("2027-03-01T00:00:00Z")),
+                NotFound,
+            ),
+            write(
+                "POST",
+                "/v1/contracts/archive",
+                with(&of_contract, "/void_invoices", json!(true)),
+                NotFound,
+            ),
             write("POST", "/v1/contract-pricing/products/archive", json!({ "product_id": product }), NotFound),
             write("POST", "/v1/billable-metrics/archive", json!({ "id": metric }), NotFound),
             write("POST", "/v1/customers/archive", json!({ "id": customer }), NotFound),

@@ -19,4 +19,4 @@ pub use calc::{Timeline, Version};
 pub use state::{
     ConversionOperation, ProductChanges, ProductState, ProductType, ProductUpdate, QuantityConversion,
 };
-pub use store::{ProductRow, find_many};
+pub use store::{ProductRow, find_many, share_many};

@@ -173,6 +173,24 @@ pub async fn lock(
     product.ok_or_else(|| ApiError::not_found("product", id))
 }
 
+/// The products with these ids, archived ones included, in no order, kept from being changed until the transaction
+/// ends.
+pub async fn share_many(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    ids: &[Uuid],
+) -> Result<Vec<ProductRow>, sqlx::Error> {
+    sqlx::query!(
+        "SELECT id FROM product WHERE environment_id = $1 AND id = ANY($2) ORDER BY id FOR SHARE",
+        environment_id.0,
+        ids,
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    // Read after the lock: an update that was waited for is seen.
+    find_many(db, environment_id, ids).await
+}
+
 /// Oldest first.
 pub async fn list(
     db: &mut PgConnection,

@@ -74,3 +74,24 @@ pub async fn status_at(
     let in_force = statuses_in_force(db, environment_id, &[customer_id.0], at).await?;
     Ok(in_force.get(&customer_id).map_or(BillableStatus::Billable, |in_force| in_force.status))
 }
+
+/// One customer's statuses at several instants, in their order.
+pub async fn statuses_at(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_id: CustomerId,
+    instants: &[Instant],
+) -> Result<Vec<BillableStatus>, sqlx::Error> {
+    let statuses = sqlx::query_scalar!(
+        r#"SELECT (SELECT status FROM billable_status
+                   WHERE environment_id = $1 AND customer_id = $2 AND effective_at <= given.at
+                   ORDER BY added DESC LIMIT 1) AS "status: BillableStatus"
+           FROM unnest($3::timestamptz[]) WITH ORDINALITY AS given (at, position) ORDER BY position"#,
+        environment_id.0,
+        customer_id.0,
+        instants,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(statuses.into_iter().map(|status| status.unwrap_or(BillableStatus::Billable)).collect())
+}

@@ -49,6 +49,12 @@ impl Api {
         self.post("/v1/contract-pricing/products/create", body).await.id()
     }
 
+    /// Creates a FIXED product and answers its id.
+    pub async fn fixed_product(&self, name: &str) -> String {
+        let body = json!({ "name": name, "type": "FIXED" });
+        self.post("/v1/contract-pricing/products/create", body).await.id()
+    }
+
     /// Creates a rate card in USD.
     pub async fn rate_card(&self) -> Rates {
         Rates {
@@ -119,6 +125,12 @@ impl Api {
     }
 }
 
+/// A charge on these dates with these amounts.
+pub fn charge(product: &str, items: &[(&str, i64)]) -> Value {
+    let item = |(at, amount): &(&str, i64)| json!({ "timestamp": at, "amount": amount });
+    json!({ "product_id": product, "schedule": { "schedule_items": items.iter().map(item).collect::<Vec<_>>() } })
+}
+
 /// The lines of an invoice as text: `name {group values} start..end [tier] quantity × unit price = total`.
 pub fn lines(invoice: &Value) -> Vec<String> {
     let date = |value: &Value| value.as_str().map(|text| text[5..10].to_owned()).unwrap_or_default();
@@ -136,14 +148,17 @@ pub fn lines(invoice: &Value) -> Vec<String> {
         Some(level) => format!(" [{level}]"),
         None => String::new(),
     };
+    let dates = |line: &Value| match line.get("starting_at") {
+        Some(start) => format!(" {}..{}", date(start), date(&line["ending_before"])),
+        None => String::new(),
+    };
     let line = |line: &Value| {
         format!(
-            "{}{}{} {}..{}{} {} × {} = {}",
+            "{}{}{}{}{} {} × {} = {}",
             line["name"].as_str().unwrap_or_default(),
             values(&line["pricing_group_values"]),
             values(&line["presentation_group_values"]),
-            date(&line["starting_at"]),
-            date(&line["ending_before"]),
+            dates(line),
             tier(&line["tier"]),
             line["quantity"],
             line["unit_price"],

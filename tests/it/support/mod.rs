@@ -5,4 +5,4 @@ mod catalog;
 mod database;
 
 pub use api::{Answer, Api};
-pub use catalog::{Metric, Rates, lines, product_update};
+pub use catalog::{Metric, Rates, charge, lines, product_update};

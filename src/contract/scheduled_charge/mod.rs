@@ -1,0 +1,20 @@
+//! Scheduled charges: payments of a contract whose dates and amounts are agreed in advance.
+//!
+//! Owns: the schedule, its items with their dates and amounts, which item is on which invoice. Does not own: the
+//! invoices, or on which invoice an item goes (see `statement` and the domain `invoice`).
+//!
+//! Invariants: every item is made with its id when the charge is made; the items of a divided amount sum to it
+//! exactly; an item is pending, on one invoice, or removed, and never two of them; an item that is on an invoice never
+//! changes.
+
+mod calc;
+mod input;
+mod store;
+mod view;
+
+pub use input::{ScheduledChargeInput, planned};
+pub use store::{
+    DueItem, PendingDate, ScheduledCharge, first_pending_date, insert, items_of_invoices, mark_invoiced,
+    of_contracts, pending_dates, pending_items, product_names, remove_from,
+};
+pub use view::{Items, ScheduledChargeView};

@@ -1,0 +1,410 @@
+use std::collections::BTreeMap;
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::calc::{ItemPrice, PlannedItem};
+use crate::catalog::product;
+use crate::contract::Contract;
+use crate::id::{
+    ContractId, CreditTypeId, CustomerId, EnvironmentId, InvoiceId, ProductId, ScheduleItemId,
+    ScheduledChargeId,
+};
+use crate::money::{CreditType, Decimal};
+use crate::time::Instant;
+
+/// A charge of a contract and its schedule.
+#[derive(Clone, Debug)]
+pub struct ScheduledCharge {
+    pub contract_id: ContractId,
+    pub id: ScheduledChargeId,
+    pub product_id: ProductId,
+    pub name: Option<String>,
+    /// The currency of its amounts.
+    pub unit: CreditType,
+    pub netsuite_sales_order_id: Option<String>,
+    pub created_at: Instant,
+    /// Removed ones too, in the order in which they were agreed.
+    pub items: Vec<ScheduleItem>,
+}
+
+/// One payment of a schedule.
+#[derive(Clone, Debug)]
+pub struct ScheduleItem {
+    pub id: ScheduleItemId,
+    pub dated_at: Instant,
+    pub price: ItemPrice,
+    /// The stored invoice that it is on.
+    pub invoice_id: Option<InvoiceId>,
+    /// When it came onto that invoice.
+    pub invoiced_at: Option<Instant>,
+    pub removed_at: Option<Instant>,
+}
+
+impl ScheduleItem {
+    #[must_use]
+    pub fn new(id: ScheduleItemId, planned: PlannedItem) -> Self {
+        let PlannedItem { dated_at, price } = planned;
+        Self { id, dated_at, price, invoice_id: None, invoiced_at: None, removed_at: None }
+    }
+}
+
+/// An item with what an invoice line says of its charge.
+#[derive(Clone, Debug)]
+pub struct DueItem {
+    pub contract_id: ContractId,
+    pub id: ScheduleItemId,
+    pub charge_id: ScheduledChargeId,
+    pub charge_name: Option<String>,
+    pub product_id: ProductId,
+    pub unit: CreditType,
+    pub dated_at: Instant,
+    pub price: ItemPrice,
+}
+
+/// A date and a currency on which a contract has pending items.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PendingDate {
+    pub contract_id: ContractId,
+    pub dated_at: Instant,
+    pub unit_id: CreditTypeId,
+}
+
+/// Charges and items are made with a fiat unit.
+fn fiat(id: CreditTypeId) -> CreditType {
+    CreditType::find_fiat(id).expect("charges are created with a fiat unit").clone()
+}
+
+pub async fn insert(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_id: CustomerId,
+    charges: &[ScheduledCharge],
+) -> Result<(), sqlx::Error> {
+    for charge in charges {
+        sqlx::query!(
+            "INSERT INTO scheduled_charge (environment_id, customer_id, contract_id, id, product_id, name,
+                                           credit_type_id, netsuite_sales_order_id, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            environment_id.0,
+            customer_id.0,
+            charge.contract_id.0,
+            charge.id.0,
+            charge.product_id.0,
+            charge.name,
+            charge.unit.id.0,
+            charge.netsuite_sales_order_id,
+            charge.created_at,
+        )
+        .execute(&mut *db)
+        .await?;
+        insert_items(db, environment_id, customer_id, charge).await?;
+    }
+    Ok(())
+}
+
+async fn insert_items(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_id: CustomerId,
+    charge: &ScheduledCharge,
+) -> Result<(), sqlx::Error> {
+    let items = &charge.items;
+    let ids: Vec<Uuid> = items.iter().map(|item| item.id.0).collect();
+    let dates: Vec<Instant> = items.iter().map(|item| item.dated_at).collect();
+    let unit_prices: Vec<Decimal> = items.iter().map(|item| item.price.unit_price.clone()).collect();
+    let quantities: Vec<Decimal> = items.iter().map(|item| item.price.quantity.clone()).collect();
+    let amounts: Vec<Decimal> = items.iter().map(|item| item.price.amount()).collect();
+    sqlx::query!(
+        "INSERT INTO scheduled_charge_item (environment_id, customer_id, contract_id, scheduled_charge_id, id,
+                                            dated_at, unit_price, quantity, amount)
+         SELECT $1, $2, $3, $4, given.*
+         FROM unnest($5::uuid[], $6::timestamptz[], $7::numeric[], $8::numeric[], $9::numeric[]) AS given",
+        environment_id.0,
+        customer_id.0,
+        charge.contract_id.0,
+        charge.id.0,
+        &ids,
+        &dates,
+        &unit_prices,
+        &quantities,
+        &amounts,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The charges of these contracts with all their items, in the order in which they were agreed.
+pub async fn of_contracts(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_id: CustomerId,
+    contract_ids: &[Uuid],
+) -> Result<BTreeMap<ContractId, Vec<ScheduledCharge>>, sqlx::Error> {
+    let mut items = items_by_charge(db, environment_id, customer_id, contract_ids).await?;
+    let rows = sqlx::query!(
+        r#"SELECT contract_id AS "contract_id: ContractId", id AS "id: ScheduledChargeId",
+                  product_id AS "product_id: ProductId", name, credit_type_id AS "unit_id: CreditTypeId",
+                  netsuite_sales_order_id, created_at
+           FROM scheduled_charge WHERE environment_id = $1 AND customer_id = $2 AND contract_id = ANY($3)
+           ORDER BY contract_id, id"#,
+        environment_id.0,
+        customer_id.0,
+        contract_ids,
+    )
+    .fetch_all(db)
+    .await?;
+    let mut charges: BTreeMap<ContractId, Vec<ScheduledCharge>> = BTreeMap::new();
+    for row in rows {
+        charges.entry(row.contract_id).or_default().push(ScheduledCharge {
+            contract_id: row.contract_id,
+            id: row.id,
+            product_id: row.product_id,
+            name: row.name,
+            unit: fiat(row.unit_id),
+            netsuite_sales_order_id: row.netsuite_sales_order_id,
+            created_at: row.created_at,
+            items: items.remove(&row.id).unwrap_or_default(),
+        });
+    }
+    Ok(charges)
+}
+
+async fn items_by_charge(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_id: CustomerId,
+    contract_ids: &[Uuid],
+) -> Result<BTreeMap<ScheduledChargeId, Vec<ScheduleItem>>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"SELECT scheduled_charge_id AS "charge_id: ScheduledChargeId", id AS "id: ScheduleItemId", dated_at,
+                  unit_price, quantity, invoice_id AS "invoice_id: InvoiceId", invoiced_at, removed_at
+           FROM scheduled_charge_item WHERE environment_id = $1 AND customer_id = $2 AND contract_id = ANY($3)
+           ORDER BY contract_id, id"#,
+        environment_id.0,
+        customer_id.0,
+        contract_ids,
+    )
+    .fetch_all(db)
+    .await?;
+    let mut items: BTreeMap<ScheduledChargeId, Vec<ScheduleItem>> = BTreeMap::new();
+    for row in rows {
+        items.entry(row.charge_id).or_default().push(ScheduleItem {
+            id: row.id,
+            dated_at: row.dated_at,
+            price: ItemPrice { unit_price: row.unit_price, quantity: row.quantity },
+            invoice_id: row.invoice_id,
+            invoiced_at: row.invoiced_at,
+            removed_at: row.removed_at,
+        });
+    }
+    Ok(items)
+}
+
+/// The dates and currencies of what is pending, by date: of one contract, or of all contracts of the customer that
+/// are not archived.
+pub async fn pending_dates(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_id: CustomerId,
+    contract_id: Option<ContractId>,
+) -> Result<Vec<PendingDate>, sqlx::Error> {
+    sqlx::query_as!(
+        PendingDate,
+        r#"SELECT DISTINCT item.contract_id AS "contract_id: ContractId", dated_at,
+                  credit_type_id AS "unit_id: CreditTypeId"
+           FROM scheduled_charge_item item
+           JOIN scheduled_charge charge ON charge.environment_id = item.environment_id
+                AND charge.customer_id = item.customer_id AND charge.id = item.scheduled_charge_id
+           JOIN contract ON contract.environment_id = item.environment_id
+                AND contract.customer_id = item.customer_id AND contract.id = item.contract_id
+           WHERE item.environment_id = $1 AND item.customer_id = $2 AND ($3::uuid IS NULL OR item.contract_id = $3)
+             AND item.invoice_id IS NULL AND item.removed_at IS NULL AND contract.archived_at IS NULL
+           ORDER BY dated_at, 1, 3"#,
+        environment_id.0,
+        customer_id.0,
+        contract_id.map(|id| id.0) as Option<Uuid>,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// The first date on which the contract has pending items.
+pub async fn first_pending_date(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    contract: &Contract,
+) -> Result<Option<Instant>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "SELECT min(dated_at) FROM scheduled_charge_item
+         WHERE environment_id = $1 AND customer_id = $2 AND contract_id = $3
+           AND invoice_id IS NULL AND removed_at IS NULL",
+        environment_id.0,
+        contract.customer_id.0,
+        contract.id.0,
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// What a query of due items answers.
+struct DueColumns {
+    contract_id: ContractId,
+    id: ScheduleItemId,
+    charge_id: ScheduledChargeId,
+    charge_name: Option<String>,
+    product_id: ProductId,
+    unit_id: CreditTypeId,
+    dated_at: Instant,
+    unit_price: Decimal,
+    quantity: Decimal,
+    invoice_id: Option<InvoiceId>,
+}
+
+impl From<DueColumns> for DueItem {
+    fn from(row: DueColumns) -> Self {
+        Self {
+            contract_id: row.contract_id,
+            id: row.id,
+            charge_id: row.charge_id,
+            charge_name: row.charge_name,
+            product_id: row.product_id,
+            unit: fiat(row.unit_id),
+            dated_at: row.dated_at,
+            price: ItemPrice { unit_price: row.unit_price, quantity: row.quantity },
+        }
+    }
+}
+
+/// The contract's pending items that are dated in `[from, until)`, where unset is without bound, by charge and item.
+pub async fn pending_items(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    contract: &Contract,
+    from: Option<Instant>,
+    until: Option<Instant>,
+) -> Result<Vec<DueItem>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        DueColumns,
+        r#"SELECT item.contract_id AS "contract_id: ContractId", item.id AS "id: ScheduleItemId",
+                  charge.id AS "charge_id: ScheduledChargeId",
+                  charge.name AS charge_name, product_id AS "product_id: ProductId",
+                  credit_type_id AS "unit_id: CreditTypeId", dated_at, unit_price, quantity,
+                  invoice_id AS "invoice_id: InvoiceId"
+           FROM scheduled_charge_item item
+           JOIN scheduled_charge charge ON charge.environment_id = item.environment_id
+                AND charge.customer_id = item.customer_id AND charge.id = item.scheduled_charge_id
+           WHERE item.environment_id = $1 AND item.customer_id = $2 AND item.contract_id = $3
+             AND invoice_id IS NULL AND removed_at IS NULL
+             AND ($4::timestamptz IS NULL OR dated_at >= $4) AND ($5::timestamptz IS NULL OR dated_at < $5)
+           ORDER BY charge.id, item.id"#,
+        environment_id.0,
+        contract.customer_id.0,
+        contract.id.0,
+        from,
+        until,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(Into::into).collect())
+}
+
+/// The items that are on stored invoices of the customer, by invoice, charge and item.
+pub async fn items_of_invoices(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_id: CustomerId,
+) -> Result<BTreeMap<InvoiceId, Vec<DueItem>>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        DueColumns,
+        r#"SELECT item.contract_id AS "contract_id: ContractId", item.id AS "id: ScheduleItemId",
+                  charge.id AS "charge_id: ScheduledChargeId",
+                  charge.name AS charge_name, product_id AS "product_id: ProductId",
+                  credit_type_id AS "unit_id: CreditTypeId", dated_at, unit_price, quantity,
+                  invoice_id AS "invoice_id: InvoiceId"
+           FROM scheduled_charge_item item
+           JOIN scheduled_charge charge ON charge.environment_id = item.environment_id
+                AND charge.customer_id = item.customer_id AND charge.id = item.scheduled_charge_id
+           WHERE item.environment_id = $1 AND item.customer_id = $2 AND invoice_id IS NOT NULL
+           ORDER BY charge.id, item.id"#,
+        environment_id.0,
+        customer_id.0,
+    )
+    .fetch_all(db)
+    .await?;
+    let mut items: BTreeMap<InvoiceId, Vec<DueItem>> = BTreeMap::new();
+    for row in rows {
+        let invoice_id = row.invoice_id.expect("the query asks for items that are on an invoice");
+        items.entry(invoice_id).or_default().push(row.into());
+    }
+    Ok(items)
+}
+
+/// Puts pending items onto stored invoices. An item that is not pending any more is an error: the caller holds the
+/// contract, so there is none.
+pub async fn mark_invoiced(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_id: CustomerId,
+    items: &[(ScheduleItemId, InvoiceId)],
+    at: Instant,
+) -> Result<(), sqlx::Error> {
+    let ids: Vec<Uuid> = items.iter().map(|(item, _)| item.0).collect();
+    let invoice_ids: Vec<Uuid> = items.iter().map(|(_, invoice)| invoice.0).collect();
+    let result = sqlx::query!(
+        "UPDATE scheduled_charge_item item SET invoice_id = given.invoice_id, invoiced_at = $5
+         FROM unnest($3::uuid[], $4::uuid[]) AS given (id, invoice_id)
+         WHERE environment_id = $1 AND customer_id = $2 AND item.id = given.id
+           AND item.invoice_id IS NULL AND removed_at IS NULL",
+        environment_id.0,
+        customer_id.0,
+        &ids,
+        &invoice_ids,
+        at,
+    )
+    .execute(db)
+    .await?;
+    if result.rows_affected() == items.len() as u64 { Ok(()) } else { Err(sqlx::Error::RowNotFound) }
+}
+
+/// Removes the contract's pending items that are dated at `end` or later; those of the unit `kept_at_end` only if
+/// they are later.
+pub async fn remove_from(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    contract: &Contract,
+    end: Instant,
+    kept_at_end: Option<CreditTypeId>,
+    now: Instant,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE scheduled_charge_item item SET removed_at = $6
+         FROM scheduled_charge charge
+         WHERE item.environment_id = $1 AND item.customer_id = $2 AND item.contract_id = $3
+           AND charge.environment_id = $1 AND charge.customer_id = $2 AND charge.id = item.scheduled_charge_id
+           AND invoice_id IS NULL AND removed_at IS NULL AND dated_at >= $4
+           AND (dated_at > $4 OR credit_type_id IS DISTINCT FROM $5)",
+        environment_id.0,
+        contract.customer_id.0,
+        contract.id.0,
+        end,
+        kept_at_end.map(|id| id.0) as Option<Uuid>,
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The names of the charges' products at an instant.
+pub async fn product_names(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    charges: impl Iterator<Item = &ScheduledCharge>,
+    at: Instant,
+) -> Result<BTreeMap<ProductId, String>, sqlx::Error> {
+    let ids: Vec<Uuid> = charges.map(|charge| charge.product_id.0).collect();
+    let products = product::find_many(db, environment_id, &ids).await?;
+    Ok(products.into_iter().map(|product| (product.id, product.timeline().at(at).name.clone())).collect())
+}

@@ -1,0 +1,58 @@
+//! Loading what a view of contracts shows.
+
+use std::collections::BTreeMap;
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::scheduled_charge::{ScheduledCharge, of_contracts, product_names};
+use super::store;
+use super::terms::Contract;
+use crate::id::{CustomerId, EnvironmentId, ProductId};
+use crate::time::Instant;
+
+/// A contract with everything that a view of it shows.
+#[derive(Clone, Debug)]
+pub struct WholeContract {
+    pub contract: Contract,
+    pub charges: Vec<ScheduledCharge>,
+    pub product_names: BTreeMap<ProductId, String>,
+}
+
+/// The contracts of one customer with everything that a view of them shows, in a fixed number of queries.
+pub async fn whole(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_id: CustomerId,
+    contracts: Vec<Contract>,
+    now: Instant,
+) -> Result<Vec<WholeContract>, sqlx::Error> {
+    let ids: Vec<Uuid> = contracts.iter().map(|contract| contract.id.0).collect();
+    let mut charges = of_contracts(db, environment_id, customer_id, &ids).await?;
+    let names = product_names(db, environment_id, charges.values().flatten(), now).await?;
+    let whole = contracts.into_iter().map(|contract| WholeContract {
+        charges: charges.remove(&contract.id).unwrap_or_default(),
+        product_names: names.clone(),
+        contract,
+    });
+    Ok(whole.collect())
+}
+
+/// What was known of a contract at an instant that is not before its creation. An edit at the instant itself was known.
+pub async fn as_of(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    mut whole: WholeContract,
+    at: Instant,
+) -> Result<WholeContract, sqlx::Error> {
+    let contract = &mut whole.contract;
+    contract.ending_before = store::ending_before_as_of(db, environment_id, contract, at).await?;
+    contract.archived_at = contract.archived_at.filter(|archived_at| *archived_at <= at);
+    whole.charges.retain(|charge| charge.created_at <= at);
+    for item in whole.charges.iter_mut().flat_map(|charge| &mut charge.items) {
+        item.removed_at = item.removed_at.filter(|removed_at| *removed_at <= at);
+        item.invoiced_at = item.invoiced_at.filter(|invoiced_at| *invoiced_at <= at);
+        item.invoice_id = item.invoice_id.filter(|_| item.invoiced_at.is_some());
+    }
+    Ok(whole)
+}

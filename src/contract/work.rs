@@ -1,0 +1,100 @@
+//! What becomes due for a contract.
+
+use sqlx::PgConnection;
+
+use super::scheduled_charge::{first_pending_date, pending_dates};
+use super::statement::GRACE;
+use super::store;
+use super::terms::Contract;
+use crate::error::ApiError;
+use crate::id::{ContractId, CustomerId, EnvironmentId};
+use crate::job;
+use crate::time::Instant;
+
+/// The contract, locked for a change until the transaction ends; 404 where the customer has none with this id.
+///
+/// One order of locks for everybody: the customer (which the caller has locked, so that two changes of one contract
+/// follow one another), what is due for the contract, the contract. A worker holds what is due before the contract.
+pub async fn lock(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_id: CustomerId,
+    id: ContractId,
+) -> Result<Contract, ApiError> {
+    job::lock(db, environment_id, job::kind::OF_CONTRACT, id.0).await?;
+    let contract = store::find_for_update(db, environment_id, customer_id, id).await?;
+    contract.ok_or_else(|| ApiError::not_found("contract", id))
+}
+
+/// Makes due what the contract's calendar and its charges say, in place of what was due before. The caller made the
+/// contract or holds it by [`lock`].
+pub async fn schedule_work(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    contract: &Contract,
+) -> Result<(), sqlx::Error> {
+    schedule_next_statement(db, environment_id, contract).await?;
+    schedule_next_charge(db, environment_id, contract).await
+}
+
+/// Nothing is due for the contract any more.
+pub async fn remove_work(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    contract: &Contract,
+) -> Result<(), sqlx::Error> {
+    for kind in job::kind::OF_CONTRACT {
+        job::remove(db, environment_id, kind, contract.id.0).await?;
+    }
+    Ok(())
+}
+
+/// Makes the finalization of the next usage statement due after its grace, even where that is past.
+pub async fn schedule_next_statement(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    contract: &Contract,
+) -> Result<(), sqlx::Error> {
+    let due_at = contract.next_statement().map(|statement| statement.end + GRACE);
+    set_due(db, environment_id, job::kind::FINALIZE_USAGE_STATEMENT, contract, due_at).await
+}
+
+/// Makes the next scheduled invoice due on its date, even where that is past.
+pub async fn schedule_next_charge(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    contract: &Contract,
+) -> Result<(), sqlx::Error> {
+    let due_at = next_charge_date(db, environment_id, contract).await?;
+    set_due(db, environment_id, job::kind::FINALIZE_SCHEDULED_INVOICE, contract, due_at).await
+}
+
+/// The first date on which the contract has a scheduled invoice that is not finalized. What rides on a usage statement
+/// is none of it.
+pub async fn next_charge_date(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    contract: &Contract,
+) -> Result<Option<Instant>, sqlx::Error> {
+    if contract.scheduled_charges_on_usage_invoices.is_none() {
+        return first_pending_date(db, environment_id, contract).await;
+    }
+    let dates = pending_dates(db, environment_id, contract.customer_id, Some(contract.id)).await?;
+    let own = dates.iter().find(|date| contract.statement_of_charge(date.dated_at, date.unit_id).is_none());
+    Ok(own.map(|date| date.dated_at))
+}
+
+async fn set_due(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    kind: &str,
+    contract: &Contract,
+    due_at: Option<Instant>,
+) -> Result<(), sqlx::Error> {
+    match due_at {
+        Some(due_at) => {
+            job::schedule(db, environment_id, kind, contract.id.0, contract.customer_id, due_at).await
+        }
+        None => job::remove(db, environment_id, kind, contract.id.0).await,
+    }
+}

@@ -1,0 +1,103 @@
+//! Scheduled charges on drafts.
+
+use std::collections::BTreeMap;
+
+use chrono::{NaiveTime, TimeDelta};
+use sqlx::PgConnection;
+
+use super::FixedProducts;
+use super::calc::{add_charges, empty_scheduled_invoice};
+use crate::contract::Contract;
+use crate::contract::scheduled_charge::{self, DueItem};
+use crate::customer::billable_status::status_at;
+use crate::id::{ContractId, CustomerId, EnvironmentId};
+use crate::invoice::model::Invoice;
+use crate::money::CreditType;
+use crate::time::{Instant, Period};
+
+/// Instants are to the microsecond.
+const ONE_INSTANT: TimeDelta = TimeDelta::microseconds(1);
+
+/// A scheduled draft whose lines are not loaded yet.
+pub struct Draft {
+    pub contract_id: ContractId,
+    /// The invoice without its lines.
+    pub header: Invoice,
+}
+
+/// The scheduled drafts of all contracts of a customer, however far ahead. What rides on a usage statement is on none
+/// of them.
+pub async fn drafts(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_id: CustomerId,
+    contracts: &BTreeMap<ContractId, Contract>,
+) -> Result<Vec<Draft>, sqlx::Error> {
+    let dates = scheduled_charge::pending_dates(db, environment_id, customer_id, None).await?;
+    let drafts = dates.into_iter().filter_map(|date| {
+        let contract = contracts.get(&date.contract_id)?;
+        let unit = CreditType::find_fiat(date.unit_id)?;
+        let rides = contract.statement_of_charge(date.dated_at, date.unit_id).is_some();
+        let header = (!rides).then(|| empty_scheduled_invoice(contract, unit, date.dated_at))?;
+        Some(Draft { contract_id: contract.id, header })
+    });
+    Ok(drafts.collect())
+}
+
+impl Draft {
+    /// The draft with its lines, as it is read at `now`.
+    pub async fn calculate(
+        self,
+        db: &mut PgConnection,
+        environment_id: EnvironmentId,
+        contract: &Contract,
+        now: Instant,
+    ) -> Result<Invoice, sqlx::Error> {
+        let Self { header: mut invoice, .. } = self;
+        let mut items = items_dated(db, environment_id, contract, invoice.issued_at).await?;
+        items.retain(|item| item.unit == invoice.credit_type);
+        let products = FixedProducts::load(db, environment_id, &items).await?;
+        add_charges(&mut invoice, &items, &products, now);
+        set_billable_status(db, environment_id, &mut invoice).await?;
+        Ok(invoice)
+    }
+}
+
+/// Whether the invoice goes out, as its customer's status says.
+pub async fn set_billable_status(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    invoice: &mut Invoice,
+) -> Result<(), sqlx::Error> {
+    let at = invoice.billable_status_at();
+    invoice.billable_status = status_at(db, environment_id, invoice.customer_id, at).await?;
+    Ok(())
+}
+
+/// The contract's pending items of one instant, in any currency.
+pub async fn items_dated(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    contract: &Contract,
+    at: Instant,
+) -> Result<Vec<DueItem>, sqlx::Error> {
+    scheduled_charge::pending_items(db, environment_id, contract, Some(at), Some(at + ONE_INSTANT)).await
+}
+
+/// The pending items that ride on the contract's statement of this period.
+pub async fn riding_items(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    contract: &Contract,
+    statement: Period,
+) -> Result<Vec<DueItem>, sqlx::Error> {
+    if contract.scheduled_charges_on_usage_invoices.is_none() {
+        return Ok(Vec::new());
+    }
+    let day = statement.end.date_naive().and_time(NaiveTime::MIN).and_utc();
+    let next_day = day + TimeDelta::days(1);
+    let mut items =
+        scheduled_charge::pending_items(db, environment_id, contract, Some(day), Some(next_day)).await?;
+    items.retain(|item| contract.statement_of_charge(item.dated_at, item.unit.id) == Some(statement));
+    Ok(items)
+}

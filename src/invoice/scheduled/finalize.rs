@@ -1,0 +1,103 @@
+//! Due work: the date of a scheduled invoice has come. And what becomes of one whose date will not come.
+
+use std::collections::BTreeMap;
+
+use sqlx::PgConnection;
+
+use super::FixedProducts;
+use super::calc::{add_charges, empty_scheduled_invoice};
+use super::draft::items_dated;
+use crate::contract::scheduled_charge::{self, DueItem};
+use crate::contract::{self, Contract};
+use crate::customer::{self, billable_status::statuses_at};
+use crate::id::{ContractId, CreditTypeId, EnvironmentId, InvoiceId, ScheduleItemId};
+use crate::invoice::model::{Invoice, InvoiceStatus};
+use crate::invoice::store;
+use crate::job::{self, DueWork};
+use crate::time::Instant;
+
+/// Finalizes the contract's scheduled invoices of the date that is due, one in each currency, and makes the next date
+/// due, in the transaction that holds the work. A contract that is gone or archived has none.
+pub async fn finalize_scheduled_invoice(db: &mut PgConnection, work: &DueWork) -> Result<(), sqlx::Error> {
+    let environment_id = work.environment_id;
+    let contract_id = ContractId(work.subject_id);
+    customer::hold(db, environment_id, work.customer_id).await?;
+    let contract = contract::find_for_update(db, environment_id, work.customer_id, contract_id).await?;
+    let Some(contract) = contract.filter(|contract| contract.archived_at.is_none()) else {
+        return job::remove(db, environment_id, &work.kind, work.subject_id).await;
+    };
+    let date = contract::next_charge_date(db, environment_id, &contract).await?;
+    // A later date is no error: the contract and the queue disagree, and the contract is right.
+    if let Some(date) = date.filter(|date| *date <= work.due_at) {
+        let items = items_dated(db, environment_id, &contract, date).await?;
+        let items = not_riding(&contract, items);
+        let products = FixedProducts::load(db, environment_id, &items).await?;
+        let status = InvoiceStatus::Finalized;
+        let count = keep(db, environment_id, &contract, &items, &products, status, work.due_at).await?;
+        metrics::counter!("upbeat_invoices_finalized_total").increment(count);
+    }
+    contract::schedule_next_charge(db, environment_id, &contract).await
+}
+
+/// Makes the contract's upcoming scheduled invoices void ones, with their lines and totals. What rides on a usage
+/// statement goes with that draft.
+pub async fn void_upcoming(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    contract: &Contract,
+    now: Instant,
+) -> Result<(), sqlx::Error> {
+    let items = scheduled_charge::pending_items(db, environment_id, contract, None, None).await?;
+    let items = not_riding(contract, items);
+    let products = FixedProducts::hold(db, environment_id, &items).await?;
+    keep(db, environment_id, contract, &items, &products, InvoiceStatus::Void, now).await?;
+    Ok(())
+}
+
+/// Puts the items that ride on a usage statement onto its invoice, which is stored.
+pub async fn keep_riding(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    invoice: &Invoice,
+    items: &[DueItem],
+    at: Instant,
+) -> Result<(), sqlx::Error> {
+    let on_invoice: Vec<(ScheduleItemId, InvoiceId)> =
+        items.iter().map(|item| (item.id, invoice.id)).collect();
+    scheduled_charge::mark_invoiced(db, environment_id, invoice.customer_id, &on_invoice, at).await
+}
+
+fn not_riding(contract: &Contract, mut items: Vec<DueItem>) -> Vec<DueItem> {
+    items.retain(|item| contract.statement_of_charge(item.dated_at, item.unit.id).is_none());
+    items
+}
+
+/// Keeps the invoices of the items, one for each date and currency, and says on the items that they are there. Answers
+/// how many.
+async fn keep(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    contract: &Contract,
+    items: &[DueItem],
+    products: &FixedProducts,
+    status: InvoiceStatus,
+    at: Instant,
+) -> Result<u64, sqlx::Error> {
+    let mut by_date: BTreeMap<(Instant, CreditTypeId), Vec<DueItem>> = BTreeMap::new();
+    for item in items {
+        by_date.entry((item.dated_at, item.unit.id)).or_default().push(item.clone());
+    }
+    let dates: Vec<Instant> = by_date.keys().map(|(dated_at, _)| *dated_at).collect();
+    let statuses = statuses_at(db, environment_id, contract.customer_id, &dates).await?;
+    let (mut invoices, mut on_invoices) = (Vec::new(), Vec::new());
+    for (((dated_at, _), items), billable_status) in by_date.into_iter().zip(statuses) {
+        let mut invoice = empty_scheduled_invoice(contract, &items[0].unit, dated_at);
+        add_charges(&mut invoice, &items, products, at);
+        on_invoices.extend(items.iter().map(|item| (item.id, invoice.id)));
+        invoices.push(Invoice { status, billable_status, ..invoice });
+    }
+    let last_update = products.newest_update();
+    store::insert_scheduled(db, environment_id, contract, &invoices, at, last_update).await?;
+    scheduled_charge::mark_invoiced(db, environment_id, contract.customer_id, &on_invoices, at).await?;
+    Ok(invoices.len() as u64)
+}

@@ -1,0 +1,96 @@
+//! `POST /v1/contracts/updateEndDate`
+
+use aide::transform::TransformOperation;
+use axum::extract::State;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use sqlx::PgConnection;
+
+use super::store;
+use crate::access::{App, Record, Writer};
+use crate::contract::{self, Contract, scheduled_charge};
+use crate::customer;
+use crate::error::ApiError;
+use crate::id::{ContractId, CustomerId, EnvironmentId};
+use crate::time::{Instant, shown};
+use crate::wire::{Data, HourBoundary, IdBody, Json, id_data};
+
+#[derive(Deserialize, JsonSchema)]
+pub struct UpdateEndDate {
+    customer_id: CustomerId,
+    contract_id: ContractId,
+    /// Exclusive; on the hour; past or future. The contract becomes open-ended when this is omitted.
+    ending_before: Option<HourBoundary>,
+    /// False: 400 where a finalized usage invoice ends later. True when omitted; such invoices stay as they are.
+    allow_ending_before_finalized_invoice: Option<bool>,
+}
+
+pub async fn handler(
+    State(app): State<App>,
+    caller: Writer,
+    Json(request): Json<UpdateEndDate>,
+) -> Result<axum::Json<Data<IdBody>>, ApiError> {
+    let environment_id = caller.environment_id();
+    let mut change = caller.begin(&app).await?;
+    customer::lock(&mut change, environment_id, request.customer_id).await?;
+    let contract =
+        contract::lock(&mut change, environment_id, request.customer_id, request.contract_id).await?;
+    let end = request.ending_before.map(|end| end.0);
+    check(&mut change, environment_id, &contract, &request).await?;
+
+    let before = contract.ending_before;
+    let contract = Contract { ending_before: end, ..contract };
+    contract::change_end(&mut change, environment_id, &contract, caller.now, &caller.token_name).await?;
+    if let Some(end) = end.filter(|end| before.is_none_or(|before| *end < before)) {
+        remove_charges_from(&mut change, environment_id, &contract, end, caller.now).await?;
+    }
+    contract::schedule_work(&mut change, environment_id, &contract).await?;
+    let new = end.map_or_else(|| "open-ended".to_owned(), |end| format!("end before {}", shown(end)));
+    let record = Record::new(contract.id.0, format!("Made the contract {new}"));
+    let answer = change.commit(record, id_data(contract.id.0)).await?;
+    app.work_ready.notify_one();
+    Ok(answer)
+}
+
+async fn check(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    contract: &Contract,
+    request: &UpdateEndDate,
+) -> Result<(), ApiError> {
+    if contract.archived_at.is_some() {
+        return Err(ApiError::field("contract_id", "the contract is archived"));
+    }
+    let Some(HourBoundary(end)) = request.ending_before else { return Ok(()) };
+    let refused = |reason: &str| Err(ApiError::field("ending_before", reason));
+    if end <= contract.starting_at {
+        return refused("must be after the contract's starting_at");
+    }
+    let may_cut_finalized = request.allow_ending_before_finalized_invoice.unwrap_or(true);
+    if !may_cut_finalized && store::has_usage_invoice_after(db, environment_id, contract, end).await? {
+        return refused("a finalized usage invoice ends later");
+    }
+    Ok(())
+}
+
+/// Removes the charges that an earlier end takes away: those dated at it or later that are not on a finalized invoice.
+/// One that is dated exactly at the end stays if it rides on the last usage statement. An end that moves later again
+/// brings none of them back (reference on ending contracts).
+async fn remove_charges_from(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    contract: &Contract,
+    end: Instant,
+    now: Instant,
+) -> Result<(), sqlx::Error> {
+    let rides = contract.statement_of_charge(end, contract.unit.id).is_some_and(|last| last.end == end);
+    let kept_at_end = rides.then_some(contract.unit.id);
+    scheduled_charge::remove_from(db, environment_id, contract, end, kept_at_end, now).await
+}
+
+pub fn doc(operation: TransformOperation) -> TransformOperation {
+    operation.id("updateContractEndDate").tag("Contracts").summary("Update the end date of a contract").description(
+        "An earlier end cuts the open usage statement and removes the scheduled charges from then on that are not on a \
+         finalized invoice. A later end only lengthens the term. Finalized invoices stay as they are.",
+    )
+}
