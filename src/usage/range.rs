@@ -43,5 +43,5 @@ fn billing_period(contract: &Contract, at: Instant) -> Option<Period> {
         let period = contract.schedule.statement_at(at, contract.starting_at, until)?;
         period.clip(period.start, contract.ending_before).filter(|period| period.contains(at))
     };
-    contract.statement_at(at).or_else(before_statements)
+    contract.open_statement_at(at).or_else(before_statements)
 }
