@@ -32,3 +32,6 @@ CREATE INDEX invoice_by_id ON invoice (environment_id, id);
 
 -- A contract by its id alone.
 CREATE INDEX contract_by_id ON contract (environment_id, id);
+
+-- A scheduled charge by its id alone.
+CREATE INDEX scheduled_charge_by_id ON scheduled_charge (environment_id, id);

@@ -18,6 +18,7 @@ use super::work::schedule_work;
 use crate::access::{App, Record, Writer, reserve_uniqueness_key};
 use crate::catalog::product::{self, ProductRow, ProductType};
 use crate::catalog::rate_card::{self, RateCardRow};
+use crate::custom_field::{self, CustomFields, CustomFieldsInput, ManagedEntity};
 use crate::customer;
 use crate::error::ApiError;
 use crate::id::{ContractId, CustomerId, EnvironmentId, ProductId, RateCardId};
@@ -107,9 +108,9 @@ pub struct CreateContract {
     #[serde(default, rename = "spend_trackers")]
     #[schemars(skip)]
     _spend_trackers: Later,
-    #[serde(default, rename = "custom_fields")]
-    #[schemars(skip)]
-    _custom_fields: Later,
+    /// Each key must be on the list of its type; values have at most 200 characters.
+    #[serde(default, deserialize_with = "crate::wire::or_default")]
+    custom_fields: CustomFieldsInput,
 }
 
 /// When usage statements close; monthly on the first when omitted.
@@ -155,6 +156,8 @@ pub async fn handler(
     let generation = generation.map(|instant| instant.0);
     let contract_id = app.ids.next();
     let inputs = request.scheduled_charges.unwrap_or_default();
+    let fields = request.custom_fields.checked()?;
+    let charge_fields = scheduled_charge::custom_fields(&inputs)?;
     let charges = scheduled_charge::planned(inputs, contract_id, &app.ids, caller.now)?;
 
     let mut change = caller.begin(&app).await?;
@@ -202,8 +205,14 @@ pub async fn handler(
     store::insert(&mut change, environment_id, &contract).await?;
     scheduled_charge::insert(&mut change, environment_id, customer.id, &charges).await?;
     schedule_work(&mut change, environment_id, &contract).await?;
+    custom_field::set(&mut change, environment_id, ManagedEntity::Contract, contract.id.0, &fields).await?;
+    let charge_fields: BTreeMap<Uuid, CustomFields> =
+        charges.iter().map(|charge| charge.id.0).zip(charge_fields).collect();
+    for (id, fields) in &charge_fields {
+        custom_field::set(&mut change, environment_id, ManagedEntity::ScheduledCharge, *id, fields).await?;
+    }
     let record = Record::new(contract.id.0, format!("Created a contract of customer {}", customer.name));
-    let whole = WholeContract { contract, charges, product_names };
+    let whole = WholeContract { contract, charges, product_names, custom_fields: fields, charge_fields };
     let created = CreatedContract { id: contract_id, contract: whole.into() };
     let answer = change.commit(record, axum::Json(Data { data: created })).await?;
     app.work_ready.notify_one();

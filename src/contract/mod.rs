@@ -23,7 +23,7 @@ mod work;
 
 pub use statement::{GRACE, StatementDay, first_statement_at};
 pub use store::{
-    advance_statement, archive, change_end, customers_with_contracts, exists, find_for_update,
+    advance_statement, archive, change_end, customers_with_contracts, exists, find_for_update, list_in_force,
     list_of_customer,
 };
 pub use terms::Contract;

@@ -175,6 +175,41 @@ pub async fn list(
     Ok(rows.into_iter().map(Into::into).collect())
 }
 
+/// Contracts of all customers that are not archived, by customer and id, after `after`.
+pub async fn list_in_force(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    after: Option<(CustomerId, ContractId)>,
+    limit: i64,
+) -> Result<Vec<Contract>, sqlx::Error> {
+    let (after_customer, after_id) = after.map(|(customer, id)| (customer.0, id.0)).unzip();
+    let rows = sqlx::query_as!(
+        Columns,
+        r#"SELECT customer_id AS "customer_id: CustomerId", id AS "id: ContractId", name,
+                  rate_card_id AS "rate_card_id: RateCardId",
+                  (SELECT fiat_credit_type_id FROM rate_card WHERE rate_card.environment_id = $1
+                   AND rate_card.id = contract.rate_card_id) AS "unit_id: CreditTypeId", starting_at, ending_before,
+                  initial_ending_before,
+                  statement_frequency AS "statement_frequency: StatementFrequency", statement_anchor,
+                  invoice_generation_starting_at, net_payment_terms_days, total_contract_value,
+                  netsuite_sales_order_id, salesforce_opportunity_id,
+                  multiplier_override_prioritization AS "multiplier_override_prioritization: MultiplierPrioritization",
+                  scheduled_charges_on_usage_invoices AS "charges_on_usage_invoices: ChargesOnUsageInvoices",
+                  uniqueness_key, created_at, created_by, archived_at, finalized_until
+           FROM contract
+           WHERE environment_id = $1 AND archived_at IS NULL
+             AND ($2::uuid IS NULL OR (customer_id, id) > ($2, $3))
+           ORDER BY customer_id, id LIMIT $4"#,
+        environment_id.0,
+        after_customer as Option<Uuid>,
+        after_id as Option<Uuid>,
+        limit,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(Into::into).collect())
+}
+
 /// The contract, archived ones included.
 pub async fn find(
     db: &mut PgConnection,

@@ -1,13 +1,12 @@
 //! How a contract is shown: nested in v1, flat in v2.
 
-use std::collections::BTreeMap;
-
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::scheduled_charge::{Items, ScheduledChargeView};
+use super::scheduled_charge::{Items, ScheduledCharge, ScheduledChargeView};
 use super::terms::{ChargesOnUsageInvoices, Contract, MultiplierPrioritization};
 use super::whole::WholeContract;
+use crate::custom_field::CustomFields;
 use crate::id::{ContractId, CustomerId, RateCardId};
 use crate::money::Number;
 use crate::time::{Instant, StatementFrequency};
@@ -29,7 +28,7 @@ pub struct ContractV1 {
     #[serde(skip_serializing_if = "Option::is_none")]
     scheduled_charges_on_usage_invoices: Option<ChargesOnUsageInvoices>,
     subscriptions: Vec<NoTerm>,
-    custom_fields: BTreeMap<String, String>,
+    custom_fields: CustomFields,
     #[serde(skip_serializing_if = "Option::is_none")]
     uniqueness_key: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -97,7 +96,7 @@ pub struct ContractV2 {
     netsuite_sales_order_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     salesforce_opportunity_id: Option<String>,
-    custom_fields: BTreeMap<String, String>,
+    custom_fields: CustomFields,
     #[serde(skip_serializing_if = "Option::is_none")]
     uniqueness_key: Option<String>,
     created_at: Instant,
@@ -128,7 +127,10 @@ impl UsageStatementSchedule {
 
 impl WholeContract {
     fn charges(&self, items: Items) -> Vec<ScheduledChargeView> {
-        let view = |charge| ScheduledChargeView::new(charge, &self.product_names, items);
+        let view = |charge: &ScheduledCharge| {
+            let fields = self.charge_fields.get(&charge.id.0).cloned().unwrap_or_default();
+            ScheduledChargeView::new(charge, &self.product_names, fields, items)
+        };
         self.charges.iter().map(view).collect()
     }
 }
@@ -170,7 +172,7 @@ impl From<WholeContract> for ContractV1 {
             amendments: Vec::new(),
             scheduled_charges_on_usage_invoices: contract.scheduled_charges_on_usage_invoices,
             subscriptions: Vec::new(),
-            custom_fields: BTreeMap::new(),
+            custom_fields: whole.custom_fields,
             uniqueness_key: contract.uniqueness_key,
             archived_at: contract.archived_at,
         }
@@ -202,7 +204,7 @@ impl From<WholeContract> for ContractV2 {
             total_contract_value: contract.total_contract_value.map(Number),
             netsuite_sales_order_id: contract.netsuite_sales_order_id,
             salesforce_opportunity_id: contract.salesforce_opportunity_id,
-            custom_fields: BTreeMap::new(),
+            custom_fields: whole.custom_fields,
             uniqueness_key: contract.uniqueness_key,
             created_at: contract.created_at,
             created_by: contract.created_by,

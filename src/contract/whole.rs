@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::scheduled_charge::{ScheduledCharge, of_contracts, product_names};
 use super::store;
 use super::terms::Contract;
+use crate::custom_field::{self, CustomFields, ManagedEntity};
 use crate::id::{CustomerId, EnvironmentId, ProductId};
 use crate::time::Instant;
 
@@ -17,6 +18,8 @@ pub struct WholeContract {
     pub contract: Contract,
     pub charges: Vec<ScheduledCharge>,
     pub product_names: BTreeMap<ProductId, String>,
+    pub custom_fields: CustomFields,
+    pub charge_fields: BTreeMap<Uuid, CustomFields>,
 }
 
 /// The contracts of one customer with everything that a view of them shows, in a fixed number of queries.
@@ -30,9 +33,15 @@ pub async fn whole(
     let ids: Vec<Uuid> = contracts.iter().map(|contract| contract.id.0).collect();
     let mut charges = of_contracts(db, environment_id, customer_id, &ids).await?;
     let names = product_names(db, environment_id, charges.values().flatten(), now).await?;
+    let charge_ids: Vec<Uuid> = charges.values().flatten().map(|charge| charge.id.0).collect();
+    let charge_fields =
+        custom_field::of_many(db, environment_id, ManagedEntity::ScheduledCharge, &charge_ids).await?;
+    let mut fields = custom_field::of_many(db, environment_id, ManagedEntity::Contract, &ids).await?;
     let whole = contracts.into_iter().map(|contract| WholeContract {
         charges: charges.remove(&contract.id).unwrap_or_default(),
         product_names: names.clone(),
+        custom_fields: fields.remove(&contract.id.0).unwrap_or_default(),
+        charge_fields: charge_fields.clone(),
         contract,
     });
     Ok(whole.collect())

@@ -2,6 +2,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::catalog::{billable_metric, product, rate_card};
+use crate::contract::scheduled_charge;
 use crate::custom_field::ManagedEntity;
 use crate::error::ApiError;
 use crate::id::{BillableMetricId, ContractId, CustomerId, EnvironmentId, InvoiceId, RateCardId};
@@ -14,7 +15,7 @@ pub async fn require(
     environment_id: EnvironmentId,
     entity: ManagedEntity,
     id: Uuid,
-    _now: Instant,
+    now: Instant,
 ) -> Result<(), ApiError> {
     let exists = match entity {
         ManagedEntity::Customer => customer::find(db, environment_id, CustomerId(id)).await?.is_some(),
@@ -24,7 +25,8 @@ pub async fn require(
         ManagedEntity::ContractProduct => !product::find_many(db, environment_id, &[id]).await?.is_empty(),
         ManagedEntity::RateCard => rate_card::find(db, environment_id, RateCardId(id)).await?.is_some(),
         ManagedEntity::Contract => contract::exists(db, environment_id, ContractId(id)).await?,
-        ManagedEntity::Invoice => invoice::exists(db, environment_id, InvoiceId(id)).await?,
+        ManagedEntity::ScheduledCharge => scheduled_charge::exists(db, environment_id, id).await?,
+        ManagedEntity::Invoice => invoice::exists(db, environment_id, InvoiceId(id), now).await?,
         // No object of these types can be made yet.
         ManagedEntity::Alert
         | ManagedEntity::Charge
@@ -33,7 +35,6 @@ pub async fn require(
         | ManagedEntity::Discount
         | ManagedEntity::ProfessionalService
         | ManagedEntity::Product
-        | ManagedEntity::ScheduledCharge
         | ManagedEntity::Subscription
         | ManagedEntity::PackageCommit
         | ManagedEntity::PackageCredit

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::model::{Invoice, InvoiceStatus, InvoiceType, LineItem, TierMetadata};
 use crate::catalog::rate::Rate;
 use crate::contract::{Contract, GRACE};
+use crate::custom_field::CustomFields;
 use crate::customer::billable_status::BillableStatus;
 use crate::id::{InvoiceId, ProductId, deterministic};
 use crate::money::{CreditType, Number, plain, zero};
@@ -59,9 +60,9 @@ pub fn empty_usage_invoice(contract: &Contract, period: Period) -> Invoice {
         salesforce_opportunity_id: contract.salesforce_opportunity_id.clone(),
         billable_status: BillableStatus::Billable,
         external_invoice: None,
-        custom_fields: BTreeMap::new(),
-        customer_custom_fields: BTreeMap::new(),
-        contract_custom_fields: BTreeMap::new(),
+        custom_fields: CustomFields::new(),
+        customer_custom_fields: CustomFields::new(),
+        contract_custom_fields: CustomFields::new(),
     }
 }
 
@@ -80,7 +81,8 @@ fn line(product: &ProductTerms, unit: &CreditType, charge: Charge, now: Instant)
         product_id: product.product_id,
         product_type: "UsageProductListItem".to_owned(),
         product_tags: product.states.at(now).tags.clone().unwrap_or_default(),
-        product_custom_fields: BTreeMap::new(),
+        product_custom_fields: CustomFields::new(),
+        scheduled_charge_custom_fields: None,
         starting_at: Some(charge.period.start),
         ending_before: Some(charge.period.end),
         scheduled_charge_id: None,

@@ -3,6 +3,7 @@
 use sqlx::PgConnection;
 
 use super::compute::Calculator;
+use super::custom_fields;
 use super::model::InvoiceStatus;
 use super::scheduled::calc::add_charges;
 use super::scheduled::{FixedProducts, keep_riding, riding_items};
@@ -42,6 +43,7 @@ pub async fn finalize_usage_statement(
     seen.newest.product_update = seen.newest.product_update.max(products.newest_update());
     add_charges(&mut invoice, &riding, &products, work.due_at);
     invoice.status = InvoiceStatus::Finalized;
+    custom_fields::keep(db, environment_id, vec![&mut invoice]).await?;
     store::insert(db, environment_id, &invoice, work.due_at, arrival, &seen).await?;
     keep_riding(db, environment_id, &invoice, &riding, work.due_at).await?;
 

@@ -4,9 +4,11 @@ use aide::transform::TransformOperation;
 use axum::extract::State;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use sqlx::PgConnection;
 
 use super::calc::usage_invoice_id;
 use super::compute::Calculator;
+use super::custom_fields;
 use super::model::{Invoice, InvoiceView};
 use super::{scheduled, store};
 use crate::access::{App, Caller};
@@ -43,36 +45,36 @@ pub async fn handler(
         skip_zero_qty_line_items: request.skip_zero_qty_line_items,
         include_list_prices: request.include_list_prices,
     };
-    let invoice = find(&app, &caller, &path).await?;
+    let mut snapshot = begin_snapshot(&app.db).await?;
+    let mut invoice = find(&mut snapshot, &caller, &path).await?;
+    let shown = std::slice::from_mut(&mut invoice);
+    custom_fields::show(&mut snapshot, caller.environment_id(), shown).await?;
     Ok(axum::Json(Data { data: invoice.shown(view) }))
 }
 
 /// The stored invoice with this id, else the draft that has it.
-async fn find(app: &App, caller: &Caller, path: &InvoicePath) -> Result<Invoice, ApiError> {
+async fn find(db: &mut PgConnection, caller: &Caller, path: &InvoicePath) -> Result<Invoice, ApiError> {
     let environment_id = caller.environment_id();
-    let mut snapshot = begin_snapshot(&app.db).await?;
-    customer::get(&mut snapshot, environment_id, path.customer_id).await?;
-    if let Some(invoice) =
-        store::find(&mut snapshot, environment_id, path.customer_id, path.invoice_id).await?
-    {
+    customer::get(&mut *db, environment_id, path.customer_id).await?;
+    if let Some(invoice) = store::find(&mut *db, environment_id, path.customer_id, path.invoice_id).await? {
         return Ok(invoice);
     }
-    let contracts = contract::list_of_customer(&mut snapshot, environment_id, path.customer_id).await?;
+    let contracts = contract::list_of_customer(&mut *db, environment_id, path.customer_id).await?;
     for contract in &contracts {
         let mut open = contract.open_statements(caller.now);
         if let Some(period) = open.find(|period| usage_invoice_id(contract, period.start) == path.invoice_id)
         {
-            return Ok(Calculator::new(&mut snapshot, environment_id)
+            return Ok(Calculator::new(&mut *db, environment_id)
                 .statement(contract, period, caller.now)
                 .await?);
         }
     }
     let contracts = contracts.into_iter().map(|contract| (contract.id, contract)).collect();
-    let drafts = scheduled::drafts(&mut snapshot, environment_id, path.customer_id, &contracts).await?;
+    let drafts = scheduled::drafts(&mut *db, environment_id, path.customer_id, &contracts).await?;
     let draft = drafts.into_iter().find(|draft| draft.header.id == path.invoice_id);
     let draft = draft.ok_or_else(|| ApiError::not_found("invoice", path.invoice_id))?;
     let contract = &contracts[&draft.contract_id];
-    Ok(draft.calculate(&mut snapshot, environment_id, contract, caller.now).await?)
+    Ok(draft.calculate(&mut *db, environment_id, contract, caller.now).await?)
 }
 
 pub fn doc(operation: TransformOperation) -> TransformOperation {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::calc::empty_usage_invoice;
 use super::compute::Calculator;
+use super::custom_fields;
 use super::model::{Invoice, InvoiceStatus, InvoiceType, InvoiceView};
 use super::scheduled::{self, Draft};
 use super::store::{self, InvoiceFilter, InvoicePosition};
@@ -135,8 +136,10 @@ pub async fn handler(
                 draft.calculate(calculator.db(), environment_id, contract, caller.now).await?
             }
         };
-        data.push(invoice.shown(view));
+        data.push(invoice);
     }
+    custom_fields::show(&mut snapshot, environment_id, &mut data).await?;
+    let data = data.into_iter().map(|invoice| invoice.shown(view)).collect();
     Ok(axum::Json(Page { data, next_page: page.next_page }))
 }
 

@@ -12,6 +12,8 @@ pub mod archive_contract;
 pub mod archive_customer;
 mod calc;
 mod compute;
+mod custom_fields;
+mod existence;
 mod finalize;
 pub mod get;
 pub mod list;
@@ -22,7 +24,7 @@ mod store;
 pub mod update_end_date;
 mod verify;
 
+pub use existence::exists;
 pub use finalize::finalize_usage_statement;
 pub use scheduled::finalize_scheduled_invoice;
-pub use store::exists;
 pub use verify::{InvoiceFault, verify_invoices};

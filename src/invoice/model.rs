@@ -1,12 +1,11 @@
 //! The invoice as it is shown and, once finalized, stored (schemas `Invoice` and `InvoiceLineItem`).
 
-use std::collections::BTreeMap;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::casing::wire_enum;
 use crate::catalog::rate::{GroupValues, Rate};
+use crate::custom_field::CustomFields;
 use crate::customer::billable_status::BillableStatus;
 use crate::id::{ContractId, CreditTypeId, CustomerId, InvoiceId, ProductId, ScheduledChargeId};
 use crate::money::{CreditType, Number, zero};
@@ -65,9 +64,11 @@ pub struct Invoice {
     pub salesforce_opportunity_id: Option<String>,
     pub billable_status: BillableStatus,
     pub external_invoice: Option<NoExternalInvoice>,
-    pub custom_fields: BTreeMap<String, String>,
-    pub customer_custom_fields: BTreeMap<String, String>,
-    pub contract_custom_fields: BTreeMap<String, String>,
+    /// Its own, as they are now.
+    pub custom_fields: CustomFields,
+    /// As they were when it was finalized; on a draft, as they are now. So are all fields of lines.
+    pub customer_custom_fields: CustomFields,
+    pub contract_custom_fields: CustomFields,
 }
 
 /// No invoice is sent to a billing provider yet.
@@ -87,7 +88,9 @@ pub struct LineItem {
     pub product_id: ProductId,
     pub product_type: String,
     pub product_tags: Vec<String>,
-    pub product_custom_fields: BTreeMap<String, String>,
+    pub product_custom_fields: CustomFields,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduled_charge_custom_fields: Option<CustomFields>,
     /// Not on lines of scheduled charges, which are of no period.
     #[serde(default, with = "optional_offset_format", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Instant>")]

@@ -311,7 +311,7 @@ pub async fn list_for_check(
 }
 
 /// Whether an invoice with this id is stored.
-pub async fn exists(
+pub async fn is_stored(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     id: InvoiceId,

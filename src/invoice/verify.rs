@@ -11,6 +11,7 @@ use sqlx::{PgConnection, PgPool};
 
 use super::calc::usage_invoice_id;
 use super::compute::Calculator;
+use super::custom_fields;
 use super::model::{Invoice, InvoiceStatus, InvoiceType};
 use super::scheduled::calc::{add_charges, empty_scheduled_invoice, scheduled_invoice_id};
 use super::scheduled::{FixedProducts, items_dated, set_billable_status};
@@ -245,7 +246,7 @@ fn period_of(invoice: &Invoice) -> Period {
 /// the products on their card.
 fn same(stored: &Invoice, recomputed: &Invoice) -> bool {
     let by_product = |invoice: &Invoice| {
-        let mut invoice = invoice.clone();
+        let mut invoice = custom_fields::without(invoice.clone());
         invoice.line_items.sort_by_key(|line| line.product_id);
         invoice
     };

@@ -5,11 +5,12 @@ use serde::Deserialize;
 
 use super::calc::{AmountDistribution, ItemPrice, PlannedItem, distribute};
 use super::store::{ScheduleItem, ScheduledCharge};
+use crate::custom_field::{CustomFields, CustomFieldsInput};
 use crate::error::ApiError;
 use crate::id::{ContractId, CreditTypeId, Ids, ProductId};
 use crate::money::{CreditType, InputNumber};
 use crate::time::{Instant, RecurringFrequency};
-use crate::wire::{Later, NonBlank, Timestamp};
+use crate::wire::{NonBlank, Timestamp};
 
 /// Most items that the schedules of one request have together (our decision: eight hundred years of months).
 const ITEMS_MAX: usize = 10_000;
@@ -22,9 +23,9 @@ pub struct ScheduledChargeInput {
     /// Shown on invoices; the product's name when omitted.
     name: Option<NonBlank>,
     netsuite_sales_order_id: Option<String>,
-    #[serde(default, rename = "custom_fields")]
-    #[schemars(skip)]
-    _custom_fields: Later,
+    /// Each key must be on the list of its type; values have at most 200 characters.
+    #[serde(default, deserialize_with = "crate::wire::or_default")]
+    custom_fields: CustomFieldsInput,
 }
 
 /// Either `schedule_items` or `recurring_schedule`.
@@ -60,6 +61,11 @@ struct RecurringScheduleInput {
     amount: Option<InputNumber>,
     unit_price: Option<InputNumber>,
     quantity: Option<InputNumber>,
+}
+
+/// The custom fields of each charge, in the order of the charges.
+pub fn custom_fields(inputs: &[ScheduledChargeInput]) -> Result<Vec<CustomFields>, ApiError> {
+    inputs.iter().map(|input| input.custom_fields.clone().checked()).collect()
 }
 
 /// The charges of a new contract with all their items. Products are not looked at.

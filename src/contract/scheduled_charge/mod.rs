@@ -12,9 +12,9 @@ mod input;
 mod store;
 mod view;
 
-pub use input::{ScheduledChargeInput, planned};
+pub use input::{ScheduledChargeInput, custom_fields, planned};
 pub use store::{
-    DueItem, PendingDate, ScheduledCharge, first_pending_date, insert, items_of_invoices, mark_invoiced,
-    of_contracts, pending_dates, pending_items, product_names, remove_from,
+    DueItem, PendingDate, ScheduledCharge, exists, first_pending_date, insert, items_of_invoices,
+    mark_invoiced, of_contracts, pending_dates, pending_dates_of, pending_items, product_names, remove_from,
 };
 pub use view::{Items, ScheduledChargeView};

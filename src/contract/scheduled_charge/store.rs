@@ -230,6 +230,47 @@ pub async fn pending_dates(
     .await
 }
 
+/// The dates and currencies of what is pending for any of the contracts.
+pub async fn pending_dates_of(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    contracts: &[Contract],
+) -> Result<Vec<PendingDate>, sqlx::Error> {
+    let customer_ids: Vec<Uuid> = contracts.iter().map(|contract| contract.customer_id.0).collect();
+    let contract_ids: Vec<Uuid> = contracts.iter().map(|contract| contract.id.0).collect();
+    sqlx::query_as!(
+        PendingDate,
+        r#"SELECT DISTINCT item.contract_id AS "contract_id: ContractId", dated_at,
+                  credit_type_id AS "unit_id: CreditTypeId"
+           FROM unnest($2::uuid[], $3::uuid[]) AS given (customer_id, contract_id)
+           JOIN scheduled_charge_item item ON item.environment_id = $1
+                AND item.customer_id = given.customer_id AND item.contract_id = given.contract_id
+           JOIN scheduled_charge charge ON charge.environment_id = item.environment_id
+                AND charge.customer_id = item.customer_id AND charge.id = item.scheduled_charge_id
+           WHERE item.invoice_id IS NULL AND item.removed_at IS NULL"#,
+        environment_id.0,
+        &customer_ids,
+        &contract_ids,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Whether any contract has a charge with this id.
+pub async fn exists(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    id: Uuid,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM scheduled_charge WHERE environment_id = $1 AND id = $2) AS "exists!""#,
+        environment_id.0,
+        id,
+    )
+    .fetch_one(db)
+    .await
+}
+
 /// The first date on which the contract has pending items.
 pub async fn first_pending_date(
     db: &mut PgConnection,

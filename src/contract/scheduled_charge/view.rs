@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::store::{ScheduleItem, ScheduledCharge};
+use crate::custom_field::CustomFields;
 use crate::id::{InvoiceId, ProductId, ScheduleItemId, ScheduledChargeId};
 use crate::money::{CreditType, Number};
 use crate::time::Instant;
@@ -20,7 +21,7 @@ pub struct ScheduledChargeView {
     name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     netsuite_sales_order_id: Option<String>,
-    custom_fields: BTreeMap<String, String>,
+    custom_fields: CustomFields,
 }
 
 #[derive(Clone, Serialize, JsonSchema)]
@@ -59,7 +60,12 @@ pub enum Items {
 
 impl ScheduledChargeView {
     #[must_use]
-    pub fn new(charge: &ScheduledCharge, product_names: &BTreeMap<ProductId, String>, items: Items) -> Self {
+    pub fn new(
+        charge: &ScheduledCharge,
+        product_names: &BTreeMap<ProductId, String>,
+        custom_fields: CustomFields,
+        items: Items,
+    ) -> Self {
         let shown = |item: &&ScheduleItem| items == Items::Agreed || item.removed_at.is_none();
         Self {
             id: charge.id,
@@ -73,7 +79,7 @@ impl ScheduledChargeView {
             },
             name: charge.name.clone(),
             netsuite_sales_order_id: charge.netsuite_sales_order_id.clone(),
-            custom_fields: BTreeMap::new(),
+            custom_fields,
         }
     }
 }

@@ -1,11 +1,10 @@
 //! The one calculation behind drafts and final invoices, for scheduled charges. Pure.
 
-use std::collections::BTreeMap;
-
 use super::FixedProducts;
 use crate::catalog::product::Timeline;
 use crate::contract::Contract;
 use crate::contract::scheduled_charge::DueItem;
+use crate::custom_field::CustomFields;
 use crate::id::{CreditTypeId, InvoiceId, deterministic};
 use crate::invoice::calc::empty_usage_invoice;
 use crate::invoice::model::{Invoice, InvoiceType, LineItem};
@@ -55,7 +54,8 @@ fn line(item: &DueItem, states: &Timeline, now: Instant) -> LineItem {
         product_id: item.product_id,
         product_type: "FixedProductListItem".to_owned(),
         product_tags: states.at(now).tags.clone().unwrap_or_default(),
-        product_custom_fields: BTreeMap::new(),
+        product_custom_fields: CustomFields::new(),
+        scheduled_charge_custom_fields: None,
         starting_at: None,
         ending_before: None,
         scheduled_charge_id: Some(item.charge_id),

@@ -11,6 +11,7 @@ use crate::contract::scheduled_charge::{self, DueItem};
 use crate::contract::{self, Contract};
 use crate::customer::{self, billable_status::statuses_at};
 use crate::id::{ContractId, CreditTypeId, EnvironmentId, InvoiceId, ScheduleItemId};
+use crate::invoice::custom_fields;
 use crate::invoice::model::{Invoice, InvoiceStatus};
 use crate::invoice::store;
 use crate::job::{self, DueWork};
@@ -96,6 +97,7 @@ async fn keep(
         on_invoices.extend(items.iter().map(|item| (item.id, invoice.id)));
         invoices.push(Invoice { status, billable_status, ..invoice });
     }
+    custom_fields::keep(db, environment_id, invoices.iter_mut().collect()).await?;
     let last_update = products.newest_update();
     store::insert_scheduled(db, environment_id, contract, &invoices, at, last_update).await?;
     scheduled_charge::mark_invoiced(db, environment_id, contract.customer_id, &on_invoices, at).await?;
