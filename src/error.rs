@@ -75,6 +75,15 @@ impl ApiError {
         Self::BadRequest(format!("{path}: {reason}"))
     }
 
+    /// The same mistake further down in the request: its field is one of `path`.
+    #[must_use]
+    pub fn within(self, path: &str) -> Self {
+        match self {
+            Self::BadRequest(message) => Self::BadRequest(format!("{path}.{message}")),
+            other => other,
+        }
+    }
+
     /// An id that names nothing in the caller's environment.
     pub fn not_found(what: &str, id: impl std::fmt::Display) -> Self {
         Self::NotFound(format!("{what} {id} was not found"))

@@ -208,8 +208,11 @@ pub async fn handler(
     custom_field::set(&mut change, environment_id, ManagedEntity::Contract, contract.id.0, &fields).await?;
     let charge_fields: BTreeMap<Uuid, CustomFields> =
         charges.iter().map(|charge| charge.id.0).zip(charge_fields).collect();
-    for (id, fields) in &charge_fields {
-        custom_field::set(&mut change, environment_id, ManagedEntity::ScheduledCharge, *id, fields).await?;
+    for (index, charge) in charges.iter().enumerate() {
+        let (entity, fields) = (ManagedEntity::ScheduledCharge, &charge_fields[&charge.id.0]);
+        custom_field::set(&mut change, environment_id, entity, charge.id.0, fields)
+            .await
+            .map_err(|error| error.within(&format!("scheduled_charges[{index}]")))?;
     }
     let record = Record::new(contract.id.0, format!("Created a contract of customer {}", customer.name));
     let whole = WholeContract { contract, charges, product_names, custom_fields: fields, charge_fields };

@@ -577,7 +577,7 @@ async fn invoicing_w8_payment_in_instalments() {
         json!({
             "type": "scheduled", "name": name, "quantity": 1, "unit_price": amount, "total": amount,
             "credit_type": usd, "product_id": product, "product_type": "FixedProductListItem", "product_tags": [],
-            "product_custom_fields": {}, "scheduled_charge_id": charges[charge]["id"],
+            "product_custom_fields": {}, "scheduled_charge_custom_fields": {}, "scheduled_charge_id": charges[charge]["id"],
         })
     };
     let expected = json!({

@@ -12,6 +12,7 @@ mod bodies;
 mod concurrency;
 mod contract_ends;
 mod contracts;
+mod custom_fields;
 mod customers;
 mod drafts;
 mod errors;

@@ -73,7 +73,6 @@ async fn fields_of_a_customer_that_are_not_supported_are_refused() {
         "customer_billing_provider_configurations",
         "customer_revenue_system_configurations",
         "billing_config",
-        "custom_fields",
     ];
     for path in ["/v1/customers", "/v1/customers/create"] {
         refuses_fields(&api, path, &json!({ "name": "a" }), "", &fields).await;
@@ -84,7 +83,7 @@ async fn fields_of_a_customer_that_are_not_supported_are_refused() {
 async fn fields_of_a_metric_that_are_not_supported_are_refused() {
     let api = Api::new().await;
     let good = json!({ "name": "a", "aggregation_type": "COUNT" });
-    refuses_fields(&api, "/v1/billable-metrics/create", &good, "", &["sql", "custom_fields"]).await;
+    refuses_fields(&api, "/v1/billable-metrics/create", &good, "", &["sql"]).await;
     let legacy = json!({ "name": "a", "aggregate": "COUNT", "filter": {} });
     refuses_fields(&api, "/v1/billable-metrics", &legacy, "", &["group_values"]).await;
     let only_sql = json!({ "name": "a", "sql": "SELECT 1 AS value FROM events" });
@@ -103,7 +102,6 @@ async fn fields_of_a_product_that_are_not_supported_are_refused() {
         "composite_scope",
         "exclude_free_usage",
         "include_composite_spend",
-        "custom_fields",
     ];
     let path = "/v1/contract-pricing/products/create";
     refuses_fields(&api, path, &good, "", &fields).await;
@@ -126,7 +124,6 @@ async fn fields_of_a_product_that_are_not_supported_are_refused() {
 async fn fields_of_a_rate_card_that_are_not_supported_are_refused() {
     let api = Api::new().await;
     let path = "/v1/contract-pricing/rate-cards/create";
-    refuses_fields(&api, path, &json!({ "name": "a" }), "", &["custom_fields"]).await;
     let custom = json!({
         "name": "a",
         "credit_type_conversions": [{
@@ -192,7 +189,6 @@ async fn fields_of_a_contract_that_are_not_supported_are_refused() {
         "spend_threshold_configuration",
         "prepaid_balance_threshold_configuration",
         "spend_trackers",
-        "custom_fields",
     ];
     refuses_fields(&api, "/v1/contracts/create", &good, "", &fields).await;
 }

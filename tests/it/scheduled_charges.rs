@@ -185,7 +185,7 @@ async fn one_kind_of_schedule_in_its_own_words() {
         ),
         (
             with(&good, "/scheduled_charges/1/custom_fields", json!({ "a": "b" })),
-            "scheduled_charges[1].custom_fields: ".to_owned(),
+            "scheduled_charges[1].custom_fields.a: ".to_owned(),
         ),
         (
             with(&good, "/scheduled_charges_on_usage_invoices", json!("SOME")),

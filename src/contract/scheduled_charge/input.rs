@@ -65,7 +65,11 @@ struct RecurringScheduleInput {
 
 /// The custom fields of each charge, in the order of the charges.
 pub fn custom_fields(inputs: &[ScheduledChargeInput]) -> Result<Vec<CustomFields>, ApiError> {
-    inputs.iter().map(|input| input.custom_fields.clone().checked()).collect()
+    let checked = |(index, input): (usize, &ScheduledChargeInput)| {
+        let fields = input.custom_fields.clone().checked();
+        fields.map_err(|error| error.within(&format!("scheduled_charges[{index}]")))
+    };
+    inputs.iter().enumerate().map(checked).collect()
 }
 
 /// The charges of a new contract with all their items. Products are not looked at.
