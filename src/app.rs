@@ -54,6 +54,15 @@ pub fn routes() -> Vec<(Method, String)> {
     operations.filter_map(|(method, route)| Some((method.parse().ok()?, route))).collect()
 }
 
+/// Method and route of every operation, of those that are not built and of the quickstart's spellings too.
+#[must_use]
+pub fn operations() -> Vec<String> {
+    let built = routes().into_iter().map(|(method, route)| format!("{method} {route}"));
+    let missing = MISSING.iter().map(|(method, route)| format!("{method} {route}"));
+    let spellings = SPELLINGS.iter().map(|route| format!("POST {route}"));
+    built.chain(missing).chain(spellings).collect()
+}
+
 fn documented() -> (Router<App>, OpenApi) {
     let mut document = frame::document_head();
     let router = ApiRouter::new()
@@ -235,8 +244,11 @@ fn sandboxes() -> ApiRouter<App> {
 }
 
 /// Paths that only the API quickstart page uses; the published document has others for the same operations.
+pub const SPELLINGS: [&str; 2] = ["/v1/customers/create", "/v1/contract-pricing/rate-cards/rates/add"];
+
 fn spellings_of_the_quickstart() -> Router<App> {
+    let [create_customer, add_rate] = SPELLINGS;
     Router::new()
-        .route("/v1/customers/create", post(customer::create::handler))
-        .route("/v1/contract-pricing/rate-cards/rates/add", post(rate::add::handler))
+        .route(create_customer, post(customer::create::handler))
+        .route(add_rate, post(rate::add::handler))
 }

@@ -130,13 +130,14 @@ pub async fn run_until(app: &App, environment_id: EnvironmentId, target: Instant
             Err(error) if is_transient(&error) => continue,
             locked => locked?,
         };
-        let work = match found(job::take_and_wait(&mut transaction, environment_id, target, real_now).await)?
-        {
+        let now = environment.now(real_now);
+        let taken = job::take_and_wait(&mut transaction, environment_id, target, real_now, now).await;
+        let work = match found(taken)? {
             Found::Work(work) => work,
             Found::Collision => continue,
             Found::Nothing => return Ok(()),
         };
-        if work.due_at > environment.now(real_now) {
+        if work.due_at > now {
             set_clock(&mut transaction, environment_id, Some(work.due_at)).await?;
         }
         finish(app, transaction, work, arrival, real_now).await?;

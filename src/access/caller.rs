@@ -16,7 +16,7 @@ use super::idempotency::Claim;
 use super::operation::{WriteOperation, find_write};
 use super::origin::Origin;
 use super::token::{Role, is_same_secret, secret_hash};
-use super::{App, Environment, EnvironmentKind, endpoint};
+use super::{App, Environment, EnvironmentKind, TimeLimit, endpoint};
 use crate::error::ApiError;
 use crate::id::{EnvironmentId, TokenId};
 use crate::time::Instant;
@@ -33,6 +33,7 @@ pub struct Caller {
     pub origin: Origin,
     /// The request's `Idempotency-Key`.
     pub(super) claim: Option<Claim>,
+    pub(super) time_limit: TimeLimit,
     token_id: TokenId,
     role: Role,
 }
@@ -55,6 +56,15 @@ impl Caller {
     #[must_use]
     pub fn actor(&self) -> Actor {
         Actor { id: Some(self.token_id.0), name: self.token_name.clone() }
+    }
+
+    /// Lets this request take what it needs, where giving it up half-way would help nobody.
+    pub fn lift_time_limit(&self) {
+        self.time_limit.lift();
+    }
+
+    pub(super) fn may_write(&self) -> bool {
+        matches!(self.role, Role::Admin | Role::Writer)
     }
 }
 
@@ -87,6 +97,7 @@ where
             None => authenticate(parts, &App::from_ref(state)).await?,
         };
         caller.claim = parts.extensions.get::<Claim>().cloned();
+        caller.time_limit = parts.extensions.get::<TimeLimit>().cloned().unwrap_or_default();
         Ok(caller)
     }
 }
@@ -121,6 +132,7 @@ async fn authenticate(parts: &Parts, app: &App) -> Result<Caller, ApiError> {
         token_name: row.name,
         origin: Origin::of(parts, &app.settings.trusted_proxies),
         claim: None,
+        time_limit: TimeLimit::default(),
         token_id: row.token_id,
         role: row.role,
     };
@@ -143,7 +155,8 @@ fn is_inside(ip: Option<IpAddr>, networks: &[String]) -> bool {
     networks.iter().filter_map(|text| text.parse::<IpNet>().ok()).any(|network| network.contains(&ip))
 }
 
-fn route_of(parts: &Parts) -> &str {
+/// The route's template; empty where there is none.
+pub(super) fn route_of(parts: &Parts) -> &str {
     parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str)
 }
 
@@ -156,12 +169,10 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let caller = Caller::from_request_parts(parts, state).await?;
-        match caller.role {
-            Role::Admin | Role::Writer => {
-                Ok(Self { caller, operation: find_write(&parts.method, route_of(parts)) })
-            }
-            Role::Reader => Err(ApiError::Forbidden("a reader token may not change anything")),
+        if !caller.may_write() {
+            return Err(ApiError::Forbidden("a reader token may not change anything"));
         }
+        Ok(Self { caller, operation: find_write(&parts.method, route_of(parts)) })
     }
 }
 

@@ -88,7 +88,10 @@ impl Change {
         if let Some(claim) = &self.caller.claim {
             let kept = answer.kept().map_err(|error| ApiError::internal("an answer is not JSON", error))?;
             let now = self.app.clock.now();
-            idempotency::keep(&mut self.transaction, environment_id, claim, &kept, now).await?;
+            if !idempotency::keep(&mut self.transaction, environment_id, claim, &kept, now).await? {
+                // A refusal of the same request has used the key up meanwhile: that is the answer, so this may not be.
+                return Err(ApiError::SameKeyAtWork);
+            }
         }
         let entry = audit::Entry {
             id: self.app.ids.next(),
@@ -102,11 +105,18 @@ impl Change {
             description: record.description,
         };
         audit::append(&mut self.transaction, environment_id, &entry).await?;
+        // Given up from here on, the change might be there and the answer say that it is not.
+        self.caller.lift_time_limit();
         self.transaction.commit().await?;
         if let Some(claim) = &self.caller.claim {
             claim.mark_kept();
         }
         Ok(answer)
+    }
+
+    /// Undoes everything at once, where the same request is to begin another change.
+    pub async fn abandon(self) -> Result<(), sqlx::Error> {
+        self.transaction.rollback().await
     }
 }
 

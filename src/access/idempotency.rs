@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Request, State};
-use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use chrono::TimeDelta;
@@ -19,9 +19,12 @@ use http_body_util::BodyExt;
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 
+use super::caller::route_of;
+use super::operation::is_write;
 use super::{App, Caller};
 use crate::error::ApiError;
 use crate::id::EnvironmentId;
+use crate::telemetry::causes;
 use crate::time::Instant;
 use crate::wire::read_body;
 
@@ -69,18 +72,23 @@ pub async fn idempotent(State(app): State<App>, request: Request, next: Next) ->
 }
 
 async fn serve_once(app: &App, request: Request, next: Next) -> Result<Response, ApiError> {
-    let key = key_of(&request)?;
     let (mut parts, body) = request.into_parts();
     let caller = Caller::from_request_parts(&mut parts, app).await?;
+    let environment_id = caller.environment_id();
+    let is_refused = !caller.may_write() && is_write(&parts.method, route_of(&parts));
+    parts.extensions.insert(caller);
+    if is_refused {
+        // What somebody else did is not answered to a token that may not do it.
+        return Ok(next.run(Request::from_parts(parts, body)).await);
+    }
+    let key = key_of(&parts.headers)?;
     let body = read_body(Request::from_parts(parts.clone(), body)).await?;
     let fingerprint = fingerprint(&parts.method, &parts.uri, &body);
     let claim = Claim { key, fingerprint, is_kept: Arc::default() };
 
-    if let Some(answer) = repeat(app, caller.environment_id(), &claim).await? {
+    if let Some(answer) = repeat(app, environment_id, &claim).await? {
         return Ok(answer);
     }
-    let environment_id = caller.environment_id();
-    parts.extensions.insert(caller);
     parts.extensions.insert(claim.clone());
     let response = next.run(Request::from_parts(parts, Body::from(body))).await;
     if claim.is_kept.load(Ordering::Acquire) {
@@ -97,8 +105,8 @@ async fn serve_once(app: &App, request: Request, next: Next) -> Result<Response,
     keep_afterwards(app, environment_id, &claim, response).await
 }
 
-fn key_of(request: &Request) -> Result<String, ApiError> {
-    let mut values = request.headers().get_all(HEADER).iter();
+fn key_of(headers: &HeaderMap) -> Result<String, ApiError> {
+    let mut values = headers.get_all(HEADER).iter();
     let refused = |reason: &str| Err(ApiError::field("Idempotency-Key", reason));
     let (Some(value), None) = (values.next(), values.next()) else {
         return refused("the header may be sent once");
@@ -114,7 +122,9 @@ fn key_of(request: &Request) -> Result<String, ApiError> {
 fn fingerprint(method: &Method, uri: &Uri, body: &[u8]) -> Vec<u8> {
     let mut query: Vec<_> =
         form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
-    query.sort();
+    // Only by name: of several values of one parameter the last may count.
+    query.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
     // A map of serde_json is sorted by key.
     let json = serde_json::from_slice::<serde_json::Value>(body).map(|value| value.to_string());
     let body = json.map_or_else(|_| body.to_vec(), String::into_bytes);
@@ -153,13 +163,17 @@ async fn repeat(
     if let Some(Ok(content_type)) = row.content_type.map(HeaderValue::try_from) {
         response.headers_mut().insert(header::CONTENT_TYPE, content_type);
     }
-    if status == StatusCode::CONFLICT || status == StatusCode::INTERNAL_SERVER_ERROR {
-        // The answer to this key will always be this one.
-        response.headers_mut().insert("x-should-retry", HeaderValue::from_static("false"));
-    }
+    say_that_it_stays(&mut response);
     response.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
     response.extensions_mut().insert(Replayed);
     Ok(Some(response))
+}
+
+/// The answer to this key will always be this one: the SDKs, which repeat a 409 and a 500, need not.
+fn say_that_it_stays(response: &mut Response) {
+    if [StatusCode::CONFLICT, StatusCode::INTERNAL_SERVER_ERROR].contains(&response.status()) {
+        response.headers_mut().insert("x-should-retry", HeaderValue::from_static("false"));
+    }
 }
 
 /// Lets no other request with this key work until the transaction ends; 409 where one does, or has done.
@@ -183,15 +197,15 @@ pub async fn hold(
     if is_held && !is_used { Ok(()) } else { Err(ApiError::SameKeyAtWork) }
 }
 
-/// Uses the key up with this answer; an answer that is there already stays.
+/// Uses the key up with this answer; false where an answer is there already, which stays.
 pub async fn keep(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     claim: &Claim,
     answer: &KeptAnswer,
     real_now: Instant,
-) -> Result<(), sqlx::Error> {
-    sqlx::query!(
+) -> Result<bool, sqlx::Error> {
+    let result = sqlx::query!(
         "INSERT INTO idempotency_key (environment_id, key, fingerprint, status, content_type, body, created_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (environment_id, key) DO NOTHING",
         environment_id.0,
@@ -204,7 +218,7 @@ pub async fn keep(
     )
     .execute(db)
     .await?;
-    Ok(())
+    Ok(result.rows_affected() == 1)
 }
 
 /// Keeps an answer that no change has committed. Where another request was first, its answer is the answer.
@@ -223,21 +237,40 @@ async fn keep_afterwards(
         content_type: content_type.map(str::to_owned),
         body: body.to_vec(),
     };
+    let mut response = Response::from_parts(parts, Body::from(body));
+    let kept = match keep_first(app, environment_id, claim, &answer).await {
+        Ok(kept) => kept,
+        Err(error) => {
+            // What was done is done (usage events): an error now would say that it is not.
+            tracing::warn!(cause = causes(&error), "an answer could not be kept under its idempotency key");
+            return Ok(response);
+        }
+    };
+    say_that_it_stays(&mut response);
+    if kept == answer.body {
+        return Ok(response);
+    }
+    Ok(repeat(app, environment_id, claim).await?.unwrap_or(response))
+}
+
+/// Uses the key up with this answer; answers the body that is kept now.
+async fn keep_first(
+    app: &App,
+    environment_id: EnvironmentId,
+    claim: &Claim,
+    answer: &KeptAnswer,
+) -> Result<Vec<u8>, sqlx::Error> {
     let mut db = app.db.acquire().await?;
-    keep(&mut db, environment_id, claim, &answer, app.clock.now()).await?;
-    let kept = sqlx::query_scalar!(
+    if keep(&mut db, environment_id, claim, answer, app.clock.now()).await? {
+        return Ok(answer.body.clone());
+    }
+    sqlx::query_scalar!(
         "SELECT body FROM idempotency_key WHERE environment_id = $1 AND key = $2",
         environment_id.0,
         claim.key,
     )
-    .fetch_optional(&mut *db)
-    .await?;
-    drop(db);
-    if kept.is_none_or(|kept| kept == body) {
-        return Ok(Response::from_parts(parts, Body::from(body)));
-    }
-    let response = Response::from_parts(parts, Body::from(body));
-    Ok(repeat(app, environment_id, claim).await?.unwrap_or(response))
+    .fetch_one(&mut *db)
+    .await
 }
 
 /// Forgets answers that have been kept for long enough.
@@ -270,5 +303,8 @@ mod tests {
             print("/v1/a", r#"{"n": 12345678901234567890.2}"#)
         );
         assert_ne!(print("/v1/a", "{}"), print("/v1/b", "{}"));
+        assert_eq!(print("/v1/a", "{}"), print("/v1/a", ""));
+        assert_eq!(print("/v1/a?x=1&x=2&a", ""), print("/v1/a?a=&x=1&x=2", ""));
+        assert_ne!(print("/v1/a?x=1&x=2", ""), print("/v1/a?x=2&x=1", ""));
     }
 }

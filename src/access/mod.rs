@@ -20,6 +20,7 @@ mod origin;
 mod rate_limit;
 mod settings;
 mod store;
+mod time_limit;
 mod token;
 mod uniqueness;
 
@@ -34,7 +35,8 @@ pub use settings::Settings;
 pub use store::{
     ensure_environments, environment_now, find_environment, list_environments, lock_environment, set_clock,
 };
-pub use token::{NewToken, Role, TokenRow, archive, bootstrap, count, create, list};
+pub use time_limit::TimeLimit;
+pub use token::{NewToken, Role, TokenRow, archive, bootstrap, count, create, list, token_change};
 pub use uniqueness::reserve_uniqueness_key;
 
 use std::sync::Arc;

@@ -60,8 +60,14 @@ pub const WRITES: &[WriteOperation] = &[
     writes("POST", "/sandbox/clock", "environment", "move_clock"),
 ];
 
-/// The operation of a route, if it is one that changes something.
+/// The recorded operation of a route, if it is one.
 #[must_use]
 pub fn find_write(method: &Method, route: &str) -> Option<&'static WriteOperation> {
     WRITES.iter().find(|operation| operation.method == method.as_str() && operation.route == route)
+}
+
+/// Whether a route is not for readers: an operation that is recorded, or usage events.
+#[must_use]
+pub fn is_write(method: &Method, route: &str) -> bool {
+    find_write(method, route).is_some() || (method == Method::POST && route == "/v1/ingest")
 }

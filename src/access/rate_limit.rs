@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use axum::body::Body;
 use axum::extract::{FromRequestParts, MatchedPath, Request, State};
@@ -14,17 +15,21 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota};
+use uuid::Uuid;
 
 use super::{App, Caller};
 use crate::error::ApiError;
-use crate::id::EnvironmentId;
+use crate::id::{EnvironmentId, digest};
 use crate::wire::read_body;
 
 /// The limits that hold unless they are set otherwise: documented for the preview, our decision for the search,
 /// which the reference only calls heavily limited.
 const DEFAULTS: &[&str] = &["POST /v1/customers/{customer_id}/previewEvents=8", "POST /v1/events/search=5"];
 
-/// A limit as an operator writes it: `POST /v1/ingest=5000`, or `POST /v1/ingest=100/customer` for each
+/// After how many requests counters that say nothing any more are dropped, as callers could make up customers.
+const UPKEEP_EVERY: u32 = 10_000;
+
+/// A limit as an operator writes it: `POST /v1/ingest=5000`, or `POST /v1/contracts/create=2/customer` for each
 /// customer; `=off` takes a default away.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RateLimit {
@@ -52,15 +57,33 @@ impl FromStr for RateLimit {
             number => Some(number.parse().map_err(|_| wrong())?),
         };
         let operation = format!("{} {}", method.to_uppercase(), route.trim());
+        if is_by_customer && !names_a_customer(&operation) {
+            return Err(format!("`{operation}` is not about one customer; limit it without `/customer`"));
+        }
         Ok(Self { operation, is_by_customer, per_second })
     }
+}
+
+impl RateLimit {
+    /// Method and route.
+    #[must_use]
+    pub fn operation(&self) -> &str {
+        &self.operation
+    }
+}
+
+/// Whether requests of an operation can be about one customer: by their path, or by the `customer_id` of a body,
+/// which events have one each.
+fn names_a_customer(operation: &str) -> bool {
+    operation.contains("/{customer_id}") || operation.starts_with("POST ") && operation != "POST /v1/ingest"
 }
 
 /// The limit of one operation, with its counters.
 #[derive(Debug)]
 struct Counted {
     per_second: NonZeroU32,
-    counters: DefaultKeyedRateLimiter<(EnvironmentId, String)>,
+    counters: DefaultKeyedRateLimiter<(EnvironmentId, Uuid)>,
+    requests: AtomicU32,
 }
 
 /// Every limit of a server.
@@ -81,7 +104,7 @@ impl RateLimits {
             match limit.per_second {
                 Some(per_second) => {
                     let counters = DefaultKeyedRateLimiter::keyed(Quota::per_second(per_second));
-                    limits.insert(key, Counted { per_second, counters });
+                    limits.insert(key, Counted { per_second, counters, requests: AtomicU32::new(0) });
                 }
                 None => {
                     limits.remove(&key);
@@ -104,7 +127,12 @@ impl Counted {
         customer: &str,
         limit_type: &'static str,
     ) -> Result<(), ApiError> {
-        self.counters.check_key(&(environment_id, customer.to_owned())).map_err(|until| {
+        if self.requests.fetch_add(1, Ordering::Relaxed) % UPKEEP_EVERY == UPKEEP_EVERY - 1 {
+            self.counters.retain_recent();
+        }
+        // As a digest: a caller may send a long one.
+        let counter = (environment_id, digest(&[customer.as_bytes()]));
+        self.counters.check_key(&counter).map_err(|until| {
             let wait = until.wait_time_from(DefaultClock::default().now());
             ApiError::TooManyRequests {
                 per_second: self.per_second.get(),
@@ -175,12 +203,32 @@ mod tests {
         let limit = read("post /v1/ingest = 5000").expect("a limit");
         assert_eq!((limit.operation.as_str(), limit.is_by_customer), ("POST /v1/ingest", false));
         assert_eq!(limit.per_second.map(NonZeroU32::get), Some(5000));
-        assert!(read("POST /v1/ingest=3/customer").expect("a limit").is_by_customer);
+        assert!(read("POST /v1/contracts/create=3/customer").expect("a limit").is_by_customer);
+        assert!(read("GET /v1/customers/{customer_id}=3/customer").expect("a limit").is_by_customer);
         assert_eq!(read("POST /v1/ingest=off").expect("a limit").per_second, None);
-        for wrong in ["POST /v1/ingest", "/v1/ingest=5", "POST /v1/ingest=0", "POST /v1/ingest=5/minute", ""]
-        {
+        for wrong in [
+            "POST /v1/ingest",
+            "/v1/ingest=5",
+            "POST /v1/ingest=0",
+            "POST /v1/ingest=-1",
+            "POST /v1/ingest=5/minute",
+            "POST /v1/ingest=5/customer",
+            "GET /v1/customers=5/customer",
+            "",
+        ] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn counters_of_made_up_customers_do_not_pile_up() {
+        let limits = RateLimits::new(&["POST /v1/x=1000000/customer".parse().expect("a limit")]);
+        let limit = limits.of("POST /v1/x", true).expect("the limit");
+        for number in 0..5 * UPKEEP_EVERY {
+            let customer = number.to_string();
+            limit.count(EnvironmentId(Uuid::nil()), &customer, "customer").expect("below the limit");
+        }
+        assert!(limit.counters.len() <= UPKEEP_EVERY as usize, "{}", limit.counters.len());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 use subtle::ConstantTimeEq;
 
+use super::audit::{OwnChange, append_operators};
 use crate::casing::wire_enum;
 use crate::id::{EnvironmentId, Ids, TokenId, hex};
 use crate::time::Instant;
@@ -110,7 +111,11 @@ pub async fn bootstrap(
 ) -> Result<bool, sqlx::Error> {
     // No part of a secret that somebody chose is shown.
     let token = NewToken::new(environment_id, "bootstrap", Role::Admin);
-    insert(db, ids.next(), &token, secret, "", now).await?;
+    let id = ids.next();
+    if insert(db, id, &token, secret, "", now).await? {
+        let change = token_change("UPBEAT_BOOTSTRAP_TOKEN", id, "create", &token.name);
+        append_operators(db, ids, environment_id, now, change).await?;
+    }
     sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT FROM access_token WHERE secret_hash = $1 AND environment_id = $2 AND role = $3
                           AND archived_at IS NULL) AS "in_use!""#,
@@ -122,6 +127,15 @@ pub async fn bootstrap(
     .await
 }
 
+/// What the audit log says of a token that was made (`create`) or archived (`archive`).
+#[must_use]
+pub fn token_change<'a>(actor: &'a str, id: TokenId, action: &'a str, name: &str) -> OwnChange<'a> {
+    let description =
+        format!("{} the API token {name}", if action == "create" { "Created" } else { "Archived" });
+    OwnChange { actor, resource_type: "api_token", resource_id: id.0, action, description }
+}
+
+/// False where the secret is taken.
 async fn insert(
     db: &mut PgConnection,
     id: TokenId,
@@ -129,8 +143,8 @@ async fn insert(
     secret: &str,
     prefix: &str,
     now: Instant,
-) -> Result<(), sqlx::Error> {
-    sqlx::query!(
+) -> Result<bool, sqlx::Error> {
+    let result = sqlx::query!(
         "INSERT INTO access_token (id, environment_id, name, role, secret_hash, secret_prefix, endpoints, networks,
                                    expires_at, created_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (secret_hash) DO NOTHING",
@@ -147,7 +161,7 @@ async fn insert(
     )
     .execute(db)
     .await?;
-    Ok(())
+    Ok(result.rows_affected() == 1)
 }
 
 /// How many tokens of an environment are in use.

@@ -6,8 +6,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use axum::Router;
+use axum::body::Body;
 use axum::extract::Request;
-use axum::{Extension, Router};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -59,8 +60,10 @@ fn serve_connection(
 ) {
     // Answers are small and whole: nothing is gained by waiting for more to send.
     let _ = stream.set_nodelay(true);
-    let service = router.clone().layer(Extension(Peer(peer)));
-    let service = service.map_request(|request: Request<Incoming>| request.map(axum::body::Body::new));
+    let service = router.clone().map_request(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Peer(peer));
+        request.map(Body::new)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(header_timeout)

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use super::listen::listen;
 use super::options::Serve;
 use super::{CommandError, StopSignal, with_database};
+use crate::access::audit::append_operators;
 use crate::access::{self, App, EnvironmentKind, NewToken, Role, find_environment};
 use crate::telemetry::{start_logging, start_metrics};
 use crate::worker;
@@ -106,7 +107,9 @@ async fn sandbox_token(app: &App, config: &Serve) -> Result<SandboxToken, Comman
         return Ok(if file.exists() { SandboxToken::InFile(file) } else { SandboxToken::Elsewhere });
     }
     let token = NewToken::new(sandbox.id, "first", Role::Admin);
-    let (_, secret) = access::create(&mut transaction, &app.ids, &token, now).await?;
+    let (id, secret) = access::create(&mut transaction, &app.ids, &token, now).await?;
+    let change = access::token_change("first start", id, "create", &token.name);
+    append_operators(&mut transaction, &app.ids, sandbox.id, now, change).await?;
     // Saved before it counts: a token that nobody knows would stand in the way of the next start.
     save_secret(&file, &secret)?;
     transaction.commit().await?;

@@ -1,18 +1,15 @@
 //! `upbeat token`
 
-use std::net::IpAddr;
-
 use clap::{Args, Subcommand, builder::PossibleValuesParser};
 use ipnet::IpNet;
 use uuid::Uuid;
 
+use super::options::network;
 use super::{CommandError, require_data, with_database};
-use crate::access::audit::{self, Actor, Entry, Outcome};
-use crate::access::{
-    self, App, EnvironmentKind, NewToken, Origin, Role, TokenRow, endpoint, environment_now, find_environment,
-};
+use crate::access::audit::append_operators;
+use crate::access::{self, App, EnvironmentKind, NewToken, Role, TokenRow, endpoint, find_environment};
 use crate::config::Storage;
-use crate::id::{EnvironmentId, TokenId};
+use crate::id::TokenId;
 use crate::time::{Instant, parse_instant, shown};
 
 #[derive(Subcommand)]
@@ -44,12 +41,6 @@ pub struct CreateToken {
     /// When it goes out of use, such as 2027-01-01T00:00:00Z; never when omitted.
     #[arg(long, value_parser = |text: &str| parse_instant(text))]
     expires_at: Option<Instant>,
-}
-
-/// A network, or a single address.
-fn network(text: &str) -> Result<IpNet, String> {
-    let single = text.parse::<IpAddr>().map(IpNet::from);
-    text.parse().or(single).map_err(|_| "is not a network such as 203.0.113.0/24".to_owned())
 }
 
 pub async fn token(storage: Storage, command: TokenCommand) -> Result<(), CommandError> {
@@ -94,8 +85,8 @@ async fn create(app: &App, request: CreateToken) -> Result<(), CommandError> {
         name,
     };
     let (id, secret) = access::create(&mut transaction, &app.ids, &token, now).await?;
-    let description = format!("Created the API token {}", token.name);
-    record(app, &mut transaction, environment.id, id, "create", description).await?;
+    let change = access::token_change("command line", id, "create", &token.name);
+    append_operators(&mut transaction, &app.ids, environment.id, now, change).await?;
     transaction.commit().await?;
     println!("{secret}");
     Ok(())
@@ -116,43 +107,20 @@ fn check_endpoints(entries: &[String]) -> Result<(), CommandError> {
 
 async fn archive(app: &App, id: TokenId) -> Result<(), CommandError> {
     let mut transaction = app.db.begin().await?;
-    let archived = access::archive(&mut transaction, id, app.clock.now()).await?;
+    let now = app.clock.now();
+    let archived = access::archive(&mut transaction, id, now).await?;
     let (environment_id, name) =
         archived.ok_or_else(|| CommandError::Refused(format!("no token in use has the id {id}")))?;
-    let description = format!("Archived the API token {name}");
-    record(app, &mut transaction, environment_id, id, "archive", description).await?;
+    let change = access::token_change("command line", id, "archive", &name);
+    append_operators(&mut transaction, &app.ids, environment_id, now, change).await?;
     transaction.commit().await?;
     println!("{id} is archived.");
     Ok(())
 }
 
-/// The line of the audit log for a change that the command line made.
-async fn record(
-    app: &App,
-    db: &mut sqlx::PgConnection,
-    environment_id: EnvironmentId,
-    id: TokenId,
-    action: &str,
-    description: String,
-) -> Result<(), sqlx::Error> {
-    let entry_id: Uuid = app.ids.next();
-    let entry = Entry {
-        id: entry_id,
-        recorded_at: environment_now(db, environment_id, app.clock.now()).await?,
-        actor: Actor { id: None, name: "command line".to_owned() },
-        origin: &Origin { request_id: entry_id.to_string(), ..Origin::default() },
-        resource_type: "api_token",
-        resource_id: Some(id.to_string()),
-        action,
-        outcome: Outcome::Success,
-        description,
-    };
-    audit::append(db, environment_id, &entry).await
-}
-
 fn line(token: &TokenRow, now: Instant) -> String {
     let state = match (token.archived_at, token.expires_at) {
-        (Some(at), _) => format!("archived {at}"),
+        (Some(at), _) => format!("archived {}", shown(at)),
         (None, Some(end)) if end <= now => format!("expired {}", shown(end)),
         (None, Some(end)) => format!("in use until {}", shown(end)),
         (None, None) => "in use".to_owned(),

@@ -12,6 +12,7 @@ use crate::contract::{self, GRACE};
 use crate::customer;
 use crate::id::ContractId;
 use crate::job::{self, DueWork};
+use crate::time::shown;
 
 /// Finalizes the contract's next statement and makes the one after it due, in the transaction that holds the
 /// work.
@@ -50,6 +51,9 @@ pub async fn finalize_usage_statement(
     contract.finalized_until = period.end;
     contract::advance_statement(db, environment_id, &contract).await?;
     contract::schedule_next_statement(db, environment_id, &contract).await?;
+    let (start, end) = (shown(period.start), shown(period.end));
+    let description = format!("Finalized the invoice of {start} to {end}");
+    job::record(db, work, "invoice", invoice.id.0, "finalize", description).await?;
     metrics::counter!("upbeat_invoices_finalized_total").increment(1);
     Ok(())
 }

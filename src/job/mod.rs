@@ -7,8 +7,10 @@
 //! Invariants: a step and the move of its row commit together, so a crash between any two statements leaves
 //! either the step undone or done once; any number of workers may run.
 
+mod record;
 mod store;
 
+pub use record::record;
 pub use store::{
     DueWork, count_failed, due_at, is_any_due, lock, put_off, remove, retry_now, schedule, take,
     take_and_wait,

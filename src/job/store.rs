@@ -13,6 +13,8 @@ pub struct DueWork {
     pub customer_id: CustomerId,
     pub due_at: Instant,
     pub attempts: i32,
+    /// The environment's time at which it is done.
+    pub now: Instant,
 }
 
 /// Sets when a subject's step of this kind is due, replacing what was set before.
@@ -104,35 +106,41 @@ pub async fn take(
     sqlx::query_as!(
         DueWork,
         r#"SELECT environment_id AS "environment_id: EnvironmentId", kind, subject_id,
-                  customer_id AS "customer_id: CustomerId", due_at, attempts
+                  customer_id AS "customer_id: CustomerId", due_at, attempts,
+                  greatest(due_at, $4) AS "now!"
            FROM due_work
            WHERE environment_id = $1 AND due_at <= $2 AND (retry_at IS NULL OR retry_at <= $3)
            ORDER BY due_at, kind, subject_id LIMIT 1 FOR UPDATE SKIP LOCKED"#,
         environment_id.0,
         now,
         real_now,
+        now,
     )
     .fetch_optional(db)
     .await
 }
 
-/// Like [`take`], but waits for a step that another worker holds: for a clock that may not pass it.
+/// Like [`take`], but waits for a step that another worker holds: for a clock at `now` that moves to `target` and may not
+/// pass it.
 pub async fn take_and_wait(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
-    now: Instant,
+    target: Instant,
     real_now: Instant,
+    now: Instant,
 ) -> Result<Option<DueWork>, sqlx::Error> {
     sqlx::query_as!(
         DueWork,
         r#"SELECT environment_id AS "environment_id: EnvironmentId", kind, subject_id,
-                  customer_id AS "customer_id: CustomerId", due_at, attempts
+                  customer_id AS "customer_id: CustomerId", due_at, attempts,
+                  greatest(due_at, $4) AS "now!"
            FROM due_work
            WHERE environment_id = $1 AND due_at <= $2 AND (retry_at IS NULL OR retry_at <= $3)
            ORDER BY due_at, kind, subject_id LIMIT 1 FOR UPDATE"#,
         environment_id.0,
-        now,
+        target,
         real_now,
+        now,
     )
     .fetch_optional(db)
     .await

@@ -48,6 +48,8 @@ pub async fn handler(
     }
     let environment_id = caller.environment_id();
     check_move(&app, environment_id, target).await?;
+    // A clock that is moved far has much work to do.
+    caller.lift_time_limit();
     loop {
         worker::run_until(&app, environment_id, target).await?;
         if let Some(answer) = stop_at(&app, &caller, target, frozen).await? {
@@ -73,6 +75,7 @@ async fn stop_at(
         return Err(backwards(now));
     }
     if job::is_any_due(&mut change, environment_id, target, app.clock.now()).await? {
+        change.abandon().await?;
         return Ok(None);
     }
     access::set_clock(&mut change, environment_id, Some(target).filter(|_| frozen)).await?;

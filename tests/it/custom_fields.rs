@@ -86,7 +86,9 @@ async fn bad_keys_and_values_are_refused_by_name() {
         api.post(SET, values("customer", &customer, &fields)).await.refused(400, &parts);
     }
     assert_eq!(of_customer(&api, &customer).await, json!({ "k": "ü".repeat(200) }), "all or nothing");
-    api.post(SET, values("customer", UNKNOWN, &json!({ "k": "v" }))).await.refused(404, &["customer", UNKNOWN]);
+    api.post(SET, values("customer", UNKNOWN, &json!({ "k": "v" })))
+        .await
+        .refused(404, &["customer", UNKNOWN]);
     api.post(SET, values("alert", UNKNOWN, &json!({}))).await.refused(404, &["alert", UNKNOWN]);
     api.post(SET, values("customer", "x", &json!({}))).await.refused(400, &["entity_id"]);
 }
@@ -116,7 +118,9 @@ async fn a_removed_key_takes_its_values_with_it() {
     set(&api, "customer", &customer, json!({ "k": "v" })).await;
     api.post("/v1/customFields/removeKey", json!({ "entity": "customer", "key": "k" })).await;
     assert_eq!(of_customer(&api, &customer).await, json!({}));
-    api.post(SET, values("customer", &customer, &json!({ "k": "v" }))).await.refused(400, &["custom_fields.k"]);
+    api.post(SET, values("customer", &customer, &json!({ "k": "v" })))
+        .await
+        .refused(400, &["custom_fields.k"]);
     add_key(&api, "customer", "k", false).await;
     assert_eq!(of_customer(&api, &customer).await, json!({}));
 }
@@ -125,7 +129,9 @@ async fn a_removed_key_takes_its_values_with_it() {
 async fn every_object_shows_its_fields_from_creation_on() {
     let api = Api::at(NOW).await;
     let world = World::new(&api).await;
-    for entity in ["customer", "billable_metric", "contract_product", "rate_card", "contract", "scheduled_charge"] {
+    for entity in
+        ["customer", "billable_metric", "contract_product", "rate_card", "contract", "scheduled_charge"]
+    {
         add_key(&api, entity, "k", false).await;
     }
     let fields = json!({ "k": "v" });
@@ -158,7 +164,8 @@ async fn every_object_shows_its_fields_from_creation_on() {
     let listed = products.as_array().expect("a list").iter().find(|one| one["id"] == json!(product));
     assert_eq!(listed.expect("the product")["custom_fields"], fields);
 
-    let card = api.post("/v1/contract-pricing/rate-cards/create", with_fields(json!({ "name": "c" }))).await.id();
+    let card =
+        api.post("/v1/contract-pricing/rate-cards/create", with_fields(json!({ "name": "c" }))).await.id();
     let got = api.post("/v1/contract-pricing/rate-cards/get", json!({ "id": card })).await.data();
     assert_eq!(got["custom_fields"], fields);
     let rates = crate::support::Rates { card: card.clone() };
@@ -202,8 +209,14 @@ async fn a_bad_field_at_creation_makes_nothing() {
     let field = json!({ "k": "v" });
     for (path, body) in [
         ("/v1/customers", json!({ "name": "a", "custom_fields": field })),
-        ("/v1/billable-metrics/create", json!({ "name": "a", "aggregation_type": "COUNT", "custom_fields": field })),
-        ("/v1/contract-pricing/products/create", json!({ "name": "a", "type": "FIXED", "custom_fields": field })),
+        (
+            "/v1/billable-metrics/create",
+            json!({ "name": "a", "aggregation_type": "COUNT", "custom_fields": field }),
+        ),
+        (
+            "/v1/contract-pricing/products/create",
+            json!({ "name": "a", "type": "FIXED", "custom_fields": field }),
+        ),
         ("/v1/contract-pricing/rate-cards/create", json!({ "name": "a", "custom_fields": field })),
         ("/v1/contracts/create", with_own),
         ("/v1/contracts/create", with_charge),
@@ -268,9 +281,10 @@ async fn invoices_show_what_they_name_and_keep_it_when_finalized() {
     }
     check(&api.get(&format!("{path}/{id}")).await.data(), "later", "FINALIZED");
     check(&scheduled(api.get(&path).await.data()), "later", "FINALIZED");
-    let environment = upbeat::access::list_environments(&mut api.app.db.acquire().await.expect("a connection"))
-        .await
-        .expect("environments");
+    let environment =
+        upbeat::access::list_environments(&mut api.app.db.acquire().await.expect("a connection"))
+            .await
+            .expect("environments");
     for environment in environment {
         let (_, faults) =
             upbeat::invoice::verify_invoices(&api.app.db, environment.id).await.expect("a verification");
@@ -313,7 +327,8 @@ async fn of_fifty_who_want_a_unique_value_one_has_it() {
     }
     assert_eq!(race(&api, requests).await, BTreeMap::from([(200, 1), (409, 49)]));
     let customers = api.get("/v1/customers").await.data();
-    let holders = customers.as_array().expect("a list").iter().filter(|one| one["custom_fields"] != json!({}));
+    let holders =
+        customers.as_array().expect("a list").iter().filter(|one| one["custom_fields"] != json!({}));
     assert_eq!(holders.count(), 1);
 }
 

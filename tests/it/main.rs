@@ -6,6 +6,7 @@ mod gzip;
 mod support;
 mod world;
 
+mod audit;
 mod auth;
 mod billable_status;
 mod bodies;
@@ -17,6 +18,8 @@ mod customers;
 mod drafts;
 mod errors;
 mod events_search;
+mod frame;
+mod idempotency;
 mod ingest;
 mod metrics;
 mod not_supported;

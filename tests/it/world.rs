@@ -106,6 +106,7 @@ impl World {
                 }),
                 NotFound,
             ),
+            read("POST", "/v1/customFields/listKeys", json!({}), NoId),
             read("GET", "/v1/auditLogs", Value::Null, NoId),
             read("GET", "/v1/services", Value::Null, NoId),
             read(
@@ -185,6 +186,25 @@ impl World {
                 json!([{ "transaction_id": "t", "customer_id": customer, "event_type": "use", "timestamp": NOW }]),
                 NoId,
             ),
+            write(
+                "POST",
+                "/v1/customFields/addKey",
+                json!({ "entity": "customer", "key": "tier", "enforce_uniqueness": false }),
+                NoId,
+            ),
+            write(
+                "POST",
+                "/v1/customFields/setValues",
+                json!({ "entity": "customer", "entity_id": customer, "custom_fields": { "tier": "gold" } }),
+                NotFound,
+            ),
+            write(
+                "POST",
+                "/v1/customFields/deleteValues",
+                json!({ "entity": "customer", "entity_id": customer, "keys": ["tier"] }),
+                NotFound,
+            ),
+            write("POST", "/v1/customFields/removeKey", json!({ "entity": "customer", "key": "tier" }), NoId),
             write("POST", "/sandbox/clock", json!({ "now": NOW }), NoId),
             write(
                 "POST",

@@ -8,8 +8,10 @@ mod support;
 
 mod commands;
 mod crash;
+mod listen;
 mod private_postgres;
 mod probes;
+mod repeats;
 mod replicas;
 mod stop;
 mod tokens;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::{Billing, Launch, Place, answer, wait_until};
+use crate::support::{Billing, Database, Launch, Place, answer, wait_until};
 
 /// Sends a signal while a request has sent half of its body and other connections are idle.
 fn stops_in_order(signal: &str) {
@@ -74,4 +74,18 @@ fn sigterm_lets_a_clock_move_arrive() {
         assert_eq!(statements.iter().filter(|(_, status, _)| status == "FINALIZED").count(), 12);
     }
     server.stop();
+}
+
+#[test]
+fn half_a_head_holds_a_stop_up_no_longer_than_a_head_may_take() {
+    let (place, database) = (Place::new(), Database::new());
+    let launch = Launch::new(&place).database(&database.url).bootstrapped();
+    let mut server = launch.environment("UPBEAT_HEADER_TIMEOUT", "2").serve();
+    let mut half = server.client.connect().expect("a connection");
+    half.write_all(b"GET /v1/customers HTTP/1.1\r\nhost: ").expect("half a head");
+    sleep(Duration::from_millis(300));
+    let start = Instant::now();
+    server.signal("TERM");
+    server.stops();
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
 }

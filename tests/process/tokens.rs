@@ -1,6 +1,8 @@
 //! Tokens: how they come to be known, and how they never get known.
 
 use std::fs;
+use std::thread::sleep;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -150,4 +152,132 @@ fn secrets_never_reach_the_log() {
         !stderr.contains(password) && !stdout.contains(password),
         "the database's password is in the log"
     );
+}
+
+/// A token of the sandbox with more options, and a client that uses it.
+fn create(launch: &Launch, client: &Client, name: &str, more: &[&str]) -> Client {
+    let base = ["token", "create", "--environment", "sandbox", "--name", name];
+    let secret = launch.run(&[&base, more].concat()).succeeded().stdout;
+    Client { token: secret.trim().to_owned(), ..client.clone() }
+}
+
+#[test]
+fn a_token_may_be_bound_to_operations_networks_and_an_end() {
+    let (place, database) = (Place::new(), Database::new());
+    let launch = Launch::new(&place).database(&database.url).bootstrapped();
+    let (one, other) = (launch.serve(), launch.serve());
+    let of_both = |token: &Client, path: &str| {
+        let there = Client { address: other.client.address.clone(), ..token.clone() };
+        [token.get(path).status, there.get(path).status]
+    };
+    let create = |name: &str, more: &[&str]| create(&launch, &one.client, name, more);
+
+    let bound =
+        create("operations", &["--endpoint", "GET /v1/customers", "--endpoint", "/v1/billable-metrics*"]);
+    assert_eq!(of_both(&bound, "/v1/customers"), [200, 200]);
+    assert_eq!(of_both(&bound, "/v1/billable-metrics"), [200, 200]);
+    assert_eq!(bound.post("/v1/customers", &json!({ "name": "x" })).status, 403);
+    assert_eq!(of_both(&bound, "/sandbox/clock"), [403, 403]);
+
+    let here = create("here", &["--network", "127.0.0.1", "--network", "203.0.113.0/24", "--role", "writer"]);
+    assert_eq!(of_both(&here, "/v1/customers"), [200, 200]);
+    here.post("/v1/customers", &json!({ "name": "x" })).id();
+    let elsewhere = create("elsewhere", &["--network", "203.0.113.0/24"]);
+    assert_eq!(of_both(&elsewhere, "/v1/customers"), [403, 403]);
+    let claimed = elsewhere.get_with("x-forwarded-for: 203.0.113.9\r\n", "/v1/customers");
+    assert_eq!(claimed.status, 403);
+
+    let seconds = |count: i64| {
+        let epoch = texts(&database.options(), "SELECT extract(epoch FROM now())::bigint::text");
+        let epoch: i64 = epoch[0].parse().expect("seconds");
+        chrono::DateTime::from_timestamp(epoch + count, 0).expect("an instant").to_rfc3339()
+    };
+    let short = create("short", &["--expires-at", &seconds(4), "--role", "reader"]);
+    assert_eq!(of_both(&short, "/v1/customers"), [200, 200]);
+    assert!(listed(&launch, "short").1.contains("in use until "));
+    sleep(Duration::from_secs(5));
+    assert_eq!(of_both(&short, "/v1/customers"), [401, 401]);
+    assert!(short.get("/v1/customers").text.contains("expired"));
+
+    let (_, line) = listed(&launch, "operations");
+    assert!(line.ends_with("in use  only for GET /v1/customers, /v1/billable-metrics*"), "{line}");
+    assert!(listed(&launch, "here").1.ends_with("only from 127.0.0.1/32, 203.0.113.0/24"));
+    assert!(listed(&launch, "short").1.contains("reader") && listed(&launch, "short").1.contains("expired "));
+    let list = launch.run(&["token", "list"]).succeeded().text();
+    for token in [&bound, &here, &elsewhere, &short] {
+        assert!(!list.contains(&token.token) && list.contains(&token.token[..6]), "{list}");
+    }
+
+    let (id, _) = listed(&launch, "here");
+    launch.run(&["token", "archive", &id]).succeeded();
+    assert_eq!(of_both(&here, "/v1/customers"), [401, 401], "at once, everywhere");
+    one.stop();
+    other.stop();
+}
+
+#[test]
+fn restrictions_that_would_lock_their_user_out_are_refused() {
+    let (place, database) = (Place::new(), Database::new());
+    let launch = Launch::new(&place).database(&database.url);
+    let refused = |more: &[&str], parts: &[&str]| {
+        let base = ["token", "create", "--environment", "sandbox", "--name", "x"];
+        launch.run(&[&base, more].concat()).failed(parts);
+    };
+    for endpoint in
+        ["POST /v1/ingst", "GET /v1/ingest", "/v1/customers/7", "v1/ingest", "", "POST  /v1/ingest"]
+    {
+        refused(&["--endpoint", endpoint], &["names no operation"]);
+    }
+    refused(&["--endpoint", "/v1/ingest", "--endpoint", "/v1/nothing"], &["`/v1/nothing`"]);
+    for network in ["somewhere", "10.0.0.0/33", "10.0.0"] {
+        refused(&["--network", network], &["is not a network"]);
+    }
+    for end in ["2020-01-01T00:00:00Z", "1970-01-01T00:00:00Z"] {
+        refused(&["--expires-at", end], &["must be in the future"]);
+    }
+    refused(&["--expires-at", "tomorrow"], &["RFC 3339"]);
+    assert_eq!(launch.run(&["token", "list"]).succeeded().stdout, "");
+}
+
+#[test]
+fn tokens_that_come_and_go_are_in_the_audit_log() {
+    let place = Place::new();
+    let launch = Launch::new(&place);
+    let mut server = launch.serve();
+    let first = fs::read_to_string(place.data().join("sandbox-token")).expect("the first token");
+    first.trim().clone_into(&mut server.client.token);
+    create(&launch, &server.client, "from the shell", &[]);
+    let (id, _) = listed(&launch, "from the shell");
+    launch.run(&["token", "create", "--environment", "production", "--name", "elsewhere"]).succeeded();
+    launch.run(&["token", "archive", &id]).succeeded();
+    launch.run(&["token", "archive", &id]).failed(&[]);
+    server.stop();
+    let launch = Launch::new(&place).bootstrapped();
+    launch.serve().stop();
+    let server = launch.serve();
+
+    let lines = server.client.get("/v1/auditLogs").data();
+    let lines: Vec<String> = lines
+        .as_array()
+        .expect("lines")
+        .iter()
+        .map(|line| {
+            assert_eq!(line["request"]["id"], line["id"], "it is its own cause: {line}");
+            let words = ["resource_type", "action", "status", "description"]
+                .map(|name| line[name].as_str().expect("text"));
+            format!("{}: {}", line["actor"]["name"].as_str().expect("a name"), words.join(" "))
+        })
+        .collect();
+    let expected = [
+        "first start: api_token create success Created the API token first",
+        "command line: api_token create success Created the API token from the shell",
+        "command line: api_token archive success Archived the API token from the shell",
+        "UPBEAT_BOOTSTRAP_TOKEN: api_token create success Created the API token bootstrap",
+    ];
+    assert_eq!(lines, expected, "and nothing of the other environment");
+    let of_token =
+        server.client.get(&format!("/v1/auditLogs?resource_type=api_token&resource_id={id}")).data();
+    assert_eq!(of_token.as_array().map(Vec::len), Some(2));
+    assert!(!of_token.to_string().contains(&server.client.token));
+    server.stop();
 }

@@ -16,8 +16,8 @@ use crate::telemetry::causes;
 #[derive(Clone, Default)]
 pub struct CallerSlot(pub Arc<OnceLock<Caller>>);
 
-/// Middleware: records a change that was not made. A caller who could not be told, and a request that was sent
-/// away unread (429, 501, 503), leave no line.
+/// Middleware: records a change that was not made. A caller who could not be told leaves no line, nor does a
+/// request that is to come again as it is (409 for a key at work, 429, 503), or that nothing serves (501).
 pub async fn record_failures(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
     let Some(operation) = find_write(request.method(), route) else {
@@ -31,6 +31,7 @@ pub async fn record_failures(State(app): State<App>, mut request: Request, next:
         return response;
     }
     if let (Some(caller), Some(error)) = (slot.0.get(), response.extensions().get::<Arc<ApiError>>())
+        && !matches!(**error, ApiError::SameKeyAtWork)
         && let Err(error) = record(&app, caller, operation, error).await
     {
         tracing::error!(cause = causes(&error), "a refused change could not be recorded");
@@ -55,7 +56,5 @@ async fn record(
         outcome: Outcome::Failure,
         description: error.public_message(),
     };
-    let mut transaction = app.db.begin().await?;
-    store::append(&mut transaction, caller.environment_id(), &entry).await?;
-    transaction.commit().await
+    store::append(&mut *app.db.acquire().await?, caller.environment_id(), &entry).await
 }

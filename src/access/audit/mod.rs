@@ -5,7 +5,9 @@
 
 mod failure;
 pub mod list;
+mod own;
 mod store;
 
 pub use failure::{CallerSlot, record_failures};
+pub use own::{OwnChange, append_operators, append_own};
 pub use store::{Actor, Entry, Outcome, append};

@@ -52,16 +52,17 @@ pub async fn append(
     environment_id: EnvironmentId,
     entry: &Entry<'_>,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query!("SELECT pg_advisory_xact_lock_shared($1)", lock_key(environment_id))
-        .execute(&mut *db)
-        .await?;
-    // What a caller sent may be in it, even the one character that PostgreSQL text cannot hold.
-    let shown = entry.description.chars().filter(|letter| *letter != '\0');
-    let description: String = shown.take(DESCRIPTION_LENGTH_MAX).collect();
+    // What a caller sent may be in it: line breaks, even the one character that PostgreSQL text cannot hold.
+    let in_one_line = entry.description.chars().map(|letter| if letter.is_control() { ' ' } else { letter });
+    let description: String = in_one_line.take(DESCRIPTION_LENGTH_MAX).collect();
+    // The row, and with it the number, is made from what the lock answers: never before it is had.
     sqlx::query!(
-        "INSERT INTO audit_log (environment_id, id, recorded_at, actor_id, actor_name, request_id, ip, user_agent,
+        "WITH gate AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared($14))
+         INSERT INTO audit_log (environment_id, id, recorded_at, actor_id, actor_name, request_id, ip, user_agent,
                                 resource_type, resource_id, action, status, description)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+         SELECT $1::uuid, $2::uuid, $3::timestamptz, $4::uuid, $5::text, $6::text, $7::text, $8::text, $9::text,
+                $10::text, $11::text, $12::text, $13::text
+         FROM gate",
         environment_id.0,
         entry.id,
         entry.recorded_at,
@@ -75,6 +76,7 @@ pub async fn append(
         entry.action,
         entry.outcome.as_str(),
         description,
+        lock_key(environment_id),
     )
     .execute(db)
     .await?;

@@ -15,7 +15,7 @@ use crate::invoice::custom_fields;
 use crate::invoice::model::{Invoice, InvoiceStatus};
 use crate::invoice::store;
 use crate::job::{self, DueWork};
-use crate::time::Instant;
+use crate::time::{Instant, shown};
 
 /// Finalizes the contract's scheduled invoices of the date that is due, one in each currency, and makes the next date
 /// due, in the transaction that holds the work. A contract that is gone or archived has none.
@@ -27,6 +27,7 @@ pub async fn finalize_scheduled_invoice(db: &mut PgConnection, work: &DueWork) -
     let Some(contract) = contract.filter(|contract| contract.archived_at.is_none()) else {
         return job::remove(db, environment_id, &work.kind, work.subject_id).await;
     };
+    let mut finalized = Vec::new();
     let date = contract::next_charge_date(db, environment_id, &contract).await?;
     // A later date is no error: the contract and the queue disagree, and the contract is right.
     if let Some(date) = date.filter(|date| *date <= work.due_at) {
@@ -34,10 +35,15 @@ pub async fn finalize_scheduled_invoice(db: &mut PgConnection, work: &DueWork) -
         let items = not_riding(&contract, items);
         let products = FixedProducts::load(db, environment_id, &items).await?;
         let status = InvoiceStatus::Finalized;
-        let count = keep(db, environment_id, &contract, &items, &products, status, work.due_at).await?;
-        metrics::counter!("upbeat_invoices_finalized_total").increment(count);
+        finalized = keep(db, environment_id, &contract, &items, &products, status, work.due_at).await?;
+        metrics::counter!("upbeat_invoices_finalized_total").increment(finalized.len() as u64);
     }
-    contract::schedule_next_charge(db, environment_id, &contract).await
+    contract::schedule_next_charge(db, environment_id, &contract).await?;
+    for (id, dated_at) in finalized {
+        let description = format!("Finalized the scheduled invoice of {}", shown(dated_at));
+        job::record(db, work, "invoice", id.0, "finalize", description).await?;
+    }
+    Ok(())
 }
 
 /// Makes the contract's upcoming scheduled invoices void ones, with their lines and totals. What rides on a usage
@@ -74,7 +80,7 @@ fn not_riding(contract: &Contract, mut items: Vec<DueItem>) -> Vec<DueItem> {
 }
 
 /// Keeps the invoices of the items, one for each date and currency, and says on the items that they are there. Answers
-/// how many.
+/// the ids and dates of the invoices.
 async fn keep(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
@@ -83,7 +89,7 @@ async fn keep(
     products: &FixedProducts,
     status: InvoiceStatus,
     at: Instant,
-) -> Result<u64, sqlx::Error> {
+) -> Result<Vec<(InvoiceId, Instant)>, sqlx::Error> {
     let mut by_date: BTreeMap<(Instant, CreditTypeId), Vec<DueItem>> = BTreeMap::new();
     for item in items {
         by_date.entry((item.dated_at, item.unit.id)).or_default().push(item.clone());
@@ -101,5 +107,5 @@ async fn keep(
     let last_update = products.newest_update();
     store::insert_scheduled(db, environment_id, contract, &invoices, at, last_update).await?;
     scheduled_charge::mark_invoiced(db, environment_id, contract.customer_id, &on_invoices, at).await?;
-    Ok(invoices.len() as u64)
+    Ok(invoices.iter().map(|invoice| (invoice.id, invoice.issued_at)).collect())
 }

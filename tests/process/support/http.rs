@@ -16,14 +16,21 @@ pub struct Client {
     pub token: String,
 }
 
-/// A status and a body.
+/// A status, headers and a body.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
     pub text: String,
+    head: String,
 }
 
 impl Answer {
+    /// A header's value; empty where it is missing.
+    pub fn header(&self, name: &str) -> &str {
+        let mut headers = self.head.lines().filter_map(|line| line.split_once(':'));
+        headers.find(|(other, _)| other.eq_ignore_ascii_case(name)).map_or("", |(_, value)| value.trim())
+    }
+
     #[track_caller]
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {self:?}"))
@@ -66,12 +73,38 @@ impl Client {
         answer(stream)
     }
 
+    /// A POST under an `Idempotency-Key`.
+    pub fn try_keyed(&self, key: &str, path: &str, body: &Value) -> Result<Answer> {
+        answer(self.begin_keyed(key, path, body)?)
+    }
+
+    /// The whole request, whose answer is not waited for.
+    pub fn begin_keyed(&self, key: &str, path: &str, body: &Value) -> Result<TcpStream> {
+        let body = body.to_string();
+        let mut stream = self.begin(&format!("idempotency-key: {key}\r\n"), path, body.len())?;
+        stream.write_all(body.as_bytes())?;
+        Ok(stream)
+    }
+
+    /// A GET with more headers, each with its line end.
+    #[track_caller]
+    pub fn get_with(&self, more: &str, path: &str) -> Answer {
+        let mut stream = self.connect().expect("a connection");
+        write!(stream, "GET {path} HTTP/1.1\r\n{}{more}\r\n", self.headers()).expect("a request");
+        answer(stream).unwrap_or_else(|error| panic!("GET {path}: {error}"))
+    }
+
     /// Sends everything but the body.
     pub fn begin_post(&self, path: &str, length: usize) -> Result<TcpStream> {
+        self.begin("", path, length)
+    }
+
+    /// Sends everything but the body, with more headers, each with its line end.
+    pub fn begin(&self, more: &str, path: &str, length: usize) -> Result<TcpStream> {
         let mut stream = self.connect()?;
         let headers = self.headers();
         let head = format!(
-            "POST {path} HTTP/1.1\r\n{headers}content-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+            "POST {path} HTTP/1.1\r\n{headers}{more}content-type: application/json\r\ncontent-length: {length}\r\n\r\n"
         );
         stream.write_all(head.as_bytes())?;
         Ok(stream)
@@ -104,5 +137,5 @@ pub fn answer(mut stream: TcpStream) -> Result<Answer> {
     if length != Some(body.len()) {
         return Err(broken());
     }
-    Ok(Answer { status, text: body.to_owned() })
+    Ok(Answer { status, text: body.to_owned(), head: head.to_owned() })
 }

@@ -9,7 +9,7 @@ mod proxy;
 
 pub use billing::{Billing, at, event};
 pub use database::{Database, execute, texts};
-pub use http::{Client, answer};
+pub use http::{Answer, Client, answer};
 pub use place::{Place, is_root, signal};
 pub use process::{BOOTSTRAP, Launch, Server};
 pub use proxy::{Line, Proxy};

@@ -1,4 +1,4 @@
-//! A line to PostgreSQL that can be cut.
+//! A line to PostgreSQL, or to a server, that can be cut.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -14,6 +14,8 @@ const TICK: Duration = Duration::from_millis(10);
 #[repr(u8)]
 pub enum Line {
     Open,
+    /// What comes back is lost.
+    Forgetful,
     /// Connections stand and carry nothing.
     Silent,
     /// Connections are closed, new ones as soon as they stand: a load balancer with nothing behind it.
@@ -76,14 +78,14 @@ fn connect(near: TcpStream, target: &str, line: &Arc<AtomicU8>) {
     let Ok(far) = TcpStream::connect(target) else {
         return;
     };
-    for (from, to) in [(&near, &far), (&far, &near)] {
+    for (from, to, is_back) in [(&near, &far, false), (&far, &near, true)] {
         let (from, to, line) =
             (from.try_clone().expect("a socket"), to.try_clone().expect("a socket"), line.clone());
-        thread::spawn(move || carry(from, to, &line));
+        thread::spawn(move || carry(from, to, is_back, &line));
     }
 }
 
-fn carry(mut from: TcpStream, mut to: TcpStream, line: &AtomicU8) {
+fn carry(mut from: TcpStream, mut to: TcpStream, is_back: bool, line: &AtomicU8) {
     let mut buffer = [0; 16 * 1024];
     let _ = from.set_nonblocking(false);
     let _ = from.set_read_timeout(Some(TICK));
@@ -91,9 +93,10 @@ fn carry(mut from: TcpStream, mut to: TcpStream, line: &AtomicU8) {
         let state = line.load(Ordering::Relaxed);
         if state == Line::Silent as u8 {
             thread::sleep(TICK);
-        } else if state == Line::Open as u8 {
+        } else if state == Line::Open as u8 || state == Line::Forgetful as u8 {
             match from.read(&mut buffer) {
                 Ok(0) => break,
+                Ok(_) if is_back && state == Line::Forgetful as u8 => {}
                 Ok(length) => {
                     if to.write_all(&buffer[..length]).is_err() {
                         break;
