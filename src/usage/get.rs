@@ -18,7 +18,6 @@ use crate::access::{App, Caller};
 use crate::catalog::billable_metric::{self, BillableMetricRow};
 use crate::customer;
 use crate::error::ApiError;
-use crate::event::subject_id;
 use crate::id::{BillableMetricId, CustomerId, EnvironmentId};
 use crate::postgres::begin_snapshot;
 use crate::time::{Instant, Period};
@@ -286,17 +285,9 @@ async fn questions(
 ) -> Result<Vec<Question>, sqlx::Error> {
     let customer_ids = sorted(asked.shown.keys().map(|(customer, _)| customer.0).collect());
     let subjects = customer::subjects_by_customer(db, environment_id, &customer_ids).await?;
-    let question = |((customer_id, metric_id), indexes): (&Pair, &Range<i64>)| Question {
-        customer_id: *customer_id,
-        metric_id: *metric_id,
-        aggregation: asked.metrics[metric_id].definition.aggregation_type,
-        subject_ids: subjects[customer_id]
-            .iter()
-            .map(|received| subject_id(environment_id, received))
-            .collect(),
-        period: asked.windows.span(indexes),
-        group_places: Vec::new(),
-        kept_values: Vec::new(),
+    let question = |((customer_id, metric_id), indexes): (&Pair, &Range<i64>)| {
+        let (metric, period) = (&asked.metrics[metric_id], asked.windows.span(indexes));
+        Question::new(environment_id, *customer_id, &subjects[customer_id], metric, period)
     };
     Ok(asked.shown.iter().map(question).collect())
 }

@@ -16,7 +16,6 @@ use crate::access::{App, Caller};
 use crate::catalog::billable_metric::{self, BillableMetricRow, Definition};
 use crate::customer;
 use crate::error::ApiError;
-use crate::event::subject_id;
 use crate::id::{BillableMetricId, CustomerId, EnvironmentId, GroupId};
 use crate::postgres::begin_snapshot;
 use crate::time::{Instant, Period};
@@ -205,16 +204,9 @@ async fn question(
 ) -> Result<Question, sqlx::Error> {
     let subjects = customer::subjects_by_customer(db, environment_id, &[customer_id.0]).await?;
     Ok(Question {
-        customer_id,
-        metric_id: metric.id,
-        aggregation: metric.definition.aggregation_type,
-        subject_ids: subjects[&customer_id]
-            .iter()
-            .map(|received| subject_id(environment_id, received))
-            .collect(),
-        period,
         group_places: grouping.places.clone(),
         kept_values: grouping.kept_values.clone(),
+        ..Question::new(environment_id, customer_id, &subjects[&customer_id], metric, period)
     })
 }
 

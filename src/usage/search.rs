@@ -77,7 +77,7 @@ pub async fn handler(
     }
     let ids = distinct(ids);
     let mut snapshot = begin_snapshot(&app.db).await?;
-    // Events dated ahead are found too, though not from the past (our decision).
+    // Events dated ahead are found too, though they are not of the last days (our decision: the sender looks for them).
     let since = caller.now - BACKDATING;
     let mut events = PostgresEvents.find(&mut snapshot, environment_id, &ids, since, REPEATS_MAX).await?;
     let customers = customers(&mut snapshot, environment_id, &events).await?;
@@ -174,8 +174,8 @@ fn event_id(environment_id: EnvironmentId, event: &ReceivedEvent) -> Uuid {
 
 pub fn doc(operation: TransformOperation) -> TransformOperation {
     operation.id("searchEvents").tag("Usage").summary("Find events by transaction id").description(
-        "Events dated in the last 34 days, by the order of the ids and then by arrival; an id without events is left \
-         out. The customer is the one that the event belongs to now. A metric is listed also where it was made after \
-         the event came in and does not count it. Of one id the first 1,000 repeats are shown.",
+        "Events dated in the last 34 days or ahead, by the order of the ids and then by arrival; an id without events \
+         is left out. The customer is the one that the event belongs to now. A metric is listed also where it was \
+         made after the event came in and does not count it. Of one id the first 1,000 repeats are shown.",
     )
 }

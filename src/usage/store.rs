@@ -8,7 +8,8 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::calc::{Contribution, Latest, Tally, Windows, group_id, hour_of};
-use crate::catalog::billable_metric::AggregationType;
+use crate::catalog::billable_metric::{AggregationType, BillableMetricRow};
+use crate::event::subject_id;
 use crate::id::{BillableMetricId, CustomerId, EnvironmentId, GroupId, SubjectId};
 use crate::time::{Instant, Period};
 
@@ -47,6 +48,28 @@ pub struct Question {
     pub group_places: Vec<usize>,
     /// At a place only these values.
     pub kept_values: Vec<(usize, Vec<String>)>,
+}
+
+impl Question {
+    /// The customer's usage of the metric in a period, not split. `received` is what events call the customer.
+    #[must_use]
+    pub fn new(
+        environment_id: EnvironmentId,
+        customer_id: CustomerId,
+        received: &[String],
+        metric: &BillableMetricRow,
+        period: Period,
+    ) -> Self {
+        Self {
+            customer_id,
+            metric_id: metric.id,
+            aggregation: metric.definition.aggregation_type,
+            subject_ids: received.iter().map(|received| subject_id(environment_id, received)).collect(),
+            period,
+            group_places: Vec::new(),
+            kept_values: Vec::new(),
+        }
+    }
 }
 
 /// The usage of one customer and metric in one window and, where it is split, of one group, with every digit.

@@ -62,6 +62,40 @@ def test_an_archived_billable_metric_is_listed_only_on_request(client, quickstar
     assert client.v1.billable_metrics.retrieve(billable_metric_id=metric).data.archived_at is not None
 
 
+def test_usage_is_read_by_group_page_by_page(client, quickstart):
+    asked = {
+        "customer_id": quickstart.customer,
+        "billable_metric_id": quickstart.tokens_metric,
+        "window_size": "DAY",
+        "group_key": ["model"],
+    }
+    rows = list(client.v1.usage.list_with_groups(**asked, current_period=True, limit=1))
+    assert [(row.group, row.group_key, row.group_value, row.value) for row in rows] == [
+        ({"model": "gpt-5"}, "model", "gpt-5", 1500),
+        ({"model": "gpt-5-mini"}, "model", "gpt-5-mini", 800),
+    ]
+    assert {row.starting_on for row in rows} == {datetime(2026, 3, 9, tzinfo=timezone.utc)}
+    days = {"starting_on": MARCH_FIRST, "ending_before": datetime(2026, 3, 11, tzinfo=timezone.utc)}
+    (row,) = client.v1.usage.list_with_groups(**asked, **days, group_filters={"model": ["gpt-5-mini", "other"]})
+    assert row.value == 800
+    (old_spelling,) = client.v1.usage.list_with_groups(
+        **{**asked, "group_key": None}, **days, group_by={"key": "user_id", "values": ["user_2"]}
+    )
+    assert (old_spelling.group, old_spelling.value) == ({"user_id": "user_2"}, 800)
+
+
+def test_an_event_is_found_by_its_transaction_id(client, quickstart):
+    (event,) = client.v1.usage.search(transaction_ids=["quickstart-2", "unknown"])
+    sent = USAGE[1]
+    assert (event.customer_id, event.event_type, event.properties) == (ALIAS, "llm_request", sent["properties"])
+    assert event.is_duplicate is False
+    assert event.matched_customer.id == quickstart.customer
+    assert [metric.id for metric in event.matched_billable_metrics] == [quickstart.tokens_metric]
+    client.v1.usage.ingest(usage=[sent])
+    original, repeat = client.v1.usage.search(transaction_ids=["quickstart-2"])
+    assert (original, repeat.is_duplicate, repeat.matched_customer) == (event, True, None)
+
+
 def test_a_product_is_read_by_id_and_by_list(client, quickstart):
     product = client.v1.contracts.products.retrieve(id=quickstart.product).data
     assert product.type == "USAGE"
