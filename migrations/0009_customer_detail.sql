@@ -8,8 +8,7 @@ ALTER TABLE customer
 
 DROP INDEX customer_by_creation;
 CREATE INDEX customer_by_creation ON customer (environment_id, is_archived, created_at, id);
--- By the beginning of the account's id: an id may be longer than an index can hold.
-CREATE INDEX customer_of_account ON customer (environment_id, left(salesforce_account_id, 100), is_archived, created_at, id)
+CREATE INDEX customer_of_account ON customer (environment_id, salesforce_account_id, is_archived, created_at, id)
     WHERE salesforce_account_id IS NOT NULL;
 
 -- Whether a customer's invoices go out: append-only; of the entries in force at an instant the one added last counts.

@@ -5,7 +5,7 @@ use axum::extract::State;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::input::{CustomerName, distinct, with_external_id};
+use super::input::{AccountId, CustomerName, distinct, with_external_id};
 use super::store::{self, CustomerRow};
 use super::view::Customer;
 use crate::access::{App, Record, Writer};
@@ -40,7 +40,7 @@ pub struct CreateCustomer {
 
 #[derive(Default, Deserialize, JsonSchema)]
 struct CustomerConfigInput {
-    salesforce_account_id: Option<String>,
+    salesforce_account_id: Option<AccountId>,
     /// Whether Stripe leaves this customer's invoices in draft; unset, the setting of the Stripe account holds.
     leave_stripe_invoices_in_draft: Option<bool>,
 }
@@ -56,7 +56,7 @@ pub async fn handler(
     let customer = CustomerRow {
         id: app.ids.next(),
         name: request.name.0,
-        salesforce_account_id: config.salesforce_account_id,
+        salesforce_account_id: config.salesforce_account_id.map(|id| id.0),
         leave_stripe_invoices_in_draft: config.leave_stripe_invoices_in_draft,
         created_at: caller.now,
         updated_at: caller.now,

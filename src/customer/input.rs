@@ -16,6 +16,39 @@ const NAME_LENGTH_MAX: usize = 160;
 /// Most aliases of one customer, and in one request (schema `SetIngestAliasesPayload`).
 const ALIASES_MAX: usize = 2000;
 
+/// Longest id of a Salesforce account (our decision: Salesforce's own have 18 characters, and lists are searched by
+/// it).
+const ACCOUNT_ID_LENGTH_MAX: usize = 255;
+
+/// The id of a Salesforce account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountId(pub String);
+
+impl<'de> Deserialize<'de> for AccountId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let id = String::deserialize(deserializer)?;
+        if id.chars().count() > ACCOUNT_ID_LENGTH_MAX {
+            let reason = format!("must have at most {ACCOUNT_ID_LENGTH_MAX} characters");
+            return Err(de::Error::custom(reason));
+        }
+        Ok(Self(id))
+    }
+}
+
+impl JsonSchema for AccountId {
+    fn schema_name() -> Cow<'static, str> {
+        "AccountId".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "maxLength": ACCOUNT_ID_LENGTH_MAX })
+    }
+}
+
 /// A customer's name, cut to its greatest length. One of which only blanks are left is refused (our decision).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CustomerName(pub String);

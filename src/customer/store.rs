@@ -262,7 +262,8 @@ async fn list_named(
     .await
 }
 
-/// The first of each account in the order of the list, merged: no account is read further than the page.
+/// The first of each account in the order of the list, merged: no account is read further than the page. Rows are
+/// read for the page alone; up to it the index is enough.
 async fn list_of_accounts(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
@@ -275,15 +276,18 @@ async fn list_of_accounts(
     let (after_created_at, after_id) = after;
     sqlx::query_as!(
         CustomerRow,
-        r#"SELECT id AS "id!: CustomerId", name AS "name!", salesforce_account_id, leave_stripe_invoices_in_draft,
-                  created_at AS "created_at!", updated_at AS "updated_at!", archived_at
-           FROM unnest($2::text[]) AS given (account), LATERAL (
-               SELECT * FROM customer
-               WHERE environment_id = $1 AND left(salesforce_account_id, 100) = left(given.account, 100)
-                 AND salesforce_account_id = given.account AND is_archived = $3
-                 AND (created_at, id) > ($4, $5)
-               ORDER BY created_at, id LIMIT $6) AS of_account
-           ORDER BY created_at, id LIMIT $6"#,
+        r#"SELECT customer.id AS "id: CustomerId", name, salesforce_account_id, leave_stripe_invoices_in_draft,
+                  customer.created_at, updated_at, archived_at
+           FROM (
+               SELECT of_account.id
+               FROM unnest($2::text[]) AS given (account), LATERAL (
+                   SELECT created_at, id FROM customer
+                   WHERE environment_id = $1 AND salesforce_account_id = given.account AND is_archived = $3
+                     AND (created_at, id) > ($4, $5)
+                   ORDER BY created_at, id LIMIT $6) AS of_account
+               ORDER BY of_account.created_at, of_account.id LIMIT $6) AS page
+           JOIN customer ON customer.environment_id = $1 AND customer.id = page.id
+           ORDER BY customer.created_at, customer.id"#,
         environment_id.0,
         &accounts,
         filter.only_archived,

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::get::CustomerPath;
+use super::input::AccountId;
 use super::store::{self, CustomerRow};
 use crate::access::{App, Record, Writer};
 use crate::error::ApiError;
@@ -15,7 +16,7 @@ use crate::wire::{Empty, Json, Nullable, Path};
 #[derive(Deserialize, JsonSchema)]
 pub struct UpdateConfig {
     #[serde(default)]
-    salesforce_account_id: Nullable<String>,
+    salesforce_account_id: Nullable<AccountId>,
     /// Whether Stripe leaves this customer's invoices in draft. Kept, and not shown; cleared, the setting of the
     /// Stripe account holds.
     #[serde(default)]
@@ -31,10 +32,9 @@ pub async fn handler(
     let environment_id = caller.environment_id();
     let mut change = caller.begin(&app).await?;
     let customer = store::lock_active(&mut change, environment_id, path.customer_id).await?;
+    let account_id = customer.salesforce_account_id.clone().map(AccountId);
     let configured = CustomerRow {
-        salesforce_account_id: request
-            .salesforce_account_id
-            .applied_to(customer.salesforce_account_id.clone()),
+        salesforce_account_id: request.salesforce_account_id.applied_to(account_id).map(|id| id.0),
         leave_stripe_invoices_in_draft: request
             .leave_stripe_invoices_in_draft
             .applied_to(customer.leave_stripe_invoices_in_draft),

@@ -11,7 +11,7 @@ use upbeat::invoice::{finalize_usage_statement, verify_invoices};
 use upbeat::job::{self, DueWork};
 use upbeat::postgres::begin_settled_snapshot;
 
-use crate::support::{Answer, Api};
+use crate::support::{Answer, Api, charge};
 use crate::world::{refuse, with, without};
 
 const SET: &str = "/v1/customers/setBillableStatus";
@@ -151,20 +151,35 @@ async fn a_finalized_invoice_is_out_of_reach() {
 }
 
 #[tokio::test]
-async fn invoices_without_a_period_are_out_of_reach_from_their_issue_on() {
+async fn scheduled_invoices_go_by_their_issue() {
     let api = Api::at("2026-01-15T00:00:00Z").await;
-    let customer = contracted(&api, "acct").await;
-    api.move_clock("2026-02-20T00:00:00Z").await;
-    sqlx::query("UPDATE invoice SET type = 'SCHEDULED' WHERE issued_at = '2026-02-02T00:00:00Z'")
-        .execute(&api.app.db)
-        .await
-        .expect("an invoice of another type");
-    for reaching in ["2026-01-15T00:00:00Z", "2026-02-02T00:00:00Z"] {
-        set(&api, &customer, "unbillable", reaching)
-            .await
-            .refused(400, &["effective_at:", "after 2026-02-02T00:00:00Z"]);
+    let customer = api.customer("acct").await;
+    let fee = api.fixed_product("Fee").await;
+    let contract = json!({
+        "customer_id": customer, "starting_at": "2026-01-01T00:00:00Z",
+        "scheduled_charges": [charge(&fee, &[("2026-02-05T00:00:00Z", 5), ("2026-02-20T00:00:00Z", 7)])],
+    });
+    api.post("/v1/contracts/create", contract).await.id();
+    api.move_clock("2026-02-10T00:00:00Z").await;
+    let scheduled = async || -> Vec<String> {
+        let data = api.get(&format!("/v1/customers/{customer}/invoices?type=SCHEDULED")).await.data();
+        let show = |invoice: &Value| format!("{} {}", invoice["status"], invoice["billable_status"]);
+        data.as_array().expect("invoices").iter().map(show).collect()
+    };
+    for reaching in ["2026-02-01T00:00:00Z", "2026-02-05T00:00:00Z"] {
+        let answer = set(&api, &customer, "unbillable", reaching).await;
+        answer.refused(400, &["effective_at:", "after 2026-02-05T00:00:00Z"]);
     }
-    set(&api, &customer, "unbillable", "2026-02-02T00:00:01Z").await.data();
+    set(&api, &customer, "unbillable", "2026-02-05T00:00:01Z").await.data();
+    assert_eq!(scheduled().await, [r#""FINALIZED" "billable""#, r#""DRAFT" "unbillable""#]);
+    assert_eq!(
+        api.invoice(&customer, "2026-02-01").await["billable_status"],
+        "billable",
+        "by its period's start"
+    );
+    api.move_clock("2026-03-10T00:00:00Z").await;
+    assert_eq!(scheduled().await, [r#""FINALIZED" "billable""#, r#""FINALIZED" "unbillable""#]);
+    assert_verified(&api).await;
 }
 
 #[tokio::test]

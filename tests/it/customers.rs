@@ -6,7 +6,7 @@ use std::slice::from_ref;
 use serde_json::{Value, json};
 
 use crate::support::{Answer, Api, Metric};
-use crate::world::{NOW, World, refuse};
+use crate::world::{NOW, World, refuse, with};
 
 async fn set_aliases(api: &Api, customer: &str, aliases: Value) -> Answer {
     api.post(&format!("/v1/customers/{customer}/setIngestAliases"), json!({ "ingest_aliases": aliases }))
@@ -184,6 +184,10 @@ async fn a_configuration_changes_by_the_fields_that_are_sent() {
         &path,
         vec![
             (json!({ "salesforce_account_id": 1 }), "salesforce_account_id:"),
+            (
+                json!({ "salesforce_account_id": "é".repeat(256) }),
+                "salesforce_account_id: must have at most 255",
+            ),
             (json!({ "leave_stripe_invoices_in_draft": "yes" }), "leave_stripe_invoices_in_draft:"),
         ],
     )
@@ -214,8 +218,21 @@ async fn a_customer_is_made_with_its_configuration() {
         assert_eq!(shown["customer_config"], json!({ "salesforce_account_id": account }));
         assert_eq!(stripe_draft(&api, &customer).await, draft, "{config}");
     }
-    let body = json!({ "name": "a", "customer_config": { "leave_stripe_invoices_in_draft": 1 } });
-    refuse(&api, "/v1/customers", vec![(body, "customer_config.leave_stripe_invoices_in_draft:")]).await;
+    let longest = "\u{10ffff}".repeat(255);
+    let body = json!({ "name": "a", "customer_config": { "salesforce_account_id": longest } });
+    api.post("/v1/customers", body.clone()).await.id();
+    let field = "/customer_config/salesforce_account_id";
+    let too_long = with(&body, field, json!("x".repeat(256)));
+    let flag = json!({ "name": "a", "customer_config": { "leave_stripe_invoices_in_draft": 1 } });
+    refuse(
+        &api,
+        "/v1/customers",
+        vec![
+            (too_long, "customer_config.salesforce_account_id: must have at most 255"),
+            (flag, "customer_config.leave_stripe_invoices_in_draft:"),
+        ],
+    )
+    .await;
 }
 
 #[tokio::test]
