@@ -4,7 +4,7 @@
 //! process counts on its own (our decision: a limit protects a server; a count shared by all would cost each
 //! request a write).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -28,6 +28,9 @@ const DEFAULTS: &[&str] = &["POST /v1/customers/{customer_id}/previewEvents=8", 
 
 /// After how many requests counters that say nothing any more are dropped, as callers could make up customers.
 const UPKEEP_EVERY: u32 = 10_000;
+
+/// How many customers of one request are counted; no operation takes more.
+const CUSTOMERS_MAX: usize = 100;
 
 /// A limit as an operator writes it: `POST /v1/ingest=5000`, or `POST /v1/contracts/create=2/customer` for each
 /// customer; `=off` takes a default away.
@@ -58,7 +61,7 @@ impl FromStr for RateLimit {
         };
         let operation = format!("{} {}", method.to_uppercase(), route.trim());
         if is_by_customer && !names_a_customer(&operation) {
-            return Err(format!("`{operation}` is not about one customer; limit it without `/customer`"));
+            return Err(format!("`{operation}` is not about customers; limit it without `/customer`"));
         }
         Ok(Self { operation, is_by_customer, per_second })
     }
@@ -72,8 +75,8 @@ impl RateLimit {
     }
 }
 
-/// Whether requests of an operation can be about one customer: by their path, or by the `customer_id` of a body,
-/// which events have one each.
+/// Whether requests of an operation can be about a customer: by their path, or by the `customer_id` or `customer_ids`
+/// of a body. Events have one each.
 fn names_a_customer(operation: &str) -> bool {
     operation.contains("/{customer_id}") || operation.starts_with("POST ") && operation != "POST /v1/ingest"
 }
@@ -174,7 +177,7 @@ async fn count(
     if let Some(limit) = by_customer {
         let bytes = read_body(Request::from_parts(parts.clone(), body)).await?;
         let route = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
-        if let Some(customer) = customer_of(route, parts.uri.path(), &bytes) {
+        for customer in customers_of(route, parts.uri.path(), &bytes) {
             limit.count(environment_id, &customer, "customer")?;
         }
         body = Body::from(bytes);
@@ -183,14 +186,17 @@ async fn count(
     Ok(Request::from_parts(parts, body))
 }
 
-/// The customer that a request is about: in its path, or in its body.
-fn customer_of(route: &str, path: &str, body: &[u8]) -> Option<String> {
+/// The customers that a request is about: in its path, or in its body.
+fn customers_of(route: &str, path: &str, body: &[u8]) -> Vec<String> {
     let mut segments = route.split('/').zip(path.split('/'));
     if let Some((_, id)) = segments.find(|(name, _)| *name == "{customer_id}") {
-        return Some(id.to_lowercase());
+        return vec![id.to_lowercase()];
     }
-    let json: serde_json::Value = serde_json::from_slice(body).ok()?;
-    json["customer_id"].as_str().map(str::to_lowercase)
+    let json: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    let several = json["customer_ids"].as_array().into_iter().flatten().take(CUSTOMERS_MAX);
+    let ids = json.get("customer_id").into_iter().chain(several);
+    let ids: BTreeSet<String> = ids.filter_map(|id| id.as_str().map(str::to_lowercase)).collect();
+    ids.into_iter().collect()
 }
 
 #[cfg(test)]
@@ -234,8 +240,12 @@ mod tests {
     #[test]
     fn the_customer_is_in_the_path_or_in_the_body() {
         let route = "/v1/customers/{customer_id}/setName";
-        assert_eq!(customer_of(route, "/v1/customers/ABC/setName", b"{}").as_deref(), Some("abc"));
-        assert_eq!(customer_of("/v1/x", "/v1/x", br#"{"customer_id": "Q"}"#).as_deref(), Some("q"));
-        assert_eq!(customer_of("/v1/x", "/v1/x", b"[]"), None);
+        assert_eq!(customers_of(route, "/v1/customers/ABC/setName", b"{}"), ["abc"]);
+        let of_body = |body: &str| customers_of("/v1/x", "/v1/x", body.as_bytes());
+        assert_eq!(of_body(r#"{"customer_id": "Q"}"#), ["q"]);
+        assert_eq!(of_body(r#"{"customer_ids": ["B", "a", "A", 7]}"#), ["a", "b"]);
+        for none in ["[]", "", "{", "7", r#"{"customer_ids": "a"}"#, r#"[{"customer_id": "a"}]"#] {
+            assert!(of_body(none).is_empty(), "{none}");
+        }
     }
 }

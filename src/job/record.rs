@@ -16,8 +16,11 @@ pub async fn record(
     description: String,
 ) -> Result<(), sqlx::Error> {
     let cause = format!("{} {}", work.kind, work.subject_id);
-    let parts = [&work.environment_id.to_string(), &cause, &shown(work.due_at)];
-    let id = deterministic("audit line of due work", &parts.map(String::as_str));
+    let (environment, due_at, resource) =
+        (work.environment_id.to_string(), shown(work.due_at), resource_id.to_string());
+    // One step may do the same to several resources.
+    let parts = [environment.as_str(), &cause, &due_at, action, &resource];
+    let id = deterministic("audit line of due work", &parts);
     let change = OwnChange { actor: "due work", resource_type, resource_id, action, description };
     audit::append_own(db, work.environment_id, id, cause, work.now, change).await
 }

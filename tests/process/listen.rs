@@ -224,7 +224,7 @@ fn settings_that_would_do_nothing_are_refused_at_start() {
     let (place, database) = (Place::new(), Database::new());
     let wrong = [
         ("UPBEAT_RATE_LIMITS", "POST /v1/ingst=5", "`POST /v1/ingst` is no operation"),
-        ("UPBEAT_RATE_LIMITS", "POST /v1/ingest=5/customer", "is not about one customer"),
+        ("UPBEAT_RATE_LIMITS", "POST /v1/ingest=5/customer", "is not about customers"),
         ("UPBEAT_RATE_LIMITS", "POST /v1/ingest=0", "is not a rate limit"),
         ("UPBEAT_CORS_ORIGINS", "https://app.example.com/", "is not an origin"),
         ("UPBEAT_TRUSTED_PROXIES", "proxy.example.com", "is not a network"),
