@@ -467,7 +467,7 @@ async fn every_day_and_every_charge_is_billed_once_wherever_ends_move() {
         }
         let mut today = 0_u64;
         let mut sent = Vec::new();
-        for step in 0..30 {
+        for step in 0..24 {
             if dice.roll(3) == 0 {
                 let contract = &contracts[usize::try_from(dice.roll(3)).expect("small")];
                 let mut body = json!({ "customer_id": customer, "contract_id": contract });

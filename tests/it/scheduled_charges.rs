@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Api, charge};
+use crate::contract_ends::faults;
+use crate::support::{Api, charge, product_update};
 use crate::world::{NOW, World, number, refuse, with, without};
 
 const CREATE: &str = "/v1/contracts/create";
@@ -282,4 +283,128 @@ async fn a_uniqueness_key_is_used_up_by_an_archived_contract_too() {
     }
     let invoices = api.get(&format!("/v1/customers/{}/invoices?type=SCHEDULED", world.customer)).await.data();
     assert_eq!(invoices.as_array().map(Vec::len), Some(3), "of one contract alone");
+}
+
+/// The name and the first tag of the first line of each scheduled or riding invoice.
+async fn labels(api: &Api, customer: &str) -> Vec<String> {
+    let label = |invoice: &Value| {
+        let line =
+            invoice["line_items"].as_array().expect("lines").iter().find(|line| line["type"] == "scheduled");
+        let line = line?;
+        let (status, date) = (invoice["status"].as_str()?, &invoice["end_timestamp"].as_str()?[..10]);
+        Some(format!("{date} {status} {} {}", line["name"].as_str()?, line["product_tags"]))
+    };
+    api.invoices(customer).await.iter().filter_map(label).collect()
+}
+
+#[tokio::test]
+async fn a_line_is_called_what_its_product_is_called_on_its_date() {
+    let api = Api::at(NOW).await;
+    let customer = api.customer("acct").await;
+    let fee = api.fixed_product("Old").await;
+    let update = async |starting_at: &str, changes: Value| {
+        let path = "/v1/contract-pricing/products/update";
+        api.post(path, product_update(&fee, starting_at, changes)).await.id();
+    };
+    update("2026-04-10T00:00:00Z", json!({ "name": "New" })).await;
+    let dates = ["03-20", "04-01", "04-10", "05-01", "07-15"].map(|day| format!("2026-{day}T00:00:00Z"));
+    let dates: Vec<(&str, i64)> = dates.iter().map(|date| (&**date, 1)).collect();
+    let contract = async |more: Value| {
+        let mut body = json!({
+            "customer_id": customer, "starting_at": "2026-03-01T00:00:00Z", "scheduled_charges": [charge(&fee, &dates)],
+        });
+        body.as_object_mut().expect("a body").extend(more.as_object().expect("more").clone());
+        api.post(CREATE, body).await.id()
+    };
+    contract(json!({ "scheduled_charges_on_usage_invoices": "ALL" })).await;
+    let names = async || labels(&api, &customer).await;
+    assert_eq!(
+        names().await,
+        [
+            "2026-03-20 DRAFT Old []",
+            "2026-04-01 DRAFT Old []",
+            "2026-04-10 DRAFT New []",
+            "2026-07-15 DRAFT New []"
+        ],
+        "and one more on the statement of April, which has not begun"
+    );
+    api.move_clock("2026-04-05T00:00:00Z").await;
+    update("2026-01-01T00:00:00Z", json!({ "name": "Backdated", "tags": ["t"] })).await;
+    let expected = [
+        "2026-03-20 FINALIZED Old []",
+        "2026-04-01 FINALIZED Old []",
+        "2026-04-10 DRAFT New [\"t\"]",
+        "2026-05-01 DRAFT New [\"t\"]",
+        "2026-07-15 DRAFT New [\"t\"]",
+    ];
+    assert_eq!(names().await, expected);
+    assert_eq!(faults(&api).await, [""; 0], "each is recomputed from the updates that it saw");
+    let cancelled = contract(json!({ "name": "second" })).await;
+    api.work().await;
+    let archive = json!({ "customer_id": customer, "contract_id": cancelled, "void_invoices": true });
+    api.post("/v1/contracts/archive", archive).await.id();
+    update("2026-02-01T00:00:00Z", json!({ "name": "Again", "tags": [] })).await;
+    let mut voided = names().await;
+    voided.retain(|label| label.contains("VOID"));
+    assert_eq!(
+        voided,
+        [
+            "2026-03-20 VOID Backdated [\"t\"]",
+            "2026-04-01 VOID Backdated [\"t\"]",
+            "2026-04-10 VOID New [\"t\"]",
+            "2026-05-01 VOID New [\"t\"]",
+            "2026-07-15 VOID New [\"t\"]"
+        ]
+    );
+    assert_eq!(faults(&api).await, [""; 0]);
+    let shown = api.post("/v2/contracts/list", json!({ "customer_id": customer })).await.data();
+    assert_eq!(shown[0]["scheduled_charges"][0]["product"]["name"], "Again", "as it is called now");
+}
+
+#[tokio::test]
+async fn a_charge_goes_out_as_its_customer_is_on_its_date() {
+    let api = Api::at(NOW).await;
+    let customer = api.customer("acct").await;
+    let fee = api.fixed_product("Fee").await;
+    let dates = ["03-15", "04-01", "04-15", "05-01"].map(|day| format!("2026-{day}T00:00:00Z"));
+    let dates: Vec<(&str, i64)> = dates.iter().map(|date| (&**date, 1)).collect();
+    let body = json!({
+        "customer_id": customer, "starting_at": "2026-03-01T00:00:00Z", "scheduled_charges": [charge(&fee, &dates)],
+        "scheduled_charges_on_usage_invoices": "ALL",
+    });
+    let contract = api.post(CREATE, body).await.id();
+    let set = json!({
+        "customer_id": customer, "billable_status": "unbillable", "effective_at": "2026-04-01T00:00:00Z",
+    });
+    api.post("/v1/customers/setBillableStatus", set).await.data();
+    let statuses = async || -> Vec<String> {
+        let one = |invoice: &Value| {
+            let text = |field: &str| invoice[field].as_str().expect("text").to_owned();
+            format!("{} {} {}", &text("end_timestamp")[..10], text("status"), text("billable_status"))
+        };
+        api.invoices(&customer).await.iter().map(one).collect()
+    };
+    assert_eq!(
+        statuses().await,
+        ["2026-03-15 DRAFT billable", "2026-04-01 DRAFT billable", "2026-04-15 DRAFT unbillable"]
+    );
+    api.move_clock("2026-04-20T00:00:00Z").await;
+    assert_eq!(
+        statuses().await,
+        [
+            "2026-03-15 FINALIZED billable",
+            "2026-04-01 FINALIZED billable",
+            "2026-04-15 FINALIZED unbillable",
+            "2026-05-01 DRAFT unbillable"
+        ],
+        "what rides is billed with its statement, whose start decides"
+    );
+    let again = json!({
+        "customer_id": customer, "billable_status": "billable", "effective_at": "2026-04-15T00:00:00Z",
+    });
+    api.post("/v1/customers/setBillableStatus", again).await.refused(400, &["effective_at"]);
+    assert_eq!(faults(&api).await, [""; 0]);
+    let archive = json!({ "customer_id": customer, "contract_id": contract, "void_invoices": false });
+    api.post("/v1/contracts/archive", archive).await.id();
+    assert_eq!(faults(&api).await, [""; 0]);
 }
