@@ -130,6 +130,8 @@ pub struct ContractFilter {
 /// A contract's place in a list: by start, then by creation.
 pub type ContractPosition = (Instant, Instant, Uuid);
 
+/// The customer's contracts, by start. Every bound is one of the index, also where it is none, so that the last page
+/// costs as little as the first.
 pub async fn list(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
@@ -156,9 +158,12 @@ pub async fn list(
            FROM contract
            WHERE environment_id = $1 AND customer_id = $2
              AND ($3 OR archived_at IS NULL)
-             AND ($4::timestamptz IS NULL OR starting_at >= $4)
-             AND ($5::timestamptz IS NULL OR (starting_at <= $5 AND (ending_before IS NULL OR ending_before > $5)))
-             AND ($6::timestamptz IS NULL OR (starting_at, created_at, id) > ($6, $7, $8))
+             AND starting_at >= coalesce($4::timestamptz, '-infinity')
+             AND starting_at <= coalesce($5::timestamptz, 'infinity')
+             AND ($5::timestamptz IS NULL OR ending_before IS NULL OR ending_before > $5)
+             AND (starting_at, created_at, id)
+                 > (coalesce($6::timestamptz, '-infinity'), coalesce($7::timestamptz, '-infinity'),
+                    coalesce($8::uuid, '00000000-0000-0000-0000-000000000000'))
            ORDER BY starting_at, created_at, id LIMIT $9"#,
         environment_id.0,
         customer_id.0,

@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-use super::scheduled_charge::{first_pending_date, pending_dates};
+use super::scheduled_charge::{first_pending_date, pending_dates_of};
 use super::statement::GRACE;
 use super::store;
 use super::terms::Contract;
@@ -79,7 +79,7 @@ pub async fn next_charge_date(
     if contract.scheduled_charges_on_usage_invoices.is_none() {
         return first_pending_date(db, environment_id, contract).await;
     }
-    let dates = pending_dates(db, environment_id, contract.customer_id, Some(contract.id)).await?;
+    let dates = pending_dates_of(db, environment_id, std::slice::from_ref(contract)).await?;
     let own = dates.iter().find(|date| contract.statement_of_charge(date.dated_at, date.unit_id).is_none());
     Ok(own.map(|date| date.dated_at))
 }

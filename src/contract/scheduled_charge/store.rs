@@ -202,13 +202,11 @@ async fn items_by_charge(
     Ok(items)
 }
 
-/// The dates and currencies of what is pending, by date: of one contract, or of all contracts of the customer that
-/// are not archived.
+/// The dates and currencies of what is pending for any contract of the customer that is not archived, by date.
 pub async fn pending_dates(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     customer_id: CustomerId,
-    contract_id: Option<ContractId>,
 ) -> Result<Vec<PendingDate>, sqlx::Error> {
     sqlx::query_as!(
         PendingDate,
@@ -219,18 +217,17 @@ pub async fn pending_dates(
                 AND charge.customer_id = item.customer_id AND charge.id = item.scheduled_charge_id
            JOIN contract ON contract.environment_id = item.environment_id
                 AND contract.customer_id = item.customer_id AND contract.id = item.contract_id
-           WHERE item.environment_id = $1 AND item.customer_id = $2 AND ($3::uuid IS NULL OR item.contract_id = $3)
+           WHERE item.environment_id = $1 AND item.customer_id = $2
              AND item.invoice_id IS NULL AND item.removed_at IS NULL AND contract.archived_at IS NULL
            ORDER BY dated_at, 1, 3"#,
         environment_id.0,
         customer_id.0,
-        contract_id.map(|id| id.0) as Option<Uuid>,
     )
     .fetch_all(db)
     .await
 }
 
-/// The dates and currencies of what is pending for any of the contracts.
+/// The dates and currencies of what is pending for any of the contracts, archived ones too, by date.
 pub async fn pending_dates_of(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
@@ -247,7 +244,8 @@ pub async fn pending_dates_of(
                 AND item.customer_id = given.customer_id AND item.contract_id = given.contract_id
            JOIN scheduled_charge charge ON charge.environment_id = item.environment_id
                 AND charge.customer_id = item.customer_id AND charge.id = item.scheduled_charge_id
-           WHERE item.invoice_id IS NULL AND item.removed_at IS NULL"#,
+           WHERE item.invoice_id IS NULL AND item.removed_at IS NULL
+           ORDER BY dated_at, 1, 3"#,
         environment_id.0,
         &customer_ids,
         &contract_ids,

@@ -33,7 +33,7 @@ pub async fn drafts(
     customer_id: CustomerId,
     contracts: &BTreeMap<ContractId, Contract>,
 ) -> Result<Vec<Draft>, sqlx::Error> {
-    let dates = scheduled_charge::pending_dates(db, environment_id, customer_id, None).await?;
+    let dates = scheduled_charge::pending_dates(db, environment_id, customer_id).await?;
     let drafts = dates.into_iter().filter_map(|date| {
         let contract = contracts.get(&date.contract_id)?;
         let unit = CreditType::find_fiat(date.unit_id)?;
