@@ -5,7 +5,7 @@ import { after, before, test } from "node:test";
 
 import Metronome from "@metronome/sdk";
 
-import { Upbeat } from "./upbeat.mjs";
+import { Upbeat, refusal } from "./upbeat.mjs";
 
 let upbeat, client;
 
@@ -16,13 +16,6 @@ before(async () => {
 });
 
 after(() => upbeat?.stop());
-
-/** Checks the class of a refusal, and a word that its message must hold. */
-const refusal = (kind, word) => (error) => {
-  assert.ok(error instanceof kind, `${error} is not a ${kind.name}`);
-  assert.ok(error.message.includes(word), `'${error.message}' does not name ${word}`);
-  return true;
-};
 
 test("a wrong token is an authentication error", async () => {
   const stranger = upbeat.client({ bearerToken: "no-such-token" });
@@ -42,18 +35,12 @@ test("a malformed request is refused by the name of its field", async () => {
 
 test("an ingest alias in use is a conflict that is not retried", async () => {
   await client.v1.customers.create({ name: "First", ingest_aliases: ["taken"] });
-  let requests = 0;
-  const counting = upbeat.client({
-    fetch: (...request) => {
-      requests += 1;
-      return fetch(...request);
-    },
-  });
+  const counted = upbeat.countingClient();
   await assert.rejects(
-    counting.v1.customers.create({ name: "Second", ingest_aliases: ["taken"] }),
+    counted.client.v1.customers.create({ name: "Second", ingest_aliases: ["taken"] }),
     refusal(Metronome.ConflictError, "taken"),
   );
-  assert.equal(requests, 1);
+  assert.equal(counted.requests, 1);
 });
 
 test("an endpoint that is not built yet says so", async () => {

@@ -7,7 +7,6 @@ from metronome import (
     AuthenticationError,
     BadRequestError,
     ConflictError,
-    DefaultHttpxClient,
     InternalServerError,
     NotFoundError,
 )
@@ -18,20 +17,6 @@ from catalog import sell_api_calls
 @pytest.fixture(scope="module", autouse=True)
 def march(upbeat):
     upbeat.set_clock("2026-03-09T15:00:00Z")
-
-
-@pytest.fixture
-def requests():
-    """The paths that the counting client asked for, every retry included."""
-    return []
-
-
-@pytest.fixture
-def counting_client(upbeat, requests):
-    """The SDK with its usual retries, its requests on record."""
-    hooks = {"request": [lambda request: requests.append(request.url.path)]}
-    with upbeat.client(http_client=DefaultHttpxClient(event_hooks=hooks)) as client:
-        yield client
 
 
 def message(raised) -> str:

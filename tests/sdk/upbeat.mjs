@@ -34,6 +34,19 @@ export class Upbeat {
     return new Metronome({ bearerToken: this.token, baseURL: this.baseURL, ...options });
   }
 
+  /** A client with the SDK's usual retries, and the number of the requests that it has sent, every retry included. */
+  countingClient(options = {}) {
+    const counted = { requests: 0 };
+    counted.client = this.client({
+      ...options,
+      fetch: (...request) => {
+        counted.requests += 1;
+        return fetch(...request);
+      },
+    });
+    return counted;
+  }
+
   /** Freezes the sandbox clock at `now`; whatever falls due on the way is done when this resolves. */
   async setClock(now) {
     const response = await fetch(`${this.serverURL}/sandbox/clock`, {
@@ -55,3 +68,10 @@ export async function all(list) {
   for await (const item of list) items.push(item);
   return items;
 }
+
+/** Checks the class of a refusal, and a word that its message must hold. */
+export const refusal = (kind, word) => (error) => {
+  assert.ok(error instanceof kind, `${error} is not a ${kind.name}`);
+  assert.ok(error.message.includes(word), `'${error.message}' does not name ${word}`);
+  return true;
+};

@@ -10,7 +10,9 @@ and stops the server when its standard input closes.
 
 import json
 import os
+import re
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -31,8 +33,13 @@ SHARED = Path(os.environ.get("UPBEAT_SHARED") or REPOSITORY.parent / "shared")
 CHECKING_PROXY = SHARED / "check" / "spec_proxy.py"
 UNCHECKED = "shared documents not found: answers are not checked against the published document"
 
-READY_WITHIN_SECONDS = 60
+# Long, for a machine that is busy with other things.
+READY_WITHIN_SECONDS = 120
 STOPPED_WITHIN_SECONDS = 60
+PROXY_STARTS_MAX = 5
+
+MEMORY = Path("/dev/shm")
+MEMORY_ROOM = 4 << 30
 
 
 @dataclass(frozen=True)
@@ -68,76 +75,102 @@ class Upbeat:
 
 
 @contextmanager
-def running_upbeat(name: str):
-    """An Upbeat on an empty database, stopped cleanly at the end; `name` names its log."""
+def running_upbeat(name: str, settings: dict[str, str] | None = None):
+    """An Upbeat on an empty database, stopped cleanly at the end.
+
+    `name` names its log; `settings` are environment variables of its own.
+    """
     LOGS.mkdir(parents=True, exist_ok=True)
     token = secrets.token_hex(32)
-    server_port, proxy_port = free_ports(2)
-    server_url = f"http://127.0.0.1:{server_port}"
-    with running_server(server_url, token, LOGS / f"{name}.log"):
+    with running_server(token, LOGS / f"{name}.log", settings or {}) as server_url:
         if CHECKING_PROXY.exists():
-            with running_checking_proxy(server_url, proxy_port, LOGS / f"{name}.report.json") as base_url:
+            with running_checking_proxy(server_url, token, LOGS / f"{name}.report.json") as base_url:
                 yield Upbeat(base_url, server_url, token)
         else:
             yield Upbeat(server_url, server_url, token)
 
 
 @contextmanager
-def running_server(url: str, token: str, log_path: Path):
+def running_server(token: str, log_path: Path, settings: dict[str, str]):
     binary = REPOSITORY / os.environ.get("UPBEAT_BIN", "target/release/upbeat")
     environment = {k: v for k, v in os.environ.items() if k != "DATABASE_URL"}  # so it starts its own Postgres
-    environment |= {"UPBEAT_LISTEN": url.removeprefix("http://"), "UPBEAT_BOOTSTRAP_TOKEN": token}
-    with tempfile.TemporaryDirectory(prefix="upbeat-sdk-", ignore_cleanup_errors=True) as data_dir:
+    # Port 0 is any free one, so that servers that start at the same time never meet.
+    environment |= {"UPBEAT_LISTEN": "127.0.0.1:0", "UPBEAT_BOOTSTRAP_TOKEN": token, **settings}
+    options = {"prefix": "upbeat-sdk-", "dir": place_of_data(), "ignore_cleanup_errors": True}
+    with tempfile.TemporaryDirectory(**options) as data_dir:
         environment["UPBEAT_DATA_DIR"] = data_dir
         with log_path.open("wb") as log:
             process = subprocess.Popen(
                 [binary, "serve"], env=environment, stdout=log, stderr=log, start_new_session=True
             )
         try:
-            wait_until_ready(process, url, log_path)
-            yield
+            yield address_of(process, token, log_path)
         finally:
             code = stop(process)
-        assert code == 0, f"upbeat left with {code} after SIGTERM; its log:\n{log_path.read_text(errors='replace')}"
+        assert code == 0, f"upbeat left with {code} after SIGTERM; its log:\n{text_of(log_path)}"
+
+
+def place_of_data() -> Path | None:
+    """Memory where there is room, else the usual place: on a disk most of the time goes into making databases safe
+    that live for seconds, and no test here is about a machine that dies."""
+    return MEMORY if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= MEMORY_ROOM else None
+
+
+def address_of(process: subprocess.Popen, token: str, log_path: Path) -> str:
+    """Where the server listens, which it writes when it is ready to."""
+    for _ in while_starting(process):
+        greeting = re.search(r"listens on (http://\S+)", text_of(log_path))
+        if greeting and answers(greeting[1], token):
+            return greeting[1]
+    raise AssertionError(f"upbeat did not start (exit code {process.poll()}); its log:\n{text_of(log_path)}")
 
 
 @contextmanager
-def running_checking_proxy(server_url: str, port: int, report_path: Path):
+def running_checking_proxy(server_url: str, token: str, report_path: Path):
     report_path.unlink(missing_ok=True)
-    command = [sys.executable, CHECKING_PROXY, "--upstream", server_url, "--listen", str(port)]
-    process = subprocess.Popen([*command, "--report", report_path], stderr=subprocess.DEVNULL, start_new_session=True)
+    process, url = start_checking_proxy(server_url, token, report_path)
     try:
-        wait_until_listening(process, port)
-        yield f"http://127.0.0.1:{port}"
+        yield url
     finally:
         stop(process)
     violations = json.loads(report_path.read_text())["violations"]
     assert not violations, f"answers against the published document:\n{json.dumps(violations, indent=1)}"
 
 
-def wait_until_ready(process: subprocess.Popen, url: str, log_path: Path):
-    deadline = time.monotonic() + READY_WITHIN_SECONDS
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            if httpx.get(f"{url}/readyz", timeout=5).status_code == 200:
-                return
-        except httpx.TransportError:
-            pass  # not listening yet
-        time.sleep(0.1)
-    raise AssertionError(
-        f"upbeat did not become ready in {READY_WITHIN_SECONDS} s or left before (exit code {process.poll()}); "
-        f"its log:\n{log_path.read_text(errors='replace')}"
-    )
-
-
-def wait_until_listening(process: subprocess.Popen, port: int):
-    deadline = time.monotonic() + READY_WITHIN_SECONDS
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            return socket.create_connection(("127.0.0.1", port), timeout=5).close()
-        except OSError:
-            time.sleep(0.1)
+def start_checking_proxy(server_url: str, token: str, report_path: Path) -> tuple[subprocess.Popen, str]:
+    """The proxy wants to be told its port, and another process may take that port first: then on another one."""
+    for _ in range(PROXY_STARTS_MAX):
+        port = free_port()
+        command = [sys.executable, CHECKING_PROXY, "--upstream", server_url, "--listen", str(port)]
+        process = subprocess.Popen(
+            [*command, "--report", report_path], stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        url = f"http://127.0.0.1:{port}"
+        # An answer to this token is of this proxy, not of one that another test has on the same port.
+        if any(answers(url, token) for _ in while_starting(process)):
+            return process, url
+        stop(process)
     raise AssertionError(f"the checking proxy did not start (exit code {process.poll()})")
+
+
+def while_starting(process: subprocess.Popen):
+    """Rounds of waiting, for as long as the process lives and has not taken too long."""
+    deadline = time.monotonic() + READY_WITHIN_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        yield
+        time.sleep(0.05)
+
+
+def answers(url: str, token: str) -> bool:
+    try:
+        headers = {"authorization": f"Bearer {token}"}
+        return httpx.get(f"{url}/sandbox/clock", headers=headers, timeout=5).status_code == 200
+    except httpx.TransportError:
+        return False  # not listening yet
+
+
+def text_of(log_path: Path) -> str:
+    return log_path.read_text(errors="replace")
 
 
 def stop(process: subprocess.Popen) -> int:
@@ -150,15 +183,18 @@ def stop(process: subprocess.Popen) -> int:
         return process.wait()
 
 
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def stop_servers_when_told_to():
+    """SIGTERM is as Ctrl-C: by itself it would end this process and leave its servers behind."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 if __name__ == "__main__":
+    stop_servers_when_told_to()
     if not CHECKING_PROXY.exists():
         print(UNCHECKED, file=sys.stderr)
     with running_upbeat(sys.argv[1]) as upbeat:
