@@ -59,11 +59,11 @@ fn a_client_that_does_not_finish_its_head_is_cut_and_others_are_served() {
             stream
         })
         .collect();
-    let stand = wait_until(Duration::from_secs(3), || open_files(&server) >= before + slow.len());
+    let stand = wait_until(Duration::from_secs(10), || open_files(&server) >= before + slow.len());
     assert!(stand, "{} files are open", open_files(&server));
     let asked_at = Instant::now();
     server.client.get("/v1/customers").data();
-    assert!(asked_at.elapsed() < Duration::from_secs(1), "others are served at once");
+    assert!(asked_at.elapsed() < Duration::from_secs(5), "others are served at once");
     for stream in &mut slow {
         let said = until_closed(stream);
         assert!(!said.contains("200 OK"), "{said}");
@@ -113,7 +113,7 @@ fn a_client_that_does_not_finish_its_body_gets_an_answer_in_time() {
     let asked_at = Instant::now();
     server.client.get("/v1/customers").data();
     server.client.post("/v1/customers", &json!({ "name": "whole" })).id();
-    assert!(asked_at.elapsed() < Duration::from_secs(1), "others are served at once");
+    assert!(asked_at.elapsed() < Duration::from_secs(5), "others are served at once");
     for stream in slow {
         let answer = answer(stream).expect("an answer");
         assert_eq!((answer.status, answer.header("retry-after")), (503, "1"), "{}", answer.text);
