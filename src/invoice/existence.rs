@@ -51,7 +51,9 @@ async fn have_scheduled(
     let contract_of: BTreeMap<ContractId, &Contract> =
         contracts.iter().map(|contract| (contract.id, contract)).collect();
     let dates = scheduled_charge::pending_dates_of(db, environment_id, contracts).await?;
-    Ok(dates
-        .iter()
-        .any(|date| scheduled_invoice_id(contract_of[&date.contract_id], date.unit_id, date.dated_at) == id))
+    Ok(dates.iter().any(|date| {
+        let contract = contract_of[&date.contract_id];
+        let rides = contract.statement_of_charge(date.dated_at, date.unit_id).is_some();
+        !rides && scheduled_invoice_id(contract, date.unit_id, date.dated_at) == id
+    }))
 }
