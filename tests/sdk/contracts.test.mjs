@@ -76,9 +76,7 @@ test("each scheduled charge has an invoice, and an earlier end takes the later o
     ["SCHEDULED", "DRAFT", "2026-06-10", 700],
   ]);
   await contracts.updateEndDate({ ...ids, ending_before: "2026-05-01T00:00:00Z" });
-  assert.deepEqual(await invoices(ids.customer_id, { type: "SCHEDULED" }), [
-    ["SCHEDULED", "DRAFT", "2026-04-10", 500],
-  ]);
+  assert.deepEqual(await invoices(ids.customer_id, { type: "SCHEDULED" }), [["SCHEDULED", "DRAFT", "2026-04-10", 500]]);
   const { data } = await client.v2.contracts.retrieve(ids);
   const [charge] = data.scheduled_charges;
   assert.deepEqual(
@@ -104,10 +102,13 @@ test("a charge of the day on which a statement ends rides on it, another is on i
   const terms = { scheduled_charges_on_usage_invoices: "ALL" };
   const ids = await sign({ "2026-04-01": 100, "2026-04-02": 1 }, terms);
   await upbeat.setClock("2026-04-02T00:00:00Z");
-  assert.deepEqual(await invoices(ids.customer_id, { status: "FINALIZED" }), [
-    ["USAGE", "FINALIZED", "2026-04-01", 100],
-    ["SCHEDULED", "FINALIZED", "2026-04-02", 1],
-  ].sort());
+  assert.deepEqual(
+    await invoices(ids.customer_id, { status: "FINALIZED" }),
+    [
+      ["USAGE", "FINALIZED", "2026-04-01", 100],
+      ["SCHEDULED", "FINALIZED", "2026-04-02", 1],
+    ].sort(),
+  );
   await contracts.archive({ ...ids, void_invoices: true });
   const statuses = (await invoices(ids.customer_id)).map(([, status]) => status);
   assert.deepEqual(statuses, ["VOID", "VOID"]);

@@ -9,8 +9,7 @@ import { Upbeat, all, refusal } from "./upbeat.mjs";
 
 let upbeat, client, metrics, products, rateCards;
 
-const createMetric = async (name = "Calls") =>
-  (await metrics.create({ name, aggregation_type: "COUNT" })).data.id;
+const createMetric = async (name = "Calls") => (await metrics.create({ name, aggregation_type: "COUNT" })).data.id;
 const createProduct = async (name) =>
   (await products.create({ name, type: "USAGE", billable_metric_id: await createMetric(name) })).data.id;
 const addRate = (card, product, price, starting_at, more = {}) =>
@@ -98,10 +97,7 @@ test("a rate card is updated and archived", async () => {
   await rateCards.update({ rate_card_id: id, name: "New", aliases: [{ name: "payg" }] });
   const { data } = await rateCards.retrieve({ id });
   assert.deepEqual([data.name, data.aliases], ["New", [{ name: "payg" }]]);
-  await assert.rejects(
-    rateCards.update({ rate_card_id: id }),
-    refusal(Metronome.BadRequestError, "at least one of"),
-  );
+  await assert.rejects(rateCards.update({ rate_card_id: id }), refusal(Metronome.BadRequestError, "at least one of"));
   await rateCards.archive({ id });
   const listed = (await all(rateCards.list({ limit: 1 }))).map((card) => card.id);
   assert.ok(!listed.includes(id));

@@ -45,7 +45,10 @@ def shown(client, entity, id):
         case "customer":
             found, listed = client.v1.customers.retrieve(customer_id=id), client.v1.customers.list()
         case "billable_metric":
-            found, listed = client.v1.billable_metrics.retrieve(billable_metric_id=id), client.v1.billable_metrics.list()
+            found, listed = (
+                client.v1.billable_metrics.retrieve(billable_metric_id=id),
+                client.v1.billable_metrics.list(),
+            )
         case "contract_product":
             found, listed = pricing.products.retrieve(id=id), pricing.products.list()
         case "rate_card":
@@ -72,7 +75,9 @@ def set_values(client, entity, id, **values):
 
 
 def listed_keys(client, *entities):
-    keys = client.v1.custom_fields.list_keys(entities=list(entities)) if entities else client.v1.custom_fields.list_keys()
+    keys = (
+        client.v1.custom_fields.list_keys(entities=list(entities)) if entities else client.v1.custom_fields.list_keys()
+    )
     return [(key.entity, key.key, key.enforce_uniqueness) for key in keys]
 
 
@@ -262,7 +267,12 @@ def test_an_invoice_shows_the_fields_of_all_that_it_names_until_it_is_final(upbe
         ]
 
     assert fields() == [{}, {}, {"region": "eu"}, {}, {"region": "us"}]
-    named = [("customer", customer), ("contract", contract.id), ("contract_product", product), ("scheduled_charge", charge.id)]
+    named = [
+        ("customer", customer),
+        ("contract", contract.id),
+        ("contract_product", product),
+        ("scheduled_charge", charge.id),
+    ]
     for entity, id in [("invoice", invoice().id), *named]:
         set_values(client, entity, id, region=f"draft {entity}")
     draft = [{"region": f"draft {entity}"} for entity in ("invoice", "customer", "contract", "contract_product")]

@@ -45,10 +45,10 @@ def test_a_long_name_is_cut_to_160_characters(client, customer):
 @pytest.mark.parametrize(
     ("call", "field"),
     [
-        (lambda customers, id: customers.set_name(customer_id=id, name=" "), "name"),
-        (lambda customers, id: customers.update_config(customer_id=id, salesforce_account_id=7), "salesforce_account_id"),
+        (lambda v1, id: v1.set_name(customer_id=id, name=" "), "name"),
+        (lambda v1, id: v1.update_config(customer_id=id, salesforce_account_id=7), "salesforce_account_id"),
     ],
-)  # fmt: skip
+)
 def test_a_malformed_change_names_its_field(client, customer, call, field):
     with pytest.raises(BadRequestError, match=field):
         call(client.v1.customers, customer)

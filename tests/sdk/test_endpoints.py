@@ -3,8 +3,11 @@
 from datetime import datetime, timezone
 
 import pytest
+from metronome import NotFoundError
+from metronome.types.v1 import CustomerCreateResponse
+from metronome.types.v1.contracts.rate_cards import RateAddResponse
 
-from catalog import ALIAS, USAGE, USD_CENTS, set_up_quickstart
+from catalog import ALIAS, USAGE, USD_CENTS, sell_api_calls, set_up_quickstart
 
 MARCH_FIRST = datetime(2026, 3, 1, tzinfo=timezone.utc)
 
@@ -211,3 +214,70 @@ def test_the_pricing_units_hold_us_dollars_in_cents(client, quickstart):
     units = {unit.id: unit for unit in client.v1.pricing_units.list()}
     assert units[USD_CENTS].name == "USD (cents)"
     assert units[USD_CENTS].is_currency
+
+
+def test_the_quickstart_pages_own_paths_are_served_too(client, quickstart):
+    body = {"name": "By the page", "ingest_aliases": ["by-the-page"]}
+    created = client.post("/v1/customers/create", cast_to=CustomerCreateResponse, body=body).data
+    assert [found.id for found in client.v1.customers.list(ingest_alias="by-the-page")] == [created.id]
+    rate = {
+        "rate_card_id": quickstart.rate_card,
+        "product_id": quickstart.product,
+        "starting_at": "2027-01-01T00:00:00Z",
+        "entitled": True,
+        "rate_type": "FLAT",
+        "price": 0.25,
+        "pricing_group_values": {"model": "gpt-7"},
+    }
+    client.post("/v1/contract-pricing/rate-cards/rates/add", cast_to=RateAddResponse, body=rate)
+    rates = client.v1.contracts.rate_cards.rates.list(
+        rate_card_id=quickstart.rate_card,
+        at="2027-01-01T00:00:00Z",
+        selectors=[{"partial_pricing_group_values": {"model": "gpt-7"}}],
+    )
+    assert [(rate.product_id, rate.rate.price) for rate in rates] == [(quickstart.product, 0.25)]
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_contracts_are_listed_by_the_time_that_they_cover(client, quickstart, version):
+    customer = client.v1.customers.create(name="Two years").data.id
+    create = client.v1.contracts.create
+    year = {"starting_at": "2026-01-01T00:00:00Z", "ending_before": "2027-01-01T00:00:00Z"}
+    first = create(customer_id=customer, **year).data.id
+    second = create(customer_id=customer, starting_at="2027-01-01T00:00:00Z").data.id
+
+    def listed(**filters):
+        contracts = getattr(client, version).contracts
+        return [contract.id for contract in contracts.list(customer_id=customer, **filters)]
+
+    assert listed() == [first, second]
+    assert listed(covering_date="2026-12-31T23:00:00Z") == [first]
+    assert listed(covering_date="2027-01-01T00:00:00Z") == [second]
+    assert listed(starting_at="2026-06-01T00:00:00Z") == [second]
+
+
+def test_invoices_are_listed_by_what_they_are(client, quickstart):
+    invoices = client.v1.customers.invoices
+    of_customer = {"customer_id": quickstart.customer, "contract_id": quickstart.contract}
+    (draft,) = invoices.list(**of_customer)
+    dates = {"starting_on": "2026-03-01T00:00:00Z", "ending_before": "2026-04-01T00:00:00Z"}
+    for alike in ({"status": "DRAFT"}, {"type": "USAGE"}, {"credit_type_id": USD_CENTS}, dates):
+        assert [invoice.id for invoice in invoices.list(**of_customer, **alike)] == [draft.id]
+    later = {"starting_on": "2026-03-01T00:00:01Z"}
+    for unlike in ({"status": "VOID"}, {"type": "SCHEDULED"}, {"credit_type_id": quickstart.product}, later):
+        assert list(invoices.list(**of_customer, **unlike)) == []
+    with pytest.raises(NotFoundError):
+        invoices.retrieve(customer_id=quickstart.customer, invoice_id=quickstart.contract)
+
+
+def test_lines_without_usage_are_left_out_on_request(client, quickstart):
+    customer = client.v1.customers.create(name="Silent").data.id
+    rate_card = sell_api_calls(client, starting_at="2026-03-01T00:00:00Z")
+    client.v1.contracts.create(customer_id=customer, rate_card_id=rate_card, starting_at="2026-03-01T00:00:00Z")
+    (draft,) = client.v1.customers.invoices.list(customer_id=customer)
+    assert [line.quantity for line in draft.line_items] == [0]
+    (without,) = client.v1.customers.invoices.list(customer_id=customer, skip_zero_qty_line_items=True)
+    by_id = client.v1.customers.invoices.retrieve(
+        customer_id=customer, invoice_id=draft.id, skip_zero_qty_line_items=True
+    ).data
+    assert without.line_items == by_id.line_items == []

@@ -1,5 +1,6 @@
 """The header `Idempotency-Key`: a repeat gets the first answer, and does nothing."""
 
+from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import pytest
@@ -40,6 +41,16 @@ def test_a_contract_is_made_once(client, key):
     made = [client.v1.contracts.create(**terms, extra_headers=key).data.id for _ in range(3)]
     assert [contract.id for contract in client.v1.contracts.list(customer_id=customer)] == made[:1]
     assert len(set(made)) == 1
+
+
+def test_of_requests_at_once_under_one_key_all_get_the_answer_of_one(upbeat, client, key):
+    def create(_):
+        return busy.v1.customers.create(name="At once", ingest_aliases=["at-once"], extra_headers=key).data.id
+
+    # Who comes while the first is at work is told to come again, which the SDK does.
+    with upbeat.client(max_retries=5) as busy, ThreadPoolExecutor(6) as pool:
+        ids = list(pool.map(create, range(6)))
+    assert ids == [customer.id for customer in client.v1.customers.list(ingest_alias="at-once")] * 6
 
 
 def test_an_answer_without_a_body_is_repeated_too(client, key):

@@ -138,9 +138,7 @@ def test_products_are_listed_by_whether_they_are_archived(upbeat, client):
 
 def test_a_fixed_product_has_no_metric_and_no_rate(client):
     with pytest.raises(BadRequestError, match="billable_metric_id"):
-        client.v1.contracts.products.create(
-            name="Fee", type="FIXED", billable_metric_id=create_calls_metric(client)
-        )
+        client.v1.contracts.products.create(name="Fee", type="FIXED", billable_metric_id=create_calls_metric(client))
     fee = client.v1.contracts.products.create(name="Fee", type="FIXED").data.id
     rate_card = client.v1.contracts.rate_cards.create(name="Fees").data.id
     with pytest.raises(BadRequestError, match="product_id"):

@@ -186,9 +186,7 @@ def test_the_schedule_shows_each_stretch_under_one_rate_with_its_own_bounds(clie
         """All pages; the SDK turns no pages of this list by itself."""
         rows, cursor = [], {}
         while True:
-            page = cards.retrieve_rate_schedule(
-                rate_card_id=card, starting_at=starting_at, limit=2, **cursor, **more
-            )
+            page = cards.retrieve_rate_schedule(rate_card_id=card, starting_at=starting_at, limit=2, **cursor, **more)
             assert 1 <= len(page.data) <= 2
             rows += page.data
             if page.next_page is None:

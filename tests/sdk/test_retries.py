@@ -48,7 +48,7 @@ def test_a_client_that_does_not_retry_is_told_of_the_limit(upbeat):
     with upbeat.client(max_retries=0) as client:
         searches = search_at_once(client, 3 * SEARCHES_PER_SECOND)
     refusals = [error for search in searches if (error := search.exception())]
-    assert 0 < len(refusals) < len(searches)
+    assert refusals, "none was refused"
     for error in refusals:
         assert isinstance(error, RateLimitError)
         assert error.response.headers["retry-after"] == "1"

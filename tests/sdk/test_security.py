@@ -132,3 +132,19 @@ def test_the_services_are_those_that_the_operator_names(client):
         "webhooks": ("makes_connections_from", ["203.0.113.7", "2001:db8::7"]),
         "pdf": ("accepts_connections_at", ["203.0.113.9"]),
     }
+
+
+# Moves the clock: last in the file.
+def test_what_falls_due_is_recorded_without_a_token(upbeat, client, now):
+    customer = client.v1.customers.create(name="Billed").data.id
+    contract = client.v1.contracts.create(customer_id=customer, starting_at="2026-03-01T00:00:00Z").data.id
+    upbeat.set_clock("2026-04-03T00:00:00Z")
+    (march, _) = client.v1.customers.invoices.list(customer_id=customer)
+    lines, _ = lines_after(client, now)
+    recorded = {line.resource_id: line for line in lines}
+    assert (recorded[contract].resource_type, recorded[contract].action) == ("contract", "create")
+    line = recorded[march.id]
+    assert (line.resource_type, line.action, line.status) == ("invoice", "finalize", "success")
+    assert line.timestamp == march.issued_at
+    assert line.actor.name != recorded[contract].actor.name
+    assert (line.request.ip, line.request.user_agent) == (None, None)

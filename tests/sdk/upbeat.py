@@ -93,7 +93,8 @@ def running_upbeat(name: str, settings: dict[str, str] | None = None):
 @contextmanager
 def running_server(token: str, log_path: Path, settings: dict[str, str]):
     binary = REPOSITORY / os.environ.get("UPBEAT_BIN", "target/release/upbeat")
-    environment = {k: v for k, v in os.environ.items() if k != "DATABASE_URL"}  # so it starts its own Postgres
+    # Without the settings of whoever runs the tests, and without their database: it starts its own.
+    environment = {k: v for k, v in os.environ.items() if k != "DATABASE_URL" and not k.startswith("UPBEAT_")}
     # Port 0 is any free one, so that servers that start at the same time never meet.
     environment |= {"UPBEAT_LISTEN": "127.0.0.1:0", "UPBEAT_BOOTSTRAP_TOKEN": token, **settings}
     options = {"prefix": "upbeat-sdk-", "dir": place_of_data(), "ignore_cleanup_errors": True}
