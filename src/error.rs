@@ -57,6 +57,9 @@ pub enum ApiError {
     /// 503: the transaction gave way to another one that wanted the same rows; nothing was done.
     #[error("another request is changing the same things; try again")]
     Busy(#[source] sqlx::Error),
+    /// 503: the customer's invoices that are due are not all final yet; nothing was done.
+    #[error("invoices of this customer that are due are still being finalized; try again")]
+    Behind,
     /// 503: the request was not served in time and given up.
     #[error("the request was not served within {seconds} seconds")]
     TooSlow { seconds: u64 },
@@ -108,7 +111,9 @@ impl ApiError {
             Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::PayloadTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NotImplemented(_) => StatusCode::NOT_IMPLEMENTED,
-            Self::Unavailable(_) | Self::Busy(_) | Self::TooSlow { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable(_) | Self::Busy(_) | Self::Behind | Self::TooSlow { .. } => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -194,7 +199,10 @@ impl IntoResponse for ApiError {
             // Both official SDKs retry a 409 and any 5xx unless they are told not to.
             response.headers_mut().insert("x-should-retry", HeaderValue::from_static("false"));
         }
-        if matches!(self, Self::Unavailable(_) | Self::Busy(_) | Self::TooSlow { .. } | Self::SameKeyAtWork) {
+        if matches!(
+            self,
+            Self::Unavailable(_) | Self::Busy(_) | Self::Behind | Self::TooSlow { .. } | Self::SameKeyAtWork
+        ) {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         if let Self::TooManyRequests { limit_type, retry_after_seconds, .. } = &self {

@@ -44,6 +44,18 @@ impl Contract {
         open.filter(|_| self.archived_at.is_none())
     }
 
+    /// The time over which the usage of a statement is counted: from the start of its calendar period, also where the
+    /// contract's end was inside it for a while and a statement until there is finalized. So tiers go on, and a
+    /// maximum or a newest value that was billed is not billed again (our decision: both are one billing period).
+    #[must_use]
+    pub fn counted_period(&self, statement: Period) -> Period {
+        let calendar = self.schedule.period_containing(statement.start);
+        Period {
+            start: calendar.start.max(self.first_statement_at()).min(statement.start),
+            end: statement.end,
+        }
+    }
+
     /// The statement that is to be finalized next.
     #[must_use]
     pub fn next_statement(&self) -> Option<Period> {
@@ -57,13 +69,19 @@ impl Contract {
         std::iter::successors(first, move |period| self.open_statement_at(period.end).filter(begun))
     }
 
-    /// The usage statement whose invoice takes a scheduled charge of this date and unit; without one the charge has
-    /// an invoice of its own.
+    /// Whether a scheduled charge of this date and unit is on the draft of a usage invoice at `now`: its statement has
+    /// begun. Until then it is on a scheduled draft of its own, which disappears as the usage draft opens.
+    #[must_use]
+    pub fn rides(&self, dated_at: Instant, unit: CreditTypeId, now: Instant) -> bool {
+        self.statement_of_charge(dated_at, unit).is_some_and(|statement| statement.start <= now)
+    }
+
+    /// The usage statement whose invoice takes a scheduled charge of this date and unit, begun or not; without one the
+    /// charge is finalized on an invoice of its own.
     ///
     /// It is the one whose exclusive end falls on the charge's day (UTC) and that is not finalized (documentation
-    /// page on provisioning; the schema speaks of the date of `ending_before`), begun or not: a charge that will ride
-    /// has no invoice of its own in the meantime (our decision: it would disappear again by itself). Two statements
-    /// may end on one day; the charge goes with the first of them.
+    /// page on provisioning; the schema speaks of the date of `ending_before`). Two statements may end on one day; the
+    /// charge goes with the first of them.
     #[must_use]
     pub fn statement_of_charge(&self, dated_at: Instant, unit: CreditTypeId) -> Option<Period> {
         if self.scheduled_charges_on_usage_invoices.is_none() || unit != self.unit.id {

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::existence::require;
+use super::existence::{require, touch};
 use crate::access::{App, Record, Writer};
 use crate::custom_field::{self, ManagedEntity};
 use crate::error::ApiError;
@@ -27,8 +27,14 @@ pub async fn handler(
 ) -> Result<Empty, ApiError> {
     let DeleteValues { entity, entity_id, keys } = request;
     let mut change = caller.begin(&app).await?;
-    require(&mut change, caller.environment_id(), entity, entity_id, caller.now).await?;
-    custom_field::delete(&mut change, caller.environment_id(), entity, entity_id, &keys).await?;
+    let environment_id = caller.environment_id();
+    // A draft may be gone and still hold a value that nobody else can have.
+    let held = custom_field::of_many(&mut change, environment_id, entity, &[entity_id]).await?;
+    if held.is_empty() {
+        require(&mut change, environment_id, entity, entity_id, caller.now).await?;
+    }
+    custom_field::delete(&mut change, environment_id, entity, entity_id, &keys).await?;
+    touch(&mut change, environment_id, entity, entity_id, caller.now).await?;
     let record = Record::new(entity_id, format!("Removed the custom fields {}", keys.join(", ")));
     change.commit(record.of(entity.as_str()), Empty).await
 }

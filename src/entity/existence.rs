@@ -46,3 +46,17 @@ pub async fn require(
     };
     if exists { Ok(()) } else { Err(ApiError::not_found(entity.as_str(), id)) }
 }
+
+/// Says on an object that tells of its last change that it was changed; of the types that carry fields, a customer.
+pub async fn touch(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    entity: ManagedEntity,
+    id: Uuid,
+    now: Instant,
+) -> Result<(), sqlx::Error> {
+    match entity {
+        ManagedEntity::Customer => customer::touch(db, environment_id, CustomerId(id), now).await,
+        _ => Ok(()),
+    }
+}

@@ -4,6 +4,7 @@ use aide::transform::TransformOperation;
 use axum::extract::State;
 
 use super::archive_contract::cancel;
+use super::catch_up::begin_caught_up;
 use super::store;
 use crate::access::{App, Record, Writer};
 use crate::contract;
@@ -19,8 +20,7 @@ pub async fn handler(
 ) -> Result<axum::Json<Data<IdBody>>, ApiError> {
     let environment_id = caller.environment_id();
     let id = CustomerId(request.id);
-    let mut change = caller.begin(&app).await?;
-    let customer = customer::lock(&mut change, environment_id, id).await?;
+    let (mut change, customer) = begin_caught_up(&app, &caller, id).await?;
     if customer.archived_at.is_some() {
         return Err(ApiError::field("id", "the customer is archived already"));
     }

@@ -20,20 +20,22 @@ pub fn usage_invoice_id(contract: &Contract, period_start: Instant) -> InvoiceId
     InvoiceId(deterministic("usage invoice", &[&contract_id, &unit, &period_start.to_rfc3339()]))
 }
 
-/// The usage invoice of one statement period, as a draft of a billable customer that is read at `now`.
+/// The usage invoice of one statement period, as a draft of a billable customer that is read at `now`. `counted` ends
+/// with the period, and starts earlier where a part of it is on an earlier invoice.
 #[must_use]
 pub fn usage_invoice(
     contract: &Contract,
     terms: &Terms,
     usage: &Usage,
     cuts: &[Instant],
+    counted: Period,
     period: Period,
     now: Instant,
 ) -> Invoice {
     let products: BTreeMap<ProductId, &ProductTerms> =
         terms.products.iter().map(|product| (product.product_id, product)).collect();
     let mut invoice = empty_usage_invoice(contract, period);
-    for charge in rate(terms, usage, cuts, period) {
+    for charge in rate(terms, usage, cuts, counted, period.start) {
         invoice.total.0 += &charge.total;
         invoice.line_items.push(line(products[&charge.product_id], &terms.unit, charge, now));
     }

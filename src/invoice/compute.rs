@@ -74,9 +74,10 @@ impl<'a> Calculator<'a> {
         self.load(contract).await?;
         let terms = &self.terms[&contract.rate_card_id];
         let subjects = &self.subjects[&contract.customer_id];
-        let cuts = cuts(terms, period);
-        let usage = load_usage(self.db, self.environment_id, subjects, terms, &cuts, period).await?;
-        let mut invoice = usage_invoice(contract, terms, &usage, &cuts, period, now);
+        let counted = contract.counted_period(period);
+        let cuts = cuts(terms, counted, period.start);
+        let usage = load_usage(self.db, self.environment_id, subjects, terms, &cuts, counted).await?;
+        let mut invoice = usage_invoice(contract, terms, &usage, &cuts, counted, period, now);
         invoice.billable_status =
             status_at(self.db, self.environment_id, contract.customer_id, invoice.billable_status_at())
                 .await?;

@@ -31,7 +31,7 @@ pub async fn exists(
         let Some(last) = contracts.last() else { return Ok(false) };
         after = Some((last.customer_id, last.id));
         if contracts.iter().any(|contract| has_statement(contract, id, now))
-            || have_scheduled(db, environment_id, &contracts, id).await?
+            || have_scheduled(db, environment_id, &contracts, id, now).await?
         {
             return Ok(true);
         }
@@ -47,13 +47,14 @@ async fn have_scheduled(
     environment_id: EnvironmentId,
     contracts: &[Contract],
     id: InvoiceId,
+    now: Instant,
 ) -> Result<bool, sqlx::Error> {
     let contract_of: BTreeMap<ContractId, &Contract> =
         contracts.iter().map(|contract| (contract.id, contract)).collect();
     let dates = scheduled_charge::pending_dates_of(db, environment_id, contracts).await?;
     Ok(dates.iter().any(|date| {
         let contract = contract_of[&date.contract_id];
-        let rides = contract.statement_of_charge(date.dated_at, date.unit_id).is_some();
+        let rides = contract.rides(date.dated_at, date.unit_id, now);
         !rides && scheduled_invoice_id(contract, date.unit_id, date.dated_at) == id
     }))
 }

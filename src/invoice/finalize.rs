@@ -37,16 +37,16 @@ pub async fn finalize_usage_statement(
         return contract::schedule_next_statement(db, environment_id, &contract).await;
     };
     let mut calculator = Calculator::new(db, environment_id);
-    let mut invoice = calculator.usage_invoice(&contract, period, work.due_at).await?;
+    let mut invoice = calculator.usage_invoice(&contract, period, work.now).await?;
     let mut seen = calculator.seen(&contract);
     let riding = riding_items(db, environment_id, &contract, period).await?;
     let products = FixedProducts::load(db, environment_id, &riding).await?;
     seen.newest.product_update = seen.newest.product_update.max(products.newest_update());
-    add_charges(&mut invoice, &riding, &products, work.due_at);
+    add_charges(&mut invoice, &riding, &products, work.now);
     invoice.status = InvoiceStatus::Finalized;
     custom_fields::keep(db, environment_id, vec![&mut invoice]).await?;
-    store::insert(db, environment_id, &invoice, work.due_at, arrival, &seen).await?;
-    keep_riding(db, environment_id, &invoice, &riding, work.due_at).await?;
+    store::insert(db, environment_id, &invoice, work.now, arrival, &seen).await?;
+    keep_riding(db, environment_id, &invoice, &riding, work.now).await?;
 
     contract.finalized_until = period.end;
     contract::advance_statement(db, environment_id, &contract).await?;

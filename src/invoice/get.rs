@@ -70,7 +70,8 @@ async fn find(db: &mut PgConnection, caller: &Caller, path: &InvoicePath) -> Res
         }
     }
     let contracts = contracts.into_iter().map(|contract| (contract.id, contract)).collect();
-    let drafts = scheduled::drafts(&mut *db, environment_id, path.customer_id, &contracts).await?;
+    let drafts =
+        scheduled::drafts(&mut *db, environment_id, path.customer_id, &contracts, caller.now).await?;
     let draft = drafts.into_iter().find(|draft| draft.header.id == path.invoice_id);
     let draft = draft.ok_or_else(|| ApiError::not_found("invoice", path.invoice_id))?;
     let contract = &contracts[&draft.contract_id];

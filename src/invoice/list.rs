@@ -104,8 +104,9 @@ pub async fn handler(
             .await?;
     let mut listed: Vec<Listed> =
         stored.into_iter().map(|invoice| Listed::Stored(Box::new(invoice))).collect();
-    let scheduled =
-        scheduled::drafts(&mut snapshot, environment_id, customer_id, &contracts).await?.into_iter();
+    let scheduled = scheduled::drafts(&mut snapshot, environment_id, customer_id, &contracts, caller.now)
+        .await?
+        .into_iter();
     let scheduled = scheduled.map(|draft| Listed::Scheduled(Box::new(draft)));
     let comes_after = |draft: &Listed| {
         after.is_none_or(|after| if descending { draft.position() < after } else { draft.position() > after })

@@ -11,6 +11,7 @@
 pub mod archive_contract;
 pub mod archive_customer;
 mod calc;
+mod catch_up;
 mod compute;
 mod custom_fields;
 mod existence;

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 
+use super::catch_up::begin_caught_up;
 use super::store;
 use crate::access::{App, Record, Writer};
 use crate::customer;
@@ -38,9 +39,11 @@ pub async fn handler(
 ) -> Result<axum::Json<Data<BillableStatusSet>>, ApiError> {
     let environment_id = caller.environment_id();
     let effective_at = request.effective_at.0;
-    let mut change = caller.begin(&app).await?;
-    // Whoever finalizes an invoice of the customer holds it too: after this wait, what is finalized is known.
-    let customer = customer::lock_active(&mut change, environment_id, request.customer_id).await?;
+    // Whoever finalizes an invoice of the customer holds it too: from here on, what is finalized is known.
+    let (mut change, customer) = begin_caught_up(&app, &caller, request.customer_id).await?;
+    if customer.archived_at.is_some() {
+        return Err(ApiError::field("customer_id", "the customer is archived"));
+    }
     refuse_finalized(&mut change, environment_id, customer.id, effective_at).await?;
     let entry = NewStatus {
         status: request.billable_status,

@@ -6,10 +6,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use sqlx::PgConnection;
 
+use super::catch_up::begin_caught_up;
 use super::store;
 use crate::access::{App, Record, Writer};
 use crate::contract::{self, Contract, scheduled_charge};
-use crate::customer;
 use crate::error::ApiError;
 use crate::id::{ContractId, CustomerId, EnvironmentId};
 use crate::time::{Instant, shown};
@@ -31,8 +31,7 @@ pub async fn handler(
     Json(request): Json<UpdateEndDate>,
 ) -> Result<axum::Json<Data<IdBody>>, ApiError> {
     let environment_id = caller.environment_id();
-    let mut change = caller.begin(&app).await?;
-    customer::lock(&mut change, environment_id, request.customer_id).await?;
+    let (mut change, _) = begin_caught_up(&app, &caller, request.customer_id).await?;
     let contract =
         contract::lock(&mut change, environment_id, request.customer_id, request.contract_id).await?;
     let end = request.ending_before.map(|end| end.0);

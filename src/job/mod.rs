@@ -12,8 +12,8 @@ mod store;
 
 pub use record::record;
 pub use store::{
-    DueWork, count_failed, due_at, is_any_due, lock, put_off, remove, retry_now, schedule, take,
-    take_and_wait,
+    DueWork, count_failed, due_at, is_any_due, is_due_for, lock, put_off, remove, retry_now, schedule, take,
+    take_and_wait, take_of_customer,
 };
 
 /// The kinds of due work.

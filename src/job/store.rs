@@ -146,6 +146,48 @@ pub async fn take_and_wait(
     .await
 }
 
+/// The customer's earliest step that is due at `now`, locked until the transaction ends; waits for a worker that
+/// holds it. Steps that wait for another try are taken as well.
+pub async fn take_of_customer(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_id: CustomerId,
+    now: Instant,
+) -> Result<Option<DueWork>, sqlx::Error> {
+    sqlx::query_as!(
+        DueWork,
+        r#"SELECT environment_id AS "environment_id: EnvironmentId", kind, subject_id,
+                  customer_id AS "customer_id: CustomerId", due_at, attempts, $3::timestamptz AS "now!"
+           FROM due_work WHERE environment_id = $1 AND customer_id = $2 AND due_at <= $3 AND kind = ANY($4)
+           ORDER BY due_at, kind, subject_id LIMIT 1 FOR UPDATE"#,
+        environment_id.0,
+        customer_id.0,
+        now,
+        super::kind::OF_CONTRACT as _,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Whether anything is due for the customer at `now`, held by a worker or not.
+pub async fn is_due_for(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_id: CustomerId,
+    now: Instant,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM due_work WHERE environment_id = $1 AND customer_id = $2 AND due_at <= $3
+                          AND kind = ANY($4)) AS "due!""#,
+        environment_id.0,
+        customer_id.0,
+        now,
+        super::kind::OF_CONTRACT as _,
+    )
+    .fetch_one(db)
+    .await
+}
+
 /// Keeps a failed step, with its reason, for another try; unless another worker has done it in the meantime.
 pub async fn put_off(
     db: &mut PgConnection,

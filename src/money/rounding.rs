@@ -3,9 +3,9 @@
 use bigdecimal::num_bigint::BigInt;
 use bigdecimal::{BigDecimal as Decimal, RoundingMode as Mode};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
-use super::is_negative;
+use super::{InputNumber, is_negative, to_count};
 use crate::casing::wire_enum;
 
 /// Decimals that a division which does not end earlier is rounded to, half away from zero: our decision, after
@@ -29,7 +29,15 @@ wire_enum! {
 pub struct QuantityRounding {
     pub rounding_method: RoundingMethod,
     /// Decimals kept, at most 20.
+    #[serde(deserialize_with = "count")]
     pub decimal_places: u32,
+}
+
+/// A count that may be spelled `2.0`: the schema has a number there, and the Python SDK sends one.
+fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let InputNumber(number) = InputNumber::deserialize(deserializer)?;
+    let count = to_count(&number).and_then(|count| u32::try_from(count).ok());
+    count.ok_or_else(|| de::Error::custom("must be a whole number that is not negative"))
 }
 
 impl QuantityRounding {

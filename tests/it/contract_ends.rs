@@ -526,3 +526,30 @@ async fn settled(api: &Api, customer: &str, contract: &str, sent: &[String], nam
     let lines = stored.flat_map(|invoice| invoice["line_items"].as_array().expect("lines"));
     assert_eq!(lines.filter(|line| line["type"] == "scheduled").count(), on_invoices, "{name}: {contract}");
 }
+
+/// What is due is final whether a worker has come to it or not.
+#[tokio::test]
+async fn what_is_due_is_finalized_before_a_contract_changes() {
+    for (path, more) in [
+        ("/v1/contracts/updateEndDate", json!({ "ending_before": "2026-03-05T00:00:00Z" })),
+        ("/v1/contracts/archive", json!({ "void_invoices": false })),
+    ] {
+        let api = Api::at(NOW).await;
+        let customer = api.customer("acct").await;
+        let fee = api.fixed_product("Fee").await;
+        let contract = json!({
+            "customer_id": customer, "starting_at": "2026-01-01T00:00:00Z",
+            "scheduled_charges": [charge(&fee, &[("2026-01-10T00:00:00Z", 7), ("2026-03-08T00:00:00Z", 9)])],
+        });
+        let contract = api.post("/v1/contracts/create", contract).await.id();
+        let mut body = json!({ "customer_id": customer, "contract_id": contract });
+        body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        api.post(path, body).await.data();
+        let invoices = api.invoices(&customer).await;
+        let finalized = |kind: &str| {
+            let is_one = |invoice: &&Value| invoice["type"] == kind && invoice["status"] == "FINALIZED";
+            invoices.iter().filter(is_one).count()
+        };
+        assert_eq!((finalized("SCHEDULED"), finalized("USAGE")), (2, 2), "{path}: {invoices:?}");
+    }
+}

@@ -26,7 +26,12 @@ pub async fn handler(
     let product = store::lock(&mut change, environment_id, request.product_id).await?;
     store::archive(&mut change, environment_id, product.id, caller.now).await?;
     let timeline = product.timeline();
-    let record = Record::new(product.id.0, format!("Archived product {}", timeline.at(caller.now).name));
+    let name = &timeline.at(caller.now).name;
+    let description = match product.archived_at {
+        None => format!("Archived product {name}"),
+        Some(_) => format!("Product {name} was archived already"),
+    };
+    let record = Record::new(product.id.0, description);
     change.commit(record, id_data(product.id.0)).await
 }
 

@@ -64,7 +64,7 @@ pub async fn append_all(
     let unit = card.unit();
 
     let product_ids = product_ids(&rates);
-    let products = product::find_many(&mut *db, environment_id, &product_ids).await?;
+    let products = product::share_many(&mut *db, environment_id, &product_ids).await?;
     let products: BTreeMap<_, ProductRow> =
         products.into_iter().map(|product| (product.id, product)).collect();
     let mut valid = Vec::with_capacity(rates.len());

@@ -25,19 +25,20 @@ pub struct Draft {
     pub header: Invoice,
 }
 
-/// The scheduled drafts of all contracts of a customer, however far ahead. What rides on a usage statement is on none
-/// of them.
+/// The scheduled drafts at `now` of all contracts of a customer, however far ahead. What rides on a usage draft is on
+/// none of them.
 pub async fn drafts(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     customer_id: CustomerId,
     contracts: &BTreeMap<ContractId, Contract>,
+    now: Instant,
 ) -> Result<Vec<Draft>, sqlx::Error> {
     let dates = scheduled_charge::pending_dates(db, environment_id, customer_id).await?;
     let drafts = dates.into_iter().filter_map(|date| {
         let contract = contracts.get(&date.contract_id)?;
         let unit = CreditType::find_fiat(date.unit_id)?;
-        let rides = contract.statement_of_charge(date.dated_at, date.unit_id).is_some();
+        let rides = contract.rides(date.dated_at, date.unit_id, now);
         let header = (!rides).then(|| empty_scheduled_invoice(contract, unit, date.dated_at))?;
         Some(Draft { contract_id: contract.id, header })
     });

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::DateTime;
 use sqlx::PgConnection;
 
 use super::FixedProducts;
@@ -35,7 +36,7 @@ pub async fn finalize_scheduled_invoice(db: &mut PgConnection, work: &DueWork) -
         let items = not_riding(&contract, items);
         let products = FixedProducts::load(db, environment_id, &items).await?;
         let status = InvoiceStatus::Finalized;
-        finalized = keep(db, environment_id, &contract, &items, &products, status, work.due_at).await?;
+        finalized = keep(db, environment_id, &contract, &items, &products, status, work.now).await?;
         metrics::counter!("upbeat_invoices_finalized_total").increment(finalized.len() as u64);
     }
     contract::schedule_next_charge(db, environment_id, &contract).await?;
@@ -47,18 +48,18 @@ pub async fn finalize_scheduled_invoice(db: &mut PgConnection, work: &DueWork) -
 }
 
 /// Makes the contract's upcoming scheduled invoices void ones, with their lines and totals. What rides on a usage
-/// statement goes with that draft.
+/// draft at `now` goes with that draft.
 pub async fn void_upcoming(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     contract: &Contract,
     now: Instant,
 ) -> Result<(), sqlx::Error> {
-    let items = scheduled_charge::pending_items(db, environment_id, contract, None, None).await?;
-    let items = not_riding(contract, items);
+    let mut items = scheduled_charge::pending_items(db, environment_id, contract, None, None).await?;
+    items.retain(|item| !contract.rides(item.dated_at, item.unit.id, now));
     let products = FixedProducts::hold(db, environment_id, &items).await?;
     keep(db, environment_id, contract, &items, &products, InvoiceStatus::Void, now).await?;
-    Ok(())
+    scheduled_charge::remove_from(db, environment_id, contract, DateTime::UNIX_EPOCH, None, now).await
 }
 
 /// Puts the items that ride on a usage statement onto its invoice, which is stored.

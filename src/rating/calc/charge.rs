@@ -39,11 +39,15 @@ struct Stretch<'a> {
 
 /// Prices a period: for each product in the card's order, its charges by time, group values and tier.
 ///
+/// `from` is a cut. What lies before it is counted, as tiers and running totals go by the whole period, and not
+/// charged: it is on an earlier invoice.
+///
 /// Usage whose group values have no rate, or that falls where there is no rate or no entitlement, makes no
 /// charge.
 #[must_use]
-pub fn rate(terms: &Terms, usage: &Usage, cuts: &[Instant], period: Period) -> Vec<Charge> {
-    terms.products.iter().flat_map(|product| rate_product(terms, product, usage, cuts, period)).collect()
+pub fn rate(terms: &Terms, usage: &Usage, cuts: &[Instant], period: Period, from: Instant) -> Vec<Charge> {
+    let of_product = |product| rate_product(terms, product, usage, cuts, period, from);
+    terms.products.iter().flat_map(of_product).collect()
 }
 
 fn rate_product(
@@ -52,6 +56,7 @@ fn rate_product(
     usage: &Usage,
     cuts: &[Instant],
     period: Period,
+    from: Instant,
 ) -> Vec<Charge> {
     let mut charges = Vec::new();
     // Tiers go by what was used so far in the period, however it was counted.
@@ -63,7 +68,8 @@ fn rate_product(
             let is_always_shown = combination == Combination::default();
             let cumulative = cumulative_quantities(terms, state, &tallies);
             let counter = counters.entry(combination.clone()).or_insert_with(zero);
-            let segments = segments(span.clone(), &tallies, &cumulative, counter, cuts, period);
+            let mut segments = segments(span.clone(), &tallies, &cumulative, counter, cuts, period);
+            segments.retain(|segment| segment.period.start >= from);
             for stretch in stretches(timeline, segments) {
                 if stretch.entry.entitled && (is_always_shown || stretch.was_used) {
                     charges.extend(price(product, &combination, &stretch));
@@ -306,8 +312,8 @@ mod tests {
     }
 
     fn charges(terms: &Terms, events: &[Event]) -> Vec<Charge> {
-        let cuts = cuts(terms, day());
-        rate(terms, &usage(events, &cuts), &cuts, day())
+        let cuts = cuts(terms, day(), day().start);
+        rate(terms, &usage(events, &cuts), &cuts, day(), day().start)
     }
 
     /// `start..end quantity` of each charge.
@@ -412,11 +418,11 @@ mod tests {
             changes.push((7, counted_by(AggregationType::ALL[aggregation])));
             changes.extend(rounding.map(|decimals| (3, rounded_up(decimals))));
             let terms = terms(&changes, &prices);
-            let mut finer = cuts(&terms, day());
+            let mut finer = cuts(&terms, day(), day().start);
             finer.extend(more.into_iter().map(hour));
             finer.sort_unstable();
             finer.dedup();
-            prop_assert_eq!(rate(&terms, &usage(&events, &finer), &finer, day()), charges(&terms, &events));
+            prop_assert_eq!(rate(&terms, &usage(&events, &finer), &finer, day(), day().start), charges(&terms, &events));
         }
 
         #[test]
@@ -459,7 +465,7 @@ mod tests {
                 ..ProductChanges::default()
             }));
             let after = terms(&changes, &prices);
-            prop_assert_eq!(cuts(&after, day()), cuts(&before, day()));
+            prop_assert_eq!(cuts(&after, day(), day().start), cuts(&before, day(), day().start));
             prop_assert_eq!(charges(&after, &events), charges(&before, &events));
             let after = terms(&said_again, &prices);
             prop_assert_eq!(charges(&after, &events), charges(&before, &events), "what holds, said again");

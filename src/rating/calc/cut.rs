@@ -2,10 +2,10 @@ use crate::catalog::rate::{RateEntry, calc};
 use crate::rating::terms::Terms;
 use crate::time::{Instant, Period};
 
-/// Where a period is cut into segments: its start, and every instant inside it at which any rate may change or
-/// any product counts, converts, rounds or groups in another way.
+/// Where a period is cut into segments: its start, the instant `from` which it is charged, and every instant inside it
+/// at which any rate may change or any product counts, converts, rounds or groups in another way.
 #[must_use]
-pub fn cuts(terms: &Terms, period: Period) -> Vec<Instant> {
+pub fn cuts(terms: &Terms, period: Period, from: Instant) -> Vec<Instant> {
     let timelines = terms.products.iter().flat_map(|product| product.timelines.values());
     let rates = timelines.flat_map(|timeline| {
         let timeline: Vec<&RateEntry> = timeline.iter().collect();
@@ -13,7 +13,7 @@ pub fn cuts(terms: &Terms, period: Period) -> Vec<Instant> {
     });
     let states = terms.products.iter().flat_map(|product| product.states.metering_changes());
     let inside = rates.chain(states).filter(|instant| period.contains(*instant));
-    let mut cuts: Vec<Instant> = std::iter::once(period.start).chain(inside).collect();
+    let mut cuts: Vec<Instant> = [period.start, from].into_iter().chain(inside).collect();
     cuts.sort_unstable();
     cuts.dedup();
     cuts
