@@ -324,9 +324,10 @@ async fn a_line_is_called_what_its_product_is_called_on_its_date() {
             "2026-03-20 DRAFT Old []",
             "2026-04-01 DRAFT Old []",
             "2026-04-10 DRAFT New []",
+            "2026-05-01 DRAFT New []",
             "2026-07-15 DRAFT New []"
         ],
-        "and one more on the statement of April, which has not begun"
+        "the one of 1 May will ride on the statement of April, which has not begun"
     );
     api.move_clock("2026-04-05T00:00:00Z").await;
     update("2026-01-01T00:00:00Z", json!({ "name": "Backdated", "tags": ["t"] })).await;
@@ -386,7 +387,12 @@ async fn a_charge_goes_out_as_its_customer_is_on_its_date() {
     };
     assert_eq!(
         statuses().await,
-        ["2026-03-15 DRAFT billable", "2026-04-01 DRAFT billable", "2026-04-15 DRAFT unbillable"]
+        [
+            "2026-03-15 DRAFT billable",
+            "2026-04-01 DRAFT billable",
+            "2026-04-15 DRAFT unbillable",
+            "2026-05-01 DRAFT unbillable"
+        ]
     );
     api.move_clock("2026-04-20T00:00:00Z").await;
     assert_eq!(
