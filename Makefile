@@ -17,7 +17,7 @@ export SQLX_OFFLINE := true
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 APT_GET := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300
 
-.PHONY: help run test lint sqlx openapi image
+.PHONY: help run test lint sqlx openapi examples image
 help: ## List the targets
 	@awk -F ':[^#]*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
 
@@ -44,6 +44,11 @@ openapi: tools-run ## Write openapi/openapi.json from the code
 	@mkdir -p target openapi
 	cargo run --quiet -- openapi >target/openapi.json
 	mv target/openapi.json openapi/openapi.json
+
+examples: tools-run ## Write openapi/examples.json from what the server answers, and openapi.json with it
+	@UPBEAT_WRITE_EXAMPLES=1 tests/with-postgres.sh \
+	    cargo test --quiet --locked --test it examples::the_examples_are_what_the_server_answers
+	$(MAKE) --no-print-directory openapi
 
 image: ## Build the container image `upbeat`
 	docker build --tag upbeat .

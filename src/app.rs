@@ -1,5 +1,6 @@
-//! Every route of the server, and what stands around all of them.
+//! Every route of the server, what stands around all of them, and the document that describes them.
 
+mod document;
 mod frame;
 mod missing;
 mod probe;
@@ -64,18 +65,17 @@ pub fn operations() -> Vec<String> {
 }
 
 fn documented() -> (Router<App>, OpenApi) {
-    let mut document = frame::document_head();
-    let router = ApiRouter::new()
-        .merge(customers())
-        .merge(billable_metrics())
-        .merge(products_and_rate_cards())
-        .merge(contracts())
-        .merge(usage_and_invoices())
-        .merge(custom_fields())
-        .merge(settings())
-        .merge(sandboxes())
-        .finish_api(&mut document);
-    (router, document)
+    document::documented(|| {
+        ApiRouter::new()
+            .merge(customers())
+            .merge(billable_metrics())
+            .merge(products_and_rate_cards())
+            .merge(contracts())
+            .merge(usage_and_invoices())
+            .merge(custom_fields())
+            .merge(settings())
+            .merge(sandboxes())
+    })
 }
 
 fn customers() -> ApiRouter<App> {

@@ -186,8 +186,11 @@ pub struct ErrorBody {
 
 /// The body of a v2 error.
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "CodedError")]
 pub struct CodedErrorBody {
+    /// Which mistake it is.
     pub code: String,
+    /// What is wrong, naming the field by its JSON path.
     pub message: String,
 }
 

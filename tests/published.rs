@@ -75,16 +75,6 @@ impl<'a> Schema<'a> {
         Some(values.iter().filter_map(Value::as_str).map(str::to_owned).collect())
     }
 
-    fn is_nullable(self) -> bool {
-        let schema = self.schema;
-        let null = Value::from("null");
-        let is_null_type =
-            |schema: &Value| schema["type"].as_array().is_some_and(|types| types.contains(&null));
-        is_null_type(schema)
-            || is_null_type(self.resolved().schema)
-            || schema["anyOf"].as_array().is_some_and(|choices| choices.iter().any(|one| one["type"] == null))
-    }
-
     /// Documented for named customers of the hosted product only.
     fn is_gated(self) -> bool {
         self.schema["x-mint"].is_object() || self.resolved().schema["x-mint"].is_object()
@@ -126,7 +116,7 @@ fn compare(
         match way {
             Way::Request if is_required && !must_be => found.push(format!("{path}: is required")),
             Way::Request if !is_required && must_be => found.push(format!("{path}: is not required")),
-            Way::Answer if must_be && !is_required && !own_field.is_nullable() => {
+            Way::Answer if must_be && !is_required => {
                 found.push(format!("{path}: may be missing"));
             }
             _ => {}

@@ -21,6 +21,9 @@ use crate::error::ApiError;
 use crate::id::{EnvironmentId, TokenId};
 use crate::time::Instant;
 
+/// What the document calls authentication by a bearer token.
+pub const SECURITY_SCHEME: &str = "bearerAuth";
+
 /// Whoever holds a token that is in use. Handlers that only read take this.
 #[derive(Clone, Debug)]
 pub struct Caller {
@@ -191,9 +194,19 @@ fn bearer_token(parts: &Parts) -> Result<&str, ApiError> {
 }
 
 impl OperationInput for Caller {
-    fn operation_input(_: &mut GenContext, _: &mut Operation) {}
+    fn operation_input(_: &mut GenContext, operation: &mut Operation) {
+        require(operation, Role::Reader);
+    }
 }
 
 impl OperationInput for Writer {
-    fn operation_input(_: &mut GenContext, _: &mut Operation) {}
+    fn operation_input(_: &mut GenContext, operation: &mut Operation) {
+        require(operation, Role::Writer);
+    }
+}
+
+/// The least role that may call, as the document says it.
+fn require(operation: &mut Operation, role: Role) {
+    let requirement = (SECURITY_SCHEME.to_owned(), vec![role.as_str().to_owned()]);
+    operation.security.push([requirement].into_iter().collect());
 }

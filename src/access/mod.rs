@@ -24,13 +24,13 @@ mod time_limit;
 mod token;
 mod uniqueness;
 
-pub use caller::{Caller, Writer};
+pub use caller::{Caller, SECURITY_SCHEME, Writer};
 pub use change::{Change, Record};
 pub use environment::{Environment, EnvironmentKind};
 pub use idempotency::{Replayed, idempotent, sweep as sweep_idempotency_keys};
 pub use operation::{WRITES, WriteOperation};
 pub use origin::{Origin, Peer};
-pub use rate_limit::{RateLimit, RateLimits, limit_rates};
+pub use rate_limit::{RateLimit, RateLimits, default_rate_limit, limit_rates};
 pub use settings::Settings;
 pub use store::{
     ensure_environments, environment_now, find_environment, list_environments, lock_environment, set_clock,

@@ -67,6 +67,14 @@ impl FromStr for RateLimit {
     }
 }
 
+/// How often a second an operation may be called where the operator has not set anything else, as the document
+/// says it.
+#[must_use]
+pub fn default_rate_limit(operation: &str) -> Option<NonZeroU32> {
+    let mut defaults = DEFAULTS.iter().filter_map(|text| text.parse::<RateLimit>().ok());
+    defaults.find(|limit| limit.operation == operation)?.per_second
+}
+
 impl RateLimit {
     /// Method and route.
     #[must_use]

@@ -5,7 +5,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aide::openapi::{Info, OpenApi, ReferenceOr, SecurityScheme};
 use axum::Json;
 use axum::Router;
 use axum::extract::{Request, State};
@@ -107,29 +106,4 @@ fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message");
     ApiError::internal("a handler panicked", text.to_owned()).into_response()
-}
-
-/// The document before its operations.
-pub fn document_head() -> OpenApi {
-    let mut document = OpenApi {
-        info: Info {
-            title: "Upbeat".to_owned(),
-            summary: Some("Usage billing that speaks the Metronome HTTP API".to_owned()),
-            description: Some(
-                "Every request carries `Authorization: Bearer <token>`; the token selects the environment. USD is \
-                 counted in cents, every other currency in whole units. Periods include their start and exclude \
-                 their end; instants are UTC."
-                    .to_owned(),
-            ),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            ..Info::default()
-        },
-        ..OpenApi::default()
-    };
-    let bearer = serde_json::from_value(serde_json::json!({ "type": "http", "scheme": "bearer" }))
-        .expect("a security scheme of the OpenAPI specification");
-    let components = document.components.get_or_insert_default();
-    components.security_schemes.insert("bearerAuth".to_owned(), ReferenceOr::Item::<SecurityScheme>(bearer));
-    document.security.push([("bearerAuth".to_owned(), Vec::new())].into_iter().collect());
-    document
 }

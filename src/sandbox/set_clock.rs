@@ -25,6 +25,7 @@ const MOVE_MAX: TimeDelta = TimeDelta::days(3653);
 
 /// One of the two.
 #[derive(Deserialize, JsonSchema)]
+#[schemars(extend("minProperties" = 1))]
 pub struct SetClock {
     /// Freezes the clock there.
     now: Option<Timestamp>,

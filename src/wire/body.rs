@@ -8,6 +8,7 @@ use axum::extract::{FromRequest, Request};
 use http_body_util::BodyExt;
 use schemars::{JsonSchema, Schema, json_schema};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::WellFormed;
 use crate::error::ApiError;
@@ -135,23 +136,33 @@ fn refuse_nul(text: &[u8]) -> Result<(), ApiError> {
 impl<T: JsonSchema> OperationInput for Json<T> {
     fn operation_input(ctx: &mut GenContext, operation: &mut Operation) {
         let schema = ctx.schema.subschema_for::<T>();
-        document(ctx, operation, schema);
+        let required = is_required(ctx, &schema);
+        document(ctx, operation, schema, required);
     }
 }
 
 impl<A: JsonSchema, B: JsonSchema> OperationInput for JsonBoth<A, B> {
     fn operation_input(ctx: &mut GenContext, operation: &mut Operation) {
         let parts = [ctx.schema.subschema_for::<A>(), ctx.schema.subschema_for::<B>()];
-        document(ctx, operation, json_schema!({ "allOf": parts }));
+        let required = parts.iter().any(|part| is_required(ctx, part));
+        document(ctx, operation, json_schema!({ "allOf": parts }), required);
     }
 }
 
-fn document(ctx: &mut GenContext, operation: &mut Operation, json_schema: Schema) {
+/// Whether a body must be sent: not where every field may be left out.
+fn is_required(ctx: &GenContext, schema: &Schema) -> bool {
+    let schema = ctx.resolve_schema(schema);
+    let has_required =
+        schema.get("required").and_then(Value::as_array).is_some_and(|names| !names.is_empty());
+    has_required || schema.get("minProperties").is_some() || schema.get("type") != Some(&"object".into())
+}
+
+fn document(ctx: &mut GenContext, operation: &mut Operation, json_schema: Schema, required: bool) {
     let schema = SchemaObject { json_schema, example: None, external_docs: None };
     let content = MediaType { schema: Some(schema), ..MediaType::default() };
     let body = RequestBody {
         content: [("application/json".to_owned(), content)].into_iter().collect(),
-        required: true,
+        required,
         ..RequestBody::default()
     };
     set_body(ctx, operation, body);

@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// For `deserialize_with`: an optional field that is `null` is one that was left out.
@@ -80,8 +80,10 @@ impl<T: JsonSchema> JsonSchema for Nullable<T> {
         true
     }
 
+    /// Unlike `Option`, whose null is left out of an answer where the field may be missing, with `oneOf`.
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        Option::<T>::json_schema(generator)
+        let value = generator.subschema_for::<T>();
+        json_schema!({ "oneOf": [value, { "type": "null" }] })
     }
 }
 

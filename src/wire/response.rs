@@ -17,7 +17,7 @@ pub struct Data<T> {
     pub data: T,
 }
 
-/// An id as the whole of a body, in requests and in answers (schema `Id`).
+/// The id of an object, as the whole of a body (schema `Id`).
 #[derive(Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Id")]
 pub struct IdBody {

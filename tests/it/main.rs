@@ -18,6 +18,7 @@ mod customers;
 mod drafts;
 mod errors;
 mod events_search;
+mod examples;
 mod frame;
 mod idempotency;
 mod ingest;

@@ -3,6 +3,8 @@
 mod api;
 mod catalog;
 mod database;
+mod schema;
 
 pub use api::{Answer, Api};
 pub use catalog::{Metric, Rates, charge, lines, product_update};
+pub use schema::differences;
