@@ -57,11 +57,10 @@ pub fn routes() -> Vec<(Method, String)> {
 
 /// Method and route of every operation, of those that are not built and of the quickstart's spellings too.
 #[must_use]
-pub fn operations() -> Vec<String> {
-    let built = routes().into_iter().map(|(method, route)| format!("{method} {route}"));
-    let missing = MISSING.iter().map(|(method, route)| format!("{method} {route}"));
-    let spellings = SPELLINGS.iter().map(|route| format!("POST {route}"));
-    built.chain(missing).chain(spellings).collect()
+pub fn operations() -> Vec<(Method, String)> {
+    let others = MISSING.iter().copied().chain(SPELLINGS.map(|route| ("POST", route)));
+    let others = others.filter_map(|(method, route)| Some((method.parse().ok()?, route.to_owned())));
+    routes().into_iter().chain(others).collect()
 }
 
 fn documented() -> (Router<App>, OpenApi) {

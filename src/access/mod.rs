@@ -3,7 +3,7 @@
 //! Owns: environments (sandbox and production) and their clocks, API tokens, the extractors [`Caller`] and
 //! [`Writer`], which are the only way to a tenant's data; what surrounds every change ([`Change`]): its one
 //! transaction, its line in the audit log, the answer for a repeat under an `Idempotency-Key`; keys that may be
-//! used once, and rate limits. Does not own: what a call does.
+//! used once, and limits of rate and time. Does not own: what a call does.
 //!
 //! Invariants: a secret is stored as its SHA-256 only and shown once; every row of a tenant is reached through
 //! the environment of the caller's token, so an id of another environment looks missing; a change and its line

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use axum::body::Body;
 use axum::extract::{FromRequestParts, MatchedPath, Request, State};
+use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use governor::clock::{Clock as _, DefaultClock};
@@ -157,7 +158,9 @@ impl Counted {
 /// Middleware: 429 for a request over a limit.
 pub async fn limit_rates(State(app): State<App>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
-    let operation = format!("{} {route}", request.method());
+    // A HEAD is served as a GET is.
+    let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
+    let operation = format!("{method} {route}");
     let limits = &app.settings.rate_limits;
     let (in_all, by_customer) = (limits.of(&operation, false), limits.of(&operation, true));
     if in_all.is_none() && by_customer.is_none() {

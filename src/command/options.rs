@@ -103,7 +103,7 @@ fn origin(text: &str) -> Result<String, String> {
 fn rate_limit(text: &str) -> Result<RateLimit, String> {
     let limit: RateLimit = text.parse()?;
     let operation = limit.operation();
-    if crate::app::operations().iter().any(|known| known == operation) {
+    if crate::app::operations().iter().any(|(method, route)| format!("{method} {route}") == operation) {
         Ok(limit)
     } else {
         Err(format!("`{operation}` is no operation of this server; write `POST /v1/ingest=5000`"))

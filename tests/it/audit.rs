@@ -317,6 +317,40 @@ async fn what_due_work_finalizes_is_in_the_log() {
 }
 
 #[tokio::test]
+async fn one_step_that_finalizes_two_invoices_leaves_two_lines() {
+    let api = Api::at("2026-01-10T00:00:00Z").await;
+    let customer = api.customer("acct").await;
+    let fee = api.fixed_product("Fee").await;
+    let units = api.get("/v1/credit-types/list").await.data();
+    let charges: Vec<Value> = ["USD (cents)", "EUR"]
+        .iter()
+        .map(|name| {
+            let unit =
+                units.as_array().expect("units").iter().find(|unit| unit["name"] == *name).expect("a unit");
+            json!({
+                "product_id": fee,
+                "schedule": {
+                    "credit_type_id": unit["id"],
+                    "schedule_items": [{ "timestamp": "2026-02-01T00:00:00Z", "amount": 7 }],
+                },
+            })
+        })
+        .collect();
+    let contract = json!({ "customer_id": customer, "starting_at": "2026-01-01T00:00:00Z", "scheduled_charges": charges });
+    let contract = api.post("/v1/contracts/create", contract).await.id();
+    api.move_clock("2026-02-01T12:00:00Z").await;
+    let lines = walk(&api, "", 100).await;
+    let of_the_step: Vec<&Value> = lines.iter().filter(|line| line["action"] == "finalize").collect();
+    assert_eq!(of_the_step.len(), 2, "{of_the_step:?}");
+    for line in &of_the_step {
+        assert_eq!(line["request"]["id"], format!("finalize_scheduled_invoice {contract}"));
+    }
+    assert_ne!(of_the_step[0]["resource_id"], of_the_step[1]["resource_id"]);
+    let ids: BTreeSet<String> = lines.iter().map(|line| line["id"].to_string()).collect();
+    assert_eq!(ids.len(), lines.len(), "each line has an id of its own");
+}
+
+#[tokio::test]
 async fn pages_go_both_ways_and_hold_every_line_once() {
     let api = Api::at(NOW).await;
     for number in 0..7 {

@@ -43,7 +43,7 @@ fn open_files(server: &Server) -> usize {
 #[test]
 fn a_client_that_does_not_finish_its_head_is_cut_and_others_are_served() {
     let (place, database) = (Place::new(), Database::new());
-    let server = hurried(&place, &database, "4");
+    let server = hurried(&place, &database, "6");
     let before = open_files(&server);
     let heads = [
         "",
@@ -68,7 +68,7 @@ fn a_client_that_does_not_finish_its_head_is_cut_and_others_are_served() {
         let said = until_closed(stream);
         assert!(!said.contains("200 OK"), "{said}");
     }
-    assert!(start.elapsed() > Duration::from_millis(3900), "a head has its time");
+    assert!(start.elapsed() > Duration::from_millis(5900), "a head has its time");
     assert!(wait_until(LATE, || open_files(&server) <= before + 5), "{} files are open", open_files(&server));
     server.stop();
 }
@@ -214,8 +214,8 @@ fn settings_are_read_and_empty_ones_are_none() {
     );
     let page = server.client.get_with("origin: https://app.example.com\r\n", "/v1/customers");
     assert_eq!((page.status, page.header("access-control-allow-origin")), (200, "https://app.example.com"));
-    let second = server.client.get("/v1/customers");
-    assert_eq!((second.status, second.header("x-metronome-rate-limit-type")), (429, "client"));
+    let second = (0..20).map(|_| server.client.get("/v1/customers")).find(|answer| answer.status == 429);
+    assert_eq!(second.expect("one of them is refused").header("x-metronome-rate-limit-type"), "client");
     server.stop();
 }
 

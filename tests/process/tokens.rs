@@ -172,6 +172,7 @@ fn a_token_may_be_bound_to_operations_networks_and_an_end() {
     };
     let create = |name: &str, more: &[&str]| create(&launch, &one.client, name, more);
 
+    create("spelled", &["--endpoint", "POST /v1/customers/create", "--endpoint", "/v1/payments/*"]);
     let bound =
         create("operations", &["--endpoint", "GET /v1/customers", "--endpoint", "/v1/billable-metrics*"]);
     assert_eq!(of_both(&bound, "/v1/customers"), [200, 200]);
