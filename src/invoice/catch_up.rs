@@ -37,6 +37,7 @@ pub async fn begin_caught_up(
         if !job::is_due_for(&mut change, environment_id, customer_id, caller.now).await? {
             return Ok((change, customer));
         }
+        change.abandon().await?;
     }
     Err(ApiError::Behind)
 }

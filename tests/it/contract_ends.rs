@@ -553,3 +553,50 @@ async fn what_is_due_is_finalized_before_a_contract_changes() {
         assert_eq!((finalized("SCHEDULED"), finalized("USAGE")), (2, 2), "{path}: {invoices:?}");
     }
 }
+
+/// The two statements of a period whose end was there for a while are one billing period: tiers go on, and a newest
+/// value is billed by its increment.
+#[tokio::test]
+async fn a_reopened_period_counts_on() {
+    let api = Api::at("2026-03-01T00:00:00Z").await;
+    let sum = api.metric(Metric { aggregation: "SUM", key: Some("n"), groups: &[] }).await;
+    let latest = api.metric(Metric { aggregation: "LATEST", key: Some("n"), groups: &[] }).await;
+    let (tiered, gauge) =
+        (api.product("Tiered", &sum, json!({})).await, api.product("Gauge", &latest, json!({})).await);
+    let rates = api.rate_card().await;
+    let tiers = json!({ "rate_type": "TIERED", "tiers": [{ "size": 5, "price": 0 }, { "price": 100 }] });
+    api.rate(&rates, &tiered, "2026-01-01T00:00:00Z", tiers).await;
+    api.flat(&rates, &gauge, "2026-01-01T00:00:00Z", "10", json!({})).await;
+    let customer = api.customer("acct").await;
+    let contract = api.contract(&customer, &rates, "2026-03-01T00:00:00Z", json!({})).await;
+    let end = async |body: Value| {
+        let mut all = json!({ "customer_id": customer, "contract_id": contract });
+        all.as_object_mut().expect("an object").extend(body.as_object().expect("an object").clone());
+        api.post("/v1/contracts/updateEndDate", all).await.data();
+    };
+    api.move_clock("2026-03-03T01:00:00Z").await;
+    api.event("acct", "2026-03-03T00:00:00Z", json!({ "n": 5 })).await;
+    end(json!({ "ending_before": "2026-03-14T00:00:00Z" })).await;
+    api.move_clock("2026-03-16T00:00:00Z").await;
+    end(json!({})).await;
+    api.move_clock("2026-03-18T01:00:00Z").await;
+    api.event("acct", "2026-03-18T00:00:00Z", json!({ "n": 7 })).await;
+    api.move_clock("2026-04-03T00:00:00Z").await;
+    let invoices = api.invoices(&customer).await;
+    let totals: Vec<String> = invoices
+        .iter()
+        .filter(|invoice| invoice["status"] == "FINALIZED")
+        .map(|invoice| {
+            format!("{} {}", &invoice["start_timestamp"].as_str().expect("text")[..10], invoice["total"])
+        })
+        .collect();
+    // 5 free units and a gauge of 5; then 7 units beyond the tier and a gauge that rose by 2
+    assert_eq!(totals, ["2026-03-01 50", "2026-03-14 720"]);
+    for environment in access::list_environments(&mut api.app.db.acquire().await.expect("a connection"))
+        .await
+        .expect("environments")
+    {
+        let (_, faults) = verify_invoices(&api.app.db, environment.id).await.expect("a verification");
+        assert!(faults.is_empty(), "{faults:?}");
+    }
+}
