@@ -287,7 +287,7 @@ async fn resolve_rate_card(
             let holder = rate_card::resolve_alias(db, environment_id, alias, starting_at).await?;
             holder.ok_or_else(|| {
                 ApiError::NotFound(format!(
-                    "no rate card holds the alias `{alias}` at {}",
+                    "rate_card_alias: no rate card holds the alias `{alias}` at {}",
                     shown(starting_at)
                 ))
             })?
@@ -303,7 +303,7 @@ async fn resolve_rate_card(
 
 pub fn doc(operation: TransformOperation) -> TransformOperation {
     operation.id("createContract").tag("Contracts").summary("Create a contract").description(
-        "Every statement period since its start gets its usage invoice; those that are over are finalized at once. \
+        "Every statement period since its start gets its usage invoice; those that are over are finalized soon after. \
          Scheduled charges have their invoices at once, as drafts until their dates. Without a rate card no usage is \
          priced.",
     )

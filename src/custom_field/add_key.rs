@@ -17,6 +17,7 @@ const KEY_LENGTH_MAX: usize = 100;
 
 #[derive(Deserialize, JsonSchema)]
 pub struct AddKey {
+    /// A type of objects. Catalog products are `contract_product`; `product` and `charge` are of the legacy Plans API.
     entity: ManagedEntity,
     /// At most 100 characters.
     key: NonBlank,

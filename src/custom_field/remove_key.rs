@@ -34,6 +34,6 @@ pub async fn handler(
 
 pub fn doc(operation: TransformOperation) -> TransformOperation {
     operation.id("removeCustomFieldKey").tag("Custom fields").summary("Remove a custom field key").description(
-        "Its values are gone with it; a key that is added again starts empty. Finalized invoices keep what they say.",
+        "Its values are gone with it; a key that is added again starts empty. Finalized invoices keep what they say of their customer, contract and products.",
     )
 }

@@ -14,6 +14,7 @@ use crate::wire::{Empty, Json};
 
 #[derive(Deserialize, JsonSchema)]
 pub struct SetValues {
+    /// The type of the object; `contract_product` for catalog products.
     entity: ManagedEntity,
     entity_id: Uuid,
     /// Each key must be on the list of the type; values have at most 200 characters.
@@ -39,6 +40,6 @@ pub async fn handler(
 pub fn doc(operation: TransformOperation) -> TransformOperation {
     operation.id("setCustomFields").tag("Custom fields").summary("Set custom fields of an object").description(
         "Sets all fields given, or none, and leaves the others. A value that another object holds under a key with \
-         enforced uniqueness is 409. Archived objects too.",
+         enforced uniqueness is 409; archived objects hold theirs until it is removed.",
     )
 }

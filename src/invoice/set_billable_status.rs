@@ -21,7 +21,7 @@ pub struct SetBillableStatus {
     customer_id: CustomerId,
     billable_status: BillableStatus,
     /// Of usage invoices those whose period starts then or later, of others those issued then or later; past or
-    /// future.
+    /// future, but after every finalized invoice.
     effective_at: Timestamp,
 }
 

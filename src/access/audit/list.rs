@@ -78,6 +78,7 @@ struct RequestView {
 #[derive(Serialize, JsonSchema)]
 pub struct AuditPage {
     data: Vec<AuditLog>,
+    /// Continues after the last line, also of an empty page; never null.
     next_page: String,
 }
 

@@ -57,6 +57,8 @@ struct RecurringScheduleInput {
     /// Exclusive.
     ending_before: Timestamp,
     frequency: RecurringFrequency,
+    /// EACH: every payment has the amount. DIVIDED: it is split evenly, and the last payment takes what a division
+    /// leaves. DIVIDED_ROUNDED: it is split into whole units (cents, in USD), and the last payment takes the remainder.
     amount_distribution: AmountDistribution,
     amount: Option<InputNumber>,
     unit_price: Option<InputNumber>,
