@@ -17,6 +17,7 @@ pub use token::{TokenCommand, token};
 pub use verify::verify;
 pub use work::work;
 
+use std::io::Write;
 use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -45,8 +46,12 @@ pub enum CommandError {
 
 /// The OpenAPI document, for the shell.
 pub fn openapi() {
-    let document = serde_json::to_string_pretty(&crate::app::openapi()).expect("the document is JSON");
-    println!("{document}");
+    say(&serde_json::to_string_pretty(&crate::app::openapi()).expect("the document is JSON"));
+}
+
+/// Prints a line. Whoever reads no further, as `head` does, has what it wanted.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 /// For commands that look at data: refuses to make a private cluster where there is none, which would be the

@@ -5,7 +5,7 @@ use ipnet::IpNet;
 use uuid::Uuid;
 
 use super::options::network;
-use super::{CommandError, require_data, with_database};
+use super::{CommandError, require_data, say, with_database};
 use crate::access::audit::append_operators;
 use crate::access::{self, App, EnvironmentKind, NewToken, Role, TokenRow, endpoint, find_environment};
 use crate::config::Storage;
@@ -53,7 +53,7 @@ async fn run(app: &App, command: TokenCommand) -> Result<(), CommandError> {
         TokenCommand::Create(request) => create(app, request).await,
         TokenCommand::List => {
             for token in access::list(&mut *app.db.acquire().await?).await? {
-                println!("{}", line(&token, app.clock.now()));
+                say(&line(&token, app.clock.now()));
             }
             Ok(())
         }
