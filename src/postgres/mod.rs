@@ -37,6 +37,9 @@ const SESSION: [(&str, &str); 6] = [
 
 const CONNECTIONS_MAX: u32 = 16;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a connection may rest before it is asked whether it is still there.
+const ASKED_AFTER: Duration = Duration::from_millis(50);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connected database and, where it is private, the server behind it.
@@ -127,6 +130,16 @@ pub async fn connect(options: PgConnectOptions) -> Result<PgPool, DatabaseError>
     PgPoolOptions::new()
         .max_connections(CONNECTIONS_MAX)
         .acquire_timeout(ACQUIRE_TIMEOUT)
+        // One that was just in use need not be asked whether it is there: that would be a round trip for each request.
+        .test_before_acquire(false)
+        .before_acquire(|connection, state| {
+            Box::pin(async move {
+                if state.idle_for > ASKED_AFTER {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .connect_with(options)
         .await
         .map_err(failed)

@@ -126,13 +126,22 @@ impl Upbeat {
             .expect("target/release/upbeat is built");
         let upbeat = Self(child);
         for _ in 0..100 {
-            if TcpStream::connect(ADDRESS).await.is_ok() {
+            if is_ready().await.unwrap_or(false) {
                 return upbeat;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        panic!("the server does not listen");
+        panic!("the server is not ready");
     }
+}
+
+/// Whether the server listens and its database is migrated.
+async fn is_ready() -> std::io::Result<bool> {
+    let mut stream = BufReader::new(TcpStream::connect(ADDRESS).await?);
+    stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: upbeat\r\nconnection: close\r\n\r\n").await?;
+    let mut status = String::new();
+    stream.read_line(&mut status).await?;
+    Ok(status.contains(" 200 "))
 }
 
 impl Drop for Upbeat {
