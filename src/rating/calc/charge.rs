@@ -472,6 +472,25 @@ mod tests {
         }
 
         #[test]
+        fn two_statements_of_a_period_bill_what_one_does(
+            changes in any_changes(), prices in any_prices(), events in any_events(), at in 1..END,
+            aggregation in 0_usize..5,
+        ) {
+            let mut changes = changes;
+            changes.push((-1, counted_by(AggregationType::ALL[aggregation])));
+            let terms = terms(&changes, &prices);
+            let cost = |charges: &[Charge]| charges.iter().map(|charge| &charge.total).sum::<Decimal>();
+            let until = Period { end: hour(at), ..day() };
+            let earlier: Vec<Event> = events.iter().copied().filter(|event| event.0 < at).collect();
+            let first_cuts = cuts(&terms, until, until.start);
+            let first = rate(&terms, &usage(&earlier, &first_cuts), &first_cuts, until, until.start);
+            let all_cuts = cuts(&terms, day(), until.end);
+            let second = rate(&terms, &usage(&events, &all_cuts), &all_cuts, day(), until.end);
+            prop_assert!(second.iter().all(|charge| charge.period.start >= until.end));
+            prop_assert_eq!(cost(&first) + cost(&second), cost(&charges(&terms, &events)));
+        }
+
+        #[test]
         fn tiers_are_walked_once_over_a_combination(
             changes in any_changes(), events in any_events(), sizes in prop::collection::vec(1_i64..30, 0..4),
         ) {
