@@ -59,7 +59,8 @@ fn a_client_that_does_not_finish_its_head_is_cut_and_others_are_served() {
             stream
         })
         .collect();
-    let stand = wait_until(Duration::from_secs(10), || open_files(&server) >= before + slow.len());
+    // `before` may count a connection that ended since.
+    let stand = wait_until(Duration::from_secs(5), || open_files(&server) >= slow.len());
     assert!(stand, "{} files are open", open_files(&server));
     let asked_at = Instant::now();
     server.client.get("/v1/customers").data();
