@@ -24,6 +24,7 @@ use crate::{console, contract, customer, invoice, sandbox, usage};
 /// The whole server as a router, for a socket or for a test.
 pub fn app(state: App, metrics: Option<PrometheusHandle>) -> Router {
     let (built, document) = documented();
+    let ingest = usage::ingest::Ingest::start(&state);
     let page = console::reference_page(&document);
     let document = Arc::new(document);
     let router = built
@@ -34,7 +35,7 @@ pub fn app(state: App, metrics: Option<PrometheusHandle>) -> Router {
         .route("/metrics", get(move |state| probe::metrics(state, metrics)))
         .route("/openapi.json", get(move || async move { axum::Json(document) }))
         .route("/docs", get(move || async move { axum::response::Html(page) }));
-    frame::around(router, &state).with_state(state)
+    frame::around(router, &state).layer(axum::Extension(ingest)).with_state(state)
 }
 
 /// The OpenAPI document of everything that is built.

@@ -45,6 +45,9 @@ pub enum ApiError {
     /// 429: too many requests; the header says whether in all or for this customer.
     #[error("too many requests for this operation; at most {per_second} a second are served")]
     TooManyRequests { per_second: u32, limit_type: &'static str, retry_after_seconds: u64 },
+    /// 429: more events wait to be kept than there is room for; nothing of the request was kept.
+    #[error("the server has more events waiting than it can take; send the request again later")]
+    Overloaded,
     /// 413: a body over the limit.
     #[error("the request body is larger than {limit_bytes} bytes")]
     PayloadTooLarge { limit_bytes: usize },
@@ -53,10 +56,10 @@ pub enum ApiError {
     NotImplemented(String),
     /// 503: the database cannot be reached in time.
     #[error("the database cannot be reached")]
-    Unavailable(#[source] sqlx::Error),
+    Unavailable(#[source] Arc<sqlx::Error>),
     /// 503: the transaction gave way to another one that wanted the same rows; nothing was done.
     #[error("another request is changing the same things; try again")]
-    Busy(#[source] sqlx::Error),
+    Busy(#[source] Arc<sqlx::Error>),
     /// 503: the customer's invoices that are due are not all final yet; nothing was done.
     #[error("invoices of this customer that are due are still being finalized; try again")]
     Behind,
@@ -108,7 +111,7 @@ impl ApiError {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Conflict(_) | Self::SameKeyAtWork => StatusCode::CONFLICT,
-            Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooManyRequests { .. } | Self::Overloaded => StatusCode::TOO_MANY_REQUESTS,
             Self::PayloadTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NotImplemented(_) => StatusCode::NOT_IMPLEMENTED,
             Self::Unavailable(_) | Self::Busy(_) | Self::Behind | Self::TooSlow { .. } => {
@@ -143,9 +146,16 @@ impl ApiError {
 
 impl From<sqlx::Error> for ApiError {
     fn from(error: sqlx::Error) -> Self {
+        Arc::new(error).into()
+    }
+}
+
+/// A failure that several requests share.
+impl From<Arc<sqlx::Error>> for ApiError {
+    fn from(error: Arc<sqlx::Error>) -> Self {
         match error {
-            ref unreachable if is_unreachable(unreachable) => Self::Unavailable(error),
-            ref lost if is_transient(lost) => Self::Busy(error),
+            unreachable if is_unreachable(&unreachable) => Self::Unavailable(unreachable),
+            lost if is_transient(&lost) => Self::Busy(lost),
             fault => Self::internal("a database statement failed", fault),
         }
     }
@@ -204,7 +214,12 @@ impl IntoResponse for ApiError {
         }
         if matches!(
             self,
-            Self::Unavailable(_) | Self::Busy(_) | Self::Behind | Self::TooSlow { .. } | Self::SameKeyAtWork
+            Self::Unavailable(_)
+                | Self::Busy(_)
+                | Self::Behind
+                | Self::TooSlow { .. }
+                | Self::SameKeyAtWork
+                | Self::Overloaded
         ) {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }

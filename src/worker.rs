@@ -13,12 +13,13 @@ use crate::access::{
     App, Environment, list_environments, lock_environment, set_clock, sweep_idempotency_keys,
 };
 use crate::error::is_transient;
+use crate::event::upkeep;
 use crate::id::EnvironmentId;
 use crate::invoice::{finalize_scheduled_invoice, finalize_usage_statement};
 use crate::job::{self, DueWork};
-use crate::postgres::begin_settled_snapshot;
 use crate::telemetry::causes;
 use crate::time::Instant;
+use crate::usage::begin_settled_snapshot;
 
 /// Longest wait between two looks at the queue.
 const POLL: Duration = Duration::from_millis(500);
@@ -50,14 +51,24 @@ enum Step {
 /// How often what has been kept for long enough is looked for.
 const SWEEP_EVERY: TimeDelta = TimeDelta::minutes(10);
 
+/// How often the log of events is put in order.
+const UPKEEP_EVERY: TimeDelta = TimeDelta::minutes(1);
+
 /// Runs until told to stop; the step at hand is finished first.
 pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
     let mut next_sweep = app.clock.now();
+    let mut next_upkeep = next_sweep + UPKEEP_EVERY;
     while !*stop.borrow() {
         if app.clock.now() >= next_sweep {
             next_sweep = app.clock.now() + SWEEP_EVERY;
             if let Err(error) = sweep(&app).await {
                 tracing::error!(cause = causes(&error), "old answers could not be swept");
+            }
+        }
+        if app.clock.now() >= next_upkeep {
+            next_upkeep = app.clock.now() + UPKEEP_EVERY;
+            if let Err(error) = upkeep_all(&app).await {
+                tracing::warn!(cause = causes(&error), "the log of events is not put in order");
             }
         }
         if let Err(error) = run_all(&app, &stop).await {
@@ -76,6 +87,13 @@ async fn sweep(app: &App) -> Result<(), sqlx::Error> {
     let count = sweep_idempotency_keys(&mut *app.db.acquire().await?, app.clock.now()).await?;
     if count > 0 {
         tracing::info!(count, "answers under old idempotency keys are forgotten");
+    }
+    Ok(())
+}
+
+async fn upkeep_all(app: &App) -> Result<(), sqlx::Error> {
+    for environment in list_environments(&mut *app.db.acquire().await?).await? {
+        upkeep(app, &environment).await?;
     }
     Ok(())
 }

@@ -2,13 +2,16 @@
 //! transaction id, because the sender will treat it as a fault of the payload (documentation page on sending
 //! usage).
 
+use std::borrow::Cow;
+
 use chrono::TimeDelta;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::fact::Event;
-use super::value::{Properties, parse_properties};
+use super::fact::{Event, Events, transaction_key};
+use super::value::parse_properties;
 use crate::error::ApiError;
+use crate::id::EnvironmentId;
 use crate::time::{Instant, parse_strict_instant, shown};
 
 /// How old an event may be when it arrives, inclusive.
@@ -27,80 +30,143 @@ const PROBLEMS_MAX: usize = 20;
 /// An event as it is sent; other fields are ignored (schema `Event`).
 #[derive(Deserialize)]
 struct EventInput<'a> {
-    transaction_id: String,
-    customer_id: String,
-    event_type: String,
-    timestamp: String,
+    #[serde(borrow)]
+    transaction_id: Text<'a>,
+    #[serde(borrow)]
+    customer_id: Text<'a>,
+    #[serde(borrow)]
+    event_type: Text<'a>,
+    #[serde(borrow)]
+    timestamp: Text<'a>,
     #[serde(borrow)]
     properties: Option<&'a RawValue>,
 }
 
+/// A string, borrowed from the body where it has no escapes.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
 /// The events of a request body that arrived at `now`.
 ///
 /// 400 names the index and the field of every bad event (of the first twenty).
-pub fn parse_batch(body: &[u8], now: Instant) -> Result<Vec<Event>, ApiError> {
-    let items: Vec<&RawValue> = serde_json::from_slice(body)
-        .map_err(|error| ApiError::BadRequest(format!("the body must be a JSON array of events: {error}")))?;
-    if items.is_empty() || items.len() > EVENTS_MAX {
-        let count = items.len();
-        return Err(ApiError::BadRequest(format!(
-            "a request holds 1 to {EVENTS_MAX} events, this one {count}"
-        )));
-    }
-    let mut events = Vec::with_capacity(items.len());
-    let mut problems = Vec::new();
-    for (index, item) in items.iter().enumerate() {
-        match parse_event(item.get(), now) {
-            Ok(event) => events.push(event),
-            Err(reasons) => problems.extend(reasons.into_iter().map(|reason| format!("[{index}]{reason}"))),
+pub fn parse_batch(body: &[u8], environment_id: EnvironmentId, now: Instant) -> Result<Events, ApiError> {
+    // A sound body is read once, and only one that is not is taken apart to name what is wrong with each event.
+    match serde_json::from_slice::<Vec<EventInput<'_>>>(body) {
+        Ok(inputs) => {
+            let mut batch = Batch::new(inputs.len(), body.len(), environment_id, now)?;
+            inputs.iter().for_each(|input| batch.take(Ok(input)));
+            batch.finish()
         }
+        Err(_) => parse_each(body, environment_id, now),
     }
-    if problems.is_empty() {
-        return Ok(events);
-    }
-    let more = problems.len().saturating_sub(PROBLEMS_MAX);
-    problems.truncate(PROBLEMS_MAX);
-    if more > 0 {
-        problems.push(format!("and {more} more"));
-    }
-    Err(ApiError::BadRequest(problems.join("; ")))
 }
 
-/// One event, or everything that is wrong with it as `.field: reason`.
-fn parse_event(text: &str, now: Instant) -> Result<Event, Vec<String>> {
+/// The same, an event at a time.
+fn parse_each(body: &[u8], environment_id: EnvironmentId, now: Instant) -> Result<Events, ApiError> {
+    let items: Vec<&RawValue> = serde_json::from_slice(body)
+        .map_err(|error| ApiError::BadRequest(format!("the body must be a JSON array of events: {error}")))?;
+    let mut batch = Batch::new(items.len(), body.len(), environment_id, now)?;
+    for item in items {
+        batch.take(read_event(item.get()).as_ref().map_err(Clone::clone));
+    }
+    batch.finish()
+}
+
+/// One event, or what is wrong with its shape as `.field: reason`.
+fn read_event(text: &str) -> Result<EventInput<'_>, String> {
     if !text.starts_with('{') {
-        return Err(vec![": must be an object".to_owned()]);
+        return Err(": must be an object".to_owned());
     }
     let mut json = serde_json::Deserializer::from_str(text);
-    let input: EventInput<'_> = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+    serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
         let path = if path == "." { String::new() } else { format!(".{path}") };
-        vec![format!("{path}: {}", without_position(error.inner()))]
-    })?;
-    let mut problems = Vec::new();
-    if !(1..=TRANSACTION_ID_LENGTH_MAX).contains(&input.transaction_id.chars().count()) {
+        format!("{path}: {}", without_position(error.inner()))
+    })
+}
+
+/// A request as it is read, an event after the other.
+struct Batch {
+    environment_id: EnvironmentId,
+    now: Instant,
+    count: usize,
+    events: Events,
+    problems: Vec<String>,
+}
+
+impl Batch {
+    fn new(
+        count: usize,
+        bytes: usize,
+        environment_id: EnvironmentId,
+        now: Instant,
+    ) -> Result<Self, ApiError> {
+        if count == 0 || count > EVENTS_MAX {
+            let message = format!("a request holds 1 to {EVENTS_MAX} events, this one {count}");
+            return Err(ApiError::BadRequest(message));
+        }
+        let events = Events::with_capacity(count, bytes);
+        Ok(Self { environment_id, now, count: 0, events, problems: Vec::new() })
+    }
+
+    fn take(&mut self, input: Result<&EventInput<'_>, String>) {
+        let index = self.count;
+        self.count += 1;
+        let mut problems = Vec::new();
+        match input {
+            Ok(input) => match check_event(input, self.environment_id, self.now, &mut problems) {
+                Some(event) if problems.is_empty() => self.events.push(&event),
+                _ => {}
+            },
+            Err(problem) => problems.push(problem),
+        }
+        self.problems.extend(problems.into_iter().map(|problem| format!("[{index}]{problem}")));
+    }
+
+    fn finish(mut self) -> Result<Events, ApiError> {
+        if self.problems.is_empty() {
+            return Ok(self.events);
+        }
+        let more = self.problems.len().saturating_sub(PROBLEMS_MAX);
+        self.problems.truncate(PROBLEMS_MAX);
+        if more > 0 {
+            self.problems.push(format!("and {more} more"));
+        }
+        Err(ApiError::BadRequest(self.problems.join("; ")))
+    }
+}
+
+/// The event, and everything that is wrong with it as `.field: reason`.
+fn check_event<'a>(
+    input: &'a EventInput<'_>,
+    environment_id: EnvironmentId,
+    now: Instant,
+    problems: &mut Vec<String>,
+) -> Option<Event<'a>> {
+    let transaction_id = input.transaction_id.0.as_ref();
+    if !(1..=TRANSACTION_ID_LENGTH_MAX).contains(&transaction_id.chars().count()) {
         problems.push(format!(".transaction_id: must have 1 to {TRANSACTION_ID_LENGTH_MAX} characters"));
     }
-    if input.customer_id.is_empty() {
+    if input.customer_id.0.is_empty() {
         problems.push(".customer_id: must not be empty".to_owned());
     }
-    if input.event_type.is_empty() {
+    if input.event_type.0.is_empty() {
         problems.push(".event_type: must not be empty".to_owned());
     }
-    let timestamp = parse_timestamp(&input.timestamp, now).map_err(|problem| problems.push(problem));
+    let timestamp = parse_timestamp(&input.timestamp.0, now).map_err(|problem| problems.push(problem));
     let properties_json = input.properties.map_or("{}", RawValue::get);
-    let properties = read_properties(properties_json).map_err(|problem| problems.push(problem));
-    match (timestamp, properties) {
-        (Ok(timestamp), Ok(properties)) if problems.is_empty() => Ok(Event {
-            transaction_id: input.transaction_id,
-            customer_id: input.customer_id,
-            event_type: input.event_type,
-            timestamp,
-            properties,
-            properties_json: properties_json.to_owned(),
-        }),
-        _ => Err(problems),
+    if let Err(problem) = check_properties(properties_json) {
+        problems.push(problem);
     }
+    Some(Event {
+        key: transaction_key(environment_id, transaction_id),
+        transaction_id,
+        customer_id: &input.customer_id.0,
+        event_type: &input.event_type.0,
+        timestamp: timestamp.ok()?,
+        properties_json,
+    })
 }
 
 fn parse_timestamp(text: &str, now: Instant) -> Result<Instant, String> {
@@ -120,14 +186,16 @@ fn parse_timestamp(text: &str, now: Instant) -> Result<Instant, String> {
     Ok(instant)
 }
 
-fn read_properties(text: &str) -> Result<Properties, String> {
-    let properties = parse_properties(text).map_err(|error| {
+fn check_properties(text: &str) -> Result<(), String> {
+    let malformed = |error: serde_json::Error| {
         format!(".properties: must be an object of JSON values: {}", without_position(&error))
-    })?;
-    if properties.len() > PROPERTIES_MAX {
-        return Err(format!(".properties: at most {PROPERTIES_MAX}, this event has {}", properties.len()));
+    };
+    let properties = parse_properties(text).map_err(malformed)?;
+    properties.check().map_err(malformed)?;
+    match properties.more_than(PROPERTIES_MAX) {
+        Some(count) => Err(format!(".properties: at most {PROPERTIES_MAX}, this event has {count}")),
+        None => Ok(()),
     }
-    Ok(properties)
 }
 
 /// The parser's message; positions within one event tell the sender nothing.
@@ -147,8 +215,12 @@ mod tests {
         parse_instant("2026-05-20T00:00:00Z").expect("an instant")
     }
 
-    fn parse(body: &Value) -> Result<Vec<Event>, String> {
-        parse_batch(body.to_string().as_bytes(), now()).map_err(|error| error.to_string())
+    fn read(body: &[u8]) -> Result<Events, ApiError> {
+        parse_batch(body, EnvironmentId(uuid::Uuid::nil()), now())
+    }
+
+    fn parse(body: &Value) -> Result<Events, String> {
+        read(body.to_string().as_bytes()).map_err(|error| error.to_string())
     }
 
     fn dated(timestamp: &str) -> Value {
@@ -164,8 +236,11 @@ mod tests {
             let message = parse(&dated(refused)).expect_err(refused);
             assert!(message.starts_with("[0].timestamp: "), "{message}");
         }
-        let event = parse(&dated("2026-05-20T02:00:00+05:30")).expect("valid").remove(0);
-        assert_eq!(event.timestamp, parse_instant("2026-05-19T20:30:00Z").expect("an instant"));
+        let events = parse(&dated("2026-05-20T02:00:00+05:30")).expect("valid");
+        assert_eq!(
+            events.iter().next().expect("one").timestamp,
+            parse_instant("2026-05-19T20:30:00Z").expect("an instant")
+        );
     }
 
     #[test]
@@ -199,7 +274,7 @@ mod tests {
         let body =
             br#"[{"transaction_id":"t","customer_id":"c","event_type":"e","timestamp":"2026-05-20T00:00:00Z",
             "properties":{"a": 1.50,"b":"x"}}]"#;
-        let event = parse_batch(body, now()).expect("valid").remove(0);
-        assert_eq!(event.properties_json, r#"{"a": 1.50,"b":"x"}"#);
+        let events = read(body).expect("valid");
+        assert_eq!(events.iter().next().expect("one").properties_json, r#"{"a": 1.50,"b":"x"}"#);
     }
 }

@@ -4,8 +4,11 @@
 //! number are the same text and the same quantity, and neither passes through a binary float.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::HashSet;
+use std::fmt;
 
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::wire::WellFormed;
@@ -18,52 +21,112 @@ const LENGTH_MAX: usize = 200;
 
 /// A property of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PropertyValue {
+pub enum PropertyValue<'a> {
     Null,
     Bool(bool),
     /// The number as it was written.
-    Number(String),
-    Text(String),
+    Number(&'a str),
+    Text(Cow<'a, str>),
     /// An object or a list, as JSON without blanks.
     Compound(String),
 }
 
-/// The properties of an event by name.
-pub type Properties = BTreeMap<String, PropertyValue>;
-
-/// Reads the properties from their JSON; of repeated names the last counts.
-///
-/// Values are told apart by how they are written. The JSON library's own value type would take an object with
-/// one of its private names for a number, or for JSON within JSON.
-pub fn parse_properties(text: &str) -> Result<Properties, serde_json::Error> {
-    let members: BTreeMap<String, &RawValue> = serde_json::from_str(text)?;
-    members.into_iter().map(|(name, value)| Ok((name, PropertyValue::parse(value.get())?))).collect()
+/// The properties of an event by name. What a value is is found out when it is asked for: of the many properties of
+/// an event a metric reads one or two.
+#[derive(Clone, Debug, Default)]
+pub struct Properties<'a> {
+    /// In the order in which they were sent; names may be repeated.
+    members: Vec<(Cow<'a, str>, &'a str)>,
 }
 
-impl PropertyValue {
-    fn parse(text: &str) -> Result<Self, serde_json::Error> {
-        Ok(match text.as_bytes().first() {
-            Some(b'"') => Self::Text(serde_json::from_str(text)?),
-            Some(b'{' | b'[') => {
-                serde_json::from_str::<WellFormed>(text)?;
-                Self::Compound(without_blanks(text))
+/// Finds the properties in their JSON; of repeated names the last counts. Values are not looked into.
+pub fn parse_properties(text: &str) -> Result<Properties<'_>, serde_json::Error> {
+    serde_json::from_str(text)
+}
+
+impl<'a> Properties<'a> {
+    /// How many there are, if more than `most`; repeated names count once.
+    #[must_use]
+    pub fn more_than(&self, most: usize) -> Option<usize> {
+        if self.members.len() <= most {
+            return None;
+        }
+        let names: HashSet<&str> = self.members.iter().map(|(name, _)| name.as_ref()).collect();
+        Some(names.len()).filter(|count| *count > most)
+    }
+
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<PropertyValue<'a>> {
+        let (_, text) = self.members.iter().rev().find(|(own, _)| own == name)?;
+        Some(PropertyValue::read(text).expect("values are checked before events are kept"))
+    }
+
+    /// Fails where a value cannot be kept: where a string in it is none, or where it is nested too deep.
+    pub fn check(&self) -> Result<(), serde_json::Error> {
+        self.members.iter().try_for_each(|(_, text)| {
+            let is_plain = match text.as_bytes()[0] {
+                b'"' => !text.contains('\\'),
+                b'{' | b'[' => false,
+                _ => true,
+            };
+            if is_plain { Ok(()) } else { serde_json::from_str::<WellFormed>(text).map(|_| ()) }
+        })
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Properties<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+
+        impl<'de> Visitor<'de> for Members {
+            type Value = Properties<'de>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a map")
             }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some(Name(name)) = map.next_key()? {
+                    let value: &RawValue = map.next_value()?;
+                    members.push((name, value.get()));
+                }
+                Ok(Properties { members })
+            }
+        }
+
+        deserializer.deserialize_map(Members)
+    }
+}
+
+/// Text that is borrowed where it has no escapes.
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'a> PropertyValue<'a> {
+    /// Values are told apart by how they are written. The JSON library's own value type would take an object with
+    /// one of its private names for a number, or for JSON within JSON.
+    fn read(text: &'a str) -> Result<Self, serde_json::Error> {
+        Ok(match text.as_bytes().first() {
+            Some(b'"') => Self::Text(serde_json::from_str::<Name<'a>>(text)?.0),
+            Some(b'{' | b'[') => Self::Compound(without_blanks(text)),
             Some(b't') => Self::Bool(true),
             Some(b'f') => Self::Bool(false),
             Some(b'n') => Self::Null,
-            _ => Self::Number(text.to_owned()),
+            _ => Self::Number(text),
         })
     }
 
     /// As filters, group values and UNIQUE compare it: strings as they are, numbers plain, `null` not at all.
     #[must_use]
-    pub fn as_text(&self) -> Option<Cow<'_, str>> {
+    pub fn into_text(self) -> Option<Cow<'a, str>> {
         match self {
             Self::Null => None,
             Self::Bool(true) => Some(Cow::Borrowed("true")),
             Self::Bool(false) => Some(Cow::Borrowed("false")),
             Self::Number(text) => Some(plain_number(text).map_or(Cow::Borrowed(text), Cow::Owned)),
-            Self::Text(text) | Self::Compound(text) => Some(Cow::Borrowed(text)),
+            Self::Text(text) => Some(text),
+            Self::Compound(text) => Some(Cow::Owned(text)),
         }
     }
 
@@ -97,6 +160,9 @@ fn without_blanks(text: &str) -> String {
 fn plain_number(text: &str) -> Option<String> {
     if text.len() > LENGTH_MAX {
         return None;
+    }
+    if !text.starts_with('0') && !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(text.to_owned());
     }
     let (mantissa, exponent) = match text.find(['e', 'E']) {
         Some(at) => (&text[..at], text[at + 1..].parse::<i64>().ok()?),
@@ -149,8 +215,31 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn value(json: &str) -> PropertyValue {
-        parse_properties(&format!(r#"{{"a": {json}}}"#)).expect("properties").remove("a").expect("a property")
+    fn value(json: &str) -> PropertyValue<'static> {
+        let text = format!(r#"{{"a": {json}}}"#);
+        parse_properties(text.leak()).expect("properties").get("a").expect("a property")
+    }
+
+    #[test]
+    fn the_last_of_repeated_names_counts() {
+        let properties = parse_properties(r#"{"a": 1, "\u0061": "x", "b": null}"#).expect("properties");
+        assert_eq!((properties.more_than(1), properties.more_than(2)), (Some(2), None));
+        assert_eq!(properties.get("a"), Some(PropertyValue::Text("x".into())));
+        assert_eq!(properties.get("c"), None);
+    }
+
+    #[test]
+    fn what_cannot_be_kept_is_noticed() {
+        let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+        for bad in [r#""\ud800""#, r#"["\ud800"]"#, r#""\u0000""#, &deep] {
+            let text = format!(r#"{{"a": {bad}}}"#);
+            let checked = parse_properties(&text).and_then(|properties| properties.check());
+            assert!(checked.is_err(), "{bad}");
+        }
+        for good in [r#""\n""#, "1", r#"{"a": ["x"]}"#] {
+            let text = format!(r#"{{"a": {good}}}"#);
+            parse_properties(&text).expect("read").check().expect(good);
+        }
     }
 
     #[test]
@@ -169,7 +258,7 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(value(&format!("\"{text}\"")).as_number().as_deref(), Some(expected), "{text}");
             assert_eq!(value(text).as_number().as_deref(), Some(expected), "{text}");
-            assert_eq!(value(text).as_text().as_deref(), Some(expected), "{text}");
+            assert_eq!(value(text).into_text().as_deref(), Some(expected), "{text}");
         }
         assert_eq!(value("\" 7 \"").as_number().as_deref(), Some("7"));
         assert_eq!(value("\"+.5\"").as_number().as_deref(), Some("0.5"));
@@ -187,13 +276,13 @@ mod tests {
 
     #[test]
     fn text_keeps_case_and_blanks() {
-        assert_eq!(value(r#"" EU ""#).as_text().as_deref(), Some(" EU "));
-        assert_eq!(value("true").as_text().as_deref(), Some("true"));
-        assert_eq!(value("null").as_text(), None);
+        assert_eq!(value(r#"" EU ""#).into_text().as_deref(), Some(" EU "));
+        assert_eq!(value("true").into_text().as_deref(), Some("true"));
+        assert_eq!(value("null").into_text(), None);
         let compound = r#"{"a": [1, "x \" y"],  "b": 2.50}"#;
-        assert_eq!(value(compound).as_text().as_deref(), Some(r#"{"a":[1,"x \" y"],"b":2.50}"#));
+        assert_eq!(value(compound).into_text().as_deref(), Some(r#"{"a":[1,"x \" y"],"b":2.50}"#));
         let private = r#"{"$serde_json::private::RawValue":"1"}"#;
-        assert_eq!(value(private).as_text().as_deref(), Some(private));
+        assert_eq!(value(private).into_text().as_deref(), Some(private));
     }
 
     proptest! {

@@ -12,7 +12,7 @@ use crate::customer::{self, CustomerRow};
 use crate::error::{ApiError, is_transient};
 use crate::id::CustomerId;
 use crate::job;
-use crate::postgres::begin_settled_snapshot;
+use crate::usage::begin_settled_snapshot;
 
 /// How often a contract that begins in the past may be made in between.
 const ATTEMPTS: usize = 5;

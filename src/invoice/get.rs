@@ -16,7 +16,7 @@ use crate::contract;
 use crate::customer;
 use crate::error::ApiError;
 use crate::id::{CustomerId, InvoiceId};
-use crate::postgres::begin_snapshot;
+use crate::usage::begin_usage_snapshot;
 use crate::wire::{Data, Path, Query};
 
 #[derive(Deserialize, JsonSchema)]
@@ -45,7 +45,7 @@ pub async fn handler(
         skip_zero_qty_line_items: request.skip_zero_qty_line_items,
         include_list_prices: request.include_list_prices,
     };
-    let mut snapshot = begin_snapshot(&app.db).await?;
+    let mut snapshot = begin_usage_snapshot(&app.db, caller.environment_id()).await?;
     let mut invoice = find(&mut snapshot, &caller, &path).await?;
     let shown = std::slice::from_mut(&mut invoice);
     custom_fields::show(&mut snapshot, caller.environment_id(), shown).await?;

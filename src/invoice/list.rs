@@ -19,8 +19,8 @@ use crate::contract::{self, Contract};
 use crate::customer::{self, CustomerPath};
 use crate::error::ApiError;
 use crate::id::{ContractId, CreditTypeId, InvoiceId};
-use crate::postgres::begin_snapshot;
 use crate::time::{Instant, Period};
+use crate::usage::begin_usage_snapshot;
 use crate::wire::{CursorKey, Page, PageLimit, Path, Query, Timestamp};
 
 wire_enum! {
@@ -94,7 +94,7 @@ pub async fn handler(
     let filter = filter(&request);
 
     // One instant of the database for everything, so that an invoice that is being finalized shows once.
-    let mut snapshot = begin_snapshot(&app.db).await?;
+    let mut snapshot = begin_usage_snapshot(&app.db, caller.environment_id()).await?;
     customer::get(&mut snapshot, environment_id, customer_id).await?;
     let contracts = contract::list_of_customer(&mut snapshot, environment_id, customer_id).await?;
     let contracts: BTreeMap<ContractId, Contract> =

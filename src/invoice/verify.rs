@@ -24,7 +24,7 @@ use crate::money::{Decimal, plain};
 use crate::postgres::begin_snapshot;
 use crate::rating::Newest;
 use crate::time::{Period, shown};
-use crate::usage::recount_as_of;
+use crate::usage::{begin_usage_snapshot, recount_as_of};
 
 const CUSTOMERS_AT_ONCE: i64 = 500;
 
@@ -64,7 +64,7 @@ async fn verify_customer(
     customer_id: CustomerId,
     faults: &mut Vec<InvoiceFault>,
 ) -> Result<usize, sqlx::Error> {
-    let mut snapshot = begin_snapshot(pool).await?;
+    let mut snapshot = begin_usage_snapshot(pool, environment_id).await?;
     let contracts = contract::list_of_customer(&mut snapshot, environment_id, customer_id).await?;
     let stored = store::list_for_check(&mut snapshot, environment_id, customer_id).await?;
     let mut items = scheduled_charge::items_of_invoices(&mut snapshot, environment_id, customer_id).await?;

@@ -13,13 +13,13 @@ use uuid::Uuid;
 use super::calc::{WindowSize, Windows};
 use super::group_by::{GROUP_VALUES_MAX, GroupBy};
 use super::range::between;
+use super::settle::begin_usage_snapshot;
 use super::store::{Cut, PostgresRollups, Question, RollupStore, pairs_with_usage};
 use crate::access::{App, Caller};
 use crate::catalog::billable_metric::{self, BillableMetricRow};
 use crate::customer;
 use crate::error::ApiError;
 use crate::id::{BillableMetricId, CustomerId, EnvironmentId};
-use crate::postgres::begin_snapshot;
 use crate::time::{Instant, Period};
 use crate::wire::{CursorKey, ExactNumber, Json, Page, Query, Timestamp};
 
@@ -85,7 +85,7 @@ pub async fn handler(
         return Err(key.refused());
     }
 
-    let mut snapshot = begin_snapshot(&app.db).await?;
+    let mut snapshot = begin_usage_snapshot(&app.db, caller.environment_id()).await?;
     let pairs = pairs(&mut snapshot, environment_id, &request, range, after.map(|(pair, _)| pair)).await?;
     let slots = slots(&pairs, &windows, after);
     let shown = shown(&slots[..slots.len().min(ROWS_MAX)]);

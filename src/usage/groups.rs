@@ -11,13 +11,13 @@ use sqlx::PgConnection;
 use super::calc::{WindowSize, Windows};
 use super::group_by::{GROUP_VALUES_MAX, GroupBy, check_texts};
 use super::range::{between, current_period};
+use super::settle::begin_usage_snapshot;
 use super::store::{Cut, PostgresRollups, Question, RollupStore, WindowRow};
 use crate::access::{App, Caller};
 use crate::catalog::billable_metric::{self, BillableMetricRow, Definition};
 use crate::customer;
 use crate::error::ApiError;
 use crate::id::{BillableMetricId, CustomerId, EnvironmentId, GroupId};
-use crate::postgres::begin_snapshot;
 use crate::time::{Instant, Period};
 use crate::wire::{CursorKey, ExactNumber, Json, Page, PageRequest, Query, Timestamp};
 
@@ -96,7 +96,7 @@ pub async fn handler(
     let position: Option<Position> = key.decode(page.next_page.as_deref())?;
     let began_at = position.map_or(caller.now, |position| position.began_at.0);
 
-    let mut db = begin_snapshot(&app.db).await?;
+    let mut db = begin_usage_snapshot(&app.db, caller.environment_id()).await?;
     customer::get(&mut db, environment_id, request.customer_id).await?;
     let metric = billable_metric::find(&mut db, environment_id, request.billable_metric_id).await?;
     let metric = metric.ok_or_else(|| ApiError::not_found("billable metric", request.billable_metric_id))?;

@@ -4,8 +4,9 @@
 //! usage of customers, and finding events with what they count for. Does not own: prices.
 //!
 //! Invariants: every column of a rollup merges (add, greatest, later, union), so usage of several subjects,
-//! groups or hours is the merge of theirs and an alias that moves rewrites nothing; rollups commit with the
-//! facts, so a read never misses an event whose ingest was answered.
+//! groups or hours is the merge of theirs and an alias that moves rewrites nothing; usage is in the rollups or noted as
+//! pending when its facts commit, and whoever reads counts what is pending first, so a read never misses an event whose
+//! ingest was answered.
 //!
 //! Design change, 2026-11-20: the hour's group is the tuple of *all* group values of the metric, not one rollup
 //! for each group key. Refused: one rollup row for each declared key, because the quickstart prices by one key
@@ -19,8 +20,10 @@ pub mod groups;
 pub mod ingest;
 mod range;
 pub mod search;
+mod settle;
 mod store;
 mod verify;
 
+pub use settle::{begin_settled_snapshot, begin_usage_snapshot};
 pub use store::{Piece, PostgresRollups, RollupStore};
 pub use verify::{RollupDifference, recount_as_of, verify_rollups};

@@ -16,7 +16,7 @@ use crate::catalog::billable_metric::{self, BillableMetric, BillableMetricRow};
 use crate::custom_field::{self, CustomFields, ManagedEntity};
 use crate::customer::{self, CustomerRow};
 use crate::error::ApiError;
-use crate::event::{BACKDATING, PostgresEvents, ReceivedEvent, SegmentReader, parse_properties};
+use crate::event::{BACKDATING, BatchLog, EventLog, ReceivedEvent, parse_properties, subject_id};
 use crate::id::{CustomerId, EnvironmentId, deterministic};
 use crate::postgres::begin_snapshot;
 use crate::time::Instant;
@@ -26,7 +26,7 @@ use crate::wire::Json;
 const IDS_MAX: usize = 100;
 
 /// Most repeats of one id that are shown (our decision: an answer has no pages, and a sender can repeat without end).
-const REPEATS_MAX: i64 = 1000;
+const REPEATS_MAX: usize = 1000;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -79,7 +79,7 @@ pub async fn handler(
     let mut snapshot = begin_snapshot(&app.db).await?;
     // Events dated ahead are found too, though they are not of the last days (our decision: the sender looks for them).
     let since = caller.now - BACKDATING;
-    let mut events = PostgresEvents.find(&mut snapshot, environment_id, &ids, since, REPEATS_MAX).await?;
+    let mut events = BatchLog.find(&mut snapshot, environment_id, &ids, since, REPEATS_MAX).await?;
     let customers = customers(&mut snapshot, environment_id, &events).await?;
     let metrics = active_metrics(&mut snapshot, environment_id).await?;
     let metric_ids: Vec<Uuid> = metrics.iter().map(|metric| metric.id.0).collect();
@@ -168,7 +168,8 @@ fn matching(
 
 /// The same for the same event at every search: events have no id of their own.
 fn event_id(environment_id: EnvironmentId, event: &ReceivedEvent) -> Uuid {
-    let parts = [environment_id.to_string(), event.subject_id.to_string(), event.seq.to_string()];
+    let subject_id = subject_id(environment_id, &event.customer_id);
+    let parts = [environment_id.to_string(), subject_id.to_string(), event.seq.to_string()];
     deterministic("event", &parts.each_ref().map(String::as_str))
 }
 

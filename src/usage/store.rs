@@ -7,22 +7,12 @@ use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::calc::{Contribution, Latest, Tally, Windows, group_id, hour_of};
+use super::calc::{Counts, Hour, Latest, Tally, Windows};
 use crate::catalog::billable_metric::{AggregationType, BillableMetricRow};
 use crate::event::subject_id;
 use crate::id::{BillableMetricId, CustomerId, EnvironmentId, GroupId, SubjectId};
+use crate::money::Decimal;
 use crate::time::{Instant, Period};
-
-/// What one event adds to one metric, and when.
-#[derive(Clone, Debug)]
-pub struct Delta {
-    pub subject_id: SubjectId,
-    pub metric_id: BillableMetricId,
-    pub aggregation: AggregationType,
-    pub happened_at: Instant,
-    pub seq: i64,
-    pub contribution: Contribution,
-}
 
 /// The usage of one metric under one tuple of group values in one segment of a period.
 #[derive(Clone, Debug)]
@@ -113,12 +103,12 @@ pub struct Cut {
 
 /// Hourly rollups by subject, metric and group values.
 pub trait RollupStore {
-    /// Adds the deltas of one request.
+    /// Adds to the rollups.
     fn apply(
         &self,
         db: &mut PgConnection,
         environment_id: EnvironmentId,
-        deltas: &[Delta],
+        counts: &Counts,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
     /// The merged usage of the subjects by metric, group values and segment. `starts` are the segments' first
@@ -168,39 +158,36 @@ pub trait RollupStore {
 #[derive(Clone, Copy)]
 pub struct PostgresRollups;
 
-/// The columns of many deltas, for `unnest`.
+/// The columns of counted hours, for `unnest`.
 #[derive(Default)]
-struct DeltaColumns {
+struct HourColumns {
     subjects: Vec<Uuid>,
     metrics: Vec<Uuid>,
     hours: Vec<Instant>,
     groups: Vec<Uuid>,
-    totals: Vec<Option<String>>,
-    greatest: Vec<Option<String>>,
-    latest: Vec<Option<String>>,
-    instants: Vec<Instant>,
-    seqs: Vec<i64>,
-    digests: Vec<Option<Uuid>>,
+    counts: Vec<i64>,
+    totals: Vec<Option<Decimal>>,
+    greatest: Vec<Option<Decimal>>,
+    latest: Vec<Option<Decimal>>,
+    latest_at: Vec<Option<Instant>>,
+    latest_seqs: Vec<Option<i64>>,
 }
 
-impl DeltaColumns {
-    fn of(environment_id: EnvironmentId, deltas: &[Delta]) -> Self {
+impl HourColumns {
+    fn of(hours: &[(&Hour, &Tally)]) -> Self {
         let mut columns = Self::default();
-        for delta in deltas {
-            let number = delta.contribution.number.clone();
-            let only = |aggregation| number.clone().filter(|_| delta.aggregation == aggregation);
-            columns.subjects.push(delta.subject_id.0);
-            columns.metrics.push(delta.metric_id.0);
-            columns.hours.push(hour_of(delta.happened_at));
-            columns
-                .groups
-                .push(group_id(environment_id, delta.metric_id, &delta.contribution.group_values).0);
-            columns.totals.push(only(AggregationType::Sum));
-            columns.greatest.push(only(AggregationType::Max));
-            columns.latest.push(only(AggregationType::Latest));
-            columns.instants.push(delta.happened_at);
-            columns.seqs.push(delta.seq);
-            columns.digests.push(delta.contribution.value_digest);
+        for (hour, tally) in hours {
+            columns.subjects.push(hour.subject_id.0);
+            columns.metrics.push(hour.metric_id.0);
+            columns.hours.push(hour.hour);
+            columns.groups.push(hour.group_id.0);
+            columns.counts.push(tally.event_count);
+            columns.totals.push(tally.total.clone());
+            columns.greatest.push(tally.greatest.clone());
+            let latest = tally.latest.as_ref();
+            columns.latest.push(latest.map(|latest| latest.value.clone()));
+            columns.latest_at.push(latest.map(|latest| latest.happened_at));
+            columns.latest_seqs.push(latest.map(|latest| latest.seq));
         }
         columns
     }
@@ -211,68 +198,17 @@ impl RollupStore for PostgresRollups {
         &self,
         db: &mut PgConnection,
         environment_id: EnvironmentId,
-        deltas: &[Delta],
+        counts: &Counts,
     ) -> Result<(), sqlx::Error> {
-        if deltas.is_empty() {
+        if counts.is_empty() {
             return Ok(());
         }
-        let columns = DeltaColumns::of(environment_id, deltas);
-        keep_groups(db, environment_id, deltas).await?;
-        // In key order, so that two requests that share hours wait for one another and never deadlock.
-        sqlx::query!(
-            "INSERT INTO usage_rollup AS kept
-                 (environment_id, subject_id, billable_metric_id, hour, group_id, event_count, total, greatest_value,
-                  latest_value, latest_at, latest_seq)
-             SELECT $1, subject_id, metric_id, hour, group_id, count(*), sum(total::numeric), max(greatest::numeric),
-                    (array_agg(latest::numeric ORDER BY happened_at DESC, seq DESC) FILTER (WHERE latest IS NOT NULL))[1],
-                    max(happened_at) FILTER (WHERE latest IS NOT NULL),
-                    (array_agg(seq ORDER BY happened_at DESC, seq DESC) FILTER (WHERE latest IS NOT NULL))[1]
-             FROM unnest($2::uuid[], $3::uuid[], $4::timestamptz[], $5::uuid[], $6::text[], $7::text[], $8::text[],
-                         $9::timestamptz[], $10::bigint[])
-                  AS given (subject_id, metric_id, hour, group_id, total, greatest, latest, happened_at, seq)
-             GROUP BY subject_id, metric_id, hour, group_id
-             ORDER BY subject_id, metric_id, hour, group_id
-             ON CONFLICT (environment_id, subject_id, billable_metric_id, hour, group_id) DO UPDATE SET
-                 event_count = kept.event_count + excluded.event_count,
-                 total = coalesce(kept.total + excluded.total, kept.total, excluded.total),
-                 greatest_value = greatest(kept.greatest_value, excluded.greatest_value),
-                 (latest_value, latest_at, latest_seq) = (
-                     SELECT newest.value, newest.at, newest.seq
-                     FROM (VALUES (kept.latest_value, kept.latest_at, kept.latest_seq),
-                                  (excluded.latest_value, excluded.latest_at, excluded.latest_seq))
-                          AS newest (value, at, seq)
-                     ORDER BY newest.at DESC NULLS LAST, newest.seq DESC NULLS LAST LIMIT 1)",
-            environment_id.0,
-            &columns.subjects,
-            &columns.metrics,
-            &columns.hours,
-            &columns.groups,
-            &columns.totals as _,
-            &columns.greatest as _,
-            &columns.latest as _,
-            &columns.instants,
-            &columns.seqs,
-        )
-        .execute(&mut *db)
-        .await?;
-        sqlx::query!(
-            "INSERT INTO usage_unique (environment_id, subject_id, billable_metric_id, hour, group_id, value_digest)
-             SELECT DISTINCT $1::uuid, subject_id, metric_id, hour, group_id, value_digest
-             FROM unnest($2::uuid[], $3::uuid[], $4::timestamptz[], $5::uuid[], $6::uuid[])
-                  AS given (subject_id, metric_id, hour, group_id, value_digest)
-             WHERE value_digest IS NOT NULL
-             ORDER BY subject_id, metric_id, hour, group_id, value_digest
-             ON CONFLICT DO NOTHING",
-            environment_id.0,
-            &columns.subjects,
-            &columns.metrics,
-            &columns.hours,
-            &columns.groups,
-            &columns.digests as _,
-        )
-        .execute(db)
-        .await?;
-        Ok(())
+        // In key order, so that two writers that share hours wait for one another and never deadlock.
+        let mut hours: Vec<(&Hour, &Tally)> = counts.hours.iter().collect();
+        hours.sort_unstable_by_key(|(hour, _)| **hour);
+        keep_groups(db, environment_id, counts).await?;
+        keep_hours(db, environment_id, &hours).await?;
+        keep_uniques(db, environment_id, &hours).await
     }
 
     async fn pieces(
@@ -533,17 +469,90 @@ fn array(items: &[impl ToString]) -> String {
     format!("{{{}}}", items.join(","))
 }
 
+async fn keep_hours(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    hours: &[(&Hour, &Tally)],
+) -> Result<(), sqlx::Error> {
+    let columns = HourColumns::of(hours);
+    sqlx::query!(
+        "INSERT INTO usage_rollup AS kept
+             (environment_id, subject_id, billable_metric_id, hour, group_id, event_count, total, greatest_value,
+              latest_value, latest_at, latest_seq)
+         SELECT $1, subject_id, metric_id, hour, group_id, event_count, total, greatest, latest, latest_at, latest_seq
+         FROM unnest($2::uuid[], $3::uuid[], $4::timestamptz[], $5::uuid[], $6::bigint[], $7::numeric[], $8::numeric[],
+                     $9::numeric[], $10::timestamptz[], $11::bigint[])
+              AS given (subject_id, metric_id, hour, group_id, event_count, total, greatest, latest, latest_at,
+                        latest_seq)
+         ON CONFLICT (environment_id, subject_id, billable_metric_id, hour, group_id) DO UPDATE SET
+             event_count = kept.event_count + excluded.event_count,
+             total = coalesce(kept.total + excluded.total, kept.total, excluded.total),
+             greatest_value = greatest(kept.greatest_value, excluded.greatest_value),
+             (latest_value, latest_at, latest_seq) = (
+                 SELECT newest.value, newest.at, newest.seq
+                 FROM (VALUES (kept.latest_value, kept.latest_at, kept.latest_seq),
+                              (excluded.latest_value, excluded.latest_at, excluded.latest_seq))
+                      AS newest (value, at, seq)
+                 ORDER BY newest.at DESC NULLS LAST, newest.seq DESC NULLS LAST LIMIT 1)",
+        environment_id.0,
+        &columns.subjects,
+        &columns.metrics,
+        &columns.hours,
+        &columns.groups,
+        &columns.counts,
+        &columns.totals as _,
+        &columns.greatest as _,
+        &columns.latest as _,
+        &columns.latest_at as _,
+        &columns.latest_seqs as _,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+async fn keep_uniques(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    hours: &[(&Hour, &Tally)],
+) -> Result<(), sqlx::Error> {
+    let values: Vec<(&Hour, Uuid)> = hours
+        .iter()
+        .flat_map(|(hour, tally)| tally.uniques.iter().map(move |value| (*hour, *value)))
+        .collect();
+    if values.is_empty() {
+        return Ok(());
+    }
+    let subjects: Vec<Uuid> = values.iter().map(|(hour, _)| hour.subject_id.0).collect();
+    let metrics: Vec<Uuid> = values.iter().map(|(hour, _)| hour.metric_id.0).collect();
+    let starts: Vec<Instant> = values.iter().map(|(hour, _)| hour.hour).collect();
+    let groups: Vec<Uuid> = values.iter().map(|(hour, _)| hour.group_id.0).collect();
+    let digests: Vec<Uuid> = values.iter().map(|(_, value)| *value).collect();
+    sqlx::query!(
+        "INSERT INTO usage_unique (environment_id, subject_id, billable_metric_id, hour, group_id, value_digest)
+         SELECT $1, subject_id, metric_id, hour, group_id, value_digest
+         FROM unnest($2::uuid[], $3::uuid[], $4::timestamptz[], $5::uuid[], $6::uuid[])
+              AS given (subject_id, metric_id, hour, group_id, value_digest)
+         ON CONFLICT DO NOTHING",
+        environment_id.0,
+        &subjects,
+        &metrics,
+        &starts,
+        &groups,
+        &digests,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// Remembers which values a group id stands for.
 async fn keep_groups(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
-    deltas: &[Delta],
+    counts: &Counts,
 ) -> Result<(), sqlx::Error> {
-    let mut groups = BTreeMap::new();
-    for delta in deltas {
-        let values = &delta.contribution.group_values;
-        groups.insert((delta.metric_id, group_id(environment_id, delta.metric_id, values)), values);
-    }
+    let groups = &counts.groups;
     let metrics: Vec<Uuid> = groups.keys().map(|(metric, _)| metric.0).collect();
     let ids: Vec<Uuid> = groups.keys().map(|(_, group)| group.0).collect();
     let values: Vec<String> =

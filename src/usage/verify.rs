@@ -5,15 +5,13 @@
 
 use sqlx::{Executor, PgConnection, PgPool};
 
-use super::calc::contribution;
-use super::store::{Delta, PostgresRollups, RollupStore};
-use crate::catalog::billable_metric::{self, BillableMetricRow};
-use crate::event::{Arrival, PostgresEvents, SegmentReader, StoredEvent};
+use super::calc::{Counter, Counts};
+use super::settle::begin_settled_snapshot;
+use super::store::{PostgresRollups, RollupStore};
+use crate::catalog::billable_metric;
+use crate::event::{Scope, SegmentReader, Segments, first_seq_after};
 use crate::id::{BillableMetricId, EnvironmentId, SubjectId};
-use crate::postgres::begin_snapshot;
 use crate::time::Instant;
-
-const EVENTS_AT_ONCE: i64 = 5000;
 
 /// An hour of a subject whose rollup is not what its events add up to.
 #[derive(Debug)]
@@ -28,13 +26,8 @@ pub async fn verify_rollups(
     pool: &PgPool,
     environment_id: EnvironmentId,
 ) -> Result<Vec<RollupDifference>, sqlx::Error> {
-    let mut snapshot = begin_snapshot(pool).await?;
-    let metrics = billable_metric::all_metrics(&mut snapshot, environment_id).await?;
-    let subjects = PostgresEvents.subjects(&mut snapshot, environment_id).await?;
-    shadow_rollups(&mut snapshot).await?;
-    for subject_id in subjects {
-        recount(&mut snapshot, environment_id, &metrics, subject_id, i64::MAX).await?;
-    }
+    let (mut snapshot, arrival) = begin_settled_snapshot(pool, environment_id).await?;
+    recount(&mut snapshot, environment_id, None, arrival).await?;
     let differences = compare(&mut snapshot, environment_id).await?;
     snapshot.rollback().await?;
     Ok(differences)
@@ -48,12 +41,7 @@ pub async fn recount_as_of(
     subject_ids: &[SubjectId],
     arrival: i64,
 ) -> Result<(), sqlx::Error> {
-    let metrics = billable_metric::all_metrics(db, environment_id).await?;
-    shadow_rollups(db).await?;
-    for subject_id in subject_ids {
-        recount(db, environment_id, &metrics, *subject_id, Arrival::first_seq_after(arrival)).await?;
-    }
-    Ok(())
+    recount(db, environment_id, Some(subject_ids.to_vec()), arrival).await
 }
 
 /// Puts empty temporary tables in front of the rollups until the transaction ends.
@@ -70,46 +58,30 @@ async fn shadow_rollups(db: &mut PgConnection) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// Counts one subject's events into the temporary tables.
+/// Counts the events of the subjects, or of all, up to an arrival into the temporary tables.
 async fn recount(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
-    metrics: &[(BillableMetricRow, bool)],
-    subject_id: SubjectId,
-    before_seq: i64,
+    subject_ids: Option<Vec<SubjectId>>,
+    arrival: i64,
 ) -> Result<(), sqlx::Error> {
-    let mut after = i64::MIN;
-    loop {
-        let mut events = PostgresEvents.read(db, environment_id, subject_id, after, EVENTS_AT_ONCE).await?;
-        events.retain(|event| event.seq < before_seq);
-        let Some(last) = events.last() else { return Ok(()) };
-        after = last.seq;
-        let deltas: Vec<Delta> = events
-            .iter()
-            .flat_map(|event| metrics.iter().filter_map(move |metric| delta(metric, event)))
-            .collect();
-        PostgresRollups.apply(db, environment_id, &deltas).await?;
+    let counter = Counter::new(environment_id, billable_metric::all_metrics(db, environment_id).await?);
+    shadow_rollups(db).await?;
+    let scope = Scope { environment_id, subject_ids, period: None, seqs: i64::MIN..first_seq_after(arrival) };
+    let mut bookmark = None;
+    while let Some((page, last)) = Segments.read(db, &scope, bookmark).await? {
+        bookmark = Some(last);
+        let mut counts = Counts::default();
+        for facts in &page {
+            for (subject_id, fact) in scope.facts(facts) {
+                counter
+                    .count(subject_id, &fact, &mut counts)
+                    .map_err(|error| sqlx::Error::Decode(error.into()))?;
+            }
+        }
+        PostgresRollups.apply(db, environment_id, &counts).await?;
     }
-}
-
-/// What the event adds to the metric, if the metric took events when it arrived.
-fn delta((metric, is_used): &(BillableMetricRow, bool), event: &StoredEvent) -> Option<Delta> {
-    let arrived_after_creation = event.seq >= Arrival::first_seq_after(metric.created_arrival);
-    let arrived_before_archive = metric
-        .archived_arrival
-        .filter(|_| !is_used)
-        .is_none_or(|number| event.seq < Arrival::first_seq_after(number));
-    if !arrived_after_creation || !arrived_before_archive {
-        return None;
-    }
-    Some(Delta {
-        subject_id: event.subject_id,
-        metric_id: metric.id,
-        aggregation: metric.definition.aggregation_type,
-        happened_at: event.timestamp,
-        seq: event.seq,
-        contribution: contribution(&metric.definition, &event.event_type, &event.properties)?,
-    })
+    Ok(())
 }
 
 async fn compare(

@@ -9,7 +9,7 @@ use upbeat::access::{self, Environment, EnvironmentKind};
 use upbeat::error::is_transient;
 use upbeat::invoice::{finalize_usage_statement, verify_invoices};
 use upbeat::job::{self, DueWork};
-use upbeat::postgres::begin_settled_snapshot;
+use upbeat::usage::begin_settled_snapshot;
 
 use crate::support::{Answer, Api, charge};
 use crate::world::{refuse, with, without};

@@ -19,7 +19,7 @@ async fn a_draft_is_made_from_rollups_without_the_events() {
     let before = api.invoice(&customer, "2026-03-01").await;
     assert_eq!(before["total"], json!(90));
 
-    let deleted = sqlx::query("DELETE FROM event").execute(&api.app.db).await.expect("no events");
+    let deleted = sqlx::query("DELETE FROM event_batch").execute(&api.app.db).await.expect("no events");
     assert_eq!(deleted.rows_affected(), 9);
     assert_eq!(api.invoice(&customer, "2026-03-01").await, before);
 }

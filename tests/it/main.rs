@@ -17,6 +17,7 @@ mod custom_fields;
 mod customers;
 mod drafts;
 mod errors;
+mod event_slots;
 mod events_search;
 mod examples;
 mod frame;

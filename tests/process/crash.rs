@@ -8,12 +8,19 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Billing, Client, Launch, PATIENCE, Place, Seeded, at, event, execute, signal, texts, wait_until,
+    Billing, Client, Launch, PATIENCE, Place, Seeded, at, event, execute, kept_transactions, signal,
+    wait_until,
 };
 
 const NOW: &str = "2026-03-09T15:00:00Z";
-const SENDERS: usize = 4;
-const BATCH: u64 = 10;
+const SENDERS: usize = 8;
+/// As many as a request may have, so that some flushes are large and leave their usage to be counted later.
+const BATCH: u64 = 100;
+
+/// How often a server is killed under load; `UPBEAT_CRASH_ROUNDS` asks for more.
+fn rounds() -> u64 {
+    std::env::var("UPBEAT_CRASH_ROUNDS").map_or(3, |count| count.parse().expect("a number of rounds"))
+}
 
 /// A batch of events as it was sent, and whether 200 came back.
 struct Sent {
@@ -70,7 +77,7 @@ fn expected_drafts<'a>(batches: impl Iterator<Item = &'a Sent>) -> Vec<String> {
     amounts.map(Billing::total).to_vec()
 }
 
-/// Kills the server (with `kill`) three times under load and checks what was counted after each.
+/// Kills the server (with `kill`) under load, again and again, and checks what was counted after each time.
 fn loses_and_repeats_nothing(seed: u64, kill: impl Fn(&Place, &mut crate::support::Server)) {
     let place = Place::new();
     let launch = Launch::new(&place).bootstrapped();
@@ -78,7 +85,8 @@ fn loses_and_repeats_nothing(seed: u64, kill: impl Fn(&Place, &mut crate::suppor
     let mut server = launch.serve();
     let billing = Billing::set_up(&server.client, NOW, "2026-03-01T00:00:00Z", SENDERS);
     let sent = Mutex::new(Vec::new());
-    for round in 0..3 {
+    for round in 0..rounds() {
+        let before = sent.lock().expect("no sender panicked").len();
         thread::scope(|scope| {
             for sender in 0..SENDERS {
                 let (client, sent) = (server.client.clone(), &sent);
@@ -89,11 +97,12 @@ fn loses_and_repeats_nothing(seed: u64, kill: impl Fn(&Place, &mut crate::suppor
         });
         server = launch.serve();
 
-        let kept = texts(&place.options(), "SELECT transaction_id FROM event WHERE NOT is_duplicate");
+        let kept = kept_transactions(&place.options());
         let kept_once: BTreeSet<&str> = kept.iter().map(String::as_str).collect();
         assert_eq!(kept.len(), kept_once.len(), "an event is kept twice");
         let mut sent = sent.lock().expect("no sender panicked");
-        assert!(sent.iter().filter(|sent| sent.is_acknowledged).count() > 5, "nothing was under way");
+        let acknowledged = sent[before..].iter().filter(|sent| sent.is_acknowledged).count();
+        assert!(acknowledged > 5, "nothing was under way");
         for batch in sent.iter() {
             let ids = batch.ids();
             let count = ids.iter().filter(|id| kept_once.contains(id.as_str())).count();
@@ -107,7 +116,7 @@ fn loses_and_repeats_nothing(seed: u64, kill: impl Fn(&Place, &mut crate::suppor
         // Everything again, as a client does that does not know what arrived.
         for _ in 0..2 {
             thread::scope(|scope| {
-                for batches in sent.chunks(sent.len().div_ceil(SENDERS)) {
+                for batches in sent[before..].chunks((sent.len() - before).div_ceil(SENDERS)) {
                     let client = &server.client;
                     scope.spawn(move || {
                         for batch in batches {
@@ -225,7 +234,7 @@ fn a_lock_of_a_killed_server_does_not_outlive_it() {
     // A request that waits for the row of the customer's usage, held by another session, when the server dies.
     let options = place.options();
     let holder =
-        thread::spawn(move || execute(&options, "BEGIN; LOCK TABLE event_key; SELECT pg_sleep(3); COMMIT"));
+        thread::spawn(move || execute(&options, "BEGIN; LOCK TABLE event_batch; SELECT pg_sleep(3); COMMIT"));
     sleep(Duration::from_millis(500));
     let client = server.client.clone();
     let waiter =

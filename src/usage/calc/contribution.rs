@@ -1,11 +1,14 @@
 //! What one event adds to one metric.
 
+use std::borrow::Cow;
+
 use chrono::DateTime;
 use uuid::Uuid;
 
 use crate::catalog::billable_metric::{AggregationType, Definition, EventTypeFilter, PropertyFilter};
 use crate::event::{Properties, PropertyValue};
 use crate::id::{BillableMetricId, EnvironmentId, GroupId, digest};
+use crate::money::Decimal;
 use crate::time::Instant;
 
 /// What an event that matches a metric adds to it.
@@ -14,7 +17,7 @@ pub struct Contribution {
     /// The values of the metric's group names, in their order.
     pub group_values: Vec<String>,
     /// The number that SUM, MAX or LATEST read; unset where the property is not a number, which adds nothing.
-    pub number: Option<String>,
+    pub number: Option<Decimal>,
     /// The value that UNIQUE counts, by digest.
     pub value_digest: Option<Uuid>,
 }
@@ -24,7 +27,7 @@ pub struct Contribution {
 pub fn contribution(
     definition: &Definition,
     event_type: &str,
-    properties: &Properties,
+    properties: &Properties<'_>,
 ) -> Option<Contribution> {
     if !matches(definition, event_type, properties) {
         return None;
@@ -32,26 +35,31 @@ pub fn contribution(
     let group_values: Option<Vec<String>> = definition
         .group_names()
         .iter()
-        .map(|name| properties.get(*name).and_then(PropertyValue::as_text).map(std::borrow::Cow::into_owned))
+        .map(|name| properties.get(name).and_then(PropertyValue::into_text).map(Cow::into_owned))
         .collect();
     let aggregated = definition.aggregation_key.as_ref().and_then(|key| properties.get(key));
     let (number, value_digest) = match definition.aggregation_type {
         AggregationType::Count => (None, None),
         AggregationType::Sum | AggregationType::Max | AggregationType::Latest => {
-            (aggregated.and_then(PropertyValue::as_number), None)
+            (aggregated.as_ref().and_then(PropertyValue::as_number).map(|text| decimal(&text)), None)
         }
         AggregationType::Unique => (
             None,
-            aggregated.and_then(PropertyValue::as_text).map(|value| digest(&[b"value", value.as_bytes()])),
+            aggregated.and_then(PropertyValue::into_text).map(|value| digest(&[b"value", value.as_bytes()])),
         ),
     };
     // A group name has a filter that requires it, so a matching event has a value for each.
     Some(Contribution { group_values: group_values?, number, value_digest })
 }
 
+/// The number of a plain decimal text, to its last digit.
+fn decimal(text: &str) -> Decimal {
+    text.parse().expect("plain digits with at most one point")
+}
+
 /// Whether every filter of the metric lets the event pass.
 #[must_use]
-pub fn matches(definition: &Definition, event_type: &str, properties: &Properties) -> bool {
+pub fn matches(definition: &Definition, event_type: &str, properties: &Properties<'_>) -> bool {
     let filters = definition.property_filters.as_deref().unwrap_or_default();
     definition.event_type_filter.as_ref().is_none_or(|filter| type_matches(filter, event_type))
         && filters.iter().all(|filter| property_matches(filter, properties))
@@ -62,8 +70,8 @@ fn type_matches(filter: &EventTypeFilter, event_type: &str) -> bool {
     filter.in_values.as_ref().is_none_or(lists) && !filter.not_in_values.as_ref().is_some_and(lists)
 }
 
-fn property_matches(filter: &PropertyFilter, properties: &Properties) -> bool {
-    let value = properties.get(&filter.name).and_then(PropertyValue::as_text);
+fn property_matches(filter: &PropertyFilter, properties: &Properties<'_>) -> bool {
+    let value = properties.get(&filter.name).and_then(PropertyValue::into_text);
     let lists = |values: &Vec<String>| {
         value.as_ref().is_some_and(|value| values.iter().any(|listed| listed == value))
     };
@@ -116,8 +124,8 @@ mod tests {
         }
     }
 
-    fn read(properties: &Value) -> Properties {
-        parse_properties(&properties.to_string()).expect("properties")
+    fn read(properties: &Value) -> Properties<'static> {
+        parse_properties(properties.to_string().leak()).expect("properties")
     }
 
     fn passes(definition: &Definition, properties: &Value) -> bool {

@@ -28,6 +28,13 @@ pub struct Tally {
 }
 
 impl Tally {
+    pub fn add(&mut self, number: Decimal) {
+        match &mut self.total {
+            Some(total) => *total += number,
+            None => self.total = Some(number),
+        }
+    }
+
     pub fn merge(&mut self, other: &Self) {
         self.event_count += other.event_count;
         if let Some(total) = &other.total {

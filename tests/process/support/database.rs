@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use upbeat::event::Facts;
 
 use super::Place;
 
@@ -92,6 +93,23 @@ pub fn texts(options: &PgConnectOptions, query: &str) -> Vec<String> {
         db.close().await.expect("the connection closes");
         rows
     })
+}
+
+/// The transaction ids of all events that are kept and count.
+pub fn kept_transactions(options: &PgConnectOptions) -> Vec<String> {
+    let batches: Vec<(i16, Vec<u8>)> = block_on(async {
+        let mut db = PgConnection::connect_with(options).await.expect("PostgreSQL answers");
+        let query = sqlx::query_as("SELECT codec, payload FROM event_batch");
+        let rows = query.fetch_all(&mut db).await.expect("the query is right");
+        db.close().await.expect("the connection closes");
+        rows
+    });
+    let kept = |(codec, payload): &(i16, Vec<u8>)| {
+        let facts = Facts::unpack(*codec, payload).expect("a payload");
+        let counting = facts.iter().filter(|(_, fact)| !fact.is_duplicate);
+        counting.map(|(_, fact)| fact.transaction_id.to_owned()).collect::<Vec<_>>()
+    };
+    batches.iter().flat_map(kept).collect()
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {

@@ -8,7 +8,7 @@ mod process;
 mod proxy;
 
 pub use billing::{Billing, at, event};
-pub use database::{Database, execute, texts};
+pub use database::{Database, execute, kept_transactions, texts};
 pub use http::{Answer, Client, answer};
 pub use place::{Place, is_root, signal};
 pub use process::{BOOTSTRAP, Launch, Server};

@@ -1,0 +1,200 @@
+//! Which transactions are new: exactly, whatever the timestamp of a repeat says and whichever server it reaches.
+
+use std::collections::HashSet;
+use std::future::Future;
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::batch::BACKDATING;
+use super::codec::Facts;
+use super::fact::transaction_key;
+use super::log::Place;
+use super::screen::Screens;
+use crate::id::EnvironmentId;
+use crate::time::Instant;
+
+/// Which transactions are new.
+pub trait DedupStore {
+    /// Takes the keys that are new or whose hold is over for the batch at `place`, and answers the others. Of
+    /// concurrent callers exactly one gets a key; the others wait until it commits or rolls back. Keys must be sorted
+    /// and distinct.
+    ///
+    /// With [`Hope::AllNew`] the first key that the open slot has fails the call and the transaction (see
+    /// [`is_repeat`]); the caller tries again with [`Hope::Some`].
+    fn admit(
+        &self,
+        db: &mut PgConnection,
+        place: &Place,
+        keys: &[Uuid],
+        hope: Hope,
+    ) -> impl Future<Output = Result<HashSet<Uuid>, sqlx::Error>> + Send;
+}
+
+/// What the caller expects of the keys. Nearly always all are new, and to write them down without asking costs half
+/// as much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hope {
+    AllNew,
+    Some,
+}
+
+/// Whether a call of [`DedupStore::admit`] failed because a key was taken. A distributed PostgreSQL reports it under
+/// another code.
+#[must_use]
+pub fn is_repeat(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    matches!(code.as_deref(), Some("23505" | "XX000"))
+}
+
+/// Keys in a table for each slot, the sealed ones behind filters.
+#[derive(Clone, Default)]
+pub struct SlottedKeys {
+    pub screens: Screens,
+}
+
+impl DedupStore for SlottedKeys {
+    async fn admit(
+        &self,
+        db: &mut PgConnection,
+        place: &Place,
+        keys: &[Uuid],
+        hope: Hope,
+    ) -> Result<HashSet<Uuid>, sqlx::Error> {
+        let (slots, suspects) = self.screens.suspects(&place.sealed, keys);
+        let mut repeats = HashSet::new();
+        for holder in holders(db, place.environment_id, &slots, &suspects).await? {
+            if is_held(db, place, &holder).await? {
+                repeats.insert(holder.key);
+            }
+        }
+        let fresh: Vec<Uuid> = keys.iter().filter(|key| !repeats.contains(*key)).copied().collect();
+        match hope {
+            Hope::AllNew => copy(db, place, &fresh).await?,
+            Hope::Some => repeats.extend(insert(db, place, &fresh).await?),
+        }
+        Ok(repeats)
+    }
+}
+
+/// A key that is taken, and the batch of the event that took it.
+struct Holder {
+    key: Uuid,
+    slot: i32,
+    batch_id: i64,
+    received_at: Instant,
+    last_at: Instant,
+}
+
+/// Those of the keys that are in the slots named beside them.
+async fn holders(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    slots: &[i32],
+    keys: &[Uuid],
+) -> Result<Vec<Holder>, sqlx::Error> {
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    sqlx::query_as!(
+        Holder,
+        r#"SELECT taken.key, taken.slot, taken.batch_id, batch.received_at, batch.last_at
+           FROM unnest($2::int[], $3::uuid[]) AS asked (slot, key)
+           JOIN event_key taken ON taken.slot = asked.slot AND taken.key = asked.key
+           JOIN event_batch batch ON batch.slot = taken.slot AND batch.batch_id = taken.batch_id
+           WHERE batch.environment_id = $1"#,
+        environment_id.0,
+        slots,
+        keys,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Whether a repeat of the key may still be young enough to be accepted: until 34 days after the later of the event's
+/// arrival and its timestamp, as an event dated ahead could otherwise be replayed while it is young.
+async fn is_held(db: &mut PgConnection, place: &Place, holder: &Holder) -> Result<bool, sqlx::Error> {
+    let now = place.received_at;
+    if now <= holder.received_at + BACKDATING {
+        return Ok(true);
+    }
+    if now > holder.received_at.max(holder.last_at) + BACKDATING {
+        return Ok(false);
+    }
+    // Some event of the batch is dated ahead; perhaps this one.
+    let batch = sqlx::query!(
+        "SELECT codec, payload FROM event_batch WHERE environment_id = $1 AND slot = $2 AND batch_id = $3",
+        place.environment_id.0,
+        holder.slot,
+        holder.batch_id,
+    )
+    .fetch_one(db)
+    .await?;
+    let facts =
+        Facts::unpack(batch.codec, &batch.payload).map_err(|error| sqlx::Error::Decode(error.into()))?;
+    let is_it = |id: &str| transaction_key(place.environment_id, id) == holder.key;
+    let event =
+        facts.iter().map(|(_, fact)| fact).find(|fact| !fact.is_duplicate && is_it(fact.transaction_id));
+    Ok(event.is_some_and(|event| now <= event.timestamp.max(event.received_at) + BACKDATING))
+}
+
+/// Writes the keys into the open slot; fails where one is there.
+async fn copy(db: &mut PgConnection, place: &Place, keys: &[Uuid]) -> Result<(), sqlx::Error> {
+    const ROW_BYTES: usize = 2 + 3 * 4 + 4 + 16 + 8;
+    let mut rows = Vec::with_capacity(21 + keys.len() * ROW_BYTES);
+    rows.extend_from_slice(b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0");
+    for key in keys {
+        rows.extend_from_slice(&3_i16.to_be_bytes());
+        rows.extend_from_slice(&4_i32.to_be_bytes());
+        rows.extend_from_slice(&place.slot.to_be_bytes());
+        rows.extend_from_slice(&16_i32.to_be_bytes());
+        rows.extend_from_slice(key.as_bytes());
+        rows.extend_from_slice(&8_i32.to_be_bytes());
+        rows.extend_from_slice(&place.batch_id().to_be_bytes());
+    }
+    rows.extend_from_slice(&(-1_i16).to_be_bytes());
+    // Into the slot's own table, whose name is a number: the way through the parent costs a third more.
+    let statement = format!("COPY event_key_{} (slot, key, batch_id) FROM STDIN (FORMAT binary)", place.slot);
+    let mut copy = db.copy_in_raw(&statement).await?;
+    copy.send(rows).await?;
+    copy.finish().await?;
+    Ok(())
+}
+
+/// Writes those of the keys into the open slot that are not held there; answers the others.
+async fn insert(db: &mut PgConnection, place: &Place, keys: &[Uuid]) -> Result<Vec<Uuid>, sqlx::Error> {
+    // In the order of the keys, so that two writers that share some wait for one another and never deadlock.
+    let admitted = sqlx::query_scalar!(
+        "INSERT INTO event_key (slot, key, batch_id)
+         SELECT $1, key, $2 FROM unnest($3::uuid[]) AS given (key) ORDER BY key
+         ON CONFLICT DO NOTHING RETURNING key",
+        place.slot,
+        place.batch_id(),
+        keys,
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let admitted: HashSet<Uuid> = admitted.into_iter().collect();
+    let taken: Vec<Uuid> = keys.iter().filter(|key| !admitted.contains(*key)).copied().collect();
+    let mut repeats: HashSet<Uuid> = taken.iter().copied().collect();
+    for holder in holders(db, place.environment_id, &vec![place.slot; taken.len()], &taken).await? {
+        if !is_held(db, place, &holder).await? && take_over(db, place, &holder).await? {
+            repeats.remove(&holder.key);
+        }
+    }
+    Ok(repeats.into_iter().collect())
+}
+
+/// Gives the key of a hold that is over to the new batch, unless another writer was faster.
+async fn take_over(db: &mut PgConnection, place: &Place, holder: &Holder) -> Result<bool, sqlx::Error> {
+    let taken = sqlx::query!(
+        "UPDATE event_key SET batch_id = $3 WHERE slot = $1 AND key = $2 AND batch_id = $4",
+        place.slot,
+        holder.key,
+        place.batch_id(),
+        holder.batch_id,
+    )
+    .execute(db)
+    .await?;
+    Ok(taken.rows_affected() == 1)
+}

@@ -1,0 +1,214 @@
+//! The log of everything that was sent, a batch for each flush.
+
+use std::collections::HashMap;
+use std::future::Future;
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::codec::{CODEC, Facts, pack};
+use super::fact::{Fact, ReceivedEvent, transaction_key};
+use super::slot;
+use crate::id::{EnvironmentId, SubjectId};
+use crate::time::Instant;
+
+/// Positions within one arrival number; a flush takes as many numbers as it needs.
+const POSITIONS: i64 = 1000;
+
+/// The first order of all events that arrive after this number.
+#[must_use]
+pub fn first_seq_after(number: i64) -> i64 {
+    (number + 1) * POSITIONS
+}
+
+/// Where and when a flush is kept.
+#[derive(Clone, Debug)]
+pub struct Place {
+    pub environment_id: EnvironmentId,
+    /// The open slot.
+    pub slot: i32,
+    /// The slots whose keys may be repeated, oldest first.
+    pub sealed: Vec<i32>,
+    /// Arrival numbers, a thousand events for each.
+    numbers: Vec<i64>,
+    /// The environment's time.
+    pub received_at: Instant,
+}
+
+impl Place {
+    /// The place of a flush of `count` events, taken under the lock of arrivals; nothing where no slot is open.
+    pub async fn take(
+        db: &mut PgConnection,
+        environment_id: EnvironmentId,
+        received_at: Instant,
+        count: usize,
+    ) -> Result<Option<Self>, sqlx::Error> {
+        let per_number = usize::try_from(POSITIONS).expect("a small number");
+        let (numbers, slots) = slot::arrive(db, environment_id, count.div_ceil(per_number)).await?;
+        Ok(slots.open.map(|slot| Self { environment_id, slot, sealed: slots.sealed, numbers, received_at }))
+    }
+
+    #[must_use]
+    pub fn batch_id(&self) -> i64 {
+        self.numbers[0]
+    }
+
+    /// The order of one event of the flush among all events.
+    #[must_use]
+    pub fn seq(&self, position: usize) -> i64 {
+        let position = i64::try_from(position).expect("a flush is small");
+        let number = self.numbers[usize::try_from(position / POSITIONS).expect("a flush is small")];
+        number * POSITIONS + position % POSITIONS
+    }
+}
+
+/// The log of everything that was sent.
+pub trait EventLog {
+    /// Keeps the events of one flush, repeats marked. Their usage is in the rollups when the transaction commits, or
+    /// it is noted as pending.
+    fn append(
+        &self,
+        db: &mut PgConnection,
+        place: &Place,
+        facts: &[Fact<'_>],
+        new_subjects: &[(SubjectId, &str)],
+        is_pending: bool,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+
+    /// The events of these transaction ids that are dated `since` or later, in no order: of each id those that count,
+    /// and the first `repeats_max` of its repeats.
+    fn find(
+        &self,
+        db: &mut PgConnection,
+        environment_id: EnvironmentId,
+        transaction_ids: &[String],
+        since: Instant,
+        repeats_max: usize,
+    ) -> impl Future<Output = Result<Vec<ReceivedEvent>, sqlx::Error>> + Send;
+}
+
+/// Batches as rows of PostgreSQL, by slot.
+#[derive(Clone, Copy)]
+pub struct BatchLog;
+
+impl EventLog for BatchLog {
+    async fn append(
+        &self,
+        db: &mut PgConnection,
+        place: &Place,
+        facts: &[Fact<'_>],
+        new_subjects: &[(SubjectId, &str)],
+        is_pending: bool,
+    ) -> Result<(), sqlx::Error> {
+        let repeats = facts.iter().filter(|fact| fact.is_duplicate);
+        let repeats: Vec<Uuid> =
+            repeats.map(|fact| transaction_key(place.environment_id, fact.transaction_id)).collect();
+        let (ids, received): (Vec<Uuid>, Vec<String>) =
+            new_subjects.iter().map(|(id, received)| (id.0, (*received).to_owned())).unzip();
+        sqlx::query!(
+            "WITH batch AS (
+                 INSERT INTO event_batch (slot, batch_id, environment_id, received_at, last_at, event_count, codec,
+                                          payload)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+             ), segment AS (
+                 INSERT INTO segment_pending (environment_id, batch_id, slot) VALUES ($3, $2, $1)
+             ), rollup AS (
+                 INSERT INTO rollup_pending (environment_id, batch_id, slot) SELECT $3, $2, $1 WHERE $9
+             ), repeat AS (
+                 INSERT INTO event_repeat (slot, key, batch_id) SELECT $1, key, $2 FROM unnest($10::uuid[]) AS given (key)
+             )
+             INSERT INTO subject (environment_id, id, received)
+             SELECT $3, id, received FROM unnest($11::uuid[], $12::text[]) AS given (id, received) ORDER BY id
+             ON CONFLICT (environment_id, id) DO NOTHING",
+            place.slot,
+            place.batch_id(),
+            place.environment_id.0,
+            place.received_at,
+            facts.iter().map(|fact| fact.timestamp).max().expect("a flush has events"),
+            i32::try_from(facts.len()).expect("a flush is small"),
+            CODEC,
+            pack(facts),
+            is_pending,
+            &repeats,
+            &ids,
+            &received,
+        )
+        .execute(db)
+        .await?;
+        Ok(())
+    }
+
+    async fn find(
+        &self,
+        db: &mut PgConnection,
+        environment_id: EnvironmentId,
+        transaction_ids: &[String],
+        since: Instant,
+        repeats_max: usize,
+    ) -> Result<Vec<ReceivedEvent>, sqlx::Error> {
+        let batches = batches_of(db, environment_id, transaction_ids, repeats_max).await?;
+        let mut left: HashMap<&str, usize> =
+            transaction_ids.iter().map(|id| (id.as_str(), repeats_max)).collect();
+        let mut found = Vec::new();
+        for (slot, batch_id) in batches {
+            let batch = read_batch(db, environment_id, slot, batch_id).await?;
+            for (_, fact) in batch.iter().filter(|(_, fact)| fact.timestamp >= since) {
+                let Some(repeats) = left.get_mut(fact.transaction_id) else { continue };
+                if fact.is_duplicate {
+                    if *repeats == 0 {
+                        continue;
+                    }
+                    *repeats -= 1;
+                }
+                found.push(fact.into());
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// The batches that hold events of these ids, in the order of arrival.
+async fn batches_of(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    transaction_ids: &[String],
+    repeats_max: usize,
+) -> Result<Vec<(i32, i64)>, sqlx::Error> {
+    let keys: Vec<Uuid> = transaction_ids.iter().map(|id| transaction_key(environment_id, id)).collect();
+    let slots = slot::all(db, environment_id).await?;
+    let rows = sqlx::query!(
+        r#"SELECT DISTINCT slot AS "slot!", batch_id AS "batch_id!" FROM (
+               SELECT slot, batch_id FROM event_key WHERE slot = ANY($1) AND key = ANY($2)
+               UNION ALL
+               SELECT repeat.slot, repeat.batch_id FROM unnest($2::uuid[]) AS given (key)
+               CROSS JOIN LATERAL (
+                   SELECT slot, batch_id FROM event_repeat
+                   WHERE slot = ANY($1) AND event_repeat.key = given.key ORDER BY batch_id LIMIT $3
+               ) AS repeat
+           ) place
+           ORDER BY 2"#,
+        &slots,
+        &keys,
+        i64::try_from(repeats_max).expect("limits are small"),
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.slot, row.batch_id)).collect())
+}
+
+async fn read_batch(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    slot: i32,
+    batch_id: i64,
+) -> Result<Facts, sqlx::Error> {
+    let batch = sqlx::query!(
+        "SELECT codec, payload FROM event_batch WHERE environment_id = $1 AND slot = $2 AND batch_id = $3",
+        environment_id.0,
+        slot,
+        batch_id,
+    )
+    .fetch_one(db)
+    .await?;
+    Facts::unpack(batch.codec, &batch.payload).map_err(|error| sqlx::Error::Decode(error.into()))
+}

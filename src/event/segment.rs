@@ -1,0 +1,333 @@
+//! Facts by subject and day: for everything that rollups cannot answer.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::ops::Range;
+
+use chrono::NaiveDate;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::codec::{CODEC, Facts, pack};
+use super::fact::{Fact, subject_id};
+use crate::id::{EnvironmentId, SubjectId};
+use crate::money::Decimal;
+use crate::time::Period;
+
+/// Batches that are turned into segments at once, and how many events they may have together.
+const BATCHES_AT_ONCE: i64 = 2000;
+const EVENTS_AT_ONCE: i64 = 200_000;
+
+/// Segments of one subject and day that are merged into one when there are so many.
+const SEGMENTS_MAX: i64 = 8;
+
+/// Events that are read at once, about.
+const EVENTS_A_PAGE: i64 = 20_000;
+
+/// Which facts to read; repeats are never among them.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    pub environment_id: EnvironmentId,
+    /// Unset: of every subject.
+    pub subject_ids: Option<Vec<SubjectId>>,
+    /// Unset: of any time.
+    pub period: Option<Period>,
+    /// Which orders of arrival.
+    pub seqs: Range<i64>,
+}
+
+impl Scope {
+    /// Those of the facts that are in it, with their subjects.
+    pub fn facts<'a>(&'a self, facts: &'a Facts) -> impl Iterator<Item = (SubjectId, Fact<'a>)> {
+        let subjects: Vec<Option<SubjectId>> = facts
+            .customers()
+            .map(|received| subject_id(self.environment_id, received))
+            .map(|id| self.subject_ids.as_ref().is_none_or(|ids| ids.contains(&id)).then_some(id))
+            .collect();
+        facts.iter().filter_map(move |(customer, fact)| {
+            let is_in = !fact.is_duplicate
+                && self.seqs.contains(&fact.seq)
+                && self.period.is_none_or(|period| period.contains(fact.timestamp));
+            Some((subjects[customer].filter(|_| is_in)?, fact))
+        })
+    }
+
+    fn ids(&self) -> Option<Vec<Uuid>> {
+        self.subject_ids.as_ref().map(|ids| ids.iter().map(|id| id.0).collect())
+    }
+
+    /// The first and the last day that may have facts.
+    fn days(&self) -> (NaiveDate, NaiveDate) {
+        match self.period {
+            Some(period) => (period.start.date_naive(), period.end.date_naive()),
+            None => (NaiveDate::default(), NaiveDate::from_ymd_opt(9999, 12, 31).expect("a day")),
+        }
+    }
+}
+
+/// How far a reading came.
+#[derive(Clone, Copy, Debug)]
+pub enum Bookmark {
+    /// The last segment that was read.
+    Segment(Uuid, NaiveDate, i64),
+    /// The last batch that was read.
+    Batch(i64),
+}
+
+/// Raw facts, for what rollups cannot answer.
+pub trait SegmentReader {
+    /// The facts from `after` on, in no order, some payloads at a time; nothing when all are read. Payloads hold more
+    /// than the scope: [`Scope::facts`] picks. To see each fact once, all calls must be in one snapshot.
+    fn read(
+        &self,
+        db: &mut PgConnection,
+        scope: &Scope,
+        after: Option<Bookmark>,
+    ) -> impl Future<Output = Result<Option<(Vec<Facts>, Bookmark)>, sqlx::Error>> + Send;
+}
+
+/// Segments, and the batches that are not in segments yet.
+#[derive(Clone, Copy)]
+pub struct Segments;
+
+impl SegmentReader for Segments {
+    async fn read(
+        &self,
+        db: &mut PgConnection,
+        scope: &Scope,
+        after: Option<Bookmark>,
+    ) -> Result<Option<(Vec<Facts>, Bookmark)>, sqlx::Error> {
+        let after_batch = match after {
+            Some(Bookmark::Batch(batch_id)) => batch_id,
+            Some(Bookmark::Segment(..)) | None => {
+                let page = segments_after(db, scope, after).await?;
+                if page.is_some() {
+                    return Ok(page);
+                }
+                i64::MIN
+            }
+        };
+        pending_after(db, scope, after_batch).await
+    }
+}
+
+struct Payload {
+    codec: i16,
+    payload: Vec<u8>,
+}
+
+impl Payload {
+    fn unpack(&self) -> Result<Facts, sqlx::Error> {
+        Facts::unpack(self.codec, &self.payload).map_err(|error| sqlx::Error::Decode(error.into()))
+    }
+}
+
+/// Some segments behind the bookmark, in the order of their key.
+async fn segments_after(
+    db: &mut PgConnection,
+    scope: &Scope,
+    after: Option<Bookmark>,
+) -> Result<Option<(Vec<Facts>, Bookmark)>, sqlx::Error> {
+    let (subject, day, segment) = match after {
+        Some(Bookmark::Segment(subject, day, segment)) => (subject, day, segment),
+        _ => (Uuid::nil(), NaiveDate::default(), i64::MIN),
+    };
+    let (first_day, last_day) = scope.days();
+    let subject_ids = scope.ids();
+    let rows = sqlx::query!(
+        r#"SELECT subject_id AS "subject_id!", day AS "day!", segment AS "segment!", codec AS "codec!",
+                  payload AS "payload!"
+           FROM (
+               SELECT *, sum(event_count) OVER (ORDER BY subject_id, day, segment) - event_count AS events_before
+               FROM (
+                   SELECT * FROM event_segment
+                   WHERE environment_id = $1 AND ($2::uuid[] IS NULL OR subject_id = ANY($2))
+                     AND day BETWEEN $3 AND $4 AND (subject_id, day, segment) > ($5, $6, $7)
+                   ORDER BY subject_id, day, segment LIMIT $8
+               ) next
+           ) page
+           WHERE events_before < $8
+           ORDER BY subject_id, day, segment"#,
+        scope.environment_id.0,
+        subject_ids.as_deref(),
+        first_day,
+        last_day,
+        subject,
+        day,
+        segment,
+        EVENTS_A_PAGE,
+    )
+    .fetch_all(db)
+    .await?;
+    let Some(last) = rows.last() else { return Ok(None) };
+    let bookmark = Bookmark::Segment(last.subject_id, last.day, last.segment);
+    let facts = rows.into_iter().map(|row| Payload { codec: row.codec, payload: row.payload }.unpack());
+    Ok(Some((facts.collect::<Result<_, _>>()?, bookmark)))
+}
+
+/// Some of the batches behind this one that are not in segments yet, in the order of arrival.
+async fn pending_after(
+    db: &mut PgConnection,
+    scope: &Scope,
+    after: i64,
+) -> Result<Option<(Vec<Facts>, Bookmark)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"SELECT batch_id AS "batch_id!", codec AS "codec!", payload AS "payload!"
+           FROM (
+               SELECT batch.batch_id, codec, payload,
+                      sum(event_count) OVER (ORDER BY batch.batch_id) - event_count AS events_before
+               FROM (
+                   SELECT batch_id, slot FROM segment_pending
+                   WHERE environment_id = $1 AND batch_id > $2 ORDER BY batch_id LIMIT $3
+               ) pending
+               JOIN event_batch batch ON batch.slot = pending.slot AND batch.batch_id = pending.batch_id
+                    AND batch.environment_id = $1
+           ) page
+           WHERE events_before < $4
+           ORDER BY batch_id"#,
+        scope.environment_id.0,
+        after,
+        BATCHES_AT_ONCE,
+        EVENTS_A_PAGE,
+    )
+    .fetch_all(db)
+    .await?;
+    let Some(last) = rows.last() else { return Ok(None) };
+    let bookmark = Bookmark::Batch(last.batch_id);
+    let facts = rows.into_iter().map(|row| Payload { codec: row.codec, payload: row.payload }.unpack());
+    Ok(Some((facts.collect::<Result<_, _>>()?, bookmark)))
+}
+
+/// Turns the oldest batches that are not in segments yet into segments; answers how many. The caller commits. Of
+/// concurrent callers one works and the others find nothing to do.
+pub async fn make_segments(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+) -> Result<usize, sqlx::Error> {
+    if !begin_making(db, environment_id).await? {
+        return Ok(0);
+    }
+    let batches = sqlx::query!(
+        r#"DELETE FROM segment_pending pending USING (
+               SELECT next.slot, next.batch_id, codec, payload,
+                      sum(event_count) OVER (ORDER BY next.batch_id) - event_count AS events_before
+               FROM (
+                   SELECT slot, batch_id FROM segment_pending
+                   WHERE environment_id = $1 ORDER BY batch_id LIMIT $2
+               ) next
+               JOIN event_batch batch ON batch.slot = next.slot AND batch.batch_id = next.batch_id
+                    AND batch.environment_id = $1
+           ) batch
+           WHERE pending.environment_id = $1 AND pending.batch_id = batch.batch_id AND events_before < $3
+           RETURNING batch.batch_id AS "batch_id!", codec AS "codec!", payload AS "payload!""#,
+        environment_id.0,
+        BATCHES_AT_ONCE,
+        EVENTS_AT_ONCE,
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let Some(segment) = batches.iter().map(|batch| batch.batch_id).min() else { return Ok(0) };
+    let count = batches.len();
+    let facts =
+        batches.into_iter().map(|batch| Payload { codec: batch.codec, payload: batch.payload }.unpack());
+    let facts: Vec<Facts> = facts.collect::<Result<_, _>>()?;
+    let new = by_subject_and_day(environment_id, &facts);
+    keep(db, environment_id, &new, |_| segment).await?;
+    let days: Vec<(SubjectId, NaiveDate)> = new.into_keys().collect();
+    merge_crowded(db, environment_id, &days).await?;
+    Ok(count)
+}
+
+/// Whether nobody else makes segments of the environment until the transaction ends.
+async fn begin_making(db: &mut PgConnection, environment_id: EnvironmentId) -> Result<bool, sqlx::Error> {
+    const SEGMENTS: i64 = 0x0075_7062_6561_7402;
+    let (_, low) = environment_id.0.as_u64_pair();
+    sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock($1) AS "begun!""#, low.cast_signed() ^ SEGMENTS)
+        .fetch_one(db)
+        .await
+}
+
+type BySubjectAndDay<'a> = BTreeMap<(SubjectId, NaiveDate), Vec<Fact<'a>>>;
+
+/// The facts that count.
+fn by_subject_and_day(environment_id: EnvironmentId, facts: &[Facts]) -> BySubjectAndDay<'_> {
+    let mut days = BySubjectAndDay::new();
+    for facts in facts {
+        let subjects: Vec<SubjectId> =
+            facts.customers().map(|received| subject_id(environment_id, received)).collect();
+        for (customer, fact) in facts.iter().filter(|(_, fact)| !fact.is_duplicate) {
+            days.entry((subjects[customer], fact.timestamp.date_naive())).or_default().push(fact);
+        }
+    }
+    days
+}
+
+/// Keeps the facts as segments of these numbers.
+async fn keep(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    days: &BySubjectAndDay<'_>,
+    number: impl Fn(&(SubjectId, NaiveDate)) -> i64,
+) -> Result<(), sqlx::Error> {
+    let subjects: Vec<Uuid> = days.keys().map(|(subject, _)| subject.0).collect();
+    let dates: Vec<NaiveDate> = days.keys().map(|(_, day)| *day).collect();
+    let numbers: Vec<i64> = days.keys().map(number).collect();
+    let counts: Vec<i32> =
+        days.values().map(|facts| i32::try_from(facts.len()).expect("a segment is small")).collect();
+    let payloads: Vec<Vec<u8>> = days.values().map(|facts| pack(facts)).collect();
+    sqlx::query!(
+        "INSERT INTO event_segment (environment_id, subject_id, day, segment, event_count, codec, payload)
+         SELECT $1, subject_id, day, segment, event_count, $2, payload
+         FROM unnest($3::uuid[], $4::date[], $5::bigint[], $6::int[], $7::bytea[])
+              AS given (subject_id, day, segment, event_count, payload)",
+        environment_id.0,
+        CODEC,
+        &subjects,
+        &dates,
+        &numbers,
+        &counts,
+        &payloads,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Merges the segments of those of the days that have many of one size, so that a month of a busy subject is a few
+/// payloads and an event is written again only as often as its segment grows eightfold.
+async fn merge_crowded(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    days: &[(SubjectId, NaiveDate)],
+) -> Result<(), sqlx::Error> {
+    let (subjects, dates): (Vec<Uuid>, Vec<NaiveDate>) =
+        days.iter().map(|(subject, day)| (subject.0, *day)).unzip();
+    let merged = sqlx::query!(
+        r#"DELETE FROM event_segment gone USING (
+               SELECT segment.*,
+                      count(*) OVER (PARTITION BY subject_id, day, floor(log($4::numeric, event_count))) AS alike
+               FROM unnest($2::uuid[], $3::date[]) AS given (subject_id, day)
+               JOIN event_segment segment USING (subject_id, day)
+               WHERE segment.environment_id = $1 AND event_count < $5
+           ) crowded
+           WHERE gone.environment_id = $1 AND gone.subject_id = crowded.subject_id AND gone.day = crowded.day
+             AND gone.segment = crowded.segment AND alike >= $4::numeric
+           RETURNING gone.subject_id AS "subject_id: SubjectId", gone.day, gone.segment, gone.codec, gone.payload"#,
+        environment_id.0,
+        &subjects,
+        &dates,
+        Decimal::from(SEGMENTS_MAX),
+        i32::try_from(EVENTS_A_PAGE).expect("a small number"),
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    // A merged segment takes the number of one that is gone.
+    let mut numbers: BTreeMap<(SubjectId, NaiveDate), i64> = BTreeMap::new();
+    for row in &merged {
+        let number = numbers.entry((row.subject_id, row.day)).or_insert(row.segment);
+        *number = row.segment.min(*number);
+    }
+    let facts = merged.into_iter().map(|row| Payload { codec: row.codec, payload: row.payload }.unpack());
+    let facts: Vec<Facts> = facts.collect::<Result<_, _>>()?;
+    keep(db, environment_id, &by_subject_and_day(environment_id, &facts), |day| numbers[day]).await
+}

@@ -1,0 +1,171 @@
+//! Slots: stretches of time whose keys and batches lie in tables of their own.
+//!
+//! The open slot's index of keys must stay small: random keys touch a different page each, and after every checkpoint
+//! the first touch of each page is written whole. So a slot is sealed when it is large or old, and the keys of sealed
+//! slots are looked for only where a filter in memory says that one may be there ([`super::screen`]).
+//!
+//! Refused, 2026-11-20: slots that all environments share. A sandbox's clock stands or leaps, so what is old enough
+//! to go is a question of the environment's own time.
+
+use chrono::TimeDelta;
+use sqlx::PgConnection;
+
+use super::batch::{BACKDATING, FUTURE_DATING};
+use crate::id::EnvironmentId;
+use crate::postgres::hold_arrivals;
+use crate::time::Instant;
+
+/// When a slot is sealed: 25 million keys and their index are 2.4 GB, which the cache of a small server still holds.
+const KEYS_MAX: i64 = 25_000_000;
+const AGE_MAX: TimeDelta = TimeDelta::hours(24);
+
+/// A slot that takes no more keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, sqlx::Type)]
+pub struct SealedSlot {
+    pub slot: i32,
+    pub sealed_at: Instant,
+}
+
+impl SealedSlot {
+    /// When none of its ids is held and none of its events can be found any more: they came before it was sealed and
+    /// are dated at most a day later.
+    fn is_over(&self, now: Instant) -> bool {
+        self.sealed_at + FUTURE_DATING + BACKDATING < now
+    }
+}
+
+/// The slots of an environment.
+#[derive(Clone, Debug)]
+pub struct Slots {
+    pub open: Option<i32>,
+    /// Oldest first.
+    pub sealed: Vec<i32>,
+}
+
+/// The slots as they are, and `count` new arrival numbers; under the lock of arrivals.
+pub async fn arrive(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    count: usize,
+) -> Result<(Vec<i64>, Slots), sqlx::Error> {
+    let row = sqlx::query!(
+        r#"SELECT ARRAY(SELECT nextval('arrival_seq') FROM generate_series(1, $2)) AS "numbers!",
+                  (SELECT slot FROM event_slot WHERE environment_id = $1 AND sealed_at IS NULL) AS open,
+                  ARRAY(SELECT slot FROM event_slot WHERE environment_id = $1 AND sealed_at IS NOT NULL
+                        ORDER BY slot) AS "sealed!""#,
+        environment_id.0,
+        i32::try_from(count).expect("a flush is small"),
+    )
+    .fetch_one(db)
+    .await?;
+    Ok((row.numbers, Slots { open: row.open, sealed: row.sealed }))
+}
+
+/// Every slot that is there.
+pub async fn all(db: &mut PgConnection, environment_id: EnvironmentId) -> Result<Vec<i32>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "SELECT slot FROM event_slot WHERE environment_id = $1 ORDER BY slot",
+        environment_id.0
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// The slots that take no more keys.
+pub async fn sealed(db: &mut PgConnection, environment_id: EnvironmentId) -> Result<Vec<i32>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "SELECT slot FROM event_slot WHERE environment_id = $1 AND sealed_at IS NOT NULL ORDER BY slot",
+        environment_id.0,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Opens a slot where none is open; the caller commits. Another one that does the same is waited for.
+pub async fn open(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    now: Instant,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"WITH opened AS (
+               INSERT INTO event_slot (environment_id, opened_at) VALUES ($1, $2)
+               ON CONFLICT DO NOTHING RETURNING slot
+           )
+           SELECT make_event_slot(slot)::text AS made FROM opened"#,
+        environment_id.0,
+        now,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(())
+}
+
+/// Seals the open slot and opens the next, where the open one is large or old; answers whether it was. The caller
+/// commits; no event can arrive until then.
+pub async fn rotate(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    now: Instant,
+) -> Result<bool, sqlx::Error> {
+    let current = sqlx::query!(
+        r#"SELECT slot, opened_at, event_slot_keys(slot) AS "keys!" FROM event_slot
+           WHERE environment_id = $1 AND sealed_at IS NULL"#,
+        environment_id.0,
+    )
+    .fetch_optional(&mut *db)
+    .await?;
+    let is_due = |keys, opened_at| keys > KEYS_MAX || keys > 0 && now - opened_at >= AGE_MAX;
+    let Some(current) = current.filter(|slot| is_due(slot.keys, slot.opened_at)) else { return Ok(false) };
+    hold_arrivals(db, environment_id).await?;
+    let sealed = sqlx::query_scalar!(
+        r#"WITH sealed AS (
+               UPDATE event_slot SET sealed_at = $3 WHERE environment_id = $1 AND slot = $2 AND sealed_at IS NULL
+               RETURNING slot
+           )
+           SELECT settle_event_slot(slot)::text AS settled FROM sealed"#,
+        environment_id.0,
+        current.slot,
+        now,
+    )
+    .fetch_optional(&mut *db)
+    .await?;
+    if sealed.is_some() {
+        open(db, environment_id, now).await?;
+    }
+    Ok(sealed.is_some())
+}
+
+/// Drops the slots that are over; answers which. What counts in them must be in segments. The caller commits.
+pub async fn retire(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    now: Instant,
+) -> Result<Vec<i32>, sqlx::Error> {
+    let sealed = sqlx::query_as!(
+        SealedSlot,
+        r#"SELECT slot, sealed_at AS "sealed_at!" FROM event_slot
+           WHERE environment_id = $1 AND sealed_at IS NOT NULL
+             AND NOT EXISTS (SELECT FROM segment_pending pending
+                             WHERE pending.environment_id = $1 AND pending.slot = event_slot.slot)
+             AND NOT EXISTS (SELECT FROM rollup_pending pending
+                             WHERE pending.environment_id = $1 AND pending.slot = event_slot.slot)"#,
+        environment_id.0,
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let over: Vec<i32> = sealed.iter().filter(|slot| slot.is_over(now)).map(|slot| slot.slot).collect();
+    if over.is_empty() {
+        return Ok(over);
+    }
+    hold_arrivals(db, environment_id).await?;
+    sqlx::query!(
+        r#"WITH gone AS (DELETE FROM event_slot WHERE environment_id = $1 AND slot = ANY($2) RETURNING slot)
+           SELECT drop_event_slot(slot)::text AS dropped FROM gone"#,
+        environment_id.0,
+        &over,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(over)
+}

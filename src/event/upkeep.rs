@@ -1,0 +1,30 @@
+//! What the log needs from time to time: new slots made ahead of need, facts moved into segments, old slots dropped.
+
+use super::segment::make_segments;
+use super::slot;
+use crate::access::{App, Environment};
+
+/// Does what is due of it in one environment; any number of processes may.
+pub async fn upkeep(app: &App, environment: &Environment) -> Result<(), sqlx::Error> {
+    let (id, now) = (environment.id, environment.now(app.clock.now()));
+    let mut transaction = app.db.begin().await?;
+    if slot::rotate(&mut transaction, id, now).await? {
+        tracing::info!(environment_id = %id, "the slot of transaction ids is sealed and the next one open");
+    }
+    transaction.commit().await?;
+    loop {
+        let mut transaction = app.db.begin().await?;
+        let batches = make_segments(&mut transaction, id).await?;
+        transaction.commit().await?;
+        if batches == 0 {
+            break;
+        }
+    }
+    let mut transaction = app.db.begin().await?;
+    let dropped = slot::retire(&mut transaction, id, now).await?;
+    transaction.commit().await?;
+    if !dropped.is_empty() {
+        tracing::info!(environment_id = %id, ?dropped, "slots whose transaction ids are free again are dropped");
+    }
+    Ok(())
+}

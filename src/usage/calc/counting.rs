@@ -1,0 +1,130 @@
+//! What facts add up to, hour by hour.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::contribution::{Contribution, contribution, group_id, hour_of};
+use super::tally::{Latest, Tally};
+use crate::catalog::billable_metric::{AggregationType, BillableMetricRow, Definition};
+use crate::event::{Fact, Properties, first_seq_after, parse_properties};
+use crate::id::{BillableMetricId, EnvironmentId, GroupId, SubjectId};
+use crate::time::Instant;
+
+/// The usage of one subject by one metric in one hour under one tuple of group values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Hour {
+    pub subject_id: SubjectId,
+    pub metric_id: BillableMetricId,
+    pub hour: Instant,
+    pub group_id: GroupId,
+}
+
+/// What facts add to the rollups.
+#[derive(Clone, Debug, Default)]
+pub struct Counts {
+    pub hours: HashMap<Hour, Tally>,
+    /// The values that each group stands for, in the order of the metric's group names.
+    pub groups: BTreeMap<(BillableMetricId, GroupId), Vec<String>>,
+}
+
+impl Counts {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.hours.is_empty()
+    }
+}
+
+/// The metrics of an environment, and which facts each of them counts.
+pub struct Counter {
+    environment_id: EnvironmentId,
+    meters: Vec<Meter>,
+}
+
+/// A metric that counts the facts that arrived while it took events.
+struct Meter {
+    metric_id: BillableMetricId,
+    definition: Definition,
+    /// The first order of arrival that counts.
+    from_seq: i64,
+    /// The first that does not count any more.
+    before_seq: Option<i64>,
+    /// Of events of any type when unset.
+    event_types: Option<HashSet<String>>,
+}
+
+impl Counter {
+    /// `metrics` are all of the environment, each with whether a product uses it in any of its states. A metric counts
+    /// what arrives after its creation; an archived one goes on while a product uses it.
+    #[must_use]
+    pub fn new(environment_id: EnvironmentId, metrics: Vec<(BillableMetricRow, bool)>) -> Self {
+        let meter = |(metric, is_used): (BillableMetricRow, bool)| Meter {
+            metric_id: metric.id,
+            from_seq: first_seq_after(metric.created_arrival),
+            before_seq: metric.archived_arrival.filter(|_| !is_used).map(first_seq_after),
+            event_types: metric
+                .definition
+                .event_type_filter
+                .as_ref()
+                .and_then(|filter| filter.in_values.clone())
+                .map(HashSet::from_iter),
+            definition: metric.definition,
+        };
+        Self { environment_id, meters: metrics.into_iter().map(meter).collect() }
+    }
+
+    /// Adds what the fact counts for.
+    pub fn count(
+        &self,
+        subject_id: SubjectId,
+        fact: &Fact<'_>,
+        counts: &mut Counts,
+    ) -> Result<(), serde_json::Error> {
+        let mut properties: Option<Properties<'_>> = None;
+        for meter in self.meters.iter().filter(|meter| meter.may_count(fact)) {
+            if properties.is_none() {
+                properties = Some(parse_properties(fact.properties_json)?);
+            }
+            let read = properties.as_ref().expect("just read");
+            if let Some(contribution) = contribution(&meter.definition, fact.event_type, read) {
+                self.add(meter, subject_id, fact, contribution, counts);
+            }
+        }
+        Ok(())
+    }
+
+    fn add(
+        &self,
+        meter: &Meter,
+        subject_id: SubjectId,
+        fact: &Fact<'_>,
+        contribution: Contribution,
+        counts: &mut Counts,
+    ) {
+        let group_id = group_id(self.environment_id, meter.metric_id, &contribution.group_values);
+        let hour = Hour { subject_id, metric_id: meter.metric_id, hour: hour_of(fact.timestamp), group_id };
+        let tally = counts.hours.entry(hour).or_insert_with(|| {
+            counts.groups.insert((meter.metric_id, group_id), contribution.group_values);
+            Tally::default()
+        });
+        tally.event_count += 1;
+        tally.uniques.extend(contribution.value_digest);
+        let Some(number) = contribution.number else { return };
+        match meter.definition.aggregation_type {
+            AggregationType::Sum => tally.add(number),
+            AggregationType::Max => tally.greatest = tally.greatest.take().max(Some(number)),
+            AggregationType::Latest => {
+                let latest = Latest { happened_at: fact.timestamp, seq: fact.seq, value: number };
+                tally.latest = tally.latest.take().max(Some(latest));
+            }
+            AggregationType::Count | AggregationType::Unique => {}
+        }
+    }
+}
+
+impl Meter {
+    /// A first look, without the properties.
+    fn may_count(&self, fact: &Fact<'_>) -> bool {
+        fact.seq >= self.from_seq
+            && self.before_seq.is_none_or(|before| fact.seq < before)
+            && self.event_types.as_ref().is_none_or(|types| types.contains(fact.event_type))
+    }
+}

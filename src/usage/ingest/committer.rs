@@ -1,0 +1,101 @@
+//! The tasks that commit what waits.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::super::settle::roll;
+use super::flush::{Flusher, Kept};
+use super::queue::{Queue, Waiting};
+use crate::access::{App, list_environments};
+use crate::event::Screens;
+use crate::telemetry::causes;
+
+/// While one flush waits for the disk the other uses the processor; a third gains nothing.
+const COMMITTERS: usize = 2;
+
+/// How often this process looks for sealed slots that it has no filter of.
+const SCREENS_EVERY: Duration = Duration::from_secs(30);
+
+/// The way in for events: requests that come at the same time are committed together, and each is answered after the
+/// commit.
+#[derive(Clone)]
+pub struct Ingest {
+    queue: Queue,
+}
+
+impl Ingest {
+    /// Starts the tasks that commit and count; they end with the runtime.
+    #[must_use]
+    pub fn start(app: &App) -> Self {
+        let queue = Queue::new();
+        let screens = Screens::default();
+        let uncounted = Arc::new(Notify::new());
+        let flusher = Arc::new(Flusher::new(app.clone(), screens.clone()));
+        for _ in 0..COMMITTERS {
+            tokio::spawn(commit(queue.clone(), flusher.clone(), uncounted.clone()));
+        }
+        tokio::spawn(roll(app.clone(), uncounted));
+        tokio::spawn(keep_screens(app.clone(), screens));
+        Self { queue }
+    }
+
+    pub(super) fn queue(&self) -> &Queue {
+        &self.queue
+    }
+}
+
+/// Builds the filters of sealed slots as they come.
+async fn keep_screens(app: App, screens: Screens) {
+    while !app.db.is_closed() {
+        if let Err(error) = refresh(&app, &screens).await
+            && !app.db.is_closed()
+        {
+            tracing::warn!(cause = causes(&error), "sealed slots are asked without filters");
+        }
+        tokio::time::sleep(SCREENS_EVERY).await;
+    }
+}
+
+async fn refresh(app: &App, screens: &Screens) -> Result<(), sqlx::Error> {
+    let mut db = app.db.acquire().await?;
+    let environments: Vec<_> = list_environments(&mut db).await?.into_iter().map(|known| known.id).collect();
+    screens.refresh(&mut db, &environments).await
+}
+
+async fn commit(queue: Queue, flusher: Arc<Flusher>, uncounted: Arc<Notify>) {
+    loop {
+        let requests = queue.next_flush().await;
+        let flusher = flusher.clone();
+        // In a task of its own: a panic loses one flush, whose senders are told, and not the committer.
+        let flush = tokio::spawn(async move {
+            let outcome = flusher.flush(&requests).await;
+            let is_pending = outcome.as_ref().is_ok_and(|kept| kept.is_pending);
+            answer(requests, outcome);
+            is_pending
+        });
+        if flush.await.unwrap_or(false) {
+            uncounted.notify_one();
+        }
+    }
+}
+
+fn answer(requests: Vec<Waiting>, outcome: Result<Kept, sqlx::Error>) {
+    match outcome {
+        Ok(kept) => {
+            metrics::counter!("upbeat_events_accepted_total").increment(kept.events as u64);
+            metrics::counter!("upbeat_events_repeated_total").increment(kept.repeats as u64);
+            for request in requests {
+                // Who gave up waiting sends the events again, and they are repeats.
+                let _ = request.answer.send(Ok(()));
+            }
+        }
+        Err(error) => {
+            let error = Arc::new(error);
+            for request in requests {
+                let _ = request.answer.send(Err(error.clone().into()));
+            }
+        }
+    }
+}
