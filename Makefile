@@ -17,7 +17,7 @@ export SQLX_OFFLINE := true
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 APT_GET := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300
 
-.PHONY: help run test lint sqlx openapi examples image
+.PHONY: help run test bench lint sqlx openapi examples image
 help: ## List the targets
 	@awk -F ':[^#]*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
 
@@ -27,6 +27,13 @@ run: tools-run ## Build the server and run it (with its own PostgreSQL unless DA
 
 test: tools-test ## Run every check and every test
 	@exec tests/run.sh
+
+# The figures are worth something only on a PostgreSQL that keeps what it commits, so never on one that is given.
+bench: tools-run ## Measure speed against two others on this machine and write the table in README.md
+	@cargo build --release --locked --bin upbeat --example bench
+	export UPBEAT_TEST_POSTGRES_SETTINGS="$$(target/release/examples/bench settings)"
+	unset UPBEAT_TEST_DATABASE_URL
+	exec tests/with-postgres.sh target/release/examples/bench
 
 lint: tools-lint ## Check format, lints and dependencies
 	@cargo fmt --check

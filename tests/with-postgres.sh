@@ -5,6 +5,7 @@
 # directory, on a free port of 127.0.0.1, fast rather than durable. It is gone when COMMAND ends, and
 # COMMAND's exit code is this script's. Its programs (psql, createdb, ...) come first in COMMAND's PATH.
 # If UPBEAT_TEST_DATABASE_URL is set already, COMMAND runs against that.
+# UPBEAT_TEST_POSTGRES_SETTINGS may hold lines for postgresql.conf that overrule those below.
 set -euo pipefail
 
 [ $# -gt 0 ] || { echo "usage: $0 COMMAND [ARGUMENT...]" >&2; exit 2; }
@@ -56,6 +57,7 @@ fsync = off
 full_page_writes = off
 checkpoint_timeout = 1h
 max_wal_size = 4GB
+${UPBEAT_TEST_POSTGRES_SETTINGS:-}
 SETTINGS
 
 # The start is the only sure test that a port is free: on a collision, another one.

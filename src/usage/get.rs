@@ -26,6 +26,9 @@ use crate::wire::{CursorKey, ExactNumber, Json, Page, Query, Timestamp};
 /// Rows on a page (our decision: the operation has no limit parameter).
 const ROWS_MAX: usize = 1000;
 
+/// Pairs that can be on a page or say that there is a next one, and the one that the last page may have used up.
+const PAIRS_MAX: usize = ROWS_MAX + 2;
+
 #[derive(Deserialize, Serialize, JsonSchema)]
 pub struct GetUsage {
     /// All customers with usage when omitted; none when empty.
@@ -145,11 +148,11 @@ async fn pairs(
             let pairs = customers.flat_map(|customer| {
                 metrics.iter().map(|metric| (CustomerId(*customer), BillableMetricId(*metric)))
             });
-            Ok(pairs.filter(|pair| from.is_none_or(|from| *pair >= from)).take(ROWS_MAX + 1).collect())
+            Ok(pairs.filter(|pair| from.is_none_or(|from| *pair >= from)).take(PAIRS_MAX).collect())
         }
         (customers, metrics) => {
             let (customers, metrics) = (customers.as_deref(), metrics.as_deref());
-            Ok(pairs_with_usage(db, environment_id, customers, metrics, range, from, ROWS_MAX + 1).await?)
+            Ok(pairs_with_usage(db, environment_id, customers, metrics, range, from, PAIRS_MAX).await?)
         }
     }
 }

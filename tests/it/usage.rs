@@ -72,6 +72,30 @@ async fn every_page_has_the_values_of_its_own_windows() {
 }
 
 #[tokio::test]
+async fn a_walk_goes_on_where_each_customer_and_metric_is_one_row() {
+    let api = Api::at(NOW).await;
+    let mut metrics = Vec::new();
+    for _ in 0..30 {
+        metrics
+            .push(json!({ "id": api.metric(Metric { aggregation: "COUNT", key: None, groups: &[] }).await }));
+    }
+    let mut customers = Vec::new();
+    for number in 0..70 {
+        customers.push(api.customer(&format!("customer-{number}")).await);
+    }
+    let body = json!({
+        "customer_ids": customers, "billable_metrics": metrics, "window_size": "NONE",
+        "starting_on": "2026-03-01T00:00:00Z", "ending_before": "2026-03-02T00:00:00Z",
+    });
+    // Three pages: the second begins behind a row that was the last one of its customer and metric.
+    let rows = walk(&api, &body).await;
+    assert_eq!(rows.len(), 30 * 70);
+    let order: Vec<_> =
+        rows.iter().map(|row| (row["customer_id"].as_str(), row["billable_metric_id"].as_str())).collect();
+    assert!(order.is_sorted_by(|first, second| first < second), "each once");
+}
+
+#[tokio::test]
 async fn of_many_group_values_the_first_200_in_byte_order_are_shown() {
     let api = Api::at(NOW).await;
     let metric = api.metric(Metric { aggregation: "COUNT", key: None, groups: &["zone"] }).await;

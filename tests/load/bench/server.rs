@@ -1,0 +1,104 @@
+//! A server under measurement, in a process of its own.
+
+use std::env;
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::http::{Http, get};
+use crate::machine;
+
+pub const TOKEN: &str = "a-token-for-measuring-speed";
+
+/// One that knows many transaction ids may need a while to read them.
+const START_TIMEOUT: Duration = Duration::from_mins(5);
+const STOP_TIMEOUT: Duration = Duration::from_mins(1);
+const POLL: Duration = Duration::from_millis(20);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Upbeat,
+    Naive,
+}
+
+/// It ends with this value.
+pub struct Server {
+    child: Child,
+    pub address: String,
+}
+
+impl Server {
+    pub async fn start(kind: Kind, database_url: &str) -> Self {
+        let address = free_address();
+        let mut command = match kind {
+            Kind::Upbeat => {
+                let mut command = Command::new("target/release/upbeat");
+                for (name, _) in env::vars().filter(|(name, _)| name.starts_with("UPBEAT_")) {
+                    command.env_remove(name);
+                }
+                command
+                    .args(["serve", "--listen", &address])
+                    .env("UPBEAT_BOOTSTRAP_TOKEN", TOKEN)
+                    .env("UPBEAT_LOG", "error")
+                    .env("UPBEAT_RATE_LIMITS", "POST /v1/events/search=off");
+                command
+            }
+            Kind::Naive => {
+                let mut command = Command::new(env::current_exe().expect("this program has a file"));
+                command.args(["naive", &address]);
+                command
+            }
+        };
+        let child = command.env("DATABASE_URL", database_url).stdout(Stdio::null()).spawn();
+        let mut server = Self { child: child.expect("the server's program is built"), address };
+        let give_up = Instant::now() + START_TIMEOUT;
+        while !server.is_ready().await {
+            let ended = server.child.try_wait().expect("a child");
+            assert!(
+                ended.is_none() && Instant::now() < give_up,
+                "the {kind:?} server does not start: {ended:?}"
+            );
+            sleep(POLL).await;
+        }
+        server
+    }
+
+    async fn is_ready(&self) -> bool {
+        let Ok(mut http) = Http::open(&self.address).await else { return false };
+        http.call(&get("/readyz")).await.is_ok_and(|answer| answer.status == 200)
+    }
+
+    pub fn cpu_micros(&self) -> u64 {
+        machine::cpu_micros(self.child.id())
+    }
+
+    pub fn peak_memory_kib(&self) -> u64 {
+        machine::peak_memory_kib(self.child.id())
+    }
+
+    /// Ends it in order.
+    pub async fn stop(mut self) {
+        let pid = self.child.id().to_string();
+        let signal = Command::new("kill").args(["-TERM", &pid]).status().expect("every system has kill");
+        assert!(signal.success(), "the server is still there");
+        let give_up = Instant::now() + STOP_TIMEOUT;
+        while self.child.try_wait().expect("a child").is_none() {
+            assert!(Instant::now() < give_up, "the server does not stop");
+            sleep(POLL).await;
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn free_address() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("an address").to_string()
+}
