@@ -16,7 +16,7 @@ use super::idempotency::Claim;
 use super::operation::{WriteOperation, find_write};
 use super::origin::Origin;
 use super::token::{Role, is_same_secret, secret_hash};
-use super::{App, Environment, EnvironmentKind, TimeLimit, endpoint};
+use super::{App, Environment, TimeLimit, endpoint};
 use crate::error::ApiError;
 use crate::id::{EnvironmentId, TokenId};
 use crate::time::Instant;
@@ -112,41 +112,33 @@ where
 async fn authenticate(parts: &Parts, app: &App) -> Result<Caller, ApiError> {
     let secret = bearer_token(parts)?;
     let hash = secret_hash(secret);
-    let row = sqlx::query!(
-        r#"SELECT environment.id AS "id: EnvironmentId", kind AS "kind: EnvironmentKind", frozen_at,
-                  token.id AS "token_id: TokenId", name, role AS "role: Role", secret_hash, endpoints, networks,
-                  expires_at
-           FROM access_token token JOIN environment ON environment.id = token.environment_id
-           WHERE secret_hash = $1 AND archived_at IS NULL"#,
-        hash,
-    )
-    .fetch_optional(&app.db)
-    .await?
-    .filter(|row| is_same_secret(&row.secret_hash, &hash))
-    .ok_or(ApiError::Unauthorized("the bearer token is unknown or archived"))?;
+    let token = app.lookups.find(&app.db, hash.clone()).await?;
+    let token = token
+        .filter(|token| is_same_secret(&token.secret_hash, &hash))
+        .ok_or(ApiError::Unauthorized("the bearer token is unknown or archived"))?;
     let real_now = app.clock.now();
-    if row.expires_at.is_some_and(|end| end <= real_now) {
+    if token.expires_at.is_some_and(|end| end <= real_now) {
         return Err(ApiError::Unauthorized("the bearer token has expired"));
     }
-    let environment = Environment { id: row.id, kind: row.kind, frozen_at: row.frozen_at };
     let caller = Caller {
-        now: environment.now(real_now),
-        environment,
-        token_name: row.name,
+        now: token.environment.now(real_now),
+        environment: token.environment,
+        token_name: token.name.clone(),
         origin: Origin::of(parts, &app.settings.trusted_proxies),
         claim: None,
         time_limit: TimeLimit::default(),
-        token_id: row.token_id,
-        role: row.role,
+        token_id: token.id,
+        role: token.role,
     };
     if let Some(slot) = parts.extensions.get::<CallerSlot>() {
         // Only the first extractor of a request finds it empty.
         let _ = slot.0.set(caller.clone());
     }
-    if row.networks.is_some_and(|networks| !is_inside(caller.origin.ip, &networks)) {
+    if token.networks.as_ref().is_some_and(|networks| !is_inside(caller.origin.ip, networks)) {
         return Err(ApiError::Forbidden("the bearer token may not be used from this address"));
     }
-    if row.endpoints.is_some_and(|allowed| !endpoint::allows(&allowed, &parts.method, route_of(parts))) {
+    let is_listed = |allowed: &Vec<String>| endpoint::allows(allowed, &parts.method, route_of(parts));
+    if token.endpoints.as_ref().is_some_and(|allowed| !is_listed(allowed)) {
         return Err(ApiError::Forbidden("the bearer token may not be used for this operation"));
     }
     Ok(caller)

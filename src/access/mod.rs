@@ -15,6 +15,7 @@ mod change;
 pub mod endpoint;
 mod environment;
 mod idempotency;
+mod lookup;
 mod operation;
 mod origin;
 mod rate_limit;
@@ -54,6 +55,7 @@ pub struct App {
     pub ids: Ids,
     pub work_ready: Arc<tokio::sync::Notify>,
     pub settings: Arc<Settings>,
+    lookups: lookup::Lookups,
 }
 
 impl App {
@@ -66,6 +68,7 @@ impl App {
             ids,
             work_ready: Arc::new(tokio::sync::Notify::new()),
             settings: Arc::new(Settings::default()),
+            lookups: lookup::Lookups::default(),
         }
     }
 

@@ -31,7 +31,7 @@ mod value;
 
 pub use batch::{BACKDATING, FUTURE_DATING, parse_batch};
 pub use codec::Facts;
-pub use dedup::{DedupStore, Hope, SlottedKeys, is_repeat};
+pub use dedup::{DedupStore, SlottedKeys};
 pub use fact::{Event, Events, Fact, ReceivedEvent, subject_id, transaction_key};
 pub use log::{BatchLog, EventLog, Place, first_seq_after};
 pub use pending::{PendingUsage, pending_batches, still_pending, take_pending_usage};

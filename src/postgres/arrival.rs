@@ -4,7 +4,7 @@
 //! lock alone therefore knows that each number given so far is committed or will never be, and that each later
 //! number comes after: metrics come and go there, and invoices see exactly the facts up to a number.
 
-use sqlx::{Executor, PgConnection};
+use sqlx::{AssertSqlSafe, Executor, PgConnection, PgPool, Postgres, Transaction};
 
 use crate::id::EnvironmentId;
 
@@ -20,6 +20,17 @@ pub async fn share_arrivals(db: &mut PgConnection, environment_id: EnvironmentId
     let key = lock_key(environment_id);
     sqlx::query!("SELECT pg_advisory_xact_lock_shared($1)", key).execute(db).await?;
     Ok(())
+}
+
+/// A transaction for a flush of events, in which nobody else holds arrivals.
+pub async fn begin_arrivals(
+    pool: &PgPool,
+    environment_id: EnvironmentId,
+) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    let key = lock_key(environment_id);
+    // In one trip; the key is a number of ours.
+    let statement = format!("BEGIN; SELECT pg_advisory_xact_lock_shared({key})");
+    pool.begin_with(AssertSqlSafe(statement)).await
 }
 
 /// Waits for every request in flight and keeps new ones out until the transaction ends.

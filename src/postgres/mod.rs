@@ -6,7 +6,7 @@
 mod arrival;
 mod embedded;
 
-pub use arrival::{hold_arrivals, last_arrival, next_arrival, share_arrivals};
+pub use arrival::{begin_arrivals, hold_arrivals, last_arrival, next_arrival, share_arrivals};
 pub use embedded::{EmbeddedPostgres, find_binaries};
 
 use std::collections::BTreeSet;

@@ -145,7 +145,8 @@ async fn an_environment_has_its_own_slots() {
     let production = meter.api.with_token(EnvironmentKind::Production, upbeat::access::Role::Admin).await;
     meter.send("same", "2026-03-01T00:00:00Z", 1).await;
     let now = meter.api.app.clock.now().to_rfc3339();
-    let event = json!([{ "transaction_id": "same", "customer_id": "acct", "event_type": "use", "timestamp": now }]);
+    let event =
+        json!([{ "transaction_id": "same", "customer_id": "acct", "event_type": "use", "timestamp": now }]);
     for _ in 0..2 {
         assert_eq!(production.post("/v1/ingest", event.clone()).await.status, 200);
     }

@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -14,11 +13,10 @@ use crate::access::{self, App};
 use crate::catalog::billable_metric;
 use crate::error::is_transient;
 use crate::event::{
-    BatchLog, DedupStore, Event, EventLog, Fact, Hope, Place, Screens, SlottedKeys, is_repeat, slot,
-    subject_id,
+    BatchLog, DedupStore, Event, EventLog, Fact, Place, Screens, SlottedKeys, slot, subject_id,
 };
 use crate::id::{EnvironmentId, SubjectId};
-use crate::postgres::share_arrivals;
+use crate::postgres::begin_arrivals;
 
 /// How often a flush is tried again when PostgreSQL gave way to another transaction.
 const ATTEMPTS: usize = 8;
@@ -26,9 +24,6 @@ const ATTEMPTS: usize = 8;
 /// Up to so many events their usage is counted within the flush. A larger flush is a sign of load: its usage is
 /// counted together with that of others, because the cost is in the hours that are touched, not in the events.
 const COUNTED_EVENTS_MAX: usize = 500;
-
-/// After a repeat so many flushes do not hope that all their keys are new.
-const WARY_FLUSHES: usize = 32;
 
 /// Subjects that are remembered as known, 16 bytes each.
 const SUBJECTS_MAX: usize = 1_000_000;
@@ -39,7 +34,6 @@ pub struct Flusher {
     keys: SlottedKeys,
     /// Subjects whose row is committed.
     known: Mutex<HashSet<SubjectId>>,
-    wary: AtomicUsize,
 }
 
 /// What was kept.
@@ -54,24 +48,22 @@ impl Flusher {
     #[must_use]
     pub fn new(app: App, screens: Screens) -> Self {
         let keys = SlottedKeys { screens };
-        Self { app, keys, known: Mutex::new(HashSet::new()), wary: AtomicUsize::new(0) }
+        Self { app, keys, known: Mutex::new(HashSet::new()) }
     }
 
     /// Keeps the events of all the requests, or none. The requests are of one environment.
     pub async fn flush(&self, requests: &[Waiting]) -> Result<Kept, sqlx::Error> {
         let environment_id = requests[0].environment_id;
         let flush = Flush::of(environment_id, requests);
-        let mut hope = if self.wary.load(Ordering::Relaxed) == 0 { Hope::AllNew } else { Hope::Some };
         let mut attempts = 0;
         loop {
             attempts += 1;
-            match self.try_flush(&flush, hope).await {
+            match self.try_flush(&flush).await {
                 Ok(Some(kept)) => {
-                    self.learn(&flush, &kept);
+                    self.learn(&flush);
                     return Ok(kept);
                 }
                 Ok(None) => self.open_slot(environment_id).await?,
-                Err(error) if hope == Hope::AllNew && is_repeat(&error) => hope = Hope::Some,
                 Err(error) if is_transient(&error) && attempts < ATTEMPTS => {}
                 Err(error) => return Err(error),
             }
@@ -79,17 +71,16 @@ impl Flusher {
     }
 
     /// Nothing where the environment has no open slot yet.
-    async fn try_flush(&self, flush: &Flush<'_>, hope: Hope) -> Result<Option<Kept>, sqlx::Error> {
+    async fn try_flush(&self, flush: &Flush<'_>) -> Result<Option<Kept>, sqlx::Error> {
         let environment_id = flush.environment_id;
-        let mut transaction = self.app.db.begin().await?;
-        share_arrivals(&mut transaction, environment_id).await?;
+        let mut transaction = begin_arrivals(&self.app.db, environment_id).await?;
         // Read under the lock: an event that comes after an invoice was finalized has also arrived later by the
         // clock.
         let now = access::environment_now(&mut transaction, environment_id, self.app.clock.now()).await?;
         let place = Place::take(&mut transaction, environment_id, now, flush.events.len()).await?;
         let Some(place) = place else { return Ok(None) };
 
-        let taken = self.keys.admit(&mut transaction, &place, &flush.keys, hope).await?;
+        let taken = self.keys.admit(&mut transaction, &place, &flush.keys).await?;
         let facts = flush.facts(&place, &taken);
         let repeats = facts.iter().filter(|fact| fact.is_duplicate).count();
         let is_pending = facts.len() > COUNTED_EVENTS_MAX;
@@ -136,19 +127,13 @@ impl Flusher {
         unknown.into_iter().collect()
     }
 
-    /// Remembers what a committed flush says of the next ones.
-    fn learn(&self, flush: &Flush<'_>, kept: &Kept) {
+    /// Remembers the subjects of a committed flush.
+    fn learn(&self, flush: &Flush<'_>) {
         let mut known = self.known.lock().expect("no thread panics while it holds the subjects");
         if known.len() > SUBJECTS_MAX {
             known.clear();
         }
         known.extend(&flush.subjects);
-        let wary = if kept.repeats > flush.repeated.len() {
-            WARY_FLUSHES
-        } else {
-            self.wary.load(Ordering::Relaxed).saturating_sub(1)
-        };
-        self.wary.store(wary, Ordering::Relaxed);
     }
 }
 
