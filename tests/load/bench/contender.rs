@@ -89,6 +89,7 @@ impl Contender {
     /// One run from the start of the server to its end, checked.
     pub async fn run(&mut self, postgres: &mut Postgres, load: Load) -> Run {
         let server = self.start().await;
+        server.rest().await;
         // Every run begins with the same: nothing left to write of the one before.
         postgres.checkpoint().await;
         let before = (server.cpu_micros(), postgres.cpu_micros(), postgres.log_bytes().await);

@@ -4,7 +4,7 @@
 //! make bench                                 # everything, and the table in README.md
 //! BENCH_QUICK=1 make bench                   # a look: one short round, no table
 //! BENCH_ONLY=saturation,reads make bench     # these scenarios, no table
-//! BENCH_PRELOAD=1 make bench                 # also on top of 75 million transaction ids
+//! BENCH_PRELOAD=1 make bench                 # also on top of 70 million transaction ids
 //! ```
 //!
 //! One of the others is a server that does an INSERT for every request (`naive`), the other is what PostgreSQL can do

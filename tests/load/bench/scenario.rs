@@ -234,7 +234,7 @@ impl Bench {
         let preloaded = self.contender(Kind::Upbeat, "preloaded", CUSTOMERS).await;
         let mut db = PgConnection::connect(&preloaded.database_url).await.expect("PostgreSQL answers");
         let part = |keys: u64| keys * self.plan.history_per_mille / 1000;
-        preload_keys(&mut db, part(LIVE), part(SEALED)).await;
+        preload_keys(&mut db, part(LIVE), part(SEALED), self.now).await;
         drop(db);
         let mut contenders = [(EMPTY, empty), (PRELOADED, preloaded)];
         for _ in 0..self.plan.rounds {

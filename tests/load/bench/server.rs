@@ -15,6 +15,9 @@ pub const TOKEN: &str = "a-token-for-measuring-speed";
 /// One that knows many transaction ids may need a while to read them.
 const START_TIMEOUT: Duration = Duration::from_mins(5);
 const STOP_TIMEOUT: Duration = Duration::from_mins(1);
+/// A server is at rest when it uses less than so much CPU time in so long.
+const REST: Duration = Duration::from_millis(250);
+const REST_CPU_MICROS: u64 = 30_000;
 const POLL: Duration = Duration::from_millis(20);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +71,17 @@ impl Server {
     async fn is_ready(&self) -> bool {
         let Ok(mut http) = Http::open(&self.address).await else { return false };
         http.call(&get("/readyz")).await.is_ok_and(|answer| answer.status == 200)
+    }
+
+    /// Waits until it has done what it does at its start, such as reading in the transaction ids that it knows.
+    pub async fn rest(&self) {
+        let give_up = Instant::now() + START_TIMEOUT;
+        let mut quiet = 0;
+        while quiet < 2 && Instant::now() < give_up {
+            let before = self.cpu_micros();
+            sleep(REST).await;
+            quiet = if self.cpu_micros() - before < REST_CPU_MICROS { quiet + 1 } else { 0 };
+        }
     }
 
     pub fn cpu_micros(&self) -> u64 {
