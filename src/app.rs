@@ -188,11 +188,15 @@ fn products_and_rate_cards() -> ApiRouter<App> {
 
 fn contracts() -> ApiRouter<App> {
     use contract::{create, get, list};
-    use invoice::{archive_contract as archive, update_end_date};
+    use invoice::{archive_contract as archive, set_usage_filter, update_end_date};
     ApiRouter::new()
         .api_route("/v1/contracts/create", post_with(create::handler, create::doc))
         .api_route("/v1/contracts/archive", post_with(archive::handler, archive::doc))
         .api_route("/v1/contracts/updateEndDate", post_with(update_end_date::handler, update_end_date::doc))
+        .api_route(
+            "/v1/contracts/setUsageFilter",
+            post_with(set_usage_filter::handler, set_usage_filter::doc),
+        )
         .api_route("/v1/contracts/get", post_with(get::handler_v1, get::doc_v1))
         .api_route("/v1/contracts/list", post_with(list::handler_v1, list::doc_v1))
         .api_route("/v2/contracts/get", post_with(get::handler_v2, get::doc_v2))
@@ -204,7 +208,16 @@ fn usage_and_invoices() -> ApiRouter<App> {
         .api_route("/v1/ingest", post_with(usage::ingest::handler, usage::ingest::doc))
         .api_route("/v1/usage", post_with(usage::get::handler, usage::get::doc))
         .api_route("/v1/usage/groups", post_with(usage::groups::handler, usage::groups::doc))
+        .api_route("/v1/usage/seats", post_with(usage::seats::handler, usage::seats::doc))
+        .api_route(
+            "/v1/customers/{customer_id}/purchasedSeats",
+            get_with(usage::purchased_seats::handler, usage::purchased_seats::doc),
+        )
         .api_route("/v1/events/search", post_with(usage::search::handler, usage::search::doc))
+        .api_route(
+            "/v1/customers/{customer_id}/previewEvents",
+            post_with(invoice::preview_events::handler, invoice::preview_events::doc),
+        )
         .api_route(
             "/v1/customers/{customer_id}/invoices",
             get_with(invoice::list::handler, invoice::list::doc),

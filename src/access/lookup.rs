@@ -86,11 +86,15 @@ async fn look(db: PgPool, mut asked: HashMap<Vec<u8>, Vec<oneshot::Sender<Answer
                 let hash = token.secret_hash.clone();
                 send(&hash, &Ok(Some(Arc::new(token))));
             }
-            hashes.iter().for_each(|hash| send(hash, &Ok(None)));
+            for hash in &hashes {
+                send(hash, &Ok(None));
+            }
         }
         Err(error) => {
             let answer = Err(Arc::new(error));
-            hashes.iter().for_each(|hash| send(hash, &answer));
+            for hash in &hashes {
+                send(hash, &answer);
+            }
         }
     }
 }

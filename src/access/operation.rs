@@ -53,6 +53,7 @@ pub const WRITES: &[WriteOperation] = &[
     writes("POST", "/v1/contracts/create", "contract", "create"),
     writes("POST", "/v1/contracts/archive", "contract", "archive"),
     writes("POST", "/v1/contracts/updateEndDate", "contract", "update_end_date"),
+    writes("POST", "/v1/contracts/setUsageFilter", "contract", "set_usage_filter"),
     writes("POST", "/v1/customFields/addKey", "custom_field_key", "create"),
     writes("POST", "/v1/customFields/removeKey", "custom_field_key", "remove"),
     writes("POST", "/v1/customFields/setValues", "custom_field", "set_custom_fields"),

@@ -1,4 +1,5 @@
-//! What can be sold and at what price: pricing units, billable metrics, products, rate cards, rates.
+//! What can be sold and at what price: pricing units, billable metrics, products, rate cards, rates; and the usage
+//! filters of contracts, which bind them.
 //!
 //! Owns: definitions that many customers share. Does not own: who bought what (contracts), quantities (usage)
 //! or prices in force for one invoice line (rating).
@@ -11,3 +12,4 @@ pub mod credit_type;
 pub mod product;
 pub mod rate;
 pub mod rate_card;
+pub mod usage_filter;

@@ -12,12 +12,14 @@ use super::scheduled_charge::{self, ScheduledCharge, ScheduledChargeInput};
 use super::statement::{StatementDay, first_statement_at};
 use super::store;
 use super::terms::{ChargesOnUsageInvoices, Contract, MultiplierPrioritization};
+use super::usage_filter::{self, UsageFilterInput};
 use super::view::ContractV2;
 use super::whole::WholeContract;
 use super::work::schedule_work;
 use crate::access::{App, Record, Writer, reserve_uniqueness_key};
 use crate::catalog::product::{self, ProductRow, ProductType};
 use crate::catalog::rate_card::{self, RateCardRow};
+use crate::catalog::usage_filter::UsageFilters;
 use crate::custom_field::{self, CustomFields, CustomFieldsInput, ManagedEntity};
 use crate::customer;
 use crate::error::ApiError;
@@ -51,6 +53,8 @@ pub struct CreateContract {
     scheduled_charges: Option<Vec<ScheduledChargeInput>>,
     /// ALL: a charge that is dated on the day on which a usage statement ends goes onto that statement's invoice.
     scheduled_charges_on_usage_invoices: Option<ChargesOnUsageInvoices>,
+    /// Only this usage of the customer is billed; all of it when omitted.
+    usage_filter: Option<UsageFilterInput>,
     #[serde(default, rename = "package_id")]
     #[schemars(skip)]
     _package_id: Later,
@@ -84,9 +88,6 @@ pub struct CreateContract {
     #[serde(default, rename = "transition")]
     #[schemars(skip)]
     _transition: Later,
-    #[serde(default, rename = "usage_filter")]
-    #[schemars(skip)]
-    _usage_filter: Later,
     #[serde(default, rename = "hierarchy_configuration")]
     #[schemars(skip)]
     _hierarchy_configuration: Later,
@@ -174,7 +175,7 @@ pub async fn handler(
     )
     .await?;
     let product_names = fixed_products(&mut change, environment_id, &charges, caller.now).await?;
-    let contract = Contract {
+    let mut contract = Contract {
         customer_id: customer.id,
         id: contract_id,
         name: request.name,
@@ -193,6 +194,7 @@ pub async fn handler(
             .multiplier_override_prioritization
             .unwrap_or(MultiplierPrioritization::LowestMultiplier),
         scheduled_charges_on_usage_invoices: request.scheduled_charges_on_usage_invoices,
+        usage_filters: UsageFilters::default(),
         uniqueness_key: request.uniqueness_key.as_ref().map(|key| key.0.clone()),
         created_at: caller.now,
         created_by: caller.token_name.clone(),
@@ -203,6 +205,11 @@ pub async fn handler(
         reserve_uniqueness_key(&mut change, environment_id, "contract", key, contract.id.0).await?;
     }
     store::insert(&mut change, environment_id, &contract).await?;
+    if let Some(input) = request.usage_filter {
+        add_filter(&mut change, environment_id, &mut contract, input, &caller)
+            .await
+            .map_err(|error| error.within("usage_filter"))?;
+    }
     scheduled_charge::insert(&mut change, environment_id, customer.id, &charges).await?;
     schedule_work(&mut change, environment_id, &contract).await?;
     custom_field::set(&mut change, environment_id, ManagedEntity::Contract, contract.id.0, &fields).await?;
@@ -215,11 +222,30 @@ pub async fn handler(
             .map_err(|error| error.within(&format!("scheduled_charges[{index}]")))?;
     }
     let record = Record::new(contract.id.0, format!("Created a contract of customer {}", customer.name));
-    let whole = WholeContract { contract, charges, product_names, custom_fields: fields, charge_fields };
+    let whole = WholeContract {
+        contract,
+        charges,
+        product_names,
+        custom_fields: fields,
+        charge_fields,
+        now: caller.now,
+    };
     let created = CreatedContract { id: contract_id, contract: whole.into() };
     let answer = change.commit(record, axum::Json(Data { data: created })).await?;
     app.work_ready.notify_one();
     Ok(answer)
+}
+
+/// Adds the filter that the contract is made with.
+async fn add_filter(
+    db: &mut sqlx::PgConnection,
+    environment_id: EnvironmentId,
+    contract: &mut Contract,
+    input: UsageFilterInput,
+    caller: &Writer,
+) -> Result<(), ApiError> {
+    let filter = usage_filter::planned(contract, input, true, caller.now)?;
+    usage_filter::add(db, environment_id, contract, filter, &caller.token_name).await
 }
 
 fn schedule(

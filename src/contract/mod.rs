@@ -1,8 +1,9 @@
 //! Contracts: what one customer agreed to, when its usage statements begin and end, and what it pays on fixed dates.
 //!
 //! Owns: a contract's terms and their history, its statement calendar, its scheduled charges. Does not own: prices
-//! (its rate card has them), quantities, invoices; ending and archiving a contract change its invoices, so they live
-//! with those (`invoice::update_end_date`, `invoice::archive_contract`).
+//! (its rate card has them), quantities, what a usage filter means (`catalog::usage_filter`), invoices; ending and
+//! archiving a contract and filtering its usage change its invoices, so they live with those
+//! (`invoice::update_end_date`, `invoice::archive_contract`, `invoice::set_usage_filter`).
 //!
 //! Invariants: terms are rows that refer to a rate card, never copies of prices, so a change of the card
 //! reaches every contract; statements tile the time from the first one to the watermark, and on from there to the
@@ -17,6 +18,7 @@ pub mod scheduled_charge;
 mod statement;
 mod store;
 mod terms;
+mod usage_filter;
 mod view;
 mod whole;
 mod work;
@@ -27,6 +29,10 @@ pub use store::{
     list_of_customer,
 };
 pub use terms::Contract;
+pub use usage_filter::{
+    UsageFilterInput, add as add_usage_filter, contradiction as usage_filter_contradiction,
+    planned as planned_usage_filter,
+};
 pub use work::{
     lock, next_charge_date, remove_work, schedule_next_charge, schedule_next_statement, schedule_work,
 };

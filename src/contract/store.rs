@@ -1,7 +1,9 @@
 use sqlx::PgConnection;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::terms::{ChargesOnUsageInvoices, Contract, MultiplierPrioritization};
+use crate::catalog::usage_filter::{UsageFilter, UsageFilters};
 use crate::id::{ContractId, CreditTypeId, CustomerId, EnvironmentId, RateCardId};
 use crate::money::{CreditType, Decimal};
 use crate::time::{Instant, StatementFrequency, StatementSchedule};
@@ -25,6 +27,7 @@ struct Columns {
     salesforce_opportunity_id: Option<String>,
     multiplier_override_prioritization: MultiplierPrioritization,
     charges_on_usage_invoices: Option<ChargesOnUsageInvoices>,
+    usage_filters: Option<Json<Vec<UsageFilter>>>,
     uniqueness_key: Option<String>,
     created_at: Instant,
     created_by: String,
@@ -51,6 +54,7 @@ impl From<Columns> for Contract {
             salesforce_opportunity_id: row.salesforce_opportunity_id,
             multiplier_override_prioritization: row.multiplier_override_prioritization,
             scheduled_charges_on_usage_invoices: row.charges_on_usage_invoices,
+            usage_filters: UsageFilters::new(row.usage_filters.map_or_else(Vec::new, |filters| filters.0)),
             uniqueness_key: row.uniqueness_key,
             created_at: row.created_at,
             created_by: row.created_by,
@@ -154,6 +158,9 @@ pub async fn list(
                   netsuite_sales_order_id, salesforce_opportunity_id,
                   multiplier_override_prioritization AS "multiplier_override_prioritization: MultiplierPrioritization",
                   scheduled_charges_on_usage_invoices AS "charges_on_usage_invoices: ChargesOnUsageInvoices",
+                  (SELECT jsonb_agg(to_jsonb(usage_filter) ORDER BY added) FROM usage_filter
+                   WHERE usage_filter.environment_id = $1 AND usage_filter.customer_id = contract.customer_id
+                     AND usage_filter.contract_id = contract.id) AS "usage_filters: Json<Vec<UsageFilter>>",
                   uniqueness_key, created_at, created_by, archived_at, finalized_until
            FROM contract
            WHERE environment_id = $1 AND customer_id = $2
@@ -200,6 +207,9 @@ pub async fn list_in_force(
                   netsuite_sales_order_id, salesforce_opportunity_id,
                   multiplier_override_prioritization AS "multiplier_override_prioritization: MultiplierPrioritization",
                   scheduled_charges_on_usage_invoices AS "charges_on_usage_invoices: ChargesOnUsageInvoices",
+                  (SELECT jsonb_agg(to_jsonb(usage_filter) ORDER BY added) FROM usage_filter
+                   WHERE usage_filter.environment_id = $1 AND usage_filter.customer_id = contract.customer_id
+                     AND usage_filter.contract_id = contract.id) AS "usage_filters: Json<Vec<UsageFilter>>",
                   uniqueness_key, created_at, created_by, archived_at, finalized_until
            FROM contract
            WHERE environment_id = $1 AND archived_at IS NULL
@@ -234,6 +244,9 @@ pub async fn find(
                   netsuite_sales_order_id, salesforce_opportunity_id,
                   multiplier_override_prioritization AS "multiplier_override_prioritization: MultiplierPrioritization",
                   scheduled_charges_on_usage_invoices AS "charges_on_usage_invoices: ChargesOnUsageInvoices",
+                  (SELECT jsonb_agg(to_jsonb(usage_filter) ORDER BY added) FROM usage_filter
+                   WHERE usage_filter.environment_id = $1 AND usage_filter.customer_id = contract.customer_id
+                     AND usage_filter.contract_id = contract.id) AS "usage_filters: Json<Vec<UsageFilter>>",
                   uniqueness_key, created_at, created_by, archived_at, finalized_until
            FROM contract WHERE environment_id = $1 AND customer_id = $2 AND id = $3"#,
         environment_id.0,

@@ -1,4 +1,5 @@
 use crate::casing::wire_enum;
+use crate::catalog::usage_filter::UsageFilters;
 use crate::id::{ContractId, CustomerId, RateCardId};
 use crate::money::{CreditType, Decimal};
 use crate::time::{Instant, StatementSchedule};
@@ -44,6 +45,8 @@ pub struct Contract {
     pub multiplier_override_prioritization: MultiplierPrioritization,
     /// Unset: every scheduled charge has an invoice of its own.
     pub scheduled_charges_on_usage_invoices: Option<ChargesOnUsageInvoices>,
+    /// Which of its customer's usage it bills.
+    pub usage_filters: UsageFilters,
     pub uniqueness_key: Option<String>,
     pub created_at: Instant,
     pub created_by: String,

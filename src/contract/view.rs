@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::scheduled_charge::{Items, ScheduledCharge, ScheduledChargeView};
 use super::terms::{ChargesOnUsageInvoices, Contract, MultiplierPrioritization};
+use super::usage_filter::{UsageFilterHistory, UsageFilterSegment};
 use super::whole::WholeContract;
 use crate::custom_field::CustomFields;
 use crate::id::{ContractId, CustomerId, RateCardId};
@@ -52,6 +53,8 @@ struct ContractTerms {
     #[serde(skip_serializing_if = "Option::is_none")]
     scheduled_charges_on_usage_invoices: Option<ChargesOnUsageInvoices>,
     transitions: Vec<NoTerm>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage_filter: Option<UsageFilterHistory>,
     usage_statement_schedule: UsageStatementSchedule,
     #[serde(skip_serializing_if = "Option::is_none")]
     net_payment_terms_days: Option<Number>,
@@ -85,7 +88,7 @@ pub struct ContractV2 {
     #[serde(skip_serializing_if = "Option::is_none")]
     scheduled_charges_on_usage_invoices: Option<ChargesOnUsageInvoices>,
     transitions: Vec<NoTerm>,
-    usage_filter: Vec<NoTerm>,
+    usage_filter: Vec<UsageFilterSegment>,
     usage_statement_schedule: UsageStatementSchedule,
     multiplier_override_prioritization: MultiplierPrioritization,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -139,7 +142,11 @@ impl From<WholeContract> for ContractV1 {
     fn from(whole: WholeContract) -> Self {
         let agreed = whole.charges(Items::Agreed);
         let standing = whole.charges(Items::Standing);
+        let now = whole.now;
         let contract = whole.contract;
+        let filters = &contract.usage_filters;
+        let usage_filter = UsageFilterHistory::of(filters, contract.ending_before, now);
+        let initial_filter = UsageFilterHistory::of(&filters.initial(), contract.initial_ending_before, now);
         let current = ContractTerms {
             usage_statement_schedule: UsageStatementSchedule::of(&contract),
             name: contract.name,
@@ -152,6 +159,7 @@ impl From<WholeContract> for ContractV1 {
             scheduled_charges: standing,
             scheduled_charges_on_usage_invoices: contract.scheduled_charges_on_usage_invoices,
             transitions: Vec::new(),
+            usage_filter,
             net_payment_terms_days: contract.net_payment_terms_days.map(Number),
             total_contract_value: contract.total_contract_value.map(Number),
             netsuite_sales_order_id: contract.netsuite_sales_order_id,
@@ -162,6 +170,7 @@ impl From<WholeContract> for ContractV1 {
         let initial = ContractTerms {
             ending_before: contract.initial_ending_before,
             scheduled_charges: agreed,
+            usage_filter: initial_filter,
             ..current.clone()
         };
         Self {
@@ -183,6 +192,7 @@ impl From<WholeContract> for ContractV2 {
     fn from(whole: WholeContract) -> Self {
         let scheduled_charges = whole.charges(Items::Standing);
         let contract = whole.contract;
+        let segments = contract.usage_filters.segments(contract.ending_before);
         Self {
             usage_statement_schedule: UsageStatementSchedule::of(&contract),
             id: contract.id,
@@ -198,7 +208,7 @@ impl From<WholeContract> for ContractV2 {
             scheduled_charges,
             scheduled_charges_on_usage_invoices: contract.scheduled_charges_on_usage_invoices,
             transitions: Vec::new(),
-            usage_filter: Vec::new(),
+            usage_filter: segments.into_iter().map(Into::into).collect(),
             multiplier_override_prioritization: contract.multiplier_override_prioritization,
             net_payment_terms_days: contract.net_payment_terms_days.map(Number),
             total_contract_value: contract.total_contract_value.map(Number),

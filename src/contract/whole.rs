@@ -20,6 +20,8 @@ pub struct WholeContract {
     pub product_names: BTreeMap<ProductId, String>,
     pub custom_fields: CustomFields,
     pub charge_fields: BTreeMap<Uuid, CustomFields>,
+    /// When it is shown.
+    pub now: Instant,
 }
 
 /// The contracts of one customer with everything that a view of them shows, in a fixed number of queries.
@@ -42,6 +44,7 @@ pub async fn whole(
         product_names: names.clone(),
         custom_fields: fields.remove(&contract.id.0).unwrap_or_default(),
         charge_fields: charge_fields.clone(),
+        now,
         contract,
     });
     Ok(whole.collect())
@@ -56,6 +59,7 @@ pub async fn as_of(
 ) -> Result<WholeContract, sqlx::Error> {
     let contract = &mut whole.contract;
     contract.ending_before = store::ending_before_as_of(db, environment_id, contract, at).await?;
+    contract.usage_filters = contract.usage_filters.as_of(at);
     contract.archived_at = contract.archived_at.filter(|archived_at| *archived_at <= at);
     whole.charges.retain(|charge| charge.created_at <= at);
     for item in whole.charges.iter_mut().flat_map(|charge| &mut charge.items) {

@@ -3,9 +3,12 @@
 //! usage).
 
 use std::borrow::Cow;
+use std::fmt;
 
 use chrono::TimeDelta;
 use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::fact::{Event, Events, transaction_key};
@@ -21,7 +24,7 @@ pub const BACKDATING: TimeDelta = TimeDelta::days(34);
 pub const FUTURE_DATING: TimeDelta = TimeDelta::hours(24);
 
 const EVENTS_MAX: usize = 100;
-const TRANSACTION_ID_LENGTH_MAX: usize = 128;
+pub(super) const TRANSACTION_ID_LENGTH_MAX: usize = 128;
 const PROPERTIES_MAX: usize = 2000;
 
 /// Bad events that one message names.
@@ -47,15 +50,40 @@ struct EventInput<'a> {
 #[serde(transparent)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
+/// An event that is an object; the library would take a list of its fields too.
+struct Object<'a>(EventInput<'a>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+
+        impl<'de> Visitor<'de> for Members {
+            type Value = Object<'de>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                EventInput::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+
+        deserializer.deserialize_map(Members)
+    }
+}
+
 /// The events of a request body that arrived at `now`.
 ///
 /// 400 names the index and the field of every bad event (of the first twenty).
 pub fn parse_batch(body: &[u8], environment_id: EnvironmentId, now: Instant) -> Result<Events, ApiError> {
     // A sound body is read once, and only one that is not is taken apart to name what is wrong with each event.
-    match serde_json::from_slice::<Vec<EventInput<'_>>>(body) {
+    match serde_json::from_slice::<Vec<Object<'_>>>(body) {
         Ok(inputs) => {
             let mut batch = Batch::new(inputs.len(), body.len(), environment_id, now)?;
-            inputs.iter().for_each(|input| batch.take(Ok(input)));
+            for Object(input) in &inputs {
+                batch.take(Ok(input));
+            }
             batch.finish()
         }
         Err(_) => parse_each(body, environment_id, now),
@@ -169,7 +197,7 @@ fn check_event<'a>(
     })
 }
 
-fn parse_timestamp(text: &str, now: Instant) -> Result<Instant, String> {
+pub(super) fn parse_timestamp(text: &str, now: Instant) -> Result<Instant, String> {
     let instant = parse_strict_instant(text).map_err(|error| format!(".timestamp: `{text}` {error}"))?;
     if instant < now - BACKDATING {
         return Err(format!(
@@ -186,7 +214,7 @@ fn parse_timestamp(text: &str, now: Instant) -> Result<Instant, String> {
     Ok(instant)
 }
 
-fn check_properties(text: &str) -> Result<(), String> {
+pub(super) fn check_properties(text: &str) -> Result<(), String> {
     let malformed = |error: serde_json::Error| {
         format!(".properties: must be an object of JSON values: {}", without_position(&error))
     };

@@ -45,7 +45,7 @@ pub enum CodecError {
 
 /// The events as one payload of [`CODEC`].
 #[must_use]
-pub fn pack<'a>(facts: &[Fact<'a>]) -> Vec<u8> {
+pub fn pack(facts: &[Fact<'_>]) -> Vec<u8> {
     let mut customers = Dictionary::default();
     let mut types = Dictionary::default();
     let customer_places: Vec<u64> = facts.iter().map(|fact| customers.place(fact.customer_id)).collect();
@@ -69,8 +69,12 @@ pub fn pack<'a>(facts: &[Fact<'a>]) -> Vec<u8> {
             None => put_text(&mut out, fact.transaction_id),
         }
     }
-    facts.iter().for_each(|fact| put(&mut out, fact.properties_json.len() as u64));
-    facts.iter().for_each(|fact| out.extend_from_slice(fact.properties_json.as_bytes()));
+    for fact in facts {
+        put(&mut out, fact.properties_json.len() as u64);
+    }
+    for fact in facts {
+        out.extend_from_slice(fact.properties_json.as_bytes());
+    }
     zstd::bulk::compress(&out, LEVEL).expect("memory can always be compressed")
 }
 
@@ -104,11 +108,15 @@ fn canonical_uuid(text: &str) -> Option<Uuid> {
 }
 
 fn put(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push((number & 0x7f) as u8 | 0x80);
+    loop {
+        let [low, ..] = number.to_le_bytes();
         number >>= 7;
+        if number == 0 {
+            out.push(low & 0x7f);
+            return;
+        }
+        out.push(low | 0x80);
     }
-    out.push(number as u8);
 }
 
 fn put_text(out: &mut Vec<u8>, text: &str) {
@@ -156,11 +164,13 @@ impl Facts {
     }
 
     /// The distinct strings that the events name their customers by.
+    #[must_use]
     pub fn customers(&self) -> impl ExactSizeIterator<Item = &str> {
         self.customers.iter().map(|range| &self.text[range.clone()])
     }
 
     /// Each event with the place of its customer among [`Self::customers`].
+    #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (usize, Fact<'_>)> {
         self.events.iter().map(|event| {
             let fact = Fact {

@@ -61,6 +61,7 @@ impl Events {
     }
 
     /// In the order of the request.
+    #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Event<'_>> {
         self.entries.iter().map(|entry| Event {
             key: entry.key,

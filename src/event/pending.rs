@@ -6,8 +6,8 @@ use super::codec::Facts;
 use crate::id::EnvironmentId;
 
 /// Batches and events that are counted at once.
-const BATCHES_AT_ONCE: i64 = 2000;
-const EVENTS_AT_ONCE: i64 = 200_000;
+const BATCHES_AT_ONCE: i64 = 5000;
+const EVENTS_AT_ONCE: i64 = 500_000;
 
 /// A batch whose usage is to be counted.
 pub struct PendingUsage {

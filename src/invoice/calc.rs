@@ -9,7 +9,7 @@ use crate::custom_field::CustomFields;
 use crate::customer::billable_status::BillableStatus;
 use crate::id::{InvoiceId, ProductId, deterministic};
 use crate::money::{CreditType, Number, plain, zero};
-use crate::rating::calc::{Charge, TierPosition, rate};
+use crate::rating::calc::{Charge, TierPosition, rate, route};
 use crate::rating::{ProductTerms, Terms, Usage};
 use crate::time::{Instant, Period};
 
@@ -21,12 +21,13 @@ pub fn usage_invoice_id(contract: &Contract, period_start: Instant) -> InvoiceId
 }
 
 /// The usage invoice of one statement period, as a draft of a billable customer that is read at `now`. `counted` ends
-/// with the period, and starts earlier where a part of it is on an earlier invoice.
+/// with the period, and starts earlier where a part of it is on an earlier invoice; `usage` is all that the customer
+/// used, whichever contract bills it.
 #[must_use]
 pub fn usage_invoice(
     contract: &Contract,
     terms: &Terms,
-    usage: &Usage,
+    usage: Usage,
     cuts: &[Instant],
     counted: Period,
     period: Period,
@@ -35,7 +36,8 @@ pub fn usage_invoice(
     let products: BTreeMap<ProductId, &ProductTerms> =
         terms.products.iter().map(|product| (product.product_id, product)).collect();
     let mut invoice = empty_usage_invoice(contract, period);
-    for charge in rate(terms, usage, cuts, counted, period.start) {
+    let usage = route(terms, usage, &contract.usage_filters, cuts);
+    for charge in rate(terms, &usage, cuts, counted, period.start) {
         invoice.total.0 += &charge.total;
         invoice.line_items.push(line(products[&charge.product_id], &terms.unit, charge, now));
     }

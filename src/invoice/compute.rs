@@ -10,11 +10,12 @@ use super::scheduled::calc::add_charges;
 use super::scheduled::{FixedProducts, riding_items};
 use crate::contract::Contract;
 use crate::customer::{self, billable_status::status_at};
-use crate::event::subject_id;
+use crate::event::{PreviewedEvent, subject_id};
 use crate::id::{CustomerId, EnvironmentId, RateCardId, SubjectId};
-use crate::rating::calc::cuts;
-use crate::rating::{Newest, Terms, load_terms, load_usage};
+use crate::rating::calc::{cuts, filtered_cuts};
+use crate::rating::{Newest, Terms, Usage, load_definitions, load_terms, load_usage};
 use crate::time::{Instant, Period};
+use crate::usage::calc::previewed_pieces;
 
 /// What an invoice was calculated from, beside the facts and the contract.
 #[derive(Clone, Debug)]
@@ -23,6 +24,15 @@ pub struct Seen {
     pub subject_ids: Vec<SubjectId>,
     /// The last rate of the card and the last update of its products that counted.
     pub newest: Newest,
+    /// The contract's last usage filter that counted.
+    pub usage_filter: Option<i64>,
+}
+
+/// Events that are only asked about.
+pub struct Preview {
+    pub events: Vec<PreviewedEvent>,
+    /// They are taken for all that the customer used, else they are added to it.
+    pub replaces: bool,
 }
 
 /// Calculates invoices from what one transaction sees, loading each rate card and each customer's subjects
@@ -32,14 +42,20 @@ pub struct Calculator<'a> {
     environment_id: EnvironmentId,
     terms: BTreeMap<Option<RateCardId>, Terms>,
     subjects: BTreeMap<CustomerId, Vec<SubjectId>>,
+    preview: Option<Preview>,
 }
 
 impl<'a> Calculator<'a> {
     pub fn new(db: &'a mut PgConnection, environment_id: EnvironmentId) -> Self {
-        Self { db, environment_id, terms: BTreeMap::new(), subjects: BTreeMap::new() }
+        Self { db, environment_id, terms: BTreeMap::new(), subjects: BTreeMap::new(), preview: None }
     }
 
-    /// Calculates one contract from exactly what an earlier calculation saw.
+    /// Calculates what invoices would be with the events of a preview.
+    pub fn previewing(db: &'a mut PgConnection, environment_id: EnvironmentId, preview: Preview) -> Self {
+        Self { preview: Some(preview), ..Self::new(db, environment_id) }
+    }
+
+    /// Calculates one contract from exactly what an earlier calculation saw; the contract must be as it was seen, too.
     pub async fn as_seen(
         db: &'a mut PgConnection,
         environment_id: EnvironmentId,
@@ -52,6 +68,7 @@ impl<'a> Calculator<'a> {
             environment_id,
             terms: [(contract.rate_card_id, terms)].into(),
             subjects: [(contract.customer_id, seen.subject_ids.clone())].into(),
+            preview: None,
         })
     }
 
@@ -61,6 +78,7 @@ impl<'a> Calculator<'a> {
         Seen {
             subject_ids: self.subjects.get(&contract.customer_id).cloned().unwrap_or_default(),
             newest: self.terms.get(&contract.rate_card_id).map(|terms| terms.newest).unwrap_or_default(),
+            usage_filter: contract.usage_filters.newest(),
         }
     }
 
@@ -75,9 +93,16 @@ impl<'a> Calculator<'a> {
         let terms = &self.terms[&contract.rate_card_id];
         let subjects = &self.subjects[&contract.customer_id];
         let counted = contract.counted_period(period);
-        let cuts = cuts(terms, counted, period.start);
-        let usage = load_usage(self.db, self.environment_id, subjects, terms, &cuts, counted).await?;
-        let mut invoice = usage_invoice(contract, terms, &usage, &cuts, counted, period, now);
+        let cuts = filtered_cuts(cuts(terms, counted, period.start), &contract.usage_filters, counted);
+        let mut usage = Usage { pieces: Vec::new() };
+        if !self.preview.as_ref().is_some_and(|preview| preview.replaces) {
+            usage = load_usage(self.db, self.environment_id, subjects, terms, &cuts, counted).await?;
+        }
+        if let Some(preview) = &self.preview {
+            let metrics = load_definitions(self.db, self.environment_id, terms).await?;
+            usage.pieces.extend(previewed_pieces(&preview.events, &metrics, &cuts, counted.end));
+        }
+        let mut invoice = usage_invoice(contract, terms, usage, &cuts, counted, period, now);
         invoice.billable_status =
             status_at(self.db, self.environment_id, contract.customer_id, invoice.billable_status_at())
                 .await?;

@@ -1,6 +1,6 @@
 //! Invoices: charges become a document.
 //!
-//! Owns: the invoice and its lines, the one calculation behind draft and final, finalization, reading invoices, what
+//! Owns: the invoice and its lines, the one calculation behind preview, draft and final, finalization, reading invoices, what
 //! ending and archiving a contract or its customer makes of its invoices. Does not own: prices (rating), schedules
 //! (contract), delivery.
 //!
@@ -19,8 +19,10 @@ mod finalize;
 pub mod get;
 pub mod list;
 mod model;
+pub mod preview_events;
 mod scheduled;
 pub mod set_billable_status;
+pub mod set_usage_filter;
 mod store;
 pub mod update_end_date;
 mod verify;

@@ -57,8 +57,8 @@ pub async fn insert(
     sqlx::query!(
         "INSERT INTO invoice (environment_id, customer_id, id, contract_id, type, status, credit_type_id, starts_at,
                               ends_at, issued_at, total, document, finalized_at, seen_arrival,
-                              seen_subjects, seen_rate, seen_product_update)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+                              seen_subjects, seen_rate, seen_product_update, seen_usage_filter)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
         environment_id.0,
         invoice.customer_id.0,
         invoice.id.0,
@@ -76,6 +76,7 @@ pub async fn insert(
         &subjects,
         seen.newest.rate,
         seen.newest.product_update,
+        seen.usage_filter,
     )
     .execute(db)
     .await?;
@@ -282,7 +283,8 @@ pub async fn list_for_check(
                   type AS "invoice_type: InvoiceType", credit_type_id AS "credit_type_id: CreditTypeId", starts_at,
                   ends_at, issued_at, total, document AS "document: Json<Invoice>",
                   status AS "status: InvoiceStatus", finalized_at, seen_arrival,
-                  seen_subjects AS "seen_subjects: Vec<SubjectId>", seen_rate, seen_product_update
+                  seen_subjects AS "seen_subjects: Vec<SubjectId>", seen_rate, seen_product_update,
+                  seen_usage_filter
            FROM invoice WHERE environment_id = $1 AND customer_id = $2 ORDER BY issued_at, id"#,
         environment_id.0,
         customer_id.0,
@@ -303,6 +305,7 @@ pub async fn list_for_check(
             seen: Seen {
                 subject_ids: row.seen_subjects,
                 newest: Newest { rate: row.seen_rate, product_update: row.seen_product_update },
+                usage_filter: row.seen_usage_filter,
             },
             columns_agree,
         }

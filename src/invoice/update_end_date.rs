@@ -39,6 +39,9 @@ pub async fn handler(
 
     let before = contract.ending_before;
     let contract = Contract { ending_before: end, ..contract };
+    if let Some(reason) = newly_contradicted(&mut change, environment_id, &contract, before).await? {
+        return Err(ApiError::field("ending_before", reason));
+    }
     contract::change_end(&mut change, environment_id, &contract, caller.now, &caller.token_name).await?;
     if let Some(end) = end.filter(|end| before.is_none_or(|before| *end < before)) {
         remove_charges_from(&mut change, environment_id, &contract, end, caller.now).await?;
@@ -70,6 +73,21 @@ async fn check(
         return refused("a finalized usage invoice ends later");
     }
     Ok(())
+}
+
+/// Why a product on the card cannot be counted through the contract's usage filters, where the contract is now longer:
+/// the card was free to change for the time after its end.
+async fn newly_contradicted(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    contract: &Contract,
+    before: Option<Instant>,
+) -> Result<Option<String>, sqlx::Error> {
+    let is_longer = before.is_some_and(|before| contract.ending_before.is_none_or(|end| before < end));
+    if !is_longer {
+        return Ok(None);
+    }
+    contract::usage_filter_contradiction(db, environment_id, contract, &contract.usage_filters).await
 }
 
 /// Removes the charges that an earlier end takes away: those dated at it or later that are not on a finalized invoice.

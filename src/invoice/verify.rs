@@ -1,7 +1,7 @@
 //! Recomputing finalized invoices from the facts.
 //!
 //! An invoice keeps what it was calculated from: the last arrival, the subjects, the last rate, the last product
-//! update, the instant; and scheduled charges keep the invoice that they are on. So it can be recomputed for ever,
+//! update, the last usage filter, the instant; and scheduled charges keep the invoice that they are on. So it can be recomputed for ever,
 //! whatever came later, and every difference is a fault. So is a time that no usage invoice of a contract bills, or two.
 
 use std::cmp::Ordering;
@@ -230,6 +230,8 @@ async fn as_seen(
 ) -> Result<Invoice, sqlx::Error> {
     let mut snapshot = begin_snapshot(pool).await?;
     recount_as_of(&mut snapshot, environment_id, &finalized.seen.subject_ids, finalized.arrival).await?;
+    let usage_filters = contract.usage_filters.up_to(finalized.seen.usage_filter);
+    let contract = &Contract { usage_filters, ..contract.clone() };
     let mut calculator =
         Calculator::as_seen(&mut snapshot, environment_id, contract, &finalized.seen).await?;
     let seen = Some(finalized.seen.newest);

@@ -6,6 +6,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::terms::{MetricTerms, Newest, ProductTerms, Terms, Usage};
+use crate::catalog::billable_metric::Definition;
 use crate::catalog::product::ProductRow;
 use crate::catalog::rate::{GroupValues, RateEntry};
 use crate::catalog::{billable_metric, rate, rate_card};
@@ -84,6 +85,17 @@ async fn metrics(
         (metric.id, MetricTerms { aggregation: metric.definition.aggregation_type, group_names })
     };
     Ok(found.into_iter().map(metric).collect())
+}
+
+/// What the metrics of the terms count, for events that no rollup has.
+pub async fn load_definitions(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    terms: &Terms,
+) -> Result<BTreeMap<BillableMetricId, Definition>, sqlx::Error> {
+    let ids: Vec<Uuid> = terms.metrics.keys().map(|id| id.0).collect();
+    let metrics = billable_metric::find_many(db, environment_id, &ids).await?;
+    Ok(metrics.into_iter().map(|metric| (metric.id, metric.definition)).collect())
 }
 
 /// The usage of the subjects for every product of the terms, in segments that start at `cuts`.

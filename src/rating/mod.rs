@@ -1,7 +1,7 @@
 //! Charges: what quantities cost.
 //!
-//! Owns: cutting a period where anything that counts or prices it changes, the quantity of each piece, the rate in force,
-//! the tier walk. Does not own: quantities themselves (usage), who pays (balances come later), the document
+//! Owns: cutting a period where anything that counts or prices it changes, which of its customer's usage a contract
+//! bills, the quantity of each piece, the rate in force, the tier walk. Does not own: quantities themselves (usage), who pays (balances come later), the document
 //! (invoice).
 //!
 //! Invariants: `calc` is pure over a loaded [`Terms`] and [`Usage`]; loading takes a bounded number of queries,
@@ -11,5 +11,5 @@ pub mod calc;
 mod load;
 mod terms;
 
-pub use load::{load_terms, load_usage};
+pub use load::{load_definitions, load_terms, load_usage};
 pub use terms::{MetricTerms, Newest, ProductTerms, Terms, Usage};

@@ -10,7 +10,7 @@ use sqlx::PgConnection;
 
 use super::calc::{WindowSize, Windows};
 use super::group_by::{GROUP_VALUES_MAX, GroupBy, check_texts};
-use super::range::{between, current_period};
+use super::range::{current_period, dates};
 use super::settle::begin_usage_snapshot;
 use super::store::{Cut, PostgresRollups, Question, RollupStore, WindowRow};
 use crate::access::{App, Caller};
@@ -58,9 +58,6 @@ pub struct GroupUsageRow {
     value: Option<ExactNumber>,
 }
 
-/// Why a date is missed.
-const NO_RANGE: &str = "is required unless current_period is true";
-
 /// What the rows are split by; without names they are not.
 #[derive(Default)]
 struct Grouping {
@@ -90,7 +87,7 @@ pub async fn handler(
     Json(request): Json<GetUsageByGroup>,
 ) -> Result<axum::Json<Page<GroupUsageRow>>, ApiError> {
     let environment_id = caller.environment_id();
-    let dates = request.dates()?;
+    let dates = dates(request.current_period, request.starting_on, request.ending_before)?;
     request.check_grouping()?;
     let key = CursorKey::new("usage by group", "next_page", environment_id, &request);
     let position: Option<Position> = key.decode(page.next_page.as_deref())?;
@@ -128,19 +125,6 @@ pub async fn handler(
 }
 
 impl GetUsageByGroup {
-    /// The range between the dates; nothing where the current period is asked for.
-    fn dates(&self) -> Result<Option<Period>, ApiError> {
-        match (self.current_period, self.starting_on, self.ending_before) {
-            (true, None, None) => Ok(None),
-            (true, ..) => {
-                Err(ApiError::field("current_period", "cannot be combined with starting_on or ending_before"))
-            }
-            (false, Some(starting_on), Some(ending_before)) => between(starting_on, ending_before).map(Some),
-            (false, None, _) => Err(ApiError::field("starting_on", NO_RANGE)),
-            (false, _, None) => Err(ApiError::field("ending_before", NO_RANGE)),
-        }
-    }
-
     /// 400 where the grouping is wrong whatever the metric.
     fn check_grouping(&self) -> Result<(), ApiError> {
         if let Some(group_by) = &self.group_by {

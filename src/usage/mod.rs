@@ -1,7 +1,7 @@
 //! Quantities: what the facts count for.
 //!
 //! Owns: which metrics an event counts for, hourly rollups by subject, metric and group values, reading them as
-//! usage of customers, and finding events with what they count for. Does not own: prices.
+//! usage and seats of customers, and finding events with what they count for. Does not own: prices.
 //!
 //! Invariants: every column of a rollup merges (add, greatest, later, union), so usage of several subjects,
 //! groups or hours is the merge of theirs and an alias that moves rewrites nothing; usage is in the rollups or noted as
@@ -18,8 +18,10 @@ pub mod get;
 mod group_by;
 pub mod groups;
 pub mod ingest;
+pub mod purchased_seats;
 mod range;
 pub mod search;
+pub mod seats;
 mod settle;
 mod store;
 mod verify;

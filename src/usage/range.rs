@@ -9,6 +9,9 @@ use crate::id::{CustomerId, EnvironmentId};
 use crate::time::{Instant, Period};
 use crate::wire::Timestamp;
 
+/// Why a date is missed.
+const NO_RANGE: &str = "is required unless current_period is true";
+
 /// The range between two dates, which must be midnights UTC at least a day apart (Python SDK).
 pub fn between(starting_on: Timestamp, ending_before: Timestamp) -> Result<Period, ApiError> {
     for (field, instant) in [("starting_on", starting_on), ("ending_before", ending_before)] {
@@ -18,6 +21,23 @@ pub fn between(starting_on: Timestamp, ending_before: Timestamp) -> Result<Perio
     }
     Period::new(starting_on.0, ending_before.0)
         .ok_or_else(|| ApiError::field("ending_before", "must be at least one day after starting_on"))
+}
+
+/// The range between two dates; nothing where the current period is asked for instead. 400 where both are or neither is.
+pub fn dates(
+    current_period: bool,
+    starting_on: Option<Timestamp>,
+    ending_before: Option<Timestamp>,
+) -> Result<Option<Period>, ApiError> {
+    match (current_period, starting_on, ending_before) {
+        (true, None, None) => Ok(None),
+        (true, ..) => {
+            Err(ApiError::field("current_period", "cannot be combined with starting_on or ending_before"))
+        }
+        (false, Some(starting_on), Some(ending_before)) => between(starting_on, ending_before).map(Some),
+        (false, None, _) => Err(ApiError::field("starting_on", NO_RANGE)),
+        (false, _, None) => Err(ApiError::field("ending_before", NO_RANGE)),
+    }
 }
 
 /// The billing period that contains `at`, of the contract that runs then; of several, the one that started first (our

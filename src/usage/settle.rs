@@ -25,7 +25,8 @@ static TAKING_SNAPSHOT: Mutex<()> = Mutex::const_new(());
 const POLL: Duration = Duration::from_secs(1);
 
 /// Wait after much was counted, so that the next round counts more at once: the cost is in the hours that are touched.
-const ROUND: Duration = Duration::from_millis(800);
+/// A reader does not wait for the round but counts itself.
+const ROUND: Duration = Duration::from_secs(1);
 
 /// Events of a round from which on there is load.
 const LOAD_EVENTS: usize = 5000;

@@ -488,12 +488,13 @@ async fn keep_hours(
              event_count = kept.event_count + excluded.event_count,
              total = coalesce(kept.total + excluded.total, kept.total, excluded.total),
              greatest_value = greatest(kept.greatest_value, excluded.greatest_value),
-             (latest_value, latest_at, latest_seq) = (
-                 SELECT newest.value, newest.at, newest.seq
-                 FROM (VALUES (kept.latest_value, kept.latest_at, kept.latest_seq),
-                              (excluded.latest_value, excluded.latest_at, excluded.latest_seq))
-                      AS newest (value, at, seq)
-                 ORDER BY newest.at DESC NULLS LAST, newest.seq DESC NULLS LAST LIMIT 1)",
+             latest_value = CASE WHEN kept.latest_at IS NULL
+                                      OR (excluded.latest_at, excluded.latest_seq) > (kept.latest_at, kept.latest_seq)
+                                 THEN excluded.latest_value ELSE kept.latest_value END,
+             latest_seq = CASE WHEN kept.latest_at IS NULL
+                                      OR (excluded.latest_at, excluded.latest_seq) > (kept.latest_at, kept.latest_seq)
+                               THEN excluded.latest_seq ELSE kept.latest_seq END,
+             latest_at = greatest(kept.latest_at, excluded.latest_at)",
         environment_id.0,
         &columns.subjects,
         &columns.metrics,
@@ -552,7 +553,11 @@ async fn keep_groups(
     environment_id: EnvironmentId,
     counts: &Counts,
 ) -> Result<(), sqlx::Error> {
-    let groups = &counts.groups;
+    let groups: BTreeMap<(BillableMetricId, GroupId), &Vec<String>> = counts
+        .groups
+        .iter()
+        .flat_map(|(metric, groups)| groups.iter().map(|(values, id)| ((*metric, *id), values)))
+        .collect();
     let metrics: Vec<Uuid> = groups.keys().map(|(metric, _)| metric.0).collect();
     let ids: Vec<Uuid> = groups.keys().map(|(_, group)| group.0).collect();
     let values: Vec<String> =

@@ -384,6 +384,82 @@ async fn contracts_17_distribution() {
 }
 
 /// The worked example has a recurring commit where this has a charge: what rides is its payment.
+/// The total of a contract's usage invoice that starts on a date.
+async fn total_of(desk: &Desk, contract: &str, start: &str) -> String {
+    let invoices = desk.api.invoices(&desk.customer).await;
+    let is_it = |invoice: &&Value| {
+        let starts = invoice["start_timestamp"].as_str().is_some_and(|text| text.starts_with(start));
+        invoice["contract_id"] == contract && starts
+    };
+    invoices.iter().find(is_it).expect("an invoice")["total"].to_string()
+}
+
+fn filtered(key: &str, values: &[&str]) -> Value {
+    json!({ "usage_filter": { "group_key": key, "group_values": values } })
+}
+
+#[tokio::test]
+async fn contracts_20_filters() {
+    let desk = Desk::at("2026-03-10").await;
+    let metric = desk.metric("SUM", &["project_id"]).await;
+    let product = desk.product_on("Units", &metric, json!({})).await;
+    desk.flat(&product, "2026-03-01", "10").await;
+    let p1 = desk.contract("2026-03-01", filtered("project_id", &["p1"])).await;
+    let p2 = desk.contract("2026-03-01", filtered("project_id", &["p2"])).await;
+    // A group key is a property that every counted event has, so untagged events carry another value.
+    for (project, n) in [("p1", 100), ("p2", 50), ("", 7)] {
+        desk.event("2026-03-05", json!({ "project_id": project, "n": n })).await;
+    }
+    assert_eq!(total_of(&desk, &p1, "2026-03-01").await, "1000");
+    assert_eq!(total_of(&desk, &p2, "2026-03-01").await, "500");
+    let without = desk.contract("2026-03-01", json!({})).await;
+    assert_eq!(
+        total_of(&desk, &without, "2026-03-01").await,
+        "1570",
+        "no filter: all of the customer's usage"
+    );
+    assert_eq!(total_of(&desk, &p2, "2026-03-01").await, "500", "what overlaps is billed twice");
+}
+
+#[tokio::test]
+async fn contracts_20_filters_of_regions() {
+    let desk = Desk::at("2024-10-01").await;
+    let metric = desk.metric("SUM", &["region"]).await;
+    let product = desk.product_on("Units", &metric, json!({})).await;
+    desk.flat(&product, "2024-10-01", "10").await;
+    let us = desk.contract("2024-10-01", filtered("region", &["US"])).await;
+    let eu = desk.contract("2024-10-01", filtered("region", &["EU"])).await;
+    let set = async |contract: &str, values: &[&str]| {
+        let body = json!({
+            "customer_id": desk.customer, "contract_id": contract, "group_key": "region", "group_values": values,
+            "starting_at": t("2025-01-01"),
+        });
+        assert_eq!(desk.api.post("/v1/contracts/setUsageFilter", body).await.status, 200);
+    };
+    set(&us, &["US", "EU"]).await;
+    desk.clock("2025-01-01 12:00").await;
+    for (at, region, n) in [
+        ("2024-12-31 23:59:59.999999", "EU", 1),
+        ("2024-12-31 23:59:59.999999", "US", 20),
+        ("2025-01-01", "EU", 300),
+        ("2025-01-01", "US", 4000),
+    ] {
+        desk.event(at, json!({ "region": region, "n": n })).await;
+    }
+    let totals = async |start: &str| (total_of(&desk, &us, start).await, total_of(&desk, &eu, start).await);
+    let both = |us: &str, eu: &str| (us.to_owned(), eu.to_owned());
+    assert_eq!(
+        totals("2024-12-01").await,
+        both("200", "10"),
+        "EU usage of December stays off the US contract"
+    );
+    assert_eq!(totals("2025-01-01").await, both("43000", "3000"), "until the EU contract is filtered anew");
+    set(&eu, &["none"]).await;
+    assert_eq!(totals("2025-01-01").await, both("43000", "0"));
+    desk.clock("2025-01-02").await;
+    assert_eq!(totals("2024-12-01").await, both("200", "10"), "final");
+}
+
 #[tokio::test]
 async fn contracts_21_charges_on_usage_invoices() {
     let desk = Desk::at("2026-01-01").await;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::desk::{Desk, number, quantities, statements, t, text, usage};
+use crate::desk::{Desk, adds_up, number, quantities, statements, t, text, tiers, usage};
 use crate::support::Api;
 
 /// A request to make a metric; answers its id.
@@ -296,6 +296,54 @@ async fn metering_k_late_alias() {
 }
 
 #[tokio::test]
+async fn metering_l_usage_filter_schedule() {
+    let desk = Desk::at("2026-01-01").await;
+    let metric = desk.metric("SUM", &["project"]).await;
+    let product = desk.product_on("Units", &metric, json!({})).await;
+    desk.flat(&product, "2026-01-01", "10").await;
+    let filter = |values: &[&str]| json!({ "group_key": "project", "group_values": values });
+    let a = desk.contract("2026-01-01", json!({ "usage_filter": filter(&["p1"]) })).await;
+    let b = desk.contract("2026-01-01", json!({ "usage_filter": filter(&["p2", "p3"]) })).await;
+    for (contract, values) in [(&a, &["p1", "p2"][..]), (&b, &["p3"])] {
+        let mut body = filter(values);
+        body["customer_id"] = json!(desk.customer);
+        body["contract_id"] = json!(contract);
+        body["starting_at"] = json!(t("2026-01-16"));
+        let answer = desk.api.post("/v1/contracts/setUsageFilter", body).await;
+        assert_eq!((answer.status.as_u16(), &answer.body), (200, &Value::Null));
+    }
+    desk.clock("2026-01-25").await;
+    for (at, project, n) in [
+        ("2026-01-08", "p1", 3),
+        ("2026-01-10", "p2", 5),
+        ("2026-01-20", "p2", 7),
+        ("2026-01-21", "p3", 2),
+        ("2026-01-22", "p4", 9),
+    ] {
+        desk.event(at, json!({ "project": project, "n": n })).await;
+    }
+    let january = async |contract: &str| {
+        let invoices = desk.api.invoices(&desk.customer).await;
+        let mut own = invoices.into_iter().filter(|invoice| {
+            invoice["contract_id"] == contract && invoice["start_timestamp"] == "2026-01-01T00:00:00+00:00"
+        });
+        own.next().expect("an invoice of January")
+    };
+    for (now, status) in [("2026-01-26", "DRAFT"), ("2026-02-02", "FINALIZED")] {
+        desk.clock(now).await;
+        for (contract, line, total) in [
+            (&a, "Units 01-01..02-01 10 × 10 = 100", "total 100"),
+            (&b, "Units 01-01..02-01 7 × 10 = 70", "total 70"),
+        ] {
+            let invoice = january(contract).await;
+            assert_eq!(invoice["status"], status);
+            assert_eq!(text(&invoice), [line, total], "9 units of p4 are billed nowhere");
+        }
+        assert_eq!(desk.usage(&metric, "NONE", "2026-01-01", "2026-02-01").await, ["26"]);
+    }
+}
+
+#[tokio::test]
 async fn metering_m_grace() {
     let desk = Desk::at("2026-01-01").await;
     let metric = desk.metric("SUM", &[]).await;
@@ -376,6 +424,7 @@ async fn metering_q_latest_documented_numbers() {
     assert_eq!(quantities(&invoice, "Gauge"), ["7", "2", "1", "-5"]);
     assert_eq!(invoice["total"], 2100 + 800 + 300 - 2000);
     assert_eq!(desk.usage(&metric, "DAY", "2026-03-01", "2026-03-05").await, ["7", "9", "10", "5"]);
+    assert_eq!(desk.usage(&metric, "NONE", "2026-03-01", "2026-03-05").await, ["5"]);
 
     let other = desk.api.customer("other").await;
     for (at, n) in [("2026-03-01 08:00", 7), ("2026-03-02 08:00", 8), ("2026-03-03 08:00", 9)] {
@@ -384,6 +433,37 @@ async fn metering_q_latest_documented_numbers() {
     let of_other = async |window| usage(&desk.api, &other, &metric, window, "2026-03-01", "2026-03-04").await;
     assert_eq!(of_other("DAY").await, ["7", "8", "9"]);
     assert_eq!(of_other("NONE").await, ["9"]);
+}
+
+#[tokio::test]
+async fn metering_r_preview() {
+    let desk = Desk::at("2026-03-10").await;
+    let metric = desk.metric("COUNT", &[]).await;
+    let product = desk.product_on("Calls", &metric, json!({})).await;
+    // Free calls as a first tier that costs nothing.
+    desk.rate(&product, "2026-03-01", tiers(&[("100", "0"), ("", "7")])).await;
+    desk.contract("2026-03-01", json!({})).await;
+    desk.api
+        .events((0..99).map(|id| event(&id.to_string(), "acme", "2026-03-09", json!({}))).collect())
+        .await;
+    let draft = desk.invoice("2026-03-01").await;
+    assert_eq!(text(&draft), ["Calls 03-01..04-01 [1] 99 × 0 = 0", "total 0"]);
+    let path = format!("/v1/customers/{}/previewEvents", desk.customer);
+    let preview = async |mode: &str| {
+        let events: Vec<Value> = (0..5).map(|_| json!({ "event_type": "use" })).collect();
+        let invoices = desk.api.post(&path, json!({ "events": events, "mode": mode })).await.data();
+        assert_eq!((invoices.as_array().map(Vec::len), &invoices[0]["id"]), (Some(1), &draft["id"]));
+        adds_up(&invoices[0]);
+        text(&invoices[0])
+    };
+    assert_eq!(
+        preview("merge").await,
+        ["Calls 03-01..04-01 [1] 100 × 0 = 0", "Calls 03-01..04-01 [2] 4 × 7 = 28", "total 28"],
+        "one more free, 4 billable"
+    );
+    assert_eq!(preview("replace").await, ["Calls 03-01..04-01 [1] 5 × 0 = 0", "total 0"]);
+    assert_eq!(desk.invoice("2026-03-01").await, draft, "nothing is kept");
+    assert_eq!(desk.usage(&metric, "NONE", "2026-03-01", "2026-03-11").await, ["99"]);
 }
 
 #[tokio::test]

@@ -181,7 +181,6 @@ async fn fields_of_a_contract_that_are_not_supported_are_refused() {
         "professional_services",
         "reseller_royalties",
         "transition",
-        "usage_filter",
         "hierarchy_configuration",
         "subscriptions",
         "billing_provider_configuration",

@@ -119,6 +119,22 @@ impl World {
                 }),
                 NotFound,
             ),
+            read(
+                "POST",
+                "/v1/usage/seats",
+                json!({
+                    "customer_id": customer, "seat_metric_id": metric, "window_size": "DAY", "usage_type": "max",
+                    "starting_on": "2026-03-01T00:00:00Z", "ending_before": "2026-03-11T00:00:00Z",
+                }),
+                NotFound,
+            ),
+            read(
+                "POST",
+                "/v1/customers/{customer_id}/previewEvents",
+                json!({ "events": [{ "event_type": "use", "properties": { "tokens": 5, "model": "small" } }] }),
+                NotFound,
+            ),
+            read("GET", "/v1/customers/{customer_id}/purchasedSeats", Value::Null, NotFound),
             read("POST", "/v1/events/search", json!({ "transactionIds": ["t"] }), NoId),
             read("GET", "/sandbox/clock", Value::Null, NoId),
             write("POST", "/v1/customers", json!({ "name": "One more" }), NoId),
@@ -210,6 +226,16 @@ impl World {
                 "POST",
                 "/v1/contracts/updateEndDate",
                 with(&of_contract, "/ending_before", json!("2027-03-01T00:00:00Z")),
+                NotFound,
+            ),
+            write(
+                "POST",
+                "/v1/contracts/setUsageFilter",
+                with(
+                    &with(&with(&of_contract, "/group_key", json!("model")), "/group_values", json!(["small"])),
+                    "/starting_at",
+                    json!("2026-04-01T00:00:00Z"),
+                ),
                 NotFound,
             ),
             write(

@@ -15,6 +15,7 @@ use super::state::ProductChanges;
 use super::store::{self, ProductRow};
 use crate::access::{App, Record, Writer};
 use crate::catalog::billable_metric::{self, Definition};
+use crate::catalog::usage_filter;
 use crate::error::ApiError;
 use crate::id::{BillableMetricId, EnvironmentId, ProductId};
 use crate::postgres::share_arrivals;
@@ -62,6 +63,9 @@ pub async fn handler(
     let problems = timeline.problems_from(starting_at, product.product_type, &metrics);
     if !problems.is_empty() {
         return Err(ApiError::BadRequest(problems.join("; ")));
+    }
+    if changes.billable_metric_id.is_some() {
+        usage_filter::refuse_update(&mut change, environment_id, product.id, &timeline, &metrics).await?;
     }
     let (now, by) = (caller.now, &caller.token_name);
     store::append(&mut change, environment_id, product.id, starting_at, &changes, now, by).await?;

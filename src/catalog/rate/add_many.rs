@@ -13,9 +13,9 @@ use super::input::{RateInput, ValidRate};
 use super::store;
 use crate::access::{App, Record, Writer};
 use crate::catalog::product::{self, ProductRow};
-use crate::catalog::rate_card;
+use crate::catalog::{rate_card, usage_filter};
 use crate::error::ApiError;
-use crate::id::RateCardId;
+use crate::id::{ProductId, RateCardId};
 use crate::money::CreditType;
 use crate::wire::{Data, IdBody, Json, id_data};
 
@@ -68,11 +68,15 @@ pub async fn append_all(
     let products: BTreeMap<_, ProductRow> =
         products.into_iter().map(|product| (product.id, product)).collect();
     let mut valid = Vec::with_capacity(rates.len());
+    let mut priced: BTreeMap<ProductId, (String, &ProductRow)> = BTreeMap::new();
     for (path, rate) in rates {
         let product =
             products.get(&rate.product_id).ok_or_else(|| ApiError::not_found("product", rate.product_id))?;
         valid.push(rate.validate(&path, product, &unit)?);
+        priced.entry(product.id).or_insert_with(|| (format!("{path}product_id"), product));
     }
+    let priced: Vec<(String, &ProductRow)> = priced.into_values().collect();
+    usage_filter::refuse_products(&mut *db, environment_id, rate_card_id, &priced).await?;
     store::put_products_on_card(&mut *db, environment_id, rate_card_id, &product_ids, unit.id).await?;
     store::append(&mut *db, environment_id, rate_card_id, &valid, caller.now, &caller.token_name).await?;
     Ok((unit, valid))

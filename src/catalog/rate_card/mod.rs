@@ -19,4 +19,4 @@ pub mod update;
 mod view;
 
 pub use alias::resolve_alias;
-pub use store::{RateCardRow, find, lock_active};
+pub use store::{RateCardRow, find, lock_active, share};

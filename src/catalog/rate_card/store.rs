@@ -218,6 +218,22 @@ pub async fn lock_active(
     Ok(card)
 }
 
+/// Keeps the card from being changed until the transaction ends.
+pub async fn share(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    id: RateCardId,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "SELECT id FROM rate_card WHERE environment_id = $1 AND id = $2 FOR SHARE",
+        environment_id.0,
+        id.0,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(())
+}
+
 /// Active cards, oldest first.
 pub async fn list(
     db: &mut PgConnection,

@@ -22,8 +22,8 @@ pub struct Hour {
 #[derive(Clone, Debug, Default)]
 pub struct Counts {
     pub hours: HashMap<Hour, Tally>,
-    /// The values that each group stands for, in the order of the metric's group names.
-    pub groups: BTreeMap<(BillableMetricId, GroupId), Vec<String>>,
+    /// The groups that were seen, by their values in the order of the metric's group names.
+    pub groups: BTreeMap<BillableMetricId, HashMap<Vec<String>, GroupId>>,
 }
 
 impl Counts {
@@ -99,12 +99,18 @@ impl Counter {
         contribution: Contribution,
         counts: &mut Counts,
     ) {
-        let group_id = group_id(self.environment_id, meter.metric_id, &contribution.group_values);
-        let hour = Hour { subject_id, metric_id: meter.metric_id, hour: hour_of(fact.timestamp), group_id };
-        let tally = counts.hours.entry(hour).or_insert_with(|| {
-            counts.groups.insert((meter.metric_id, group_id), contribution.group_values);
-            Tally::default()
-        });
+        let metric_id = meter.metric_id;
+        let groups = counts.groups.entry(metric_id).or_default();
+        let group_id = match groups.get(&contribution.group_values) {
+            Some(known) => *known,
+            None => {
+                let new = group_id(self.environment_id, metric_id, &contribution.group_values);
+                groups.insert(contribution.group_values, new);
+                new
+            }
+        };
+        let hour = Hour { subject_id, metric_id, hour: hour_of(fact.timestamp), group_id };
+        let tally = counts.hours.entry(hour).or_default();
         tally.event_count += 1;
         tally.uniques.extend(contribution.value_digest);
         let Some(number) = contribution.number else { return };

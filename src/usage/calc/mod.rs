@@ -2,10 +2,14 @@
 
 mod contribution;
 mod counting;
+mod preview;
+mod seat;
 mod tally;
 mod window;
 
 pub use contribution::matches;
 pub use counting::{Counter, Counts, Hour};
+pub use preview::previewed_pieces;
+pub use seat::{SeatCount, SeatReading, seat_reading};
 pub use tally::{Latest, Tally};
 pub use window::{WindowSize, Windows};

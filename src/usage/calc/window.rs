@@ -65,10 +65,16 @@ impl Windows {
         }
     }
 
+    /// The window that contains `instant`, which must be in the range.
+    #[must_use]
+    pub fn containing(&self, instant: Instant) -> i64 {
+        (instant - self.origin).num_hours() / self.length.num_hours()
+    }
+
     /// The window that starts at `instant`; nothing where none does.
     #[must_use]
     pub fn starting_at(&self, instant: Instant) -> Option<i64> {
-        let index = (instant - self.origin).num_hours() / self.length.num_hours();
+        let index = self.containing(instant);
         let is_own = self.range.contains(instant) && self.at(index).start == instant;
         is_own.then_some(index)
     }
@@ -141,6 +147,7 @@ mod tests {
                 prop_assert_eq!(window.start, end);
                 prop_assert!(window.start < window.end);
                 prop_assert_eq!(windows.starting_at(window.start), Some(index));
+                prop_assert_eq!(windows.containing(window.end - TimeDelta::microseconds(1)), index);
                 let (origin, length) = windows.origin_and_hours();
                 prop_assert_eq!((window.start - origin).num_hours() / length, index);
                 starts.push(window.start);

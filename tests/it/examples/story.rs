@@ -236,6 +236,14 @@ async fn contracts(teller: &mut Teller, northwind: &str, support: &str) -> Strin
     longer["ending_before"] = json!("2027-04-01T00:00:00Z");
     longer["allow_ending_before_finalized_invoice"] = json!(false);
     teller.tell("POST /v1/contracts/updateEndDate", longer).await;
+    let filter = json!({
+        "customer_id": northwind,
+        "contract_id": contract,
+        "group_key": "user",
+        "group_values": ["ada", "grace"],
+        "starting_at": "2027-01-01T00:00:00Z",
+    });
+    teller.tell("POST /v1/contracts/setUsageFilter", filter).await;
     let parameters = json!({ "customer_id": northwind, "limit": 10 });
     teller.ask("GET /v1/customers/{customer_id}/billable-metrics", parameters, Value::Null).await;
     contract
@@ -284,12 +292,29 @@ async fn usage(teller: &mut Teller, acme: &Acme) {
         "group_filters": { "model": ["small", "large"] },
     });
     teller.ask("POST /v1/usage/groups", json!({ "limit": 10 }), groups).await;
+    let seats = json!({
+        "customer_id": acme.northwind,
+        "seat_metric_id": acme.tokens,
+        "usage_type": "MAX",
+        "window_size": "DAY",
+        "starting_on": "2026-03-09T00:00:00Z",
+        "ending_before": "2026-03-10T00:00:00Z",
+    });
+    teller.tell("POST /v1/usage/seats", seats).await;
+    let parameters = json!({ "customer_id": acme.northwind });
+    teller.ask("GET /v1/customers/{customer_id}/purchasedSeats", parameters, Value::Null).await;
     teller.tell("POST /v1/events/search", json!({ "transactionIds": ["2026-03-09-0001"] })).await;
 }
 
 /// In April: March is finalized, and so is the scheduled charge.
 async fn invoices(teller: &mut Teller, acme: &Acme) {
     teller.aside("/sandbox/clock", json!({ "now": "2026-04-02T12:00:00Z" })).await;
+    let previewed = json!({
+        "events": [{ "event_type": "completion", "properties": { "model": "large", "tokens": 5000, "user": "ada" } }],
+        "mode": "merge",
+    });
+    let parameters = json!({ "customer_id": acme.northwind });
+    teller.ask("POST /v1/customers/{customer_id}/previewEvents", parameters, previewed).await;
     let parameters = json!({
         "customer_id": acme.northwind,
         "starting_on": "2026-03-01T00:00:00Z",
