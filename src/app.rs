@@ -121,6 +121,10 @@ fn billable_metrics() -> ApiRouter<App> {
             get_with(list_of_customer::handler, list_of_customer::doc),
         )
         .api_route("/v1/billable-metrics/archive", post_with(archive::handler, archive::doc))
+        .api_route(
+            "/v1/upbeat/billable-metrics/{billable_metric_id}/reflow",
+            post_with(usage::reflow::handler, usage::reflow::doc),
+        )
 }
 
 fn products_and_rate_cards() -> ApiRouter<App> {

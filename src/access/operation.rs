@@ -39,6 +39,7 @@ pub const WRITES: &[WriteOperation] = &[
     writes("POST", "/v1/billable-metrics", "billable_metric", "create"),
     writes("PUT", "/v1/billable-metrics/{billable_metric_id}", "billable_metric", "change_name"),
     writes("POST", "/v1/billable-metrics/archive", "billable_metric", "archive"),
+    writes("POST", "/v1/upbeat/billable-metrics/{billable_metric_id}/reflow", "billable_metric", "reflow"),
     writes("POST", "/v1/contract-pricing/products/create", "product", "create"),
     writes("POST", "/v1/contract-pricing/products/update", "product", "update"),
     writes("POST", "/v1/contract-pricing/products/archive", "product", "archive"),

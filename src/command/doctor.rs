@@ -4,6 +4,7 @@ use sqlx::PgPool;
 
 use super::{CommandError, require_data};
 use crate::config::Storage;
+use crate::postgres::tuning::{Setting, machine_memory_bytes, settings, unmet};
 use crate::postgres::{Database, MIGRATIONS, applied_migrations, find_binaries};
 use crate::telemetry::causes;
 
@@ -30,11 +31,31 @@ pub async fn doctor(storage: Storage) -> Result<(), CommandError> {
             report("connection", Ok("PostgreSQL answers".to_owned()));
             report("migrations", migrations(&database.pool).await);
             report("tokens", tokens(&database.pool).await);
+            if storage.database_url().is_some() {
+                advise(&database.pool).await;
+            }
             database.close().await?;
         }
         Err(error) => report("connection", Err(causes(&error))),
     }
     if faults > 0 { Err(CommandError::Refused(format!("{faults} to mend"))) } else { Ok(()) }
+}
+
+/// Says which settings of a given server do not suit; what works is no fault. The memory is this machine's, as the
+/// server does not tell its own.
+async fn advise(pool: &PgPool) {
+    match unmet(pool, settings(machine_memory_bytes())).await {
+        Ok(unmet) if unmet.is_empty() => println!("ok    settings: as the load wants them"),
+        Ok(unmet) => {
+            for (Setting { name, wanted, why }, has) in unmet {
+                let wanted = wanted.text();
+                println!(
+                    "hint  settings: {name} is {has}: {why}; ALTER SYSTEM SET {name} = '{wanted}', then restart PostgreSQL"
+                );
+            }
+        }
+        Err(error) => println!("hint  settings: cannot be read: {}", causes(&error)),
+    }
 }
 
 fn binaries() -> Result<String, String> {

@@ -22,6 +22,7 @@ use sqlx::{Connection, Executor, PgConnection};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::tuning;
 use crate::id::hex;
 
 const ROLE: &str = "upbeat";
@@ -39,15 +40,11 @@ const SOCKET_DIRECTORY_LENGTH_MAX: usize = 90;
 const RETRY_FOR: Duration = Duration::from_secs(10);
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
 
-/// Settings that suit a server which shares its machine; durability stays as PostgreSQL ships it. Given at
-/// every start, so that a data directory may be moved.
-const SETTINGS: [&str; 8] = [
+/// Settings beside those that the load wants ([`tuning::settings`]). All are given at every start, so that a data
+/// directory may be moved, also to a machine of another size.
+const SETTINGS: [&str; 4] = [
     "listen_addresses=",
     "max_connections=100",
-    "shared_buffers=256MB",
-    "max_wal_size=4GB",
-    "checkpoint_timeout=15min",
-    "wal_compression=on",
     "autovacuum_vacuum_scale_factor=0.02",
     "log_min_messages=warning",
 ];
@@ -257,8 +254,10 @@ impl EmbeddedPostgres {
         let file = File::options().create(true).append(true).open(log).map_err(failed)?;
         let mut command = self.command("postgres");
         command.arg("-p").arg(PORT.to_string()).arg("-D").arg(&self.layout.cluster);
-        for setting in SETTINGS {
-            command.args(["-c", setting]);
+        let wanted = tuning::settings(tuning::machine_memory_bytes());
+        let wanted = wanted.iter().map(|setting| format!("{}={}", setting.name, setting.wanted.text()));
+        for setting in SETTINGS.map(str::to_owned).into_iter().chain(wanted) {
+            command.args(["-c", &setting]);
         }
         command
             .arg("-c")

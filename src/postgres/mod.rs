@@ -1,10 +1,12 @@
 //! The database: a given PostgreSQL, or a private one that this process starts.
 //!
-//! Owns: connecting, migrating, snapshots, the order of arrivals, the private cluster under the data directory.
+//! Owns: connecting, migrating, snapshots, the order of arrivals, the private cluster under the data directory, which
+//! settings suit.
 //! Does not own: any table's meaning.
 
 mod arrival;
 mod embedded;
+pub mod tuning;
 
 pub use arrival::{begin_arrivals, hold_arrivals, last_arrival, next_arrival, share_arrivals};
 pub use embedded::{EmbeddedPostgres, find_binaries};

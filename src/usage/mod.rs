@@ -20,6 +20,7 @@ pub mod groups;
 pub mod ingest;
 pub mod purchased_seats;
 mod range;
+pub mod reflow;
 pub mod search;
 pub mod seats;
 mod settle;

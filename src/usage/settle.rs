@@ -74,7 +74,8 @@ async fn roll_some(db: &mut PgConnection, environment_id: EnvironmentId) -> Resu
         return Ok(0);
     }
     let metrics = billable_metric::all_metrics(&mut transaction, environment_id).await?;
-    let counter = Counter::new(environment_id, metrics);
+    let reflows = billable_metric::reflows(&mut transaction, environment_id).await?;
+    let counter = Counter::new(environment_id, metrics, &reflows);
     let (events, counts) = tokio::task::spawn_blocking(move || count(environment_id, &counter, &pending))
         .await
         .map_err(|error| sqlx::Error::Decode(error.into()))??;

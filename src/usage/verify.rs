@@ -65,7 +65,10 @@ async fn recount(
     subject_ids: Option<Vec<SubjectId>>,
     arrival: i64,
 ) -> Result<(), sqlx::Error> {
-    let counter = Counter::new(environment_id, billable_metric::all_metrics(db, environment_id).await?);
+    let metrics = billable_metric::all_metrics(db, environment_id).await?;
+    let mut reflows = billable_metric::reflows(db, environment_id).await?;
+    reflows.retain(|reflow| reflow.arrival <= arrival);
+    let counter = Counter::new(environment_id, metrics, &reflows);
     shadow_rollups(db).await?;
     let scope = Scope { environment_id, subject_ids, period: None, seqs: i64::MIN..first_seq_after(arrival) };
     let mut bookmark = None;

@@ -33,6 +33,7 @@ mod products;
 mod quickstart;
 mod rate_cards;
 mod rate_schedules;
+mod reflow;
 mod sandbox;
 mod scheduled_charges;
 mod seats;

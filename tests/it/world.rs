@@ -166,6 +166,12 @@ impl World {
             write("PUT", "/v1/billable-metrics/{billable_metric_id}", json!({ "name": "Renamed" }), NotFound),
             write(
                 "POST",
+                "/v1/upbeat/billable-metrics/{billable_metric_id}/reflow",
+                json!({ "starting_at": NOW }),
+                NotFound,
+            ),
+            write(
+                "POST",
                 "/v1/billable-metrics/create",
                 json!({ "name": "One more", "aggregation_type": "COUNT" }),
                 NoId,

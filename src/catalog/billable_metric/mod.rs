@@ -15,7 +15,7 @@ mod view;
 
 pub use definition::{AggregationType, Definition, EventTypeFilter, PropertyFilter};
 pub use store::{
-    BillableMetricRow, MetricFilter, all_metrics, find, find_many, list as list_metrics,
-    metrics_taking_events, share,
+    BillableMetricRow, MetricFilter, Reflow, all_metrics, find, find_many, insert_reflow,
+    list as list_metrics, lock, metrics_taking_events, reflows, share,
 };
 pub use view::{BillableMetric, BillableMetricWithMirrors};

@@ -189,6 +189,61 @@ pub async fn all_metrics(
     Ok(metrics.into_iter().map(|metric| (metric.clone(), used[&metric.id.0])).collect())
 }
 
+/// The metric, locked against other changes until the transaction ends.
+pub async fn lock(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    id: BillableMetricId,
+) -> Result<Option<BillableMetricRow>, sqlx::Error> {
+    sqlx::query!(
+        "SELECT id FROM billable_metric WHERE environment_id = $1 AND id = $2 FOR NO KEY UPDATE",
+        environment_id.0,
+        id.0,
+    )
+    .fetch_optional(&mut *db)
+    .await?;
+    find(db, environment_id, id).await
+}
+
+/// From some arrival on a metric counts also what came before it and is dated `starting_at` or later.
+#[derive(Clone, Copy, Debug)]
+pub struct Reflow {
+    pub metric_id: BillableMetricId,
+    pub arrival: i64,
+    pub starting_at: Instant,
+}
+
+pub async fn reflows(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+) -> Result<Vec<Reflow>, sqlx::Error> {
+    sqlx::query_as!(
+        Reflow,
+        r#"SELECT billable_metric_id AS "metric_id: BillableMetricId", arrival, starting_at
+           FROM metric_reflow WHERE environment_id = $1"#,
+        environment_id.0,
+    )
+    .fetch_all(db)
+    .await
+}
+
+pub async fn insert_reflow(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    reflow: &Reflow,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "INSERT INTO metric_reflow (environment_id, billable_metric_id, arrival, starting_at) VALUES ($1, $2, $3, $4)",
+        environment_id.0,
+        reflow.metric_id.0,
+        reflow.arrival,
+        reflow.starting_at,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// What a list of metrics is narrowed to.
 #[derive(Clone, Debug, Default)]
 pub struct MetricFilter {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::contribution::{Contribution, contribution, group_id, hour_of};
 use super::tally::{Latest, Tally};
-use crate::catalog::billable_metric::{AggregationType, BillableMetricRow, Definition};
+use crate::catalog::billable_metric::{AggregationType, BillableMetricRow, Definition, Reflow};
 use crate::event::{Fact, Properties, first_seq_after, parse_properties};
 use crate::id::{BillableMetricId, EnvironmentId, GroupId, SubjectId};
 use crate::time::Instant;
@@ -47,28 +47,38 @@ struct Meter {
     from_seq: i64,
     /// The first that does not count any more.
     before_seq: Option<i64>,
+    /// What came before the first order counts from this timestamp on.
+    reflowed_from: Option<Instant>,
     /// Of events of any type when unset.
     event_types: Option<HashSet<String>>,
 }
 
 impl Counter {
     /// `metrics` are all of the environment, each with whether a product uses it in any of its states. A metric counts
-    /// what arrives after its creation; an archived one goes on while a product uses it.
+    /// what arrives after its creation; an archived one goes on while a product uses it; each of the reflows lets one
+    /// count what came before it.
     #[must_use]
-    pub fn new(environment_id: EnvironmentId, metrics: Vec<(BillableMetricRow, bool)>) -> Self {
-        let meter = |(metric, is_used): (BillableMetricRow, bool)| Meter {
-            metric_id: metric.id,
-            from_seq: first_seq_after(metric.created_arrival),
-            before_seq: metric.archived_arrival.filter(|_| !is_used).map(first_seq_after),
-            event_types: metric
-                .definition
-                .event_type_filter
-                .as_ref()
-                .and_then(|filter| filter.in_values.clone())
-                .map(HashSet::from_iter),
-            definition: metric.definition,
+    pub fn new(
+        environment_id: EnvironmentId,
+        metrics: Vec<(BillableMetricRow, bool)>,
+        reflows: &[Reflow],
+    ) -> Self {
+        let meter = |(metric, is_used): (BillableMetricRow, bool)| {
+            let own = reflows.iter().filter(|reflow| reflow.metric_id == metric.id);
+            Meter {
+                from_seq: first_seq_after(metric.created_arrival),
+                before_seq: metric.archived_arrival.filter(|_| !is_used).map(first_seq_after),
+                reflowed_from: own.map(|reflow| reflow.starting_at).min(),
+                ..Meter::of_all_events(metric)
+            }
         };
         Self { environment_id, meters: metrics.into_iter().map(meter).collect() }
+    }
+
+    /// One metric, and every fact whenever it came.
+    #[must_use]
+    pub fn of_all_events(environment_id: EnvironmentId, metric: BillableMetricRow) -> Self {
+        Self { environment_id, meters: vec![Meter::of_all_events(metric)] }
     }
 
     /// Adds what the fact counts for.
@@ -127,9 +137,23 @@ impl Counter {
 }
 
 impl Meter {
+    fn of_all_events(metric: BillableMetricRow) -> Self {
+        let types = metric.definition.event_type_filter.as_ref();
+        let types = types.and_then(|filter| filter.in_values.clone());
+        Self {
+            metric_id: metric.id,
+            from_seq: i64::MIN,
+            before_seq: None,
+            reflowed_from: None,
+            event_types: types.map(HashSet::from_iter),
+            definition: metric.definition,
+        }
+    }
+
     /// A first look, without the properties.
     fn may_count(&self, fact: &Fact<'_>) -> bool {
-        fact.seq >= self.from_seq
+        let is_reflowed = || self.reflowed_from.is_some_and(|from| fact.timestamp >= from);
+        (fact.seq >= self.from_seq || is_reflowed())
             && self.before_seq.is_none_or(|before| fact.seq < before)
             && self.event_types.as_ref().is_none_or(|types| types.contains(fact.event_type))
     }

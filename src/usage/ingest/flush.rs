@@ -100,7 +100,8 @@ impl Flusher {
         facts: &[Fact<'_>],
     ) -> Result<(), sqlx::Error> {
         let metrics = billable_metric::all_metrics(db, flush.environment_id).await?;
-        let counter = Counter::new(flush.environment_id, metrics);
+        // No metric can be younger than what arrives now.
+        let counter = Counter::new(flush.environment_id, metrics, &[]);
         let mut counts = Counts::default();
         for (fact, subject) in facts.iter().zip(&flush.subjects).filter(|(fact, _)| !fact.is_duplicate) {
             counter.count(*subject, fact, &mut counts).map_err(|error| sqlx::Error::Decode(error.into()))?;

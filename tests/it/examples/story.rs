@@ -63,6 +63,9 @@ async fn billable_metrics(teller: &mut Teller) -> String {
     let rename = json!({ "name": "Generated images" });
     teller.ask("PUT /v1/billable-metrics/{billable_metric_id}", metric, rename).await;
     teller.ask("GET /v1/billable-metrics", json!({ "limit": 1 }), Value::Null).await;
+    let metric = json!({ "billable_metric_id": images });
+    let since = json!({ "starting_at": "2026-02-01T00:00:00Z" });
+    teller.ask("POST /v1/upbeat/billable-metrics/{billable_metric_id}/reflow", metric, since).await;
     teller.tell("POST /v1/billable-metrics/archive", json!({ "id": images })).await;
     tokens
 }
