@@ -7,3 +7,6 @@ CREATE TABLE metric_reflow (
     PRIMARY KEY (environment_id, billable_metric_id, arrival)
 );
 ALTER TABLE usage_rollup SET (autovacuum_vacuum_scale_factor = 0.02);
+
+-- What each flush asks: did a metric come or go since the last one?
+CREATE INDEX billable_metric_arrival ON billable_metric (environment_id, greatest(created_arrival, archived_arrival));

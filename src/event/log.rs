@@ -33,6 +33,8 @@ pub struct Place {
     numbers: Vec<i64>,
     /// The environment's time.
     pub received_at: Instant,
+    /// The last arrival at which a metric came or went: until the next one the same metrics count.
+    pub metrics_arrival: i64,
 }
 
 impl Place {
@@ -40,12 +42,19 @@ impl Place {
     pub async fn take(
         db: &mut PgConnection,
         environment_id: EnvironmentId,
-        received_at: Instant,
+        real_now: Instant,
         count: usize,
     ) -> Result<Option<Self>, sqlx::Error> {
         let per_number = usize::try_from(POSITIONS).expect("a small number");
-        let (numbers, slots) = slot::arrive(db, environment_id, count.div_ceil(per_number)).await?;
-        Ok(slots.open.map(|slot| Self { environment_id, slot, sealed: slots.sealed, numbers, received_at }))
+        let arrival = slot::arrive(db, environment_id, count.div_ceil(per_number)).await?;
+        Ok(arrival.slots.open.map(|slot| Self {
+            environment_id,
+            slot,
+            sealed: arrival.slots.sealed,
+            numbers: arrival.numbers,
+            received_at: arrival.frozen_at.unwrap_or(real_now),
+            metrics_arrival: arrival.metrics_arrival,
+        }))
     }
 
     #[must_use]

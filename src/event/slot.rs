@@ -42,14 +42,29 @@ pub struct Slots {
     pub sealed: Vec<i32>,
 }
 
-/// The slots as they are, and `count` new arrival numbers; under the lock of arrivals.
+/// What a flush finds when it arrives.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// New numbers.
+    pub numbers: Vec<i64>,
+    pub slots: Slots,
+    /// Where the environment's clock stands.
+    pub frozen_at: Option<Instant>,
+    /// The last arrival at which a metric came or went: until the next one the same metrics count.
+    pub metrics_arrival: i64,
+}
+
+/// The arrival of a flush that needs `count` numbers; under the lock of arrivals, and in one trip to the database.
 pub async fn arrive(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     count: usize,
-) -> Result<(Vec<i64>, Slots), sqlx::Error> {
+) -> Result<Arrival, sqlx::Error> {
     let row = sqlx::query!(
         r#"SELECT ARRAY(SELECT nextval('arrival_seq') FROM generate_series(1, $2)) AS "numbers!",
+                  (SELECT frozen_at FROM environment WHERE id = $1) AS frozen_at,
+                  (SELECT coalesce(max(greatest(created_arrival, archived_arrival)), 0) FROM billable_metric
+                   WHERE environment_id = $1) AS "metrics_arrival!",
                   (SELECT slot FROM event_slot WHERE environment_id = $1 AND sealed_at IS NULL) AS open,
                   ARRAY(SELECT slot FROM event_slot WHERE environment_id = $1 AND sealed_at IS NOT NULL
                         ORDER BY slot) AS "sealed!""#,
@@ -58,7 +73,12 @@ pub async fn arrive(
     )
     .fetch_one(db)
     .await?;
-    Ok((row.numbers, Slots { open: row.open, sealed: row.sealed }))
+    Ok(Arrival {
+        numbers: row.numbers,
+        slots: Slots { open: row.open, sealed: row.sealed },
+        frozen_at: row.frozen_at,
+        metrics_arrival: row.metrics_arrival,
+    })
 }
 
 /// Every slot that is there.

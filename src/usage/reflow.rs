@@ -104,8 +104,8 @@ async fn count(
     while let Some((page, last)) = Segments.read(&mut snapshot, &scope, bookmark).await? {
         bookmark = Some(last);
         for (subject_id, fact) in page.iter().flat_map(|facts| scope.facts(facts)) {
-            let counted = counter.count(subject_id, &fact, &mut counts);
-            counted.map_err(|error| ApiError::internal("stored properties are not JSON", error))?;
+            let read = counter.count(subject_id, &fact, &mut counts);
+            read.map_err(|error| ApiError::internal("stored properties are not JSON", error))?;
         }
     }
     snapshot.commit().await?;

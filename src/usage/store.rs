@@ -558,6 +558,9 @@ async fn keep_groups(
         .iter()
         .flat_map(|(metric, groups)| groups.iter().map(|(values, id)| ((*metric, *id), values)))
         .collect();
+    if groups.is_empty() {
+        return Ok(());
+    }
     let metrics: Vec<Uuid> = groups.keys().map(|(metric, _)| metric.0).collect();
     let ids: Vec<Uuid> = groups.keys().map(|(_, group)| group.0).collect();
     let values: Vec<String> =

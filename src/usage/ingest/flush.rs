@@ -1,7 +1,7 @@
 //! One flush: the events of many requests, their keys and their usage in one transaction.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -15,7 +15,7 @@ use crate::error::is_transient;
 use crate::event::{
     BatchLog, DedupStore, Event, EventLog, Fact, Place, Screens, SlottedKeys, slot, subject_id,
 };
-use crate::id::{EnvironmentId, SubjectId};
+use crate::id::{EnvironmentId, GroupId, SubjectId};
 use crate::postgres::begin_arrivals;
 
 /// How often a flush is tried again when PostgreSQL gave way to another transaction.
@@ -25,15 +25,14 @@ const ATTEMPTS: usize = 8;
 /// counted together with that of others, because the cost is in the hours that are touched, not in the events.
 const COUNTED_EVENTS_MAX: usize = 500;
 
-/// Subjects that are remembered as known, 16 bytes each.
-const SUBJECTS_MAX: usize = 1_000_000;
+/// Subjects and groups that are remembered, 16 bytes each.
+const KNOWN_MAX: usize = 1_000_000;
 
 /// What flushes of this process share.
 pub struct Flusher {
     app: App,
     keys: SlottedKeys,
-    /// Subjects whose row is committed.
-    known: Mutex<HashSet<SubjectId>>,
+    known: Mutex<Known>,
 }
 
 /// What was kept.
@@ -48,7 +47,7 @@ impl Flusher {
     #[must_use]
     pub fn new(app: App, screens: Screens) -> Self {
         let keys = SlottedKeys { screens };
-        Self { app, keys, known: Mutex::new(HashSet::new()) }
+        Self { app, keys, known: Mutex::new(Known::default()) }
     }
 
     /// Keeps the events of all the requests, or none. The requests are of one environment.
@@ -59,10 +58,7 @@ impl Flusher {
         loop {
             attempts += 1;
             match self.try_flush(&flush).await {
-                Ok(Some(kept)) => {
-                    self.learn(&flush);
-                    return Ok(kept);
-                }
+                Ok(Some(kept)) => return Ok(kept),
                 Ok(None) => self.open_slot(environment_id).await?,
                 Err(error) if is_transient(&error) && attempts < ATTEMPTS => {}
                 Err(error) => return Err(error),
@@ -74,9 +70,8 @@ impl Flusher {
     async fn try_flush(&self, flush: &Flush<'_>) -> Result<Option<Kept>, sqlx::Error> {
         let environment_id = flush.environment_id;
         let mut transaction = begin_arrivals(&self.app.db, environment_id).await?;
-        // Read under the lock: an event that comes after an invoice was finalized has also arrived later by the
-        // clock.
-        let now = access::environment_now(&mut transaction, environment_id, self.app.clock.now()).await?;
+        // The clock is read under the lock: an event that comes after an invoice was finalized has also arrived later.
+        let now = self.app.clock.now();
         let place = Place::take(&mut transaction, environment_id, now, flush.events.len()).await?;
         let Some(place) = place else { return Ok(None) };
 
@@ -86,27 +81,44 @@ impl Flusher {
         let is_pending = facts.len() > COUNTED_EVENTS_MAX;
         let new_subjects = self.unknown(flush);
         BatchLog.append(&mut transaction, &place, &facts, &new_subjects, is_pending).await?;
+        let mut counts = Counts::default();
         if !is_pending {
-            self.count(&mut transaction, flush, &facts).await?;
+            counts = self.count(&mut transaction, &place, flush, &facts).await?;
+            PostgresRollups.apply(&mut transaction, environment_id, &counts).await?;
         }
         transaction.commit().await?;
+        self.learn(flush, &counts);
         Ok(Some(Kept { events: facts.len(), repeats, is_pending }))
     }
 
+    /// What the facts that count add to the rollups; of the groups only those that may be new.
     async fn count(
         &self,
         db: &mut PgConnection,
+        place: &Place,
         flush: &Flush<'_>,
         facts: &[Fact<'_>],
-    ) -> Result<(), sqlx::Error> {
-        let metrics = billable_metric::all_metrics(db, flush.environment_id).await?;
-        // No metric can be younger than what arrives now.
-        let counter = Counter::new(flush.environment_id, metrics, &[]);
+    ) -> Result<Counts, sqlx::Error> {
+        let counter = self.counter(db, place).await?;
         let mut counts = Counts::default();
         for (fact, subject) in facts.iter().zip(&flush.subjects).filter(|(fact, _)| !fact.is_duplicate) {
             counter.count(*subject, fact, &mut counts).map_err(|error| sqlx::Error::Decode(error.into()))?;
         }
-        PostgresRollups.apply(db, flush.environment_id, &counts).await
+        let known = self.known();
+        counts.groups.values_mut().for_each(|groups| groups.retain(|_, id| !known.groups.contains(id)));
+        Ok(counts)
+    }
+
+    /// The metrics that count what arrives at `place`. None of them can be younger than that, so reflows play no part.
+    async fn counter(&self, db: &mut PgConnection, place: &Place) -> Result<Arc<Counter>, sqlx::Error> {
+        let cached = self.known().counters.get(&place.environment_id).cloned();
+        if let Some((_, counter)) = cached.filter(|(arrival, _)| *arrival == place.metrics_arrival) {
+            return Ok(counter);
+        }
+        let metrics = billable_metric::all_metrics(db, place.environment_id).await?;
+        let counter = Arc::new(Counter::new(place.environment_id, metrics, &[]));
+        self.known().counters.insert(place.environment_id, (place.metrics_arrival, counter.clone()));
+        Ok(counter)
     }
 
     async fn open_slot(&self, environment_id: EnvironmentId) -> Result<(), sqlx::Error> {
@@ -118,24 +130,41 @@ impl Flusher {
 
     /// The subjects of the flush that may have no row yet.
     fn unknown<'a>(&self, flush: &Flush<'a>) -> Vec<(SubjectId, &'a str)> {
-        let known = self.known.lock().expect("no thread panics while it holds the subjects");
+        let known = self.known();
         let mut unknown: HashMap<SubjectId, &str> = HashMap::new();
         for (event, subject) in flush.events.iter().zip(&flush.subjects) {
-            if !known.contains(subject) {
+            if !known.subjects.contains(subject) {
                 unknown.insert(*subject, event.customer_id);
             }
         }
         unknown.into_iter().collect()
     }
 
-    /// Remembers the subjects of a committed flush.
-    fn learn(&self, flush: &Flush<'_>) {
-        let mut known = self.known.lock().expect("no thread panics while it holds the subjects");
-        if known.len() > SUBJECTS_MAX {
-            known.clear();
+    /// Remembers what a committed flush wrote.
+    fn learn(&self, flush: &Flush<'_>, counts: &Counts) {
+        let mut known = self.known();
+        if known.subjects.len() > KNOWN_MAX {
+            known.subjects.clear();
         }
-        known.extend(&flush.subjects);
+        if known.groups.len() > KNOWN_MAX {
+            known.groups.clear();
+        }
+        known.subjects.extend(&flush.subjects);
+        known.groups.extend(counts.groups.values().flat_map(HashMap::values));
     }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().expect("no thread panics while it holds what is known")
+    }
+}
+
+/// What earlier flushes of this process found or wrote, and what is therefore in the database.
+#[derive(Default)]
+struct Known {
+    subjects: HashSet<SubjectId>,
+    groups: HashSet<GroupId>,
+    /// The metrics of each environment, as they are since an arrival.
+    counters: HashMap<EnvironmentId, (i64, Arc<Counter>)>,
 }
 
 /// The events of a flush in the order of their arrival.

@@ -81,7 +81,7 @@ impl Contender {
         Server::start(self.kind, &self.database_url).await
     }
 
-    /// Events of all customers in the last hour, thirty models each.
+    /// Events of all customers in the last hour, five models each.
     pub fn source(&self) -> Source {
         source(self.customers.clone(), self.now)
     }
@@ -175,7 +175,7 @@ pub fn job(server: &Server, load: Load, source: Source) -> Job {
 
 /// Events of the last hour.
 pub fn source(customers: Vec<String>, now: DateTime<Utc>) -> Source {
-    Source { event_type: REQUEST.to_owned(), customers, models: 30, newest: now, spread_seconds: 3600 }
+    Source { event_type: REQUEST.to_owned(), customers, models: 5, newest: now, spread_seconds: 3600 }
 }
 
 pub fn millis(duration: Duration) -> u64 {
