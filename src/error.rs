@@ -156,9 +156,32 @@ impl From<Arc<sqlx::Error>> for ApiError {
         match error {
             unreachable if is_unreachable(&unreachable) => Self::Unavailable(unreachable),
             lost if is_transient(&lost) => Self::Busy(lost),
-            fault => Self::internal("a database statement failed", fault),
+            fault => match stopped_query(&fault) {
+                Some(stopped) => Self::BadRequest(stopped.to_string()),
+                None => Self::internal("a database statement failed", fault),
+            },
         }
     }
+}
+
+/// A query that somebody wrote took more than it may, or cannot be computed; the statement around it goes no further.
+/// It travels as a database error, because everything that counts usage reads the database.
+#[derive(Debug, thiserror::Error)]
+#[error("the SQL of billable metric {metric_id} was stopped: {reason}")]
+pub struct QueryStopped {
+    pub metric_id: uuid::Uuid,
+    pub reason: String,
+}
+
+impl From<QueryStopped> for sqlx::Error {
+    fn from(stopped: QueryStopped) -> Self {
+        Self::AnyDriverError(Box::new(stopped))
+    }
+}
+
+fn stopped_query(error: &sqlx::Error) -> Option<&QueryStopped> {
+    let sqlx::Error::AnyDriverError(cause) = error else { return None };
+    cause.downcast_ref()
 }
 
 /// The database is not there, is going away, or takes no more connections.

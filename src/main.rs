@@ -7,10 +7,6 @@ use upbeat::command::{self, CommandError, Serve, TokenCommand};
 use upbeat::config::Storage;
 use upbeat::telemetry::causes;
 
-/// Requests are many short-lived texts on all threads; the system's allocator spends a tenth of the time on them.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Usage billing that speaks the Metronome HTTP API.
 #[derive(Parser)]
 #[command(version)]

@@ -21,6 +21,6 @@ mod view;
 
 pub use get::CustomerPath;
 pub use store::{
-    CustomerRow, aliases_by_customer, archive, find, find_by_subjects, get, hold, lock, lock_active, require,
-    subjects_by_customer, touch,
+    CustomerRow, active_ids, aliases_by_customer, archive, find, find_by_subjects, get, hold, lock,
+    lock_active, require, subjects_by_customer, touch,
 };

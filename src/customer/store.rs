@@ -92,6 +92,25 @@ pub async fn get(
     find(db, environment_id, id).await?.ok_or_else(|| ApiError::not_found("customer", id))
 }
 
+/// The customers that are not archived, by id from `from` on; at most `limit`.
+pub async fn active_ids(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    from: Option<CustomerId>,
+    limit: usize,
+) -> Result<Vec<CustomerId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT id AS "id: CustomerId" FROM customer
+           WHERE environment_id = $1 AND archived_at IS NULL AND ($2::uuid IS NULL OR id >= $2)
+           ORDER BY id LIMIT $3"#,
+        environment_id.0,
+        from.map(|id| id.0) as Option<Uuid>,
+        i64::try_from(limit).expect("limits are small"),
+    )
+    .fetch_all(db)
+    .await
+}
+
 /// 404 unless every id is a customer of the environment.
 pub async fn require(
     db: &mut PgConnection,

@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::codec::{CODEC, Facts, pack};
-use super::fact::{Fact, subject_id};
+use super::fact::{Fact, RawEvent, subject_id};
 use crate::id::{EnvironmentId, SubjectId};
 use crate::money::Decimal;
 use crate::time::Period;
@@ -37,6 +37,17 @@ pub struct Scope {
 }
 
 impl Scope {
+    /// The facts of the subjects in a period, whenever they arrived.
+    #[must_use]
+    pub fn of_subjects(environment_id: EnvironmentId, subject_ids: Vec<SubjectId>, period: Period) -> Self {
+        Self {
+            environment_id,
+            subject_ids: Some(subject_ids),
+            period: Some(period),
+            seqs: i64::MIN..i64::MAX,
+        }
+    }
+
     /// Those of the facts that are in it, with their subjects.
     pub fn facts<'a>(&'a self, facts: &'a Facts) -> impl Iterator<Item = (SubjectId, Fact<'a>)> {
         let subjects: Vec<Option<SubjectId>> = facts
@@ -109,6 +120,18 @@ impl SegmentReader for Segments {
         };
         pending_after(db, scope, after_batch).await
     }
+}
+
+/// All facts of a scope as queries read them, in no order.
+pub async fn raw_events(db: &mut PgConnection, scope: &Scope) -> Result<Vec<RawEvent>, sqlx::Error> {
+    let mut events = Vec::new();
+    let mut bookmark = None;
+    while let Some((page, last)) = Segments.read(db, scope, bookmark).await? {
+        bookmark = Some(last);
+        let facts = page.iter().flat_map(|facts| scope.facts(facts));
+        events.extend(facts.map(|(_, fact)| RawEvent::from(fact)));
+    }
+    Ok(events)
 }
 
 struct Payload {

@@ -21,8 +21,8 @@ pub fn usage_invoice_id(contract: &Contract, period_start: Instant) -> InvoiceId
 }
 
 /// The usage invoice of one statement period, as a draft of a billable customer that is read at `now`. `counted` ends
-/// with the period, and starts earlier where a part of it is on an earlier invoice; `usage` is all that the customer
-/// used, whichever contract bills it.
+/// with the period, and starts earlier where a part of it is on an earlier invoice; the pieces of `usage` are all that
+/// the customer used, whichever contract bills it.
 #[must_use]
 pub fn usage_invoice(
     contract: &Contract,

@@ -10,10 +10,10 @@ use super::scheduled::calc::add_charges;
 use super::scheduled::{FixedProducts, riding_items};
 use crate::contract::Contract;
 use crate::customer::{self, billable_status::status_at};
-use crate::event::{PreviewedEvent, subject_id};
-use crate::id::{CustomerId, EnvironmentId, RateCardId, SubjectId};
+use crate::event::{PreviewedEvent, first_seq_after, subject_id};
+use crate::id::{BillableMetricId, CustomerId, EnvironmentId, RateCardId, SubjectId};
 use crate::rating::calc::{cuts, filtered_cuts};
-use crate::rating::{Newest, Terms, Usage, load_definitions, load_terms, load_usage};
+use crate::rating::{Newest, Terms, Usage, UsageScope, load_definitions, load_terms, load_usage};
 use crate::time::{Instant, Period};
 use crate::usage::calc::previewed_pieces;
 
@@ -43,11 +43,14 @@ pub struct Calculator<'a> {
     terms: BTreeMap<Option<RateCardId>, Terms>,
     subjects: BTreeMap<CustomerId, Vec<SubjectId>>,
     preview: Option<Preview>,
+    /// Set where queries see only what arrived before.
+    before_seq: Option<i64>,
 }
 
 impl<'a> Calculator<'a> {
     pub fn new(db: &'a mut PgConnection, environment_id: EnvironmentId) -> Self {
-        Self { db, environment_id, terms: BTreeMap::new(), subjects: BTreeMap::new(), preview: None }
+        let (terms, subjects) = (BTreeMap::new(), BTreeMap::new());
+        Self { db, environment_id, terms, subjects, preview: None, before_seq: None }
     }
 
     /// Calculates what invoices would be with the events of a preview.
@@ -55,12 +58,14 @@ impl<'a> Calculator<'a> {
         Self { preview: Some(preview), ..Self::new(db, environment_id) }
     }
 
-    /// Calculates one contract from exactly what an earlier calculation saw; the contract must be as it was seen, too.
+    /// Calculates one contract from exactly what an earlier calculation saw, which was every event up to an arrival; the
+    /// contract must be as it was seen, too.
     pub async fn as_seen(
         db: &'a mut PgConnection,
         environment_id: EnvironmentId,
         contract: &Contract,
         seen: &Seen,
+        arrival: i64,
     ) -> Result<Self, sqlx::Error> {
         let terms = load_terms(db, environment_id, contract.rate_card_id, Some(seen.newest)).await?;
         Ok(Self {
@@ -69,6 +74,7 @@ impl<'a> Calculator<'a> {
             terms: [(contract.rate_card_id, terms)].into(),
             subjects: [(contract.customer_id, seen.subject_ids.clone())].into(),
             preview: None,
+            before_seq: Some(first_seq_after(arrival)),
         })
     }
 
@@ -94,9 +100,16 @@ impl<'a> Calculator<'a> {
         let subjects = &self.subjects[&contract.customer_id];
         let counted = contract.counted_period(period);
         let cuts = filtered_cuts(cuts(terms, counted, period.start), &contract.usage_filters, counted);
-        let mut usage = Usage { pieces: Vec::new() };
+        let mut usage = Usage::default();
         if !self.preview.as_ref().is_some_and(|preview| preview.replaces) {
-            usage = load_usage(self.db, self.environment_id, subjects, terms, &cuts, counted).await?;
+            let scope = UsageScope {
+                subject_ids: subjects,
+                cuts: &cuts,
+                period: counted,
+                filters: &contract.usage_filters,
+                before_seq: self.before_seq,
+            };
+            usage = load_usage(self.db, self.environment_id, terms, &scope).await?;
         }
         if let Some(preview) = &self.preview {
             let metrics = load_definitions(self.db, self.environment_id, terms).await?;
@@ -107,6 +120,19 @@ impl<'a> Calculator<'a> {
             status_at(self.db, self.environment_id, contract.customer_id, invoice.billable_status_at())
                 .await?;
         Ok(invoice)
+    }
+
+    /// The first of the metrics of a statement's usage that a query counts, if any.
+    pub async fn sql_metric(
+        &mut self,
+        contract: &Contract,
+        period: Period,
+    ) -> Result<Option<BillableMetricId>, sqlx::Error> {
+        self.load(contract).await?;
+        let terms = &self.terms[&contract.rate_card_id];
+        let cuts = cuts(terms, contract.counted_period(period), period.start);
+        let sql = terms.metrics_at(&cuts).into_iter().find(|(_, metric)| metric.is_sql());
+        Ok(sql.map(|(id, _)| id))
     }
 
     /// The usage invoice of one open statement as a draft, with the scheduled charges that ride on it.

@@ -65,6 +65,12 @@ pub async fn handler(
     let mut calculator = Calculator::previewing(&mut snapshot, environment_id, preview);
     for contract in &contracts {
         for period in statements(contract, &events, caller.now) {
+            if let Some(metric_id) = calculator.sql_metric(contract, period).await? {
+                return Err(ApiError::BadRequest(format!(
+                    "contract {} cannot be previewed: SQL counts billable metric {metric_id}, by which it is charged",
+                    contract.id
+                )));
+            }
             invoices.push(calculator.statement(contract, period, caller.now).await?);
         }
     }
@@ -110,6 +116,7 @@ async fn without_repeats(
 pub fn doc(operation: TransformOperation) -> TransformOperation {
     operation.id("previewEvents").tag("Invoices").summary("Preview what events would cost").description(
         "The drafts of the customer's contracts as they would be with the events, each of the whole statement: what the \
-         events cost is the difference of two totals. Nothing is kept, and no transaction id is used up.",
+         events cost is the difference of two totals. Nothing is kept, and no transaction id is used up. What SQL counts \
+         cannot be previewed.",
     )
 }

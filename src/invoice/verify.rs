@@ -233,7 +233,8 @@ async fn as_seen(
     let usage_filters = contract.usage_filters.up_to(finalized.seen.usage_filter);
     let contract = &Contract { usage_filters, ..contract.clone() };
     let mut calculator =
-        Calculator::as_seen(&mut snapshot, environment_id, contract, &finalized.seen).await?;
+        Calculator::as_seen(&mut snapshot, environment_id, contract, &finalized.seen, finalized.arrival)
+            .await?;
     let seen = Some(finalized.seen.newest);
     let invoice = calculated(&mut calculator, environment_id, contract, finalized, items, seen).await?;
     snapshot.rollback().await?;

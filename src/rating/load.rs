@@ -1,18 +1,23 @@
 //! Loading what rating needs, in a fixed number of queries.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::terms::{MetricTerms, Newest, ProductTerms, Terms, Usage};
-use crate::catalog::billable_metric::Definition;
+use super::terms::{Increment, MetricCounting, MetricTerms, Newest, ProductTerms, Terms, Usage};
+use crate::catalog::billable_metric::sql::SqlDefinition;
+use crate::catalog::billable_metric::{AnyMetricRow, Counting, Definition};
 use crate::catalog::product::ProductRow;
 use crate::catalog::rate::{GroupValues, RateEntry};
+use crate::catalog::usage_filter::UsageFilters;
 use crate::catalog::{billable_metric, rate, rate_card};
+use crate::event::{PropertyValue, RawEvent, Scope, parse_properties, raw_events};
 use crate::id::{BillableMetricId, EnvironmentId, ProductId, RateCardId, SubjectId};
-use crate::money::CreditType;
+use crate::money::{CreditType, Decimal, zero};
 use crate::time::{Instant, Period};
+use crate::usage::sql::{Answer, Facts};
 use crate::usage::{PostgresRollups, RollupStore};
 
 /// The terms of a rate card; without a card nothing is priced. `up_to` leaves out what was added later.
@@ -80,14 +85,18 @@ async fn metrics(
         products.iter().flat_map(|product| product.states.metric_ids()).map(|id| id.0).collect();
     let ids: Vec<Uuid> = ids.into_iter().collect();
     let found = billable_metric::find_many(db, environment_id, &ids).await?;
-    let metric = |metric: billable_metric::BillableMetricRow| {
+    let metric = |metric: AnyMetricRow| {
         let group_names = metric.definition.group_names().into_iter().map(str::to_owned).collect();
-        (metric.id, MetricTerms { aggregation: metric.definition.aggregation_type, group_names })
+        let counting = match metric.definition {
+            Counting::Streaming(definition) => MetricCounting::Streaming(definition.aggregation_type),
+            Counting::Sql(definition) => MetricCounting::Sql(Box::new(definition)),
+        };
+        (metric.id, MetricTerms { counting, group_names })
     };
     Ok(found.into_iter().map(metric).collect())
 }
 
-/// What the metrics of the terms count, for events that no rollup has.
+/// What the streaming metrics of the terms count, for events that no rollup has.
 pub async fn load_definitions(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
@@ -95,22 +104,130 @@ pub async fn load_definitions(
 ) -> Result<BTreeMap<BillableMetricId, Definition>, sqlx::Error> {
     let ids: Vec<Uuid> = terms.metrics.keys().map(|id| id.0).collect();
     let metrics = billable_metric::find_many(db, environment_id, &ids).await?;
-    Ok(metrics.into_iter().map(|metric| (metric.id, metric.definition)).collect())
+    let streaming = metrics.into_iter().filter_map(AnyMetricRow::streaming);
+    Ok(streaming.map(|metric| (metric.id, metric.definition)).collect())
 }
 
-/// The usage of the subjects for every product of the terms, in segments that start at `cuts`.
+/// Which usage to load.
+#[derive(Clone, Copy, Debug)]
+pub struct UsageScope<'a> {
+    /// What means the customer in events.
+    pub subject_ids: &'a [SubjectId],
+    pub period: Period,
+    /// Where segments start; no segment is under two filters.
+    pub cuts: &'a [Instant],
+    /// Which events queries see; usage in rollups is routed by its groups.
+    pub filters: &'a UsageFilters,
+    /// Leaves out from queries what arrived later; rollups know only what they hold.
+    pub before_seq: Option<i64>,
+}
+
+/// The usage for every product of the terms.
 pub async fn load_usage(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
-    subject_ids: &[SubjectId],
     terms: &Terms,
+    scope: &UsageScope<'_>,
+) -> Result<Usage, sqlx::Error> {
+    let UsageScope { subject_ids, period, cuts, .. } = *scope;
+    let (mut streaming, mut queries) = (BTreeMap::new(), BTreeMap::new());
+    // Where counting changes there is a cut, so the states at the cuts have every metric of the period.
+    for (id, metric) in terms.metrics_at(cuts) {
+        match &metric.counting {
+            MetricCounting::Streaming(aggregation) => {
+                streaming.insert(id, *aggregation);
+            }
+            MetricCounting::Sql(definition) => {
+                queries.insert(id, &**definition);
+            }
+        }
+    }
+    let pieces =
+        PostgresRollups.pieces(db, environment_id, subject_ids, &streaming, cuts, period.end).await?;
+    let mut usage = Usage { pieces, increments: Vec::new() };
+    if queries.is_empty() {
+        return Ok(usage);
+    }
+    let events = billed_events(db, environment_id, scope).await?;
+    for (metric_id, definition) in queries {
+        let facts = Facts::of(db, metric_id, definition, &events).await?;
+        usage.increments.extend(load_increments(db, metric_id, definition, &facts, cuts, period).await?);
+    }
+    Ok(usage)
+}
+
+/// The events that queries see: those that the filter in force at their time lets pass.
+async fn billed_events(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    scope: &UsageScope<'_>,
+) -> Result<Vec<RawEvent>, sqlx::Error> {
+    let facts = Scope {
+        seqs: i64::MIN..scope.before_seq.unwrap_or(i64::MAX),
+        ..Scope::of_subjects(environment_id, scope.subject_ids.to_vec(), scope.period)
+    };
+    let events = raw_events(db, &facts).await?;
+    if scope.filters.is_empty() {
+        return Ok(events);
+    }
+    let mut billed = Vec::new();
+    for event in events {
+        if is_billed(&event, scope.filters).map_err(|error| sqlx::Error::Decode(error.into()))? {
+            billed.push(event);
+        }
+    }
+    Ok(billed)
+}
+
+fn is_billed(event: &RawEvent, filters: &UsageFilters) -> Result<bool, serde_json::Error> {
+    let properties = parse_properties(&event.properties_json)?;
+    let text_of = |key: &str| properties.get(key).and_then(PropertyValue::into_text).map(Cow::into_owned);
+    Ok(filters.routes(event.timestamp, text_of))
+}
+
+/// What a query counts from the start of the period to the end of each segment, as what each segment adds. It changes
+/// only where there are events, so only those segments are counted.
+async fn load_increments(
+    db: &mut PgConnection,
+    metric_id: BillableMetricId,
+    definition: &SqlDefinition,
+    facts: &Facts,
     cuts: &[Instant],
     period: Period,
-) -> Result<Usage, sqlx::Error> {
-    // Where counting changes there is a cut, so the states at the cuts have every metric of the period.
-    let states = cuts.iter().flat_map(|cut| terms.products.iter().map(|product| product.states.at(*cut)));
-    let metrics = states.map(|state| terms.metric_of(state)).map(|(id, metric)| (id, metric.aggregation));
-    let metrics = metrics.collect();
-    let pieces = PostgresRollups.pieces(db, environment_id, subject_ids, &metrics, cuts, period.end).await?;
-    Ok(Usage { pieces })
+) -> Result<Vec<Increment>, sqlx::Error> {
+    let end = |segment: usize| cuts.get(segment + 1).copied().unwrap_or(period.end);
+    let has_events = |segment: &usize| facts.any_within(Period { start: cuts[*segment], end: end(*segment) });
+    let segments: Vec<usize> = (0..cuts.len()).filter(has_events).collect();
+    let so_far = segments.iter().map(|segment| Period { start: period.start, end: end(*segment) });
+    let answers = facts.answers(db, &so_far.collect::<Vec<_>>()).await?;
+    let names = definition.group_names();
+    let mut increments = Vec::new();
+    let mut before: BTreeMap<GroupValues, Decimal> = BTreeMap::new();
+    for (segment, answers) in segments.into_iter().zip(answers) {
+        let after = quantities(&names, &answers);
+        let groups: BTreeSet<&GroupValues> = before.keys().chain(after.keys()).collect();
+        for group in groups {
+            let of = |quantities: &BTreeMap<GroupValues, Decimal>| quantities.get(group).cloned();
+            let quantity = of(&after).unwrap_or_else(zero) - of(&before).unwrap_or_else(zero);
+            if quantity != zero() || !before.contains_key(group) {
+                increments.push(Increment { metric_id, groups: group.clone(), segment, quantity });
+            }
+        }
+        before = after;
+    }
+    Ok(increments)
+}
+
+/// The quantities of a query's answer by the values of its columns; a column that is null has none.
+fn quantities(names: &[&str], answers: &[Answer]) -> BTreeMap<GroupValues, Decimal> {
+    let mut quantities: BTreeMap<GroupValues, Decimal> = BTreeMap::new();
+    for answer in answers {
+        let columns = names.iter().zip(&answer.groups);
+        let values = columns.filter_map(|(name, value)| Some(((*name).to_owned(), value.clone()?)));
+        let quantity = quantities.entry(values.collect()).or_insert_with(zero);
+        if let Some(value) = &answer.value {
+            *quantity += value;
+        }
+    }
+    quantities
 }

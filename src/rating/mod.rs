@@ -5,11 +5,11 @@
 //! (invoice).
 //!
 //! Invariants: `calc` is pure over a loaded [`Terms`] and [`Usage`]; loading takes a bounded number of queries,
-//! whatever the number of products, rates or hours; a line's total is its quantity times its unit price.
+//! whatever the number of products, rates or hours (a metric with SQL takes one more for each 32 cuts); a line's total is its quantity times its unit price.
 
 pub mod calc;
 mod load;
 mod terms;
 
-pub use load::{load_definitions, load_terms, load_usage};
-pub use terms::{MetricTerms, Newest, ProductTerms, Terms, Usage};
+pub use load::{UsageScope, load_definitions, load_terms, load_usage};
+pub use terms::{Increment, MetricCounting, MetricTerms, Newest, ProductTerms, Terms, Usage};

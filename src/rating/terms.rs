@@ -1,10 +1,12 @@
 use std::collections::BTreeMap;
 
 use crate::catalog::billable_metric::AggregationType;
+use crate::catalog::billable_metric::sql::SqlDefinition;
 use crate::catalog::product::{ProductState, Timeline};
 use crate::catalog::rate::{GroupValues, RateEntry};
 use crate::id::{BillableMetricId, ProductId};
-use crate::money::CreditType;
+use crate::money::{CreditType, Decimal};
+use crate::time::Instant;
 use crate::usage::Piece;
 
 /// Everything that prices one contract.
@@ -40,18 +42,61 @@ pub struct ProductTerms {
 /// How a metric counts.
 #[derive(Clone, Debug)]
 pub struct MetricTerms {
-    pub aggregation: AggregationType,
+    pub counting: MetricCounting,
     /// In the order of the values of a [`Piece`].
     pub group_names: Vec<String>,
 }
 
-/// The customer's usage of a period, cut into the segments that [`super::calc::cuts`] asked for.
 #[derive(Clone, Debug)]
+pub enum MetricCounting {
+    Streaming(AggregationType),
+    Sql(Box<SqlDefinition>),
+}
+
+impl MetricTerms {
+    #[must_use]
+    pub fn is_sql(&self) -> bool {
+        matches!(self.counting, MetricCounting::Sql(_))
+    }
+
+    /// How tallies of the metric become a quantity: those of a query hold what it counted, which adds up.
+    #[must_use]
+    pub fn aggregation(&self) -> AggregationType {
+        match self.counting {
+            MetricCounting::Streaming(aggregation) => aggregation,
+            MetricCounting::Sql(_) => AggregationType::Sum,
+        }
+    }
+}
+
+/// What one segment of a period adds to the quantity of one combination of columns of a query.
+#[derive(Clone, Debug)]
+pub struct Increment {
+    pub metric_id: BillableMetricId,
+    /// Of the columns that are not null.
+    pub groups: GroupValues,
+    pub segment: usize,
+    pub quantity: Decimal,
+}
+
+/// The customer's usage of a period, cut into the segments that [`super::calc::cuts`] asked for.
+#[derive(Clone, Debug, Default)]
 pub struct Usage {
+    /// Of streaming metrics.
     pub pieces: Vec<Piece>,
+    /// Of queries, and of those events alone that the contract bills.
+    pub increments: Vec<Increment>,
 }
 
 impl Terms {
+    /// The metrics that count at these instants, and how.
+    #[must_use]
+    pub fn metrics_at(&self, instants: &[Instant]) -> BTreeMap<BillableMetricId, &MetricTerms> {
+        let states =
+            instants.iter().flat_map(|at| self.products.iter().map(|product| product.states.at(*at)));
+        states.map(|state| self.metric_of(state)).collect()
+    }
+
     /// The metric of a product's state, and how it counts.
     #[must_use]
     pub fn metric_of(&self, state: &ProductState) -> (BillableMetricId, &MetricTerms) {

@@ -1,6 +1,6 @@
 //! `POST /v1/usage`
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
 use aide::transform::TransformOperation;
@@ -14,12 +14,15 @@ use super::calc::{WindowSize, Windows};
 use super::group_by::{GROUP_VALUES_MAX, GroupBy};
 use super::range::between;
 use super::settle::begin_usage_snapshot;
+use super::sql::{Counted, Facts, by_groups, by_window, total};
 use super::store::{Cut, PostgresRollups, Question, RollupStore, pairs_with_usage};
 use crate::access::{App, Caller};
-use crate::catalog::billable_metric::{self, BillableMetricRow};
+use crate::catalog::billable_metric::{self, AnyMetricRow, Counting};
 use crate::customer;
 use crate::error::ApiError;
+use crate::event::{Scope, raw_events, subject_id};
 use crate::id::{BillableMetricId, CustomerId, EnvironmentId};
+use crate::money::{Decimal, plain};
 use crate::time::{Instant, Period};
 use crate::wire::{CursorKey, ExactNumber, Json, Page, Query, Timestamp};
 
@@ -28,6 +31,8 @@ const ROWS_MAX: usize = 1000;
 
 /// Pairs that can be on a page or say that there is a next one, and the one that the last page may have used up.
 const PAIRS_MAX: usize = ROWS_MAX + 2;
+/// How many customers are looked at for usage of queries at once.
+const CUSTOMERS_AT_ONCE: usize = 500;
 
 #[derive(Deserialize, Serialize, JsonSchema)]
 pub struct GetUsage {
@@ -152,9 +157,67 @@ async fn pairs(
         }
         (customers, metrics) => {
             let (customers, metrics) = (customers.as_deref(), metrics.as_deref());
-            Ok(pairs_with_usage(db, environment_id, customers, metrics, range, from, PAIRS_MAX).await?)
+            let mut pairs =
+                pairs_with_usage(db, environment_id, customers, metrics, range, from, PAIRS_MAX).await?;
+            pairs.extend(query_pairs(db, environment_id, customers, metrics, range, from).await?);
+            pairs.sort_unstable();
+            pairs.truncate(PAIRS_MAX);
+            Ok(pairs)
         }
     }
+}
+
+/// The pairs whose metric is counted by a query that takes any event of the customer in the range; no more than a page
+/// can show.
+async fn query_pairs(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customers: Option<&[Uuid]>,
+    metrics: Option<&[Uuid]>,
+    range: Period,
+    from: Option<Pair>,
+) -> Result<Vec<Pair>, sqlx::Error> {
+    let mut metrics = match metrics {
+        Some(ids) => billable_metric::find_many(db, environment_id, ids).await?,
+        None => billable_metric::sql_metrics(db, environment_id).await?,
+    };
+    metrics.retain(|metric| metric.definition.is_sql());
+    metrics.sort_by_key(|metric| metric.id);
+    let mut pairs = Vec::new();
+    let mut next = from.map(|(customer, _)| customer);
+    while !metrics.is_empty() {
+        let batch = match customers {
+            Some(ids) => ids.iter().map(|id| CustomerId(*id)).filter(|id| Some(*id) >= next).collect(),
+            None => customer::active_ids(db, environment_id, next, CUSTOMERS_AT_ONCE).await?,
+        };
+        let ids: Vec<Uuid> = batch.iter().map(|id| id.0).collect();
+        let subjects = customer::subjects_by_customer(db, environment_id, &ids).await?;
+        for customer_id in &batch {
+            let received = subjects[customer_id].iter();
+            let subject_ids = received.map(|received| subject_id(environment_id, received)).collect();
+            let scope = Scope::of_subjects(environment_id, subject_ids, range);
+            let events = raw_events(db, &scope).await?;
+            if events.is_empty() {
+                continue;
+            }
+            for metric in metrics.iter().filter(|metric| Some((*customer_id, metric.id)) >= from) {
+                let Counting::Sql(definition) = &metric.definition else { continue };
+                if Facts::of(db, metric.id, definition, &events).await?.any_within(range) {
+                    pairs.push((*customer_id, metric.id));
+                }
+            }
+            if pairs.len() >= PAIRS_MAX {
+                return Ok(pairs);
+            }
+        }
+        match batch.last() {
+            Some(last) if customers.is_none() && batch.len() == CUSTOMERS_AT_ONCE => {
+                next = Some(CustomerId(Uuid::from_u128(last.0.as_u128() + 1)));
+            }
+            _ => break,
+        }
+    }
+    Ok(pairs)
 }
 
 fn sorted(mut ids: Vec<Uuid>) -> Vec<Uuid> {
@@ -189,7 +252,7 @@ async fn load_metrics(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     ids: impl Iterator<Item = BillableMetricId>,
-) -> Result<BTreeMap<BillableMetricId, BillableMetricRow>, sqlx::Error> {
+) -> Result<BTreeMap<BillableMetricId, AnyMetricRow>, sqlx::Error> {
     let ids = sorted(ids.map(|id| id.0).collect());
     let metrics = billable_metric::find_many(db, environment_id, &ids).await?;
     Ok(metrics.into_iter().map(|metric| (metric.id, metric)).collect())
@@ -204,7 +267,7 @@ struct Grouping {
 /// The grouping that each metric is asked with.
 fn groupings(
     request: &GetUsage,
-    metrics: &BTreeMap<BillableMetricId, BillableMetricRow>,
+    metrics: &BTreeMap<BillableMetricId, AnyMetricRow>,
 ) -> Result<BTreeMap<BillableMetricId, Grouping>, ApiError> {
     let mut groupings = BTreeMap::new();
     let mut seen = HashSet::new();
@@ -217,19 +280,28 @@ fn groupings(
         };
         let path = format!("billable_metrics[{index}].group_by");
         group_by.check_values(&path)?;
-        let key = std::slice::from_ref(&group_by.key);
-        let place = metric.definition.places_of_group_key(key).ok_or_else(|| {
+        let place = place_of_key(&metric.definition, &group_by.key).ok_or_else(|| {
             let reason = format!("`{}` is not a group key of the metric that is one property", group_by.key);
             ApiError::field(&format!("{path}.key"), reason)
-        })?[0];
+        })?;
         groupings.insert(input.id, Grouping { place, values: group_by.values.clone() });
     }
     Ok(groupings)
 }
 
+/// Where a property stands among the group names of a metric, if it alone is a group key: any column of a query is.
+fn place_of_key(counting: &Counting, key: &String) -> Option<usize> {
+    match counting {
+        Counting::Streaming(definition) => {
+            definition.places_of_group_key(std::slice::from_ref(key)).map(|places| places[0])
+        }
+        Counting::Sql(definition) => definition.group_names().iter().position(|name| name == key),
+    }
+}
+
 /// What to read for a page.
 struct Asked<'a> {
-    metrics: &'a BTreeMap<BillableMetricId, BillableMetricRow>,
+    metrics: &'a BTreeMap<BillableMetricId, AnyMetricRow>,
     groupings: &'a BTreeMap<BillableMetricId, Grouping>,
     shown: &'a BTreeMap<Pair, Range<i64>>,
     range: Period,
@@ -262,7 +334,8 @@ async fn read(
     let whole = questions(db, environment_id, asked).await?;
     let cut = Cut::default();
     let rows = PostgresRollups.windows(db, environment_id, &whole, asked.windows, &cut).await?;
-    let total = rows.into_iter().map(|row| (row.slot(), row.value.map(ExactNumber))).collect();
+    let total: HashMap<Slot, Option<ExactNumber>> =
+        rows.into_iter().map(|row| (row.slot(), row.value.map(ExactNumber))).collect();
 
     let mut split = split(whole, asked);
     let names = names(db, environment_id, &split, asked).await?;
@@ -277,7 +350,49 @@ async fn read(
             grouped.entry(row.slot()).or_default().insert(name, row.value.map(ExactNumber));
         }
     }
-    Ok(Values { total, names, grouped })
+    let mut values = Values { total, names, grouped };
+    read_queries(db, environment_id, asked, &mut values).await?;
+    Ok(values)
+}
+
+/// Adds what queries count.
+async fn read_queries(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    asked: &Asked<'_>,
+    values: &mut Values,
+) -> Result<(), sqlx::Error> {
+    for (pair, indexes) in asked.shown {
+        let Counting::Sql(definition) = &asked.metrics[&pair.1].definition else { continue };
+        let subjects = customer::subjects_by_customer(db, environment_id, &[pair.0.0]).await?;
+        let received = &subjects[&pair.0];
+        let counted = Counted { environment_id, metric_id: pair.1, definition, received };
+        let grouping = asked.groupings.get(&pair.1);
+        // Which values to show depends on the whole range, as with rollups.
+        let indexes = match grouping {
+            Some(Grouping { values: None, .. }) => 0..asked.windows.count(),
+            _ => indexes.clone(),
+        };
+        let facts = counted.facts(db, asked.windows.span(&indexes)).await?;
+        let answers = by_window(db, &facts, asked.windows, indexes, usize::MAX).await?;
+        let number = |value: Option<Decimal>| value.map(|value| ExactNumber(plain(&value)));
+        let mut seen = BTreeSet::new();
+        for (window, answers) in answers {
+            values.total.insert((*pair, window), number(total(&answers)));
+            let Some(grouping) = grouping else { continue };
+            for (mut group, value) in by_groups(&answers, &[grouping.place]) {
+                // A key of JSON cannot be null (our decision: such usage is in the whole alone).
+                let Some(name) = group.remove(0) else { continue };
+                seen.insert(name.clone());
+                values.grouped.entry((*pair, window)).or_default().insert(name, number(value));
+            }
+        }
+        if let Some(grouping) = grouping {
+            let seen = || seen.into_iter().take(GROUP_VALUES_MAX).collect();
+            values.names.insert(*pair, grouping.values.clone().unwrap_or_else(seen));
+        }
+    }
+    Ok(())
 }
 
 /// The windows of each pair on the page, not split by group.
@@ -289,10 +404,10 @@ async fn questions(
     let customer_ids = sorted(asked.shown.keys().map(|(customer, _)| customer.0).collect());
     let subjects = customer::subjects_by_customer(db, environment_id, &customer_ids).await?;
     let question = |((customer_id, metric_id), indexes): (&Pair, &Range<i64>)| {
-        let (metric, period) = (&asked.metrics[metric_id], asked.windows.span(indexes));
-        Question::new(environment_id, *customer_id, &subjects[customer_id], metric, period)
+        let (metric, period) = (asked.metrics[metric_id].clone().streaming()?, asked.windows.span(indexes));
+        Some(Question::new(environment_id, *customer_id, &subjects[customer_id], &metric, period))
     };
-    Ok(asked.shown.iter().map(question).collect())
+    Ok(asked.shown.iter().filter_map(question).collect())
 }
 
 /// Those of the questions whose metric is asked with a grouping, split by it.

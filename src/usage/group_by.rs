@@ -10,7 +10,7 @@ pub const GROUP_VALUES_MAX: usize = 200;
 
 #[derive(Clone, Deserialize, Serialize, JsonSchema)]
 pub struct GroupBy {
-    /// A group key of the metric that is one property.
+    /// A group key of the metric that is one property; of one with SQL any of its columns.
     pub key: String,
     /// 1 to 200 values to show; all when omitted.
     pub values: Option<Vec<String>>,

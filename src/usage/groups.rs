@@ -8,16 +8,18 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 
-use super::calc::{WindowSize, Windows};
+use super::calc::{WindowSize, Windows, group_id};
 use super::group_by::{GROUP_VALUES_MAX, GroupBy, check_texts};
 use super::range::{current_period, dates};
 use super::settle::begin_usage_snapshot;
+use super::sql::{Counted, by_groups, by_window, total};
 use super::store::{Cut, PostgresRollups, Question, RollupStore, WindowRow};
 use crate::access::{App, Caller};
-use crate::catalog::billable_metric::{self, BillableMetricRow, Definition};
+use crate::catalog::billable_metric::{self, BillableMetricRow, Counting};
 use crate::customer;
 use crate::error::ApiError;
 use crate::id::{BillableMetricId, CustomerId, EnvironmentId, GroupId};
+use crate::money::{Decimal, plain};
 use crate::time::{Instant, Period};
 use crate::wire::{CursorKey, ExactNumber, Json, Page, PageRequest, Query, Timestamp};
 
@@ -33,7 +35,7 @@ pub struct GetUsageByGroup {
     /// The whole billing period of the customer's contract that runs now, in place of two dates.
     #[serde(default, deserialize_with = "crate::wire::or_default")]
     current_period: bool,
-    /// A whole group key of the metric, its properties in any order; rows sort by them in the order given.
+    /// A whole group key of the metric, of one with SQL any of its columns; its properties in any order; rows sort by them in the order given.
     group_key: Option<Vec<String>>,
     /// Only these values of properties in `group_key`; at most 200 in all, an empty list is all.
     #[serde(default, deserialize_with = "crate::wire::or_default")]
@@ -51,12 +53,15 @@ pub struct GroupUsageRow {
     group_key: Option<String>,
     /// Deprecated: its value.
     group_value: Option<String>,
-    /// The value of each property of the group key.
+    /// The value of each property of the group key; one that is null is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     group: Option<BTreeMap<String, String>>,
     /// Null where no event matches.
     value: Option<ExactNumber>,
 }
+
+/// Windows of a query that are counted before it is looked whether they fill the page.
+const WINDOWS_AT_ONCE: usize = 32;
 
 /// What the rows are split by; without names they are not.
 #[derive(Default)]
@@ -66,6 +71,17 @@ struct Grouping {
     places: Vec<usize>,
     /// At a place only these values.
     kept_values: Vec<(usize, Vec<String>)>,
+}
+
+impl Grouping {
+    /// Whether only values that are kept are in a group.
+    fn keeps(&self, group: &[Option<String>]) -> bool {
+        self.kept_values.iter().all(|(place, kept)| {
+            let shown = self.places.iter().position(|known| known == place);
+            let value = shown.and_then(|shown| group[shown].as_ref());
+            value.is_some_and(|value| kept.contains(value))
+        })
+    }
 }
 
 /// The end of a page.
@@ -103,16 +119,29 @@ pub async fn handler(
         None => current_period(&mut db, environment_id, request.customer_id, began_at).await?,
     };
     let windows = Windows::new(request.window_size, range);
-    let question = question(&mut db, environment_id, request.customer_id, &metric, &grouping, range).await?;
-    let after = match position {
-        Some(position) => {
-            let row = row_at(&mut db, environment_id, &question, &windows, position).await?;
-            Some(row.ok_or_else(|| key.refused())?)
-        }
-        None => None,
-    };
+    let customer_id = request.customer_id;
+    let subjects = customer::subjects_by_customer(&mut db, environment_id, &[customer_id.0]).await?;
+    let received = &subjects[&customer_id];
     let limit = page.limit.get();
-    let rows = read(&mut db, environment_id, question, &windows, after, limit + 1).await?;
+    let rows = match &metric.definition {
+        Counting::Sql(definition) => {
+            let counted = Counted { environment_id, metric_id: metric.id, definition, received };
+            let rows = read_query(&mut db, &counted, &grouping, &windows, position, limit + 1).await?;
+            rows.ok_or_else(|| key.refused())?
+        }
+        Counting::Streaming(_) => {
+            let metric = metric.streaming().expect("it is one");
+            let question = question(environment_id, customer_id, received, &metric, &grouping, range);
+            let after = match position {
+                Some(position) => {
+                    let row = row_at(&mut db, environment_id, &question, &windows, position).await?;
+                    Some(row.ok_or_else(|| key.refused())?)
+                }
+                None => None,
+            };
+            read(&mut db, environment_id, question, &windows, after, limit + 1).await?
+        }
+    };
     db.commit().await?;
 
     let position = |row: &Row| Position {
@@ -155,13 +184,13 @@ impl GetUsageByGroup {
     }
 
     /// What to split by; 400 unless it is a whole group key of the metric.
-    fn grouping(&self, definition: &Definition) -> Result<Grouping, ApiError> {
+    fn grouping(&self, counting: &Counting) -> Result<Grouping, ApiError> {
         let (field, names) = match (&self.group_key, &self.group_by) {
             (Some(names), _) => ("group_key", names.clone()),
             (None, Some(group_by)) => ("group_by.key", vec![group_by.key.clone()]),
             (None, None) => return Ok(Grouping::default()),
         };
-        let places = definition.places_of_group_key(&names).ok_or_else(|| {
+        let places = places_of_key(counting, &names).ok_or_else(|| {
             ApiError::field(
                 field,
                 format!("`{}` is not a group key of the metric as a whole", names.join("`, `")),
@@ -177,21 +206,32 @@ impl GetUsageByGroup {
     }
 }
 
+/// Where the properties of a group key stand among the group names of a metric: of a query any of its columns are one
+/// (our decision).
+fn places_of_key(counting: &Counting, key: &[String]) -> Option<Vec<usize>> {
+    match counting {
+        Counting::Streaming(definition) => definition.places_of_group_key(key),
+        Counting::Sql(definition) => {
+            let names = definition.group_names();
+            key.iter().map(|name| names.iter().position(|known| known == name)).collect()
+        }
+    }
+}
+
 /// The customer's usage of the metric in the range, split by the grouping.
-async fn question(
-    db: &mut PgConnection,
+fn question(
     environment_id: EnvironmentId,
     customer_id: CustomerId,
+    received: &[String],
     metric: &BillableMetricRow,
     grouping: &Grouping,
     period: Period,
-) -> Result<Question, sqlx::Error> {
-    let subjects = customer::subjects_by_customer(db, environment_id, &[customer_id.0]).await?;
-    Ok(Question {
+) -> Question {
+    Question {
         group_places: grouping.places.clone(),
         kept_values: grouping.kept_values.clone(),
-        ..Question::new(environment_id, customer_id, &subjects[&customer_id], metric, period)
-    })
+        ..Question::new(environment_id, customer_id, received, metric, period)
+    }
 }
 
 /// A row before it is shown.
@@ -199,8 +239,8 @@ struct Row {
     window: i64,
     /// Set where rows are split.
     group_id: Option<GroupId>,
-    /// By the names of the grouping.
-    group_values: Vec<String>,
+    /// By the names of the grouping; null where a query has none.
+    group_values: Vec<Option<String>>,
     value: Option<ExactNumber>,
 }
 
@@ -209,7 +249,7 @@ impl Row {
         Self {
             window: row.window,
             group_id: row.group_id,
-            group_values: row.group_values,
+            group_values: row.group_values.into_iter().map(Some).collect(),
             value: row.value.map(ExactNumber),
         }
     }
@@ -221,12 +261,14 @@ impl Row {
             _ => None,
         };
         let (group_key, group_value) = single.unzip();
-        let group = (!names.is_empty()).then(|| names.iter().cloned().zip(self.group_values).collect());
+        let values = names.iter().cloned().zip(self.group_values);
+        let values = values.filter_map(|(name, value)| Some((name, value?)));
+        let group = (!names.is_empty()).then(|| values.collect());
         GroupUsageRow {
             starting_on: window.start,
             ending_before: window.end,
             group_key,
-            group_value,
+            group_value: group_value.flatten(),
             group,
             value: self.value,
         }
@@ -322,6 +364,79 @@ async fn groups_with_events(
         rows.extend(part.into_iter().map(Row::of_group));
     }
     Ok(rows)
+}
+
+/// The rows of a query behind `position`, at most `limit`; nothing where no row is there.
+async fn read_query(
+    db: &mut PgConnection,
+    counted: &Counted<'_>,
+    grouping: &Grouping,
+    windows: &Windows,
+    position: Option<Position>,
+    limit: usize,
+) -> Result<Option<Vec<Row>>, sqlx::Error> {
+    let is_grouped = !grouping.places.is_empty();
+    let first = match position {
+        Some(position) if position.group_id.is_some() != is_grouped => return Ok(None),
+        Some(position) => match windows.starting_at(position.starting_on.0) {
+            Some(window) => window + i64::from(!is_grouped),
+            None => return Ok(None),
+        },
+        None => 0,
+    };
+    let count = i64::try_from(limit).expect("limits are small");
+    let last = if is_grouped { windows.count() } else { windows.count().min(first + count) };
+    if first >= last {
+        return Ok(Some(Vec::new()));
+    }
+    let facts = counted.facts(db, windows.span(&(first..last))).await?;
+    let number = |value: Option<Decimal>| value.map(|value| ExactNumber(plain(&value)));
+    if !is_grouped {
+        let mut answers = by_window(db, &facts, windows, first..last, limit).await?;
+        let row = |window| {
+            let value = number(answers.remove(&window).and_then(|answers| total(&answers)));
+            Row { window, group_id: None, group_values: Vec::new(), value }
+        };
+        return Ok(Some((first..last).map(row).collect()));
+    }
+    let (mut rows, mut next) = (Vec::new(), first);
+    let mut behind = position.and_then(|position| position.group_id);
+    while next < last && rows.len() < limit {
+        let answers = by_window(db, &facts, windows, next..last, WINDOWS_AT_ONCE).await?;
+        next = match answers.last_key_value() {
+            Some((window, _)) if answers.len() == WINDOWS_AT_ONCE => window + 1,
+            _ => last,
+        };
+        for (window, answers) in answers {
+            let mut groups = by_groups(&answers, &grouping.places);
+            groups.retain(|group, _| grouping.keeps(group));
+            let of_window = groups.into_iter().map(|(group_values, value)| Row {
+                window,
+                group_id: Some(query_group_id(counted, &group_values)),
+                group_values,
+                value: number(value),
+            });
+            let mut of_window: Vec<Row> = of_window.collect();
+            if let (Some(group_id), true) = (behind, window == first) {
+                let seen = of_window.iter().position(|row| row.group_id == Some(group_id));
+                let Some(seen) = seen else { return Ok(None) };
+                of_window.drain(..=seen);
+                behind = None;
+            }
+            rows.extend(of_window);
+        }
+    }
+    if behind.is_some() {
+        return Ok(None);
+    }
+    rows.truncate(limit);
+    Ok(Some(rows))
+}
+
+/// The identity of a tuple of group values of a query.
+fn query_group_id(counted: &Counted<'_>, values: &[Option<String>]) -> GroupId {
+    let marked = values.iter().map(|value| value.as_ref().map_or(String::new(), |value| format!("={value}")));
+    group_id(counted.environment_id, counted.metric_id, &marked.collect::<Vec<_>>())
 }
 
 pub fn doc(operation: TransformOperation) -> TransformOperation {

@@ -8,6 +8,8 @@
 //! pending when its facts commit, and whoever reads counts what is pending first, so a read never misses an event whose
 //! ingest was answered.
 //!
+//! Metrics that queries count have no rollups: each read runs the query over the events (`sql`).
+//!
 //! Design change, 2026-11-20: the hour's group is the tuple of *all* group values of the metric, not one rollup
 //! for each group key. Refused: one rollup row for each declared key, because the quickstart prices by one key
 //! and presents by another, which only the full tuple can answer, and because any smaller grouping is a merge
@@ -24,6 +26,7 @@ pub mod reflow;
 pub mod search;
 pub mod seats;
 mod settle;
+pub mod sql;
 mod store;
 mod verify;
 

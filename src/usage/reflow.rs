@@ -53,6 +53,9 @@ pub async fn handler(
     if metric.archived_at.is_some() {
         return Err(ApiError::BadRequest(format!("billable metric {id} is archived")));
     }
+    let metric = metric.streaming().ok_or_else(|| {
+        ApiError::BadRequest(format!("billable metric {id} is in SQL, which counts earlier events anyway"))
+    })?;
     let earlier = billable_metric::reflows(&mut change, environment_id).await?;
     let earlier =
         earlier.iter().filter(|reflow| reflow.metric_id == id).map(|reflow| reflow.starting_at).min();

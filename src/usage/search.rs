@@ -1,6 +1,6 @@
 //! `POST /v1/events/search`
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use aide::transform::TransformOperation;
 use axum::extract::State;
@@ -11,12 +11,16 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::calc::matches;
+use super::sql;
 use crate::access::{App, Caller};
-use crate::catalog::billable_metric::{self, BillableMetric, BillableMetricRow};
+use crate::casing::wire_enum;
+use crate::catalog::billable_metric::{
+    self, AggregationType, AnyMetricRow, BillableMetric, Counting, MetricFilter,
+};
 use crate::custom_field::{self, CustomFields, ManagedEntity};
 use crate::customer::{self, CustomerRow};
 use crate::error::ApiError;
-use crate::event::{BACKDATING, BatchLog, EventLog, ReceivedEvent, parse_properties, subject_id};
+use crate::event::{BACKDATING, BatchLog, EventLog, Properties, ReceivedEvent, parse_properties, subject_id};
 use crate::id::{CustomerId, EnvironmentId, deterministic};
 use crate::postgres::begin_snapshot;
 use crate::time::Instant;
@@ -24,6 +28,9 @@ use crate::wire::Json;
 
 /// Most ids of one request (our decision: it is for samples).
 const IDS_MAX: usize = 100;
+
+/// More metrics than there are.
+const METRICS_MAX: usize = 1_000_000_000;
 
 /// Most repeats of one id that are shown (our decision: an answer has no pages, and a sender can repeat without end).
 const REPEATS_MAX: usize = 1000;
@@ -56,7 +63,41 @@ pub struct FoundEvent {
     matched_customer: Option<MatchedCustomer>,
     /// The active metrics whose filters let it pass; not told of repeats.
     #[serde(skip_serializing_if = "Option::is_none")]
-    matched_billable_metrics: Option<Vec<BillableMetric>>,
+    matched_billable_metrics: Option<Vec<MatchedMetric>>,
+}
+
+wire_enum! {
+    /// How a metric counts, where queries have a name too (schema `AggregationTypeForEventsSearch`).
+    pub enum FoundAggregation {
+        Count = "COUNT",
+        Sum = "SUM",
+        Max = "MAX",
+        Unique = "UNIQUE",
+        Latest = "LATEST",
+        CustomSql = "custom_sql",
+    }
+}
+
+/// A metric that takes an event.
+#[derive(Serialize, JsonSchema)]
+pub struct MatchedMetric {
+    /// Its own aggregation is unset here.
+    #[serde(flatten)]
+    metric: BillableMetric,
+    aggregation_type: FoundAggregation,
+}
+
+impl FoundAggregation {
+    fn of(aggregation: Option<AggregationType>) -> Self {
+        match aggregation {
+            Some(AggregationType::Count) => Self::Count,
+            Some(AggregationType::Sum) => Self::Sum,
+            Some(AggregationType::Max) => Self::Max,
+            Some(AggregationType::Unique) => Self::Unique,
+            Some(AggregationType::Latest) => Self::Latest,
+            None => Self::CustomSql,
+        }
+    }
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -81,8 +122,8 @@ pub async fn handler(
     let since = caller.now - BACKDATING;
     let mut events = BatchLog.find(&mut snapshot, environment_id, &ids, since, REPEATS_MAX).await?;
     let customers = customers(&mut snapshot, environment_id, &events).await?;
-    let metrics = active_metrics(&mut snapshot, environment_id).await?;
-    let metric_ids: Vec<Uuid> = metrics.iter().map(|metric| metric.id.0).collect();
+    let metrics = active_metrics(&mut snapshot, environment_id, &events).await?;
+    let metric_ids: Vec<Uuid> = metrics.iter().map(|active| active.metric.id.0).collect();
     let entity = ManagedEntity::BillableMetric;
     let fields = custom_field::of_many(&mut snapshot, environment_id, entity, &metric_ids).await?;
     snapshot.commit().await?;
@@ -115,22 +156,48 @@ async fn customers(
     customer::find_by_subjects(db, environment_id, &received).await
 }
 
-/// The metrics that are not archived, newest first like their list.
+/// A metric that is not archived.
+struct ActiveMetric {
+    metric: AnyMetricRow,
+    /// The events that its query takes, by their order of arrival; none where it has no query.
+    taken: HashSet<i64>,
+}
+
+impl ActiveMetric {
+    fn takes(&self, event: &ReceivedEvent, properties: &Properties<'_>) -> bool {
+        match &self.metric.definition {
+            Counting::Streaming(definition) => matches(definition, &event.event_type, properties),
+            Counting::Sql(_) => self.taken.contains(&event.seq),
+        }
+    }
+}
+
+/// The metrics that are not archived, newest first like their list, and what of the events queries take.
 async fn active_metrics(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
-) -> Result<Vec<BillableMetricRow>, sqlx::Error> {
-    let mut metrics = billable_metric::metrics_taking_events(db, environment_id).await?;
-    metrics.retain(|metric| metric.archived_at.is_none());
-    metrics.sort_by_key(|metric| std::cmp::Reverse((metric.created_at, metric.id)));
-    Ok(metrics)
+    events: &[ReceivedEvent],
+) -> Result<Vec<ActiveMetric>, sqlx::Error> {
+    let filter = MetricFilter::default();
+    let metrics = billable_metric::list_metrics(db, environment_id, &filter, None, METRICS_MAX).await?;
+    let mut active = Vec::with_capacity(metrics.len());
+    for metric in metrics {
+        let mut taken = HashSet::new();
+        if let Counting::Sql(definition) = &metric.definition {
+            let passing = sql::passing(db, metric.id, definition, events).await?;
+            let events = events.iter().zip(passing).filter(|(_, passes)| *passes);
+            taken.extend(events.map(|(event, _)| event.seq));
+        }
+        active.push(ActiveMetric { metric, taken });
+    }
+    Ok(active)
 }
 
 fn show(
     environment_id: EnvironmentId,
     event: ReceivedEvent,
     customers: &HashMap<String, CustomerRow>,
-    metrics: &[BillableMetricRow],
+    metrics: &[ActiveMetric],
     fields: &BTreeMap<Uuid, CustomFields>,
 ) -> Result<FoundEvent, serde_json::Error> {
     let counts = !event.is_duplicate;
@@ -153,15 +220,15 @@ fn show(
 
 fn matching(
     event: &ReceivedEvent,
-    metrics: &[BillableMetricRow],
+    metrics: &[ActiveMetric],
     fields: &BTreeMap<Uuid, CustomFields>,
-) -> Result<Vec<BillableMetric>, serde_json::Error> {
+) -> Result<Vec<MatchedMetric>, serde_json::Error> {
     let properties = parse_properties(&event.properties_json)?;
-    let matching =
-        metrics.iter().filter(|metric| matches(&metric.definition, &event.event_type, &properties));
-    let shown = |metric: &BillableMetricRow| BillableMetric {
-        custom_fields: fields.get(&metric.id.0).cloned().unwrap_or_default(),
-        ..metric.clone().into()
+    let matching = metrics.iter().filter(|active| active.takes(event, &properties));
+    let shown = |active: &ActiveMetric| {
+        let mut shown = BillableMetric::from(active.metric.clone());
+        shown.custom_fields = fields.get(&shown.id.0).cloned().unwrap_or_default();
+        MatchedMetric { aggregation_type: FoundAggregation::of(shown.aggregation_type.take()), metric: shown }
     };
     Ok(matching.map(shown).collect())
 }

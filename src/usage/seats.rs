@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 
-use super::calc::{SeatCount, WindowSize, Windows, seat_reading};
+use super::calc::{Intake, SeatCount, WindowSize, Windows, seat_reading};
 use super::range::{current_period, dates};
 use super::settle::begin_usage_snapshot;
 use super::store::{Cut, PostgresRollups, Question, RollupStore};
@@ -17,7 +17,7 @@ use crate::access::{App, Caller};
 use crate::catalog::billable_metric::{self, AggregationType, BillableMetricRow};
 use crate::customer;
 use crate::error::ApiError;
-use crate::event::{Scope, SegmentReader, Segments, first_seq_after, parse_properties, subject_id};
+use crate::event::{Scope, SegmentReader, Segments, parse_properties, subject_id};
 use crate::id::{BillableMetricId, CustomerId, EnvironmentId};
 use crate::time::{Instant, Period};
 use crate::wire::{CursorKey, ExactNumber, Json, Page, PageRequest, Query, Timestamp};
@@ -110,6 +110,11 @@ async fn seat_metric(
     environment_id: EnvironmentId,
     id: BillableMetricId,
 ) -> Result<(BillableMetricRow, bool), ApiError> {
+    let found = billable_metric::find(db, environment_id, id).await?;
+    let found = found.ok_or_else(|| ApiError::not_found("billable metric", id))?;
+    if found.definition.is_sql() {
+        return Err(ApiError::field("seat_metric_id", "no one property of a SQL metric reports seats"));
+    }
     let metrics = billable_metric::all_metrics(db, environment_id).await?;
     let metric = metrics.into_iter().find(|(metric, _)| metric.id == id);
     let metric = metric.ok_or_else(|| ApiError::not_found("billable metric", id))?;
@@ -149,9 +154,11 @@ async fn read(
         environment_id,
         subject_ids: Some(received.iter().map(|received| subject_id(environment_id, received)).collect()),
         period: Some(period),
-        seqs: taken(metric),
+        seqs: i64::MIN..i64::MAX,
     };
-    from_facts(db, &scope, request.usage_type, &metric.0, windows).await
+    let reflows = billable_metric::reflows(db, environment_id).await?;
+    let intake = Intake::of(&metric.0, metric.1, &reflows);
+    from_facts(db, &scope, request.usage_type, &metric.0, intake, windows).await
 }
 
 /// What rollups do not keep: a rollup has only what its metric's own aggregation needs.
@@ -160,13 +167,15 @@ async fn from_facts(
     scope: &Scope,
     usage_type: SeatCount,
     metric: &BillableMetricRow,
+    intake: Intake,
     windows: &Windows,
 ) -> Result<BTreeMap<i64, ExactNumber>, ApiError> {
     let mut best = BTreeMap::new();
     let mut bookmark = None;
     while let Some((page, last)) = Segments.read(db, scope, bookmark).await? {
         bookmark = Some(last);
-        for (_, fact) in page.iter().flat_map(|facts| scope.facts(facts)) {
+        let facts = page.iter().flat_map(|facts| scope.facts(facts));
+        for (_, fact) in facts.filter(|(_, fact)| intake.takes(fact)) {
             let properties = parse_properties(fact.properties_json)
                 .map_err(|error| ApiError::internal("stored properties are not JSON", error))?;
             let place = (fact.timestamp, fact.seq);
@@ -181,15 +190,9 @@ async fn from_facts(
     Ok(shown.collect())
 }
 
-/// The orders of arrival in which the metric took events, as rollups have it.
-fn taken((metric, is_used): &(BillableMetricRow, bool)) -> Range<i64> {
-    let archived = metric.archived_arrival.filter(|_| !is_used);
-    first_seq_after(metric.created_arrival)..archived.map_or(i64::MAX, first_seq_after)
-}
-
 pub fn doc(operation: TransformOperation) -> TransformOperation {
     operation.id("getSeatsUsage").tag("Usage").summary("Get one customer's seats by window").description(
         "A row for each window with the highest or the newest number of seats that events reported in it, whatever the \
-         metric's own aggregation type. A COUNT metric is refused.",
+         metric's own aggregation type. A COUNT or a SQL metric is refused.",
     )
 }

@@ -10,3 +10,4 @@ mod desk;
 mod invoicing;
 mod metering;
 mod pricing;
+mod sql_metrics;

@@ -157,7 +157,7 @@ async fn a_missing_field_is_named() {
         METRICS,
         vec![
             (without(&metric, "/name"), "`name`"),
-            (without(&metric, "/aggregation_type"), "`aggregation_type`"),
+            (without(&metric, "/aggregation_type"), "aggregation_type: is required unless sql is given"),
             (without(&metric, "/property_filters/1/name"), "property_filters[1]: missing field `name`"),
         ],
     )

@@ -37,6 +37,7 @@ mod reflow;
 mod sandbox;
 mod scheduled_charges;
 mod seats;
+mod sql_metrics;
 mod tenancy;
 mod usage;
 mod usage_filters;

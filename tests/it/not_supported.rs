@@ -82,12 +82,8 @@ async fn fields_of_a_customer_that_are_not_supported_are_refused() {
 #[tokio::test]
 async fn fields_of_a_metric_that_are_not_supported_are_refused() {
     let api = Api::new().await;
-    let good = json!({ "name": "a", "aggregation_type": "COUNT" });
-    refuses_fields(&api, "/v1/billable-metrics/create", &good, "", &["sql"]).await;
     let legacy = json!({ "name": "a", "aggregate": "COUNT", "filter": {} });
     refuses_fields(&api, "/v1/billable-metrics", &legacy, "", &["group_values"]).await;
-    let only_sql = json!({ "name": "a", "sql": "SELECT 1 AS value FROM events" });
-    api.post("/v1/billable-metrics/create", only_sql).await.refused(400, &["sql: ", "not supported"]);
 }
 
 #[tokio::test]
@@ -96,7 +92,6 @@ async fn fields_of_a_product_that_are_not_supported_are_refused() {
     let world = World::new(&api).await;
     let good = json!({ "name": "a", "type": "USAGE", "billable_metric_id": world.metric });
     let fields = [
-        "sql_breakdown_granularity",
         "composite_product_ids",
         "composite_tags",
         "composite_scope",
@@ -110,13 +105,7 @@ async fn fields_of_a_product_that_are_not_supported_are_refused() {
         answer.refused(400, &["type: ", "not supported", kind]);
     }
     let update = json!({ "product_id": world.product, "starting_at": "2026-04-01T00:00:00Z", "name": "b" });
-    let fields = [
-        "sql_breakdown_granularity",
-        "composite_product_ids",
-        "composite_tags",
-        "exclude_free_usage",
-        "include_composite_spend",
-    ];
+    let fields = ["composite_product_ids", "composite_tags", "exclude_free_usage", "include_composite_spend"];
     refuses_fields(&api, "/v1/contract-pricing/products/update", &update, "", &fields).await;
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use upbeat::access::{EnvironmentKind, RateLimits, Role, Settings};
 
-use crate::support::{Api, Metric, Rates, lines};
+use crate::support::{Api, Metric, Rates, lines, product_update};
 use crate::world::{NOW, World, number, refuse, with};
 
 const UNKNOWN: &str = "00000000-0000-4000-8000-000000000000";
@@ -282,6 +282,29 @@ async fn a_preview_that_makes_no_sense_is_refused() {
     api.post(&path(&world.customer), extra).await.data();
     let reader = api.with_token(EnvironmentKind::Sandbox, Role::Reader).await;
     reader.post(&path(&world.customer), good).await.data();
+}
+
+#[tokio::test]
+async fn what_a_query_counts_is_not_previewed() {
+    let api = unlimited().await;
+    let query = json!({ "name": "query", "sql": "SELECT SUM(properties.n) AS value FROM events" });
+    let query = api.post("/v1/billable-metrics/create", query).await.id();
+    let product = api.product("Units", &query, json!({})).await;
+    let rates = api.rate_card().await;
+    api.flat(&rates, &product, "2026-01-01T00:00:00Z", "3", json!({})).await;
+    let customer = api.customer("acct").await;
+    let contract = api.contract(&customer, &rates, "2026-03-01T00:00:00Z", json!({})).await;
+    let events = json!({ "events": [event("2026-03-09T00:00:00Z", json!({ "n": 5 }))] });
+    for mode in ["replace", "merge"] {
+        let body = with(&events, "/mode", json!(mode));
+        api.post(&path(&customer), body).await.refused(400, &[&contract, "SQL", &query]);
+    }
+
+    // It counted only for statements that are past.
+    let sum = api.metric(Metric { aggregation: "SUM", key: Some("n"), groups: &[] }).await;
+    let swap = product_update(&product, "2026-03-01T00:00:00Z", json!({ "billable_metric_id": sum }));
+    api.post("/v1/contract-pricing/products/update", swap).await.id();
+    assert_eq!(api.post(&path(&customer), events).await.data()[0]["total"], 15);
 }
 
 #[tokio::test]

@@ -130,6 +130,8 @@ async fn a_question_that_makes_no_sense_is_refused() {
     let customer = api.customer("acct").await;
     let seats = metric(&api, "MAX").await;
     let count = api.metric(Metric { aggregation: "COUNT", key: None, groups: &[] }).await;
+    let query = json!({ "name": "query", "sql": "SELECT MAX(properties.n) AS value FROM events" });
+    let query = api.post("/v1/billable-metrics/create", query).await.id();
     let good = ask(&customer, &seats, "max", "DAY");
     let change = |field: &str, value: Value| with(&good, &format!("/{field}"), value);
     refuse(
@@ -137,6 +139,7 @@ async fn a_question_that_makes_no_sense_is_refused() {
         SEATS,
         vec![
             (change("seat_metric_id", json!(count)), "seat_metric_id: "),
+            (change("seat_metric_id", json!(query)), "seat_metric_id: "),
             (change("usage_type", json!("sum")), "usage_type: "),
             (change("window_size", json!("week")), "window_size: "),
             (change("starting_on", json!("2026-03-05T01:00:00Z")), "starting_on: "),

@@ -99,6 +99,12 @@ impl Shop {
         self.api.product("Gauge", &metric, json!({})).await
     }
 
+    /// A metric of the highest `n` of any event.
+    async fn highest(&self) -> String {
+        let metric = json!({ "name": "highest", "sql": "SELECT MAX(properties.n) AS value FROM events" });
+        self.api.post("/v1/billable-metrics/create", metric).await.id()
+    }
+
     fn rate(&self, product: &str) -> Value {
         json!({
             "rate_card_id": self.rates.card, "product_id": product, "starting_at": "2026-01-01T00:00:00Z",
@@ -476,12 +482,87 @@ async fn a_contract_without_a_card_may_have_a_filter() {
     api.post(CREATE, body).await.id();
 }
 
+/// A product on the highest `n` of any event, at 1.
+async fn peak(shop: &Shop, rates: &Rates) -> String {
+    let product = shop.api.product("Peak", &shop.highest().await, json!({})).await;
+    shop.api.flat(rates, &product, "2026-01-01T00:00:00Z", "1", json!({})).await;
+    product
+}
+
+#[tokio::test]
+async fn what_queries_count_goes_by_the_filters_too() {
+    let shop = Shop::open().await;
+    peak(&shop, &shop.rates).await;
+    let (first, second) = (shop.filtered(&["p1"]).await, shop.filtered(&["p2"]).await);
+    let event = async |at: &str, project: &str, n: i64| {
+        shop.event(at, json!({ "n": n, "project": project, "user": "u" })).await;
+    };
+    for (at, project, n) in [
+        ("2026-03-02T00:00:00Z", "p1", 3),
+        ("2026-03-03T00:00:00Z", "p2", 9),
+        ("2026-03-04T00:00:00Z", "p1", 5),
+        ("2026-03-04T00:00:00Z", "p3", 40),
+    ] {
+        event(at, project, n).await;
+    }
+    let lines_of = async |contract: &str| lines(&shop.invoice(contract, "2026-03-01").await);
+    assert_eq!(lines_of(&first).await, ["Units 03-01..04-01 8 × 10 = 80", "Peak 03-01..04-01 5 × 1 = 5"]);
+    assert_eq!(lines_of(&second).await, ["Units 03-01..04-01 9 × 10 = 90", "Peak 03-01..04-01 9 × 1 = 9"]);
+
+    shop.set(&first, &["p2"], "2026-03-06T00:00:00Z").await;
+    event("2026-03-07T00:00:00Z", "p2", 7).await;
+    event("2026-03-07T00:00:00Z", "p1", 100).await;
+    let march = ["Units 03-01..04-01 15 × 10 = 150", "Peak 03-01..04-01 7 × 1 = 7"];
+    assert_eq!(lines_of(&first).await, march, "the highest of 3, 5 and 7");
+    shop.api.move_clock("2026-04-02T00:00:00Z").await;
+    assert_eq!(lines_of(&first).await, march);
+    assert_eq!(faults(&shop.api).await, Vec::<String>::new());
+
+    shop.set(&first, &["p1"], "2026-03-01T00:00:00Z").await;
+    event("2026-03-20T00:00:00Z", "p1", 1000).await;
+    event("2026-03-20T00:00:00Z", "p2", 2000).await;
+    assert_eq!(lines_of(&first).await, march, "finalized");
+    assert_eq!(faults(&shop.api).await, Vec::<String>::new(), "and recomputed from what it saw");
+}
+
+#[tokio::test]
+async fn any_property_of_events_tells_apart_what_queries_count() {
+    let shop = Shop::open().await;
+    let rates = shop.api.rate_card().await;
+    peak(&shop, &rates).await;
+    let more = json!({ "usage_filter": filter("zone", &["eu"]) });
+    let contract = shop.api.contract(&shop.customer, &rates, "2026-03-01T00:00:00Z", more).await;
+    for properties in [json!({ "n": 2, "zone": "eu" }), json!({ "n": 50, "zone": "EU" }), json!({ "n": 60 })]
+    {
+        shop.event("2026-03-02T00:00:00Z", properties).await;
+    }
+    assert_eq!(shop.total(&contract, "2026-03-01").await, 2);
+
+    // A streaming product that may not be counted through the filter may when a query counts it.
+    let plain = shop.plain_product().await;
+    let rate = with(&shop.rate(&plain), "/rate_card_id", json!(rates.card));
+    shop.api.post(ADD, rate.clone()).await.refused(400, &["has a usage filter", "group keys lack `zone`"]);
+    let swap = json!({ "billable_metric_id": shop.highest().await });
+    shop.api.post(UPDATE, product_update(&plain, "2026-01-01T00:00:00Z", swap)).await.id();
+    shop.api.post(ADD, rate).await.data();
+    assert_eq!(shop.total(&contract, "2026-03-01").await, 4);
+}
+
 /// Who gets which project from an hour of the month on.
 type Deal = (i64, [usize; 4]);
 
 #[tokio::test]
 async fn contracts_that_share_out_all_projects_bill_all_usage_once() {
     let shop = Shop::open().await;
+    // The same once more, counted by a query.
+    let query = json!({ "name": "query", "sql": "SELECT SUM(properties.n) AS value FROM events" });
+    let query = shop.api.post("/v1/billable-metrics/create", query).await.id();
+    let query = shop.api.product("Query", &query, json!({ "sql_breakdown_granularity": "HOUR" })).await;
+    shop.api.flat(&shop.rates, &query, "2026-01-01T00:00:00Z", "10", json!({})).await;
+    for product in [&shop.product, &query] {
+        shop.api.flat(&shop.rates, product, "2026-03-04T00:00:00Z", "11", json!({})).await;
+        shop.api.flat(&shop.rates, product, "2026-03-06T00:00:00Z", "10", json!({})).await;
+    }
     let projects = ["p0", "p1", "p2", "p3"];
     let deals = prop::collection::vec((0_i64..240, prop::array::uniform4(0_usize..3)), 1..5);
     let events = prop::collection::vec((0_i64..240, 0_usize..4, 1_i64..1000), 1..20);
@@ -510,10 +591,17 @@ async fn contracts_that_share_out_all_projects_bill_all_usage_once() {
             })
         });
         shop.api.events(sent.collect()).await;
-        let expected: i64 = events.iter().map(|(_, _, n)| n * 10).sum();
+        let price = |at: &i64| if (72..120).contains(at) { 11 } else { 10 };
+        let expected: i64 = events.iter().map(|(at, _, n)| n * price(at) * 2).sum();
         let invoices = shop.api.invoices(&shop.customer).await;
         let billed: i64 = invoices.iter().map(|invoice| invoice["total"].as_i64().expect("whole")).sum();
         assert_eq!((invoices.len(), billed), (3, expected), "{deals:?} {events:?}");
+        for invoice in &invoices {
+            let (streaming, counted): (Vec<String>, Vec<String>) =
+                lines(invoice).into_iter().partition(|line| line.starts_with("Units"));
+            let counted: Vec<String> = counted.iter().map(|line| line.replace("Query", "Units")).collect();
+            assert_eq!(streaming, counted, "{deals:?} {events:?}");
+        }
     }
 }
 

@@ -84,7 +84,6 @@ def test_a_conversion_splits_the_period_and_its_removal_mends_it(client, product
         ({"quantity_conversion": {"conversion_factor": 0, "operation": "DIVIDE"}}, "quantity_conversion"),
         ({"quantity_rounding": {"rounding_method": "ROUND_UP", "decimal_places": -1}}, "quantity_rounding"),
         ({"composite_tags": ["api"]}, "composite_tags"),
-        ({"sql_breakdown_granularity": "HOUR"}, "sql_breakdown_granularity"),
     ],
 )
 def test_an_update_is_refused_by_the_name_of_its_field(client, product, changes, field):

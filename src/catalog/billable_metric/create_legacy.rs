@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::counting::Counting;
 use super::create::create;
 use super::definition::{AggregationType, Definition, PropertyFilter};
 use super::filter_schema::read_schema;
@@ -38,6 +39,7 @@ pub async fn handler(
     Json(request): Json<CreateLegacyMetric>,
 ) -> Result<axum::Json<Data<IdBody>>, ApiError> {
     let definition = definition(&request).map_err(|problems| ApiError::BadRequest(problems.join("; ")))?;
+    let definition = Counting::Streaming(definition);
     create(&app, &caller, request.name.0, definition, CustomFields::new()).await
 }
 

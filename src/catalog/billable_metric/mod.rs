@@ -1,21 +1,28 @@
 //! Billable metrics: what is counted.
 //!
-//! Invariants: a definition never changes, a name may; a streaming metric counts events that arrive after it was created.
+//! A metric is a streaming one, with filters and one aggregation ([`Definition`]), or one that a query counts
+//! ([`sql::SqlDefinition`]).
+//!
+//! Invariants: a definition never changes, a name may; a streaming metric counts events that arrive after it was created,
+//! a query all that there are.
 
 pub mod archive;
 pub mod create;
 pub mod create_legacy;
+mod counting;
 mod definition;
 mod filter_schema;
 pub mod get;
 pub mod list;
+pub mod sql;
 mod store;
 pub mod update;
 mod view;
 
+pub use counting::Counting;
 pub use definition::{AggregationType, Definition, EventTypeFilter, PropertyFilter};
 pub use store::{
-    BillableMetricRow, MetricFilter, Reflow, all_metrics, find, find_many, insert_reflow,
-    list as list_metrics, lock, metrics_taking_events, reflows, share,
+    AnyMetricRow, BillableMetricRow, MetricFilter, Reflow, all_metrics, find, find_many, insert_reflow,
+    list as list_metrics, lock, reflows, share, sql_metrics,
 };
 pub use view::{BillableMetric, BillableMetricWithMirrors};

@@ -2,17 +2,19 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::counting::Counting;
 use super::definition::{AggregationType, Definition, EventTypeFilter, PropertyFilter};
+use super::sql::SqlDefinition;
 use crate::id::{BillableMetricId, EnvironmentId};
 use crate::time::Instant;
 use crate::wire::PageRow;
 
-/// A billable metric.
+/// A billable metric: a streaming one where it is not said how it counts.
 #[derive(Clone, Debug)]
-pub struct BillableMetricRow {
+pub struct BillableMetricRow<D = Definition> {
     pub id: BillableMetricId,
     pub name: String,
-    pub definition: Definition,
+    pub definition: D,
     pub created_at: Instant,
     /// Events of later arrivals count.
     pub created_arrival: i64,
@@ -20,7 +22,27 @@ pub struct BillableMetricRow {
     pub archived_arrival: Option<i64>,
 }
 
-impl PageRow for BillableMetricRow {
+/// A billable metric of either way of counting.
+pub type AnyMetricRow = BillableMetricRow<Counting>;
+
+impl AnyMetricRow {
+    /// The metric, if it is a streaming one.
+    #[must_use]
+    pub fn streaming(self) -> Option<BillableMetricRow> {
+        let Counting::Streaming(definition) = self.definition else { return None };
+        Some(BillableMetricRow {
+            id: self.id,
+            name: self.name,
+            definition,
+            created_at: self.created_at,
+            created_arrival: self.created_arrival,
+            archived_at: self.archived_at,
+            archived_arrival: self.archived_arrival,
+        })
+    }
+}
+
+impl PageRow for AnyMetricRow {
     fn created_at(&self) -> Instant {
         self.created_at
     }
@@ -34,7 +56,8 @@ impl PageRow for BillableMetricRow {
 struct Columns {
     id: BillableMetricId,
     name: String,
-    aggregation_type: AggregationType,
+    aggregation_type: Option<AggregationType>,
+    sql: Option<String>,
     aggregation_key: Option<String>,
     event_type_filter: Option<Json<EventTypeFilter>>,
     property_filters: Option<Json<Vec<PropertyFilter>>>,
@@ -45,18 +68,22 @@ struct Columns {
     archived_arrival: Option<i64>,
 }
 
-impl From<Columns> for BillableMetricRow {
+impl From<Columns> for AnyMetricRow {
     fn from(row: Columns) -> Self {
-        Self {
-            id: row.id,
-            name: row.name,
-            definition: Definition {
-                aggregation_type: row.aggregation_type,
+        let definition = match (row.sql, row.aggregation_type) {
+            (Some(sql), _) => Counting::Sql(SqlDefinition::stored(sql)),
+            (None, aggregation_type) => Counting::Streaming(Definition {
+                aggregation_type: aggregation_type.expect("a constraint: a metric without SQL has one"),
                 aggregation_key: row.aggregation_key,
                 event_type_filter: row.event_type_filter.map(|json| json.0),
                 property_filters: row.property_filters.map(|json| json.0),
                 group_keys: row.group_keys.map(|json| json.0),
-            },
+            }),
+        };
+        Self {
+            id: row.id,
+            name: row.name,
+            definition,
             created_at: row.created_at,
             created_arrival: row.created_arrival,
             archived_at: row.archived_at,
@@ -68,23 +95,27 @@ impl From<Columns> for BillableMetricRow {
 pub async fn insert(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
-    metric: &BillableMetricRow,
+    metric: &AnyMetricRow,
 ) -> Result<(), sqlx::Error> {
-    let definition = &metric.definition;
+    let (streaming, sql) = match &metric.definition {
+        Counting::Streaming(definition) => (Some(definition), None),
+        Counting::Sql(definition) => (None, Some(&definition.text)),
+    };
     sqlx::query!(
         "INSERT INTO billable_metric (environment_id, id, name, aggregation_type, aggregation_key, event_type_filter,
-                                      property_filters, group_keys, created_at, created_arrival)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                                      property_filters, group_keys, created_at, created_arrival, sql)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         environment_id.0,
         metric.id.0,
         metric.name,
-        definition.aggregation_type.as_str(),
-        definition.aggregation_key,
-        definition.event_type_filter.as_ref().map(Json) as _,
-        definition.property_filters.as_ref().map(Json) as _,
-        definition.group_keys.as_ref().map(Json) as _,
+        streaming.map(|definition| definition.aggregation_type.as_str()),
+        streaming.and_then(|definition| definition.aggregation_key.as_deref()),
+        streaming.and_then(|definition| definition.event_type_filter.as_ref().map(Json)) as _,
+        streaming.and_then(|definition| definition.property_filters.as_ref().map(Json)) as _,
+        streaming.and_then(|definition| definition.group_keys.as_ref().map(Json)) as _,
         metric.created_at,
         metric.created_arrival,
+        sql,
     )
     .execute(db)
     .await?;
@@ -96,13 +127,13 @@ pub async fn find_many(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     ids: &[Uuid],
-) -> Result<Vec<BillableMetricRow>, sqlx::Error> {
+) -> Result<Vec<AnyMetricRow>, sqlx::Error> {
     let rows = sqlx::query_as!(
         Columns,
         r#"SELECT id AS "id: BillableMetricId", name, aggregation_type AS "aggregation_type: AggregationType",
                   aggregation_key, event_type_filter AS "event_type_filter: Json<EventTypeFilter>",
                   property_filters AS "property_filters: Json<Vec<PropertyFilter>>",
-                  group_keys AS "group_keys: Json<Vec<Vec<String>>>", created_at, created_arrival, archived_at,
+                  group_keys AS "group_keys: Json<Vec<Vec<String>>>", sql, created_at, created_arrival, archived_at,
                   archived_arrival
            FROM billable_metric WHERE environment_id = $1 AND id = ANY($2)"#,
         environment_id.0,
@@ -117,7 +148,7 @@ pub async fn find(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     id: BillableMetricId,
-) -> Result<Option<BillableMetricRow>, sqlx::Error> {
+) -> Result<Option<AnyMetricRow>, sqlx::Error> {
     Ok(find_many(db, environment_id, &[id.0]).await?.pop())
 }
 
@@ -126,7 +157,7 @@ pub async fn share(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     id: BillableMetricId,
-) -> Result<Option<BillableMetricRow>, sqlx::Error> {
+) -> Result<Option<AnyMetricRow>, sqlx::Error> {
     let locked = sqlx::query_scalar!(
         "SELECT id FROM billable_metric WHERE environment_id = $1 AND id = $2 AND archived_at IS NULL FOR SHARE",
         environment_id.0,
@@ -140,34 +171,23 @@ pub async fn share(
     find(db, environment_id, id).await
 }
 
-/// The metrics that count events which arrive now: all but the archived ones that no product uses in any of its
-/// states, past or future.
-pub async fn metrics_taking_events(
+/// The metrics that a query counts and that are not archived, newest first like their list.
+pub async fn sql_metrics(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
-) -> Result<Vec<BillableMetricRow>, sqlx::Error> {
-    let rows = sqlx::query_as!(
-        Columns,
-        r#"SELECT id AS "id: BillableMetricId", name, aggregation_type AS "aggregation_type: AggregationType",
-                  aggregation_key, event_type_filter AS "event_type_filter: Json<EventTypeFilter>",
-                  property_filters AS "property_filters: Json<Vec<PropertyFilter>>",
-                  group_keys AS "group_keys: Json<Vec<Vec<String>>>", created_at, created_arrival, archived_at,
-                  archived_arrival
-           FROM billable_metric metric
-           WHERE environment_id = $1
-             AND (archived_at IS NULL
-                  OR EXISTS (SELECT FROM product
-                             WHERE product.environment_id = $1 AND product.billable_metric_id = metric.id)
-                  OR EXISTS (SELECT FROM product_update change
-                             WHERE change.environment_id = $1 AND change.billable_metric_id = metric.id))"#,
+) -> Result<Vec<AnyMetricRow>, sqlx::Error> {
+    let ids = sqlx::query_scalar!(
+        "SELECT id FROM billable_metric WHERE environment_id = $1 AND sql IS NOT NULL AND archived_at IS NULL",
         environment_id.0,
     )
-    .fetch_all(db)
+    .fetch_all(&mut *db)
     .await?;
-    Ok(rows.into_iter().map(Into::into).collect())
+    let mut metrics = find_many(db, environment_id, &ids).await?;
+    metrics.sort_by_key(|metric| std::cmp::Reverse((metric.created_at, metric.id)));
+    Ok(metrics)
 }
 
-/// Every metric, and whether a product uses it in any of its states.
+/// Every streaming metric, and whether a product uses it in any of its states.
 pub async fn all_metrics(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
@@ -177,7 +197,7 @@ pub async fn all_metrics(
                               AND product.billable_metric_id = metric.id)
                       OR EXISTS (SELECT FROM product_update change WHERE change.environment_id = $1
                                  AND change.billable_metric_id = metric.id) AS "is_used!"
-           FROM billable_metric metric WHERE environment_id = $1"#,
+           FROM billable_metric metric WHERE environment_id = $1 AND sql IS NULL"#,
         environment_id.0,
     )
     .fetch_all(&mut *db)
@@ -186,7 +206,8 @@ pub async fn all_metrics(
         metrics.into_iter().map(|row| (row.id, row.is_used)).collect();
     let ids: Vec<Uuid> = used.keys().copied().collect();
     let metrics = find_many(db, environment_id, &ids).await?;
-    Ok(metrics.into_iter().map(|metric| (metric.clone(), used[&metric.id.0])).collect())
+    let streaming = metrics.into_iter().filter_map(AnyMetricRow::streaming);
+    Ok(streaming.map(|metric| (metric.clone(), used[&metric.id.0])).collect())
 }
 
 /// The metric, locked against other changes until the transaction ends.
@@ -194,7 +215,7 @@ pub async fn lock(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     id: BillableMetricId,
-) -> Result<Option<BillableMetricRow>, sqlx::Error> {
+) -> Result<Option<AnyMetricRow>, sqlx::Error> {
     sqlx::query!(
         "SELECT id FROM billable_metric WHERE environment_id = $1 AND id = $2 FOR NO KEY UPDATE",
         environment_id.0,
@@ -259,14 +280,14 @@ pub async fn list(
     filter: &MetricFilter,
     after: Option<(Instant, Uuid)>,
     limit: usize,
-) -> Result<Vec<BillableMetricRow>, sqlx::Error> {
+) -> Result<Vec<AnyMetricRow>, sqlx::Error> {
     let (after_created_at, after_id) = after.unzip();
     let rows = sqlx::query_as!(
         Columns,
         r#"SELECT id AS "id: BillableMetricId", name, aggregation_type AS "aggregation_type: AggregationType",
                   aggregation_key, event_type_filter AS "event_type_filter: Json<EventTypeFilter>",
                   property_filters AS "property_filters: Json<Vec<PropertyFilter>>",
-                  group_keys AS "group_keys: Json<Vec<Vec<String>>>", created_at, created_arrival, archived_at,
+                  group_keys AS "group_keys: Json<Vec<Vec<String>>>", sql, created_at, created_arrival, archived_at,
                   archived_arrival
            FROM billable_metric
            WHERE environment_id = $1 AND ($2 OR archived_at IS NULL)

@@ -3,9 +3,10 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::counting::Counting;
 use super::definition::{AggregationType, Definition, EventTypeFilter, PropertyFilter};
 use super::filter_schema::to_schema;
-use super::store::BillableMetricRow;
+use super::store::AnyMetricRow;
 use crate::custom_field::{Carries, CustomFields, ManagedEntity};
 use crate::id::BillableMetricId;
 use crate::time::Instant;
@@ -15,7 +16,9 @@ use crate::time::Instant;
 pub struct BillableMetric {
     pub id: BillableMetricId,
     pub name: String,
-    pub aggregation_type: AggregationType,
+    /// Unset where a query counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aggregation_type: Option<AggregationType>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub aggregation_key: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -24,24 +27,39 @@ pub struct BillableMetric {
     pub property_filters: Option<Vec<PropertyFilter>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group_keys: Option<Vec<Vec<String>>>,
+    /// The query that counts, in place of all of the above.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sql: Option<String>,
     pub custom_fields: CustomFields,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub archived_at: Option<Instant>,
 }
 
-impl From<BillableMetricRow> for BillableMetric {
-    fn from(metric: BillableMetricRow) -> Self {
-        Self {
+impl From<AnyMetricRow> for BillableMetric {
+    fn from(metric: AnyMetricRow) -> Self {
+        let mut view = Self {
             id: metric.id,
             name: metric.name,
-            aggregation_type: metric.definition.aggregation_type,
-            aggregation_key: metric.definition.aggregation_key,
-            event_type_filter: metric.definition.event_type_filter,
-            property_filters: metric.definition.property_filters,
-            group_keys: metric.definition.group_keys,
+            aggregation_type: None,
+            aggregation_key: None,
+            event_type_filter: None,
+            property_filters: None,
+            group_keys: None,
+            sql: None,
             custom_fields: CustomFields::new(),
             archived_at: metric.archived_at,
+        };
+        match metric.definition {
+            Counting::Streaming(definition) => {
+                view.aggregation_type = Some(definition.aggregation_type);
+                view.aggregation_key = definition.aggregation_key;
+                view.event_type_filter = definition.event_type_filter;
+                view.property_filters = definition.property_filters;
+                view.group_keys = definition.group_keys;
+            }
+            Counting::Sql(definition) => view.sql = Some(definition.text),
         }
+        view
     }
 }
 
@@ -67,22 +85,27 @@ pub struct BillableMetricWithMirrors {
     #[serde(skip_serializing_if = "Option::is_none")]
     group_by: Option<Vec<String>>,
     /// Deprecated: `aggregation_type` in lower case.
-    aggregate: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    aggregate: Option<String>,
     /// Deprecated: `aggregation_key` as a list.
     #[serde(skip_serializing_if = "Option::is_none")]
     aggregate_keys: Option<Vec<String>>,
     /// Deprecated: the event type and property filters as a JSON Schema.
-    filter: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    filter: Option<Value>,
 }
 
-impl From<BillableMetricRow> for BillableMetricWithMirrors {
-    fn from(metric: BillableMetricRow) -> Self {
-        let definition = &metric.definition;
+impl From<AnyMetricRow> for BillableMetricWithMirrors {
+    fn from(metric: AnyMetricRow) -> Self {
+        let Counting::Streaming(definition) = &metric.definition else {
+            let metric = metric.into();
+            return Self { group_by: None, aggregate: None, aggregate_keys: None, filter: None, metric };
+        };
         Self {
             group_by: definition.group_keys.is_some().then(|| group_by(definition)),
-            aggregate: definition.aggregation_type.as_str().to_ascii_lowercase(),
+            aggregate: Some(definition.aggregation_type.as_str().to_ascii_lowercase()),
             aggregate_keys: definition.aggregation_key.clone().map(|key| vec![key]),
-            filter: to_schema(definition),
+            filter: Some(to_schema(definition)),
             metric: metric.into(),
         }
     }

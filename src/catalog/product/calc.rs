@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::state::{ProductChanges, ProductState, ProductType};
-use crate::catalog::billable_metric::Definition;
+use crate::catalog::billable_metric::Counting;
 use crate::id::BillableMetricId;
 use crate::time::{Instant, shown};
 
@@ -75,6 +75,14 @@ impl Timeline {
             .take_while(move |version| end.is_none_or(|end| version.starting_at < Some(end)))
     }
 
+    /// Where the break-down of what queries count changes, ascending.
+    pub fn breakdown_changes(&self) -> impl Iterator<Item = Instant> {
+        let granularity = |version: &Version| version.state.sql_breakdown_granularity;
+        let changes =
+            self.versions.windows(2).filter(move |pair| granularity(&pair[0]) != granularity(&pair[1]));
+        changes.filter_map(|pair| pair[1].starting_at)
+    }
+
     /// Where quantities begin to be counted in another way, ascending.
     pub fn metering_changes(&self) -> impl Iterator<Item = Instant> {
         let changes = self.versions.windows(2).filter(|pair| !pair[0].state.meters_like(&pair[1].state));
@@ -94,11 +102,11 @@ impl Timeline {
         &self,
         start: Instant,
         product_type: ProductType,
-        metrics: &BTreeMap<BillableMetricId, Definition>,
+        metrics: &BTreeMap<BillableMetricId, Counting>,
     ) -> Vec<String> {
         for version in self.during(start, None) {
             let metric = version.state.billable_metric_id.and_then(|id| metrics.get(&id));
-            let group_names = metric.map(Definition::group_names).unwrap_or_default();
+            let group_names = metric.map(Counting::group_names).unwrap_or_default();
             let problems = version.state.problems(product_type, &group_names);
             if problems.is_empty() {
                 continue;
@@ -145,6 +153,7 @@ mod tests {
             is_refundable: true,
             netsuite_internal_item_id: None,
             netsuite_overage_item_id: None,
+            sql_breakdown_granularity: None,
         }
     }
 

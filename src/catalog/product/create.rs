@@ -6,10 +6,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use sqlx::PgConnection;
 
-use super::state::{ProductState, ProductType, QuantityConversion};
+use super::state::{ProductState, ProductType, QuantityConversion, SqlBreakdownGranularity};
 use super::store::{self, ProductRow};
 use crate::access::{App, Record, Writer};
-use crate::catalog::billable_metric::{self, BillableMetricRow};
+use crate::catalog::billable_metric::{self, AnyMetricRow};
 use crate::custom_field::{self, CustomFieldsInput, ManagedEntity};
 use crate::error::ApiError;
 use crate::id::{BillableMetricId, EnvironmentId};
@@ -37,9 +37,9 @@ pub struct CreateProduct {
     netsuite_internal_item_id: Option<String>,
     /// USAGE only.
     netsuite_overage_item_id: Option<String>,
-    #[serde(default, rename = "sql_breakdown_granularity")]
-    #[schemars(skip)]
-    _sql_breakdown_granularity: Later,
+    /// Where in a period that is charged which SQL counts: SERVICE_PERIOD where it is left out, at the last instant;
+    /// without effect on other metrics. USAGE only.
+    sql_breakdown_granularity: Option<SqlBreakdownGranularity>,
     #[serde(default, rename = "composite_product_ids")]
     #[schemars(skip)]
     _composite_product_ids: Later,
@@ -66,7 +66,7 @@ pub async fn handler(
     Json(request): Json<CreateProduct>,
 ) -> Result<axum::Json<Data<IdBody>>, ApiError> {
     let fields = request.custom_fields.checked()?;
-    let product = ProductRow {
+    let mut product = ProductRow {
         id: app.ids.next(),
         product_type: request.product_type,
         initial: ProductState {
@@ -80,6 +80,7 @@ pub async fn handler(
             is_refundable: request.is_refundable.unwrap_or(true),
             netsuite_internal_item_id: request.netsuite_internal_item_id,
             netsuite_overage_item_id: request.netsuite_overage_item_id,
+            sql_breakdown_granularity: request.sql_breakdown_granularity,
         },
         updates: Vec::new(),
         created_at: caller.now,
@@ -96,6 +97,10 @@ pub async fn handler(
     if !problems.is_empty() {
         return Err(ApiError::BadRequest(problems.join("; ")));
     }
+    if metric.is_some_and(|metric| metric.definition.is_sql()) {
+        // Always told of such a product, as the documentation has two opinions on the default.
+        product.initial.sql_breakdown_granularity.get_or_insert(SqlBreakdownGranularity::ServicePeriod);
+    }
     store::insert(&mut change, caller.environment_id(), &product).await?;
     let (entity, id) = (ManagedEntity::ContractProduct, product.id.0);
     custom_field::set(&mut change, caller.environment_id(), entity, id, &fields).await?;
@@ -109,7 +114,7 @@ pub async fn live_metric(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     id: BillableMetricId,
-) -> Result<BillableMetricRow, ApiError> {
+) -> Result<AnyMetricRow, ApiError> {
     let metric = billable_metric::share(db, environment_id, id).await?;
     let reason = || format!("no billable metric {id} that is not archived");
     metric.ok_or_else(|| ApiError::field("billable_metric_id", reason()))

@@ -18,5 +18,6 @@ mod view;
 pub use calc::{Timeline, Version};
 pub use state::{
     ConversionOperation, ProductChanges, ProductState, ProductType, ProductUpdate, QuantityConversion,
+    SqlBreakdownGranularity,
 };
 pub use store::{ProductRow, find_many, share_many};

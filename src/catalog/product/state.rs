@@ -23,6 +23,16 @@ wire_enum! {
 }
 
 wire_enum! {
+    /// Where in a billing period that is charged which a query counts.
+    pub enum SqlBreakdownGranularity {
+        /// In the hour in which it was used.
+        Hour = "HOUR",
+        /// The whole at the last instant of the period, at the rate of then.
+        ServicePeriod = "SERVICE_PERIOD",
+    }
+}
+
+wire_enum! {
     pub enum ConversionOperation {
         Multiply = "MULTIPLY",
         Divide = "DIVIDE",
@@ -66,6 +76,8 @@ pub struct ProductState {
     pub is_refundable: bool,
     pub netsuite_internal_item_id: Option<String>,
     pub netsuite_overage_item_id: Option<String>,
+    /// Of a metric with SQL; unset it is by SERVICE_PERIOD.
+    pub sql_breakdown_granularity: Option<SqlBreakdownGranularity>,
 }
 
 /// The fields that an update supplies; the others stay as they are (schema `UpdateProductListItemPayload`).
@@ -101,6 +113,9 @@ pub struct ProductChanges {
     /// USAGE only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub netsuite_overage_item_id: Option<String>,
+    /// Where in a period that is charged which SQL counts; without effect on other metrics. USAGE only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sql_breakdown_granularity: Option<SqlBreakdownGranularity>,
 }
 
 /// One update of a product.
@@ -151,6 +166,7 @@ impl ProductState {
             is_refundable: changes.is_refundable.unwrap_or(self.is_refundable),
             netsuite_internal_item_id: changes.netsuite_internal_item_id.or(self.netsuite_internal_item_id),
             netsuite_overage_item_id: changes.netsuite_overage_item_id.or(self.netsuite_overage_item_id),
+            sql_breakdown_granularity: changes.sql_breakdown_granularity.or(self.sql_breakdown_granularity),
         }
     }
 
@@ -229,6 +245,7 @@ impl ProductState {
             ("quantity_conversion", !self.quantity_conversion.is_absent()),
             ("quantity_rounding", !self.quantity_rounding.is_absent()),
             ("netsuite_overage_item_id", self.netsuite_overage_item_id.is_some()),
+            ("sql_breakdown_granularity", self.sql_breakdown_granularity.is_some()),
         ];
         let given = fields.into_iter().filter(|(_, is_given)| *is_given);
         given.map(|(field, _)| format!("{field}: is not for a FIXED product")).collect()

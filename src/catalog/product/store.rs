@@ -5,7 +5,9 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::calc::Timeline;
-use super::state::{ProductChanges, ProductState, ProductType, ProductUpdate, QuantityConversion};
+use super::state::{
+    ProductChanges, ProductState, ProductType, ProductUpdate, QuantityConversion, SqlBreakdownGranularity,
+};
 use crate::casing::wire_enum;
 use crate::error::ApiError;
 use crate::id::{BillableMetricId, EnvironmentId, ProductId};
@@ -69,6 +71,7 @@ struct Columns {
     is_refundable: bool,
     netsuite_internal_item_id: Option<String>,
     netsuite_overage_item_id: Option<String>,
+    sql_breakdown_granularity: Option<SqlBreakdownGranularity>,
     created_at: Instant,
     created_by: String,
     archived_at: Option<Instant>,
@@ -90,6 +93,7 @@ impl From<Columns> for ProductRow {
                 is_refundable: row.is_refundable,
                 netsuite_internal_item_id: row.netsuite_internal_item_id,
                 netsuite_overage_item_id: row.netsuite_overage_item_id,
+                sql_breakdown_granularity: row.sql_breakdown_granularity,
             },
             updates: Vec::new(),
             created_at: row.created_at,
@@ -109,8 +113,9 @@ pub async fn insert(
     sqlx::query!(
         "INSERT INTO product (environment_id, id, type, name, billable_metric_id, pricing_group_key,
                               presentation_group_key, quantity_conversion, quantity_rounding, tags, is_refundable,
-                              netsuite_internal_item_id, netsuite_overage_item_id, created_at, created_by)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+                              netsuite_internal_item_id, netsuite_overage_item_id, created_at, created_by,
+                              sql_breakdown_granularity)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
         environment_id.0,
         product.id.0,
         product.product_type.as_str(),
@@ -126,6 +131,7 @@ pub async fn insert(
         state.netsuite_overage_item_id,
         product.created_at,
         product.created_by,
+        state.sql_breakdown_granularity.map(SqlBreakdownGranularity::as_str),
     )
     .execute(db)
     .await?;
@@ -144,7 +150,8 @@ pub async fn find_many(
                   billable_metric_id AS "billable_metric_id: BillableMetricId", pricing_group_key,
                   presentation_group_key, quantity_conversion AS "quantity_conversion: Json<QuantityConversion>",
                   quantity_rounding AS "quantity_rounding: Json<QuantityRounding>", tags, is_refundable,
-                  netsuite_internal_item_id, netsuite_overage_item_id, created_at, created_by, archived_at
+                  netsuite_internal_item_id, netsuite_overage_item_id, created_at, created_by, archived_at,
+                  sql_breakdown_granularity AS "sql_breakdown_granularity: SqlBreakdownGranularity"
            FROM product WHERE environment_id = $1 AND id = ANY($2)"#,
         environment_id.0,
         ids,
@@ -211,7 +218,8 @@ pub async fn list(
                   billable_metric_id AS "billable_metric_id: BillableMetricId", pricing_group_key,
                   presentation_group_key, quantity_conversion AS "quantity_conversion: Json<QuantityConversion>",
                   quantity_rounding AS "quantity_rounding: Json<QuantityRounding>", tags, is_refundable,
-                  netsuite_internal_item_id, netsuite_overage_item_id, created_at, created_by, archived_at
+                  netsuite_internal_item_id, netsuite_overage_item_id, created_at, created_by, archived_at,
+                  sql_breakdown_granularity AS "sql_breakdown_granularity: SqlBreakdownGranularity"
            FROM product
            WHERE environment_id = $1 AND ($2::boolean IS NULL OR (archived_at IS NOT NULL) = $2)
              AND ($3::timestamptz IS NULL OR (created_at, id) > ($3, $4))

@@ -11,10 +11,10 @@ use uuid::Uuid;
 
 use super::calc::Timeline;
 use super::create::live_metric;
-use super::state::ProductChanges;
+use super::state::{ProductChanges, SqlBreakdownGranularity};
 use super::store::{self, ProductRow};
 use crate::access::{App, Record, Writer};
-use crate::catalog::billable_metric::{self, Definition};
+use crate::catalog::billable_metric::{self, Counting};
 use crate::catalog::usage_filter;
 use crate::error::ApiError;
 use crate::id::{BillableMetricId, EnvironmentId, ProductId};
@@ -28,9 +28,6 @@ pub struct UpdateProduct {
     product_id: ProductId,
     /// On the hour; the past is changed too, the future is scheduled.
     starting_at: HourBoundary,
-    #[serde(default, rename = "sql_breakdown_granularity")]
-    #[schemars(skip)]
-    _sql_breakdown_granularity: Later,
     #[serde(default, rename = "composite_product_ids")]
     #[schemars(skip)]
     _composite_product_ids: Later,
@@ -49,7 +46,7 @@ pub struct UpdateProduct {
 pub async fn handler(
     State(app): State<App>,
     caller: Writer,
-    JsonBoth(request, changes): JsonBoth<UpdateProduct, ProductChanges>,
+    JsonBoth(request, mut changes): JsonBoth<UpdateProduct, ProductChanges>,
 ) -> Result<axum::Json<Data<IdBody>>, ApiError> {
     let environment_id = caller.environment_id();
     let starting_at = request.starting_at.0;
@@ -67,6 +64,11 @@ pub async fn handler(
     if changes.billable_metric_id.is_some() {
         usage_filter::refuse_update(&mut change, environment_id, product.id, &timeline, &metrics).await?;
     }
+    let brings_sql = changes.billable_metric_id.is_some_and(|id| metrics[&id].is_sql());
+    if brings_sql && timeline.at(starting_at).sql_breakdown_granularity.is_none() {
+        // Always told of a product on such a metric, as at its creation.
+        changes.sql_breakdown_granularity = Some(SqlBreakdownGranularity::ServicePeriod);
+    }
     let (now, by) = (caller.now, &caller.token_name);
     store::append(&mut change, environment_id, product.id, starting_at, &changes, now, by).await?;
     let (name, from) = (&timeline.at(starting_at).name, shown(starting_at));
@@ -83,7 +85,7 @@ async fn metrics(
     environment_id: EnvironmentId,
     product: &ProductRow,
     changes: &ProductChanges,
-) -> Result<BTreeMap<BillableMetricId, Definition>, ApiError> {
+) -> Result<BTreeMap<BillableMetricId, Counting>, ApiError> {
     let used = product.timeline().metric_ids();
     let ids: Vec<Uuid> = used.iter().map(|id| id.0).collect();
     let mut metrics = billable_metric::find_many(db, environment_id, &ids).await?;

@@ -2,7 +2,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::state::{ProductChanges, ProductState, ProductType, ProductUpdate, QuantityConversion};
+use super::state::{
+    ProductChanges, ProductState, ProductType, ProductUpdate, QuantityConversion, SqlBreakdownGranularity,
+};
 use super::store::ProductRow;
 use crate::custom_field::{Carries, CustomFields, ManagedEntity};
 use crate::id::{BillableMetricId, ProductId};
@@ -51,6 +53,8 @@ pub struct ProductStateView {
     pub netsuite_internal_item_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub netsuite_overage_item_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sql_breakdown_granularity: Option<SqlBreakdownGranularity>,
     pub created_at: Instant,
     pub created_by: String,
 }
@@ -131,6 +135,7 @@ impl ProductStateView {
             is_refundable: state.is_refundable,
             netsuite_internal_item_id: state.netsuite_internal_item_id,
             netsuite_overage_item_id: state.netsuite_overage_item_id,
+            sql_breakdown_granularity: state.sql_breakdown_granularity,
             created_at,
             created_by,
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::billable_metric::{AggregationType, Definition};
+use crate::catalog::billable_metric::{AggregationType, Counting};
 use crate::catalog::product::Timeline;
 use crate::id::BillableMetricId;
 use crate::time::{Instant, shown};
@@ -134,7 +134,7 @@ impl UsageFilters {
         from: Instant,
         until: Option<Instant>,
         states: &Timeline,
-        metrics: &BTreeMap<BillableMetricId, Definition>,
+        metrics: &BTreeMap<BillableMetricId, Counting>,
     ) -> Option<String> {
         for FilterSegment { filter, start, end } in self.segments(until) {
             let start = start.max(from);
@@ -158,8 +158,10 @@ impl UsageFilters {
 ///
 /// The published rule wants one compound key over the filter's property and the product's group keys. Usage is kept by
 /// the tuple of all group values, so any declared key will do (our decision, as for products). A LATEST metric is
-/// refused as the hosted product may fail to compute such an invoice.
-fn uncountable(metric: &Definition, group_key: &str) -> Option<String> {
+/// refused as the hosted product may fail to compute such an invoice. A query reads events, and any of their properties
+/// tells them apart.
+fn uncountable(metric: &Counting, group_key: &str) -> Option<String> {
+    let Counting::Streaming(metric) = metric else { return None };
     if metric.aggregation_type == AggregationType::Latest {
         return Some(format!(
             "counts by a LATEST metric, which the usage filter by `{group_key}` cannot split"

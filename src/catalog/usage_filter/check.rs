@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::calc::UsageFilters;
 use super::store::{self, FilteredContract};
-use crate::catalog::billable_metric::{self, Definition};
+use crate::catalog::billable_metric::{self, Counting};
 use crate::catalog::product::{self, ProductRow, Timeline};
 use crate::catalog::{rate, rate_card};
 use crate::error::ApiError;
@@ -73,7 +73,7 @@ pub async fn refuse_update(
     environment_id: EnvironmentId,
     product_id: ProductId,
     states: &Timeline,
-    metrics: &BTreeMap<BillableMetricId, Definition>,
+    metrics: &BTreeMap<BillableMetricId, Counting>,
 ) -> Result<(), ApiError> {
     let filtered = store::filtered_of_product(db, environment_id, product_id).await?;
     refuse("billable_metric_id", &filtered, states, metrics)
@@ -83,7 +83,7 @@ fn refuse(
     path: &str,
     filtered: &[FilteredContract],
     states: &Timeline,
-    metrics: &BTreeMap<BillableMetricId, Definition>,
+    metrics: &BTreeMap<BillableMetricId, Counting>,
 ) -> Result<(), ApiError> {
     for contract in filtered {
         let FilteredContract { contract_id, finalized_until, ending_before, filters } = contract;
@@ -100,7 +100,7 @@ async fn metrics_of(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     timelines: &[Timeline],
-) -> Result<BTreeMap<BillableMetricId, Definition>, sqlx::Error> {
+) -> Result<BTreeMap<BillableMetricId, Counting>, sqlx::Error> {
     let mut ids: Vec<Uuid> = timelines.iter().flat_map(Timeline::metric_ids).map(|id| id.0).collect();
     ids.sort_unstable();
     ids.dedup();

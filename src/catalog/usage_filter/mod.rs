@@ -6,7 +6,8 @@
 //!
 //! Invariants: append-only; at an instant the filter is in force that started last, of equal starts the one that was
 //! added last; before the first one all usage counts (our decision: a contract without a filter receives all usage);
-//! starts lie on hours, so that one hour's usage is under one filter.
+//! starts lie on hours, so that one hour's usage is under one filter. What queries count is routed event by event, before
+//! they count it, so for them any property will do.
 
 mod calc;
 mod check;

@@ -5,10 +5,11 @@ use std::ops::Range;
 
 use super::quantity::{Combination, cumulative_quantities, tallies_by_combination};
 use super::tier::{TierPosition, walk_tiers};
+use crate::catalog::product::SqlBreakdownGranularity;
 use crate::catalog::rate::{Price, RateEntry, calc};
 use crate::id::ProductId;
 use crate::money::{Decimal, zero};
-use crate::rating::terms::{ProductTerms, Terms, Usage};
+use crate::rating::terms::{MetricCounting, ProductTerms, Terms, Usage};
 use crate::time::{Instant, Period};
 use crate::usage::calc::Tally;
 
@@ -61,21 +62,44 @@ fn rate_product(
     let mut charges = Vec::new();
     // Tiers go by what was used so far in the period, however it was counted.
     let mut counters: BTreeMap<Combination, Decimal> = BTreeMap::new();
+    let mut put_off: BTreeMap<Combination, PutOff> = BTreeMap::new();
     for span in spans(product, cuts) {
         let state = product.states.at(cuts[span.start]);
         for (combination, tallies) in tallies_by_combination(terms, state, usage, cuts.len()) {
             let Some(timeline) = product.timelines.get(&combination.pricing) else { continue };
-            let is_always_shown = combination == Combination::default();
             let cumulative = cumulative_quantities(terms, state, &tallies);
-            let counter = counters.entry(combination.clone()).or_insert_with(zero);
-            let mut segments = segments(span.clone(), &tallies, &cumulative, counter, cuts, period);
-            segments.retain(|segment| segment.period.start >= from);
-            for stretch in stretches(timeline, segments) {
-                if stretch.entry.entitled && (is_always_shown || stretch.was_used) {
-                    charges.extend(price(product, &combination, &stretch));
+            let mut added = added(span.clone(), &tallies, &cumulative, cuts, period);
+            added.retain(|added| {
+                let is_put_off =
+                    added.period.start >= from && counts_at_the_end(terms, product, added.period.start);
+                if is_put_off {
+                    put_off
+                        .entry(combination.clone())
+                        .or_insert_with(|| PutOff::from(added.period.start))
+                        .add(added);
                 }
-            }
+                !is_put_off
+            });
+            let counter = counters.entry(combination.clone()).or_insert_with(zero);
+            let mut segments = segments(added, counter);
+            segments.retain(|segment| segment.period.start >= from);
+            charges.extend(price_all(product, &combination, stretches(timeline, segments)));
         }
+    }
+    for (combination, put_off) in put_off {
+        let timeline: Vec<&RateEntry> = product.timelines[&combination.pricing].iter().collect();
+        // The rate of the last instant: no cut comes after the last one.
+        let last = cuts.last().copied().unwrap_or(period.start);
+        let Some(entry) = calc::effective_at(&timeline, last) else { continue };
+        let before = counters.remove(&combination).unwrap_or_else(zero);
+        let stretch = Stretch {
+            entry,
+            period: Period { start: put_off.start, end: period.end },
+            after: &before + &put_off.quantity,
+            before,
+            was_used: put_off.was_used,
+        };
+        charges.extend(price_all(product, &combination, vec![stretch]));
     }
     charges.sort_by(|one, other| {
         let level = |charge: &Charge| charge.tier.as_ref().map_or(0, |tier| tier.level);
@@ -83,6 +107,40 @@ fn rate_product(
         one_key.cmp(&(other.period.start, &other.combination, level(other)))
     });
     charges
+}
+
+/// Whether what a product counts in the segment that starts at `cut` is charged at the end of the period: what queries
+/// count is, unless the product breaks it down by the hour.
+fn counts_at_the_end(terms: &Terms, product: &ProductTerms, cut: Instant) -> bool {
+    let state = product.states.at(cut);
+    let (_, metric) = terms.metric_of(state);
+    let is_by_hour = state.sql_breakdown_granularity == Some(SqlBreakdownGranularity::Hour);
+    matches!(metric.counting, MetricCounting::Sql(_)) && !is_by_hour
+}
+
+/// What is charged at the end of the period.
+struct PutOff {
+    start: Instant,
+    quantity: Decimal,
+    was_used: bool,
+}
+
+impl PutOff {
+    fn from(start: Instant) -> Self {
+        Self { start, quantity: zero(), was_used: false }
+    }
+
+    fn add(&mut self, added: &Added) {
+        self.quantity += &added.quantity;
+        self.was_used |= added.was_used;
+    }
+}
+
+/// The charges of the stretches of one combination: where there are no groups also of those that were not used.
+fn price_all(product: &ProductTerms, combination: &Combination, stretches: Vec<Stretch<'_>>) -> Vec<Charge> {
+    let is_always_shown = *combination == Combination::default();
+    let is_shown = |stretch: &&Stretch<'_>| stretch.entry.entitled && (is_always_shown || stretch.was_used);
+    stretches.iter().filter(is_shown).flat_map(|stretch| price(product, combination, stretch)).collect()
 }
 
 /// The segments over which the product counts in one way, in order.
@@ -106,32 +164,44 @@ struct Segment {
     was_used: bool,
 }
 
-/// The segments of a span, each with the quantity that it adds; the counter is moved on to their end.
+/// What one segment adds to one combination.
+struct Added {
+    period: Period,
+    quantity: Decimal,
+    was_used: bool,
+}
+
+/// The segments of a span, each with the quantity that it adds.
 ///
 /// What a segment adds is the difference of two quantities counted in the span's own way from the start of the
 /// period, also where the period began in another way (our decision, as documented for SQL metrics): so a
 /// maximum or a rounding that was billed already is not billed again.
-fn segments(
+fn added(
     span: Range<usize>,
     tallies: &[Tally],
     cumulative: &[Decimal],
-    counter: &mut Decimal,
     cuts: &[Instant],
     period: Period,
-) -> Vec<Segment> {
-    let mut segments = Vec::with_capacity(span.len());
-    for index in span {
-        let before = counter.clone();
-        *counter += &cumulative[index];
-        if let Some(earlier) = index.checked_sub(1) {
-            *counter -= &cumulative[earlier];
-        }
-        segments.push(Segment {
+) -> Vec<Added> {
+    let of_segment = |index: usize| {
+        let earlier = index.checked_sub(1).map_or_else(zero, |earlier| cumulative[earlier].clone());
+        let quantity = &cumulative[index] - earlier;
+        Added {
             period: Period { start: cuts[index], end: cuts.get(index + 1).copied().unwrap_or(period.end) },
-            was_used: tallies[index] != Tally::default() || *counter != before,
-            before,
-            after: counter.clone(),
-        });
+            was_used: tallies[index] != Tally::default() || quantity != zero(),
+            quantity,
+        }
+    };
+    span.map(of_segment).collect()
+}
+
+/// The segments on the counter, which is moved on to their end.
+fn segments(added: Vec<Added>, counter: &mut Decimal) -> Vec<Segment> {
+    let mut segments = Vec::with_capacity(added.len());
+    for Added { period, quantity, was_used } in added {
+        let before = counter.clone();
+        *counter += quantity;
+        segments.push(Segment { period, before, after: counter.clone(), was_used });
     }
     segments
 }
@@ -188,6 +258,7 @@ mod tests {
 
     use super::*;
     use crate::catalog::billable_metric::AggregationType;
+    use crate::catalog::billable_metric::sql::SqlDefinition;
     use crate::catalog::product::{
         ConversionOperation, ProductChanges, ProductState, QuantityConversion, Timeline,
     };
@@ -195,7 +266,7 @@ mod tests {
     use crate::id::BillableMetricId;
     use crate::money::{CreditType, InputNumber, QuantityRounding, RoundingMethod};
     use crate::rating::calc::cuts;
-    use crate::rating::terms::{MetricTerms, Newest};
+    use crate::rating::terms::{Increment, MetricTerms, Newest};
     use crate::time::Period;
     use crate::usage::Piece;
     use crate::usage::calc::Latest;
@@ -217,6 +288,19 @@ mod tests {
 
     fn counted_by(aggregation: AggregationType) -> ProductChanges {
         ProductChanges { billable_metric_id: Some(metric(aggregation)), ..ProductChanges::default() }
+    }
+
+    /// The metric that a query counts, by user.
+    fn query_metric() -> BillableMetricId {
+        BillableMetricId(Uuid::from_u128(u128::MAX))
+    }
+
+    fn counted_by_query(granularity: SqlBreakdownGranularity) -> ProductChanges {
+        ProductChanges {
+            billable_metric_id: Some(query_metric()),
+            sql_breakdown_granularity: Some(granularity),
+            ..ProductChanges::default()
+        }
     }
 
     fn times(factor: i64) -> ProductChanges {
@@ -255,6 +339,7 @@ mod tests {
             is_refundable: true,
             netsuite_internal_item_id: None,
             netsuite_overage_item_id: None,
+            sql_breakdown_granularity: None,
         };
         let entry = |(added, (start, price)): (i64, &(i64, Price))| RateEntry {
             added,
@@ -272,13 +357,19 @@ mod tests {
             timelines: [([].into(), (1..).zip(prices).map(entry).collect())].into(),
         };
         let metric_terms = |aggregation: &AggregationType| {
-            let terms = MetricTerms { aggregation: *aggregation, group_names: vec!["user".to_owned()] };
+            let counting = MetricCounting::Streaming(*aggregation);
+            let terms = MetricTerms { counting, group_names: vec!["user".to_owned()] };
             (metric(*aggregation), terms)
         };
+        let query = SqlDefinition::stored(
+            "SELECT SUM(properties.n), properties.user FROM events GROUP BY 2".to_owned(),
+        );
+        let counting = MetricCounting::Sql(Box::new(query));
+        let query_terms = (query_metric(), MetricTerms { counting, group_names: vec!["user".to_owned()] });
         Terms {
             unit: CreditType::usd(),
             products: vec![product],
-            metrics: AggregationType::ALL.iter().map(metric_terms).collect(),
+            metrics: AggregationType::ALL.iter().map(metric_terms).chain([query_terms]).collect(),
             newest: Newest::default(),
         }
     }
@@ -308,7 +399,13 @@ mod tests {
                 tally: tally.clone(),
             }));
         }
-        Usage { pieces }
+        let increment = |(at, number, user): &Event| Increment {
+            metric_id: query_metric(),
+            groups: [("user".to_owned(), user.to_string())].into(),
+            segment: cuts.partition_point(|cut| *cut <= hour(*at)) - 1,
+            quantity: tenths(*number),
+        };
+        Usage { pieces, increments: events.iter().map(increment).collect() }
     }
 
     fn charges(terms: &Terms, events: &[Event]) -> Vec<Charge> {
@@ -371,6 +468,24 @@ mod tests {
         assert_eq!(shown(&charges), ["0..10 4", "10..24 1", "10..24 5", "10..24 2"], "4, then from 4 to 12");
         let total: Decimal = charges.iter().map(|charge| &charge.total).sum();
         assert_eq!(total, Decimal::from(800));
+    }
+
+    #[test]
+    fn what_is_put_off_has_the_last_rate_and_the_last_tiers() {
+        let by_period = [(-1, counted_by_query(SqlBreakdownGranularity::ServicePeriod))];
+        let terms = terms(&by_period, &[(0, flat(1)), (10, flat(3))]);
+        let charges = charges(&terms, &[(3, 60, 1), (12, 50, 2)]);
+        assert_eq!(shown(&charges), ["0..24 11"]);
+        assert_eq!(charges[0].unit_price, Decimal::from(3));
+    }
+
+    #[test]
+    fn what_is_put_off_is_not_charged_where_nothing_is_sold_at_the_end() {
+        let by_period = [(-1, counted_by_query(SqlBreakdownGranularity::ServicePeriod))];
+        let mut terms = terms(&by_period, &[(0, flat(1))]);
+        let timeline = terms.products[0].timelines.values_mut().next().expect("a timeline");
+        timeline[0].ending_before = Some(hour(20));
+        assert_eq!(shown(&charges(&terms, &[(3, 60, 1)])), [""; 0]);
     }
 
     fn any_events() -> impl Strategy<Value = Vec<Event>> {
@@ -488,6 +603,31 @@ mod tests {
             let second = rate(&terms, &usage(&events, &all_cuts), &all_cuts, day(), until.end);
             prop_assert!(second.iter().all(|charge| charge.period.start >= until.end));
             prop_assert_eq!(cost(&first) + cost(&second), cost(&charges(&terms, &events)));
+        }
+
+        #[test]
+        fn what_a_query_counts_is_charged_once_however_it_is_broken_down(
+            changes in any_changes(), prices in any_prices(), events in any_events(), at in 0..END,
+            aggregation in 0_usize..5, more in prop::collection::vec(0..END, 0..6),
+        ) {
+            let with = |granularity| {
+                let mut changes = changes.clone();
+                changes.push((at, counted_by_query(granularity)));
+                changes.push((at + 5, counted_by(AggregationType::ALL[aggregation])));
+                changes.push((at + 9, counted_by_query(granularity)));
+                terms(&changes, &prices)
+            };
+            let (by_hour, by_period) =
+                (with(SqlBreakdownGranularity::Hour), with(SqlBreakdownGranularity::ServicePeriod));
+            prop_assert_eq!(quantity(&charges(&by_hour, &events)), quantity(&charges(&by_period, &events)));
+            for terms in [by_hour, by_period] {
+                let mut finer = cuts(&terms, day(), day().start);
+                finer.extend(more.iter().map(|number| hour(*number)));
+                finer.sort_unstable();
+                finer.dedup();
+                let finely = rate(&terms, &usage(&events, &finer), &finer, day(), day().start);
+                prop_assert_eq!(finely, charges(&terms, &events));
+            }
         }
 
         #[test]

@@ -3,7 +3,7 @@ use crate::rating::terms::Terms;
 use crate::time::{Instant, Period};
 
 /// Where a period is cut into segments: its start, the instant `from` which it is charged, and every instant inside it
-/// at which any rate may change or any product counts, converts, rounds or groups in another way.
+/// at which any rate may change or any product counts, converts, rounds, groups or breaks down in another way.
 #[must_use]
 pub fn cuts(terms: &Terms, period: Period, from: Instant) -> Vec<Instant> {
     let timelines = terms.products.iter().flat_map(|product| product.timelines.values());
@@ -12,7 +12,8 @@ pub fn cuts(terms: &Terms, period: Period, from: Instant) -> Vec<Instant> {
         calc::boundaries(&timeline)
     });
     let states = terms.products.iter().flat_map(|product| product.states.metering_changes());
-    let inside = rates.chain(states).filter(|instant| period.contains(*instant));
+    let breakdowns = terms.products.iter().flat_map(|product| product.states.breakdown_changes());
+    let inside = rates.chain(states).chain(breakdowns).filter(|instant| period.contains(*instant));
     let mut cuts: Vec<Instant> = [period.start, from].into_iter().chain(inside).collect();
     cuts.sort_unstable();
     cuts.dedup();

@@ -44,6 +44,20 @@ pub fn tallies_by_combination(
             combinations.entry(combination).or_insert_with(|| vec![Tally::default(); segment_count]);
         tallies[piece.segment].merge(&piece.tally);
     }
+    for increment in usage.increments.iter().filter(|increment| increment.metric_id == metric_id) {
+        let values = |key: &[String]| -> GroupValues {
+            let named = increment.groups.iter().filter(|(name, _)| key.contains(name));
+            named.map(|(name, value)| (name.clone(), value.clone())).collect()
+        };
+        let combination = Combination {
+            pricing: values(state.pricing_key()),
+            presentation: values(state.presentation_key()),
+        };
+        let tallies =
+            combinations.entry(combination).or_insert_with(|| vec![Tally::default(); segment_count]);
+        let tally = Tally { total: Some(increment.quantity.clone()), ..Tally::default() };
+        tallies[increment.segment].merge(&tally);
+    }
     combinations
 }
 
@@ -57,7 +71,7 @@ pub fn cumulative_quantities(terms: &Terms, state: &ProductState, tallies: &[Tal
     let mut quantities = Vec::with_capacity(tallies.len());
     for tally in tallies {
         so_far.merge(tally);
-        let metered = so_far.quantity(metric.aggregation);
+        let metered = so_far.quantity(metric.aggregation());
         let converted = match state.quantity_conversion.value() {
             Some(conversion) => conversion.apply(&metered),
             None => metered,

@@ -17,7 +17,8 @@ pub fn filtered_cuts(mut cuts: Vec<Instant>, filters: &UsageFilters, period: Per
 }
 
 /// The usage that the filters in force at its time let pass. `cuts` are the segments' starts, none of which spans two
-/// filters. Where a metric does not know the property, none of its usage passes.
+/// filters. Where a metric does not know the property, none of its usage passes. What queries count is of the events that
+/// pass already.
 #[must_use]
 pub fn route(terms: &Terms, mut usage: Usage, filters: &UsageFilters, cuts: &[Instant]) -> Usage {
     if filters.is_empty() {
@@ -47,7 +48,7 @@ mod tests {
     use crate::catalog::usage_filter::UsageFilter;
     use crate::id::BillableMetricId;
     use crate::money::{CreditType, Decimal, zero};
-    use crate::rating::terms::{MetricTerms, Newest};
+    use crate::rating::terms::{MetricCounting, MetricTerms, Newest};
     use crate::usage::Piece;
     use crate::usage::calc::Tally;
 
@@ -72,7 +73,8 @@ mod tests {
 
     fn terms() -> Terms {
         let names = ["model", "project"].map(str::to_owned).to_vec();
-        let metric_terms = MetricTerms { aggregation: AggregationType::Sum, group_names: names };
+        let metric_terms =
+            MetricTerms { counting: MetricCounting::Streaming(AggregationType::Sum), group_names: names };
         Terms {
             unit: CreditType::usd(),
             products: Vec::new(),
@@ -88,7 +90,7 @@ mod tests {
             segment: cuts.partition_point(|cut| *cut <= hour(*at)) - 1,
             tally: Tally { event_count: 1, total: Some(Decimal::from(*n)), ..Tally::default() },
         };
-        Usage { pieces: events.iter().map(piece).collect() }
+        Usage { pieces: events.iter().map(piece).collect(), increments: Vec::new() }
     }
 
     fn filter(added: i64, key: &str, values: &[&str], starting_at: i64) -> UsageFilter {

@@ -39,16 +39,41 @@ pub struct Counter {
     meters: Vec<Meter>,
 }
 
-/// A metric that counts the facts that arrived while it took events.
-struct Meter {
-    metric_id: BillableMetricId,
-    definition: Definition,
+/// Which facts a metric takes, by when they came; all by default.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Intake {
     /// The first order of arrival that counts.
-    from_seq: i64,
+    from_seq: Option<i64>,
     /// The first that does not count any more.
     before_seq: Option<i64>,
     /// What came before the first order counts from this timestamp on.
     reflowed_from: Option<Instant>,
+}
+
+impl Intake {
+    #[must_use]
+    pub fn of(metric: &BillableMetricRow, is_used: bool, reflows: &[Reflow]) -> Self {
+        let own = reflows.iter().filter(|reflow| reflow.metric_id == metric.id);
+        Self {
+            from_seq: Some(first_seq_after(metric.created_arrival)),
+            before_seq: metric.archived_arrival.filter(|_| !is_used).map(first_seq_after),
+            reflowed_from: own.map(|reflow| reflow.starting_at).min(),
+        }
+    }
+
+    #[must_use]
+    pub fn takes(&self, fact: &Fact<'_>) -> bool {
+        let is_reflowed = || self.reflowed_from.is_some_and(|from| fact.timestamp >= from);
+        (self.from_seq.is_none_or(|from| fact.seq >= from) || is_reflowed())
+            && self.before_seq.is_none_or(|before| fact.seq < before)
+    }
+}
+
+/// A metric that counts the facts that arrived while it took events.
+struct Meter {
+    metric_id: BillableMetricId,
+    definition: Definition,
+    intake: Intake,
     /// Of events of any type when unset.
     event_types: Option<HashSet<String>>,
 }
@@ -63,14 +88,9 @@ impl Counter {
         metrics: Vec<(BillableMetricRow, bool)>,
         reflows: &[Reflow],
     ) -> Self {
-        let meter = |(metric, is_used): (BillableMetricRow, bool)| {
-            let own = reflows.iter().filter(|reflow| reflow.metric_id == metric.id);
-            Meter {
-                from_seq: first_seq_after(metric.created_arrival),
-                before_seq: metric.archived_arrival.filter(|_| !is_used).map(first_seq_after),
-                reflowed_from: own.map(|reflow| reflow.starting_at).min(),
-                ..Meter::of_all_events(metric)
-            }
+        let meter = |(metric, is_used): (BillableMetricRow, bool)| Meter {
+            intake: Intake::of(&metric, is_used, reflows),
+            ..Meter::of_all_events(metric)
         };
         Self { environment_id, meters: metrics.into_iter().map(meter).collect() }
     }
@@ -142,9 +162,7 @@ impl Meter {
         let types = types.and_then(|filter| filter.in_values.clone());
         Self {
             metric_id: metric.id,
-            from_seq: i64::MIN,
-            before_seq: None,
-            reflowed_from: None,
+            intake: Intake::default(),
             event_types: types.map(HashSet::from_iter),
             definition: metric.definition,
         }
@@ -152,9 +170,7 @@ impl Meter {
 
     /// A first look, without the properties.
     fn may_count(&self, fact: &Fact<'_>) -> bool {
-        let is_reflowed = || self.reflowed_from.is_some_and(|from| fact.timestamp >= from);
-        (fact.seq >= self.from_seq || is_reflowed())
-            && self.before_seq.is_none_or(|before| fact.seq < before)
+        self.intake.takes(fact)
             && self.event_types.as_ref().is_none_or(|types| types.contains(fact.event_type))
     }
 }

@@ -1,0 +1,48 @@
+//! What queries count in windows of time.
+
+use std::collections::BTreeMap;
+
+use sqlx::PgConnection;
+
+use super::answer::Answer;
+use super::facts::Facts;
+use crate::catalog::billable_metric::sql::SqlDefinition;
+use crate::event::{Scope, raw_events, subject_id};
+use crate::id::{BillableMetricId, EnvironmentId};
+use crate::time::Period;
+use crate::usage::calc::Windows;
+
+/// A metric whose query counts for one customer.
+#[derive(Clone, Copy)]
+pub struct Counted<'a> {
+    pub environment_id: EnvironmentId,
+    pub metric_id: BillableMetricId,
+    pub definition: &'a SqlDefinition,
+    /// What events call the customer.
+    pub received: &'a [String],
+}
+
+impl Counted<'_> {
+    /// The customer's events of the period that count.
+    pub async fn facts(&self, db: &mut PgConnection, period: Period) -> Result<Facts, sqlx::Error> {
+        let subjects = self.received.iter().map(|received| subject_id(self.environment_id, received));
+        let scope = Scope::of_subjects(self.environment_id, subjects.collect(), period);
+        let events = raw_events(db, &scope).await?;
+        Facts::of(db, self.metric_id, self.definition, &events).await
+    }
+}
+
+/// What the query answers in each of these windows that has events, at most `limit` windows.
+pub async fn by_window(
+    db: &mut PgConnection,
+    facts: &Facts,
+    windows: &Windows,
+    indexes: impl Iterator<Item = i64>,
+    limit: usize,
+) -> Result<BTreeMap<i64, Vec<Answer>>, sqlx::Error> {
+    let with_events = indexes.filter(|index| facts.any_within(windows.at(*index)));
+    let indexes: Vec<i64> = with_events.take(limit).collect();
+    let periods: Vec<Period> = indexes.iter().map(|index| windows.at(*index)).collect();
+    let answers = facts.answers(db, &periods).await?;
+    Ok(indexes.into_iter().zip(answers).collect())
+}
