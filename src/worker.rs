@@ -52,23 +52,17 @@ enum Step {
 const SWEEP_EVERY: TimeDelta = TimeDelta::minutes(10);
 
 /// How often the log of events is put in order.
-const UPKEEP_EVERY: TimeDelta = TimeDelta::minutes(1);
+const UPKEEP_EVERY: Duration = Duration::from_mins(1);
 
 /// Runs until told to stop; the step at hand is finished first.
 pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
+    let keeping_order = tokio::spawn(keep_order(app.clone(), stop.clone()));
     let mut next_sweep = app.clock.now();
-    let mut next_upkeep = next_sweep + UPKEEP_EVERY;
     while !*stop.borrow() {
         if app.clock.now() >= next_sweep {
             next_sweep = app.clock.now() + SWEEP_EVERY;
             if let Err(error) = sweep(&app).await {
                 tracing::error!(cause = causes(&error), "old answers could not be swept");
-            }
-        }
-        if app.clock.now() >= next_upkeep {
-            next_upkeep = app.clock.now() + UPKEEP_EVERY;
-            if let Err(error) = upkeep_all(&app).await {
-                tracing::warn!(cause = causes(&error), "the log of events is not put in order");
             }
         }
         if let Err(error) = run_all(&app, &stop).await {
@@ -79,7 +73,8 @@ pub async fn run(app: App, mut stop: watch::Receiver<bool>) {
             () = app.work_ready.notified() => {}
             () = tokio::time::sleep(POLL) => {}
         }
-    }
+    } // A panic in it is logged where it happens; there is nothing to undo.
+    let _ = keeping_order.await;
 }
 
 /// Forgets the answers to old requests.
@@ -91,9 +86,26 @@ async fn sweep(app: &App) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-async fn upkeep_all(app: &App) -> Result<(), sqlx::Error> {
-    for environment in list_environments(&mut *app.db.acquire().await?).await? {
-        upkeep(app, &environment).await?;
+/// Puts the log of events in order, again and again; beside due work, which must not wait for it.
+async fn keep_order(app: App, mut stop: watch::Receiver<bool>) {
+    while !*stop.borrow() {
+        tokio::select! {
+            _ = stop.changed() => return,
+            () = tokio::time::sleep(UPKEEP_EVERY) => {}
+        }
+        if let Err(error) = upkeep_all(&app, &stop).await {
+            tracing::warn!(cause = causes(&error), "the log of events is not put in order");
+        }
+    }
+}
+
+async fn upkeep_all(app: &App, stop: &watch::Receiver<bool>) -> Result<(), sqlx::Error> {
+    let environments = list_environments(&mut *app.db.acquire().await?).await?;
+    for environment in environments.iter().take_while(|_| !*stop.borrow()) {
+        if let Err(error) = upkeep(app, environment).await {
+            let environment_id = environment.id;
+            tracing::warn!(%environment_id, cause = causes(&error), "the log of events is not put in order");
+        }
     }
     Ok(())
 }

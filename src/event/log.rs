@@ -33,6 +33,8 @@ pub struct Place {
     numbers: Vec<i64>,
     /// The environment's time.
     pub received_at: Instant,
+    /// Usage of earlier flushes is still to be counted.
+    pub is_behind: bool,
     /// The last arrival at which a metric came or went: until the next one the same metrics count.
     pub metrics_arrival: i64,
 }
@@ -53,6 +55,7 @@ impl Place {
             sealed: arrival.slots.sealed,
             numbers: arrival.numbers,
             received_at: arrival.frozen_at.unwrap_or(real_now),
+            is_behind: arrival.is_behind,
             metrics_arrival: arrival.metrics_arrival,
         }))
     }

@@ -38,6 +38,8 @@ pub use log::{BatchLog, EventLog, Place, first_seq_after};
 pub use pending::{PendingUsage, pending_batches, still_pending, take_pending_usage};
 pub use preview::{PREVIEWED_MAX, PreviewEvent, PreviewedEvent, previewed};
 pub use screen::Screens;
-pub use segment::{Bookmark, Scope, SegmentReader, Segments, make_segments, raw_events};
+pub use segment::{
+    Bookmark, RAW_EVENTS_MAX, Scope, SegmentReader, Segments, make_segments, newest_loose_batch, raw_events,
+};
 pub use upkeep::upkeep;
 pub use value::{Properties, PropertyValue, parse_properties};

@@ -7,7 +7,7 @@ use crate::id::EnvironmentId;
 
 /// Batches and events that are counted at once.
 const BATCHES_AT_ONCE: i64 = 5000;
-const EVENTS_AT_ONCE: i64 = 500_000;
+const EVENTS_AT_ONCE: i64 = 200_000;
 
 /// A batch whose usage is to be counted.
 pub struct PendingUsage {

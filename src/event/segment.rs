@@ -5,7 +5,7 @@ use std::future::Future;
 use std::ops::Range;
 
 use chrono::NaiveDate;
-use sqlx::PgConnection;
+use sqlx::{Executor, PgConnection};
 use uuid::Uuid;
 
 use super::codec::{CODEC, Facts, pack};
@@ -111,6 +111,10 @@ impl SegmentReader for Segments {
         let after_batch = match after {
             Some(Bookmark::Batch(batch_id)) => batch_id,
             Some(Bookmark::Segment(..)) | None => {
+                if after.is_none() {
+                    // Batches that are pending in this snapshot may be in segments soon, and their slot gone.
+                    db.execute("LOCK TABLE event_batch IN ACCESS SHARE MODE").await?;
+                }
                 let page = segments_after(db, scope, after).await?;
                 if page.is_some() {
                     return Ok(page);
@@ -122,7 +126,10 @@ impl SegmentReader for Segments {
     }
 }
 
-/// All facts of a scope as queries read them, in no order.
+/// Most events that are read for a query; they are all in memory.
+pub const RAW_EVENTS_MAX: usize = 1_000_000;
+
+/// The facts of a scope as queries read them, in no order; all of them, or more than [`RAW_EVENTS_MAX`].
 pub async fn raw_events(db: &mut PgConnection, scope: &Scope) -> Result<Vec<RawEvent>, sqlx::Error> {
     let mut events = Vec::new();
     let mut bookmark = None;
@@ -130,6 +137,9 @@ pub async fn raw_events(db: &mut PgConnection, scope: &Scope) -> Result<Vec<RawE
         bookmark = Some(last);
         let facts = page.iter().flat_map(|facts| scope.facts(facts));
         events.extend(facts.map(|(_, fact)| RawEvent::from(fact)));
+        if events.len() > RAW_EVENTS_MAX {
+            break;
+        }
     }
     Ok(events)
 }
@@ -221,11 +231,25 @@ async fn pending_after(
     Ok(Some((facts.collect::<Result<_, _>>()?, bookmark)))
 }
 
-/// Turns the oldest batches that are not in segments yet into segments; answers how many. The caller commits. Of
-/// concurrent callers one works and the others find nothing to do.
+/// The newest batch that is not in segments yet.
+pub async fn newest_loose_batch(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+) -> Result<Option<i64>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "SELECT max(batch_id) FROM segment_pending WHERE environment_id = $1",
+        environment_id.0
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// Turns the oldest batches that are not in segments yet, up to one, into segments; answers how many. The caller
+/// commits. Of concurrent callers one works and the others find nothing to do.
 pub async fn make_segments(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
+    up_to: i64,
 ) -> Result<usize, sqlx::Error> {
     if !begin_making(db, environment_id).await? {
         return Ok(0);
@@ -236,7 +260,7 @@ pub async fn make_segments(
                       sum(event_count) OVER (ORDER BY next.batch_id) - event_count AS events_before
                FROM (
                    SELECT slot, batch_id FROM segment_pending
-                   WHERE environment_id = $1 ORDER BY batch_id LIMIT $2
+                   WHERE environment_id = $1 AND batch_id <= $4 ORDER BY batch_id LIMIT $2
                ) next
                JOIN event_batch batch ON batch.slot = next.slot AND batch.batch_id = next.batch_id
                     AND batch.environment_id = $1
@@ -246,6 +270,7 @@ pub async fn make_segments(
         environment_id.0,
         BATCHES_AT_ONCE,
         EVENTS_AT_ONCE,
+        up_to,
     )
     .fetch_all(&mut *db)
     .await?;
@@ -317,7 +342,8 @@ async fn keep(
 }
 
 /// Merges the segments of those of the days that have many of one size, so that a month of a busy subject is a few
-/// payloads and an event is written again only as often as its segment grows eightfold.
+/// payloads and an event is written again only as often as its segment grows eightfold. Days beyond a bound wait until
+/// they are touched again: busy subjects fill up at the same time.
 async fn merge_crowded(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
@@ -326,21 +352,27 @@ async fn merge_crowded(
     let (subjects, dates): (Vec<Uuid>, Vec<NaiveDate>) =
         days.iter().map(|(subject, day)| (subject.0, *day)).unzip();
     let merged = sqlx::query!(
-        r#"DELETE FROM event_segment gone USING (
+        r#"WITH small AS (
                SELECT segment.*,
                       count(*) OVER (PARTITION BY subject_id, day, floor(log($4::numeric, event_count))) AS alike
                FROM unnest($2::uuid[], $3::date[]) AS given (subject_id, day)
                JOIN event_segment segment USING (subject_id, day)
                WHERE segment.environment_id = $1 AND event_count < $5
-           ) crowded
+           ), crowded AS (
+               SELECT *, sum(event_count) OVER (ORDER BY subject_id, day)
+                         - sum(event_count) OVER (PARTITION BY subject_id, day) AS events_of_days_before
+               FROM small WHERE alike >= $4::numeric
+           )
+           DELETE FROM event_segment gone USING crowded
            WHERE gone.environment_id = $1 AND gone.subject_id = crowded.subject_id AND gone.day = crowded.day
-             AND gone.segment = crowded.segment AND alike >= $4::numeric
+             AND gone.segment = crowded.segment AND events_of_days_before < $6
            RETURNING gone.subject_id AS "subject_id: SubjectId", gone.day, gone.segment, gone.codec, gone.payload"#,
         environment_id.0,
         &subjects,
         &dates,
         Decimal::from(SEGMENTS_MAX),
         i32::try_from(EVENTS_A_PAGE).expect("a small number"),
+        EVENTS_AT_ONCE,
     )
     .fetch_all(&mut *db)
     .await?;

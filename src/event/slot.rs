@@ -11,6 +11,7 @@ use chrono::TimeDelta;
 use sqlx::PgConnection;
 
 use super::batch::{BACKDATING, FUTURE_DATING};
+use crate::access::environment_now;
 use crate::id::EnvironmentId;
 use crate::postgres::hold_arrivals;
 use crate::time::Instant;
@@ -50,6 +51,8 @@ pub struct Arrival {
     pub slots: Slots,
     /// Where the environment's clock stands.
     pub frozen_at: Option<Instant>,
+    /// Usage of earlier flushes is still to be counted.
+    pub is_behind: bool,
     /// The last arrival at which a metric came or went: until the next one the same metrics count.
     pub metrics_arrival: i64,
 }
@@ -63,6 +66,7 @@ pub async fn arrive(
     let row = sqlx::query!(
         r#"SELECT ARRAY(SELECT nextval('arrival_seq') FROM generate_series(1, $2)) AS "numbers!",
                   (SELECT frozen_at FROM environment WHERE id = $1) AS frozen_at,
+                  EXISTS (SELECT FROM rollup_pending WHERE environment_id = $1) AS "is_behind!",
                   (SELECT coalesce(max(greatest(created_arrival, archived_arrival)), 0) FROM billable_metric
                    WHERE environment_id = $1) AS "metrics_arrival!",
                   (SELECT slot FROM event_slot WHERE environment_id = $1 AND sealed_at IS NULL) AS open,
@@ -77,6 +81,7 @@ pub async fn arrive(
         numbers: row.numbers,
         slots: Slots { open: row.open, sealed: row.sealed },
         frozen_at: row.frozen_at,
+        is_behind: row.is_behind,
         metrics_arrival: row.metrics_arrival,
     })
 }
@@ -127,6 +132,7 @@ pub async fn rotate(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     now: Instant,
+    real_now: Instant,
 ) -> Result<bool, sqlx::Error> {
     let current = sqlx::query!(
         r#"SELECT slot, opened_at, event_slot_keys(slot) AS "keys!" FROM event_slot
@@ -138,6 +144,8 @@ pub async fn rotate(
     let is_due = |keys, opened_at| keys > KEYS_MAX || keys > 0 && now - opened_at >= AGE_MAX;
     let Some(current) = current.filter(|slot| is_due(slot.keys, slot.opened_at)) else { return Ok(false) };
     hold_arrivals(db, environment_id).await?;
+    // Read again: a sandbox's clock may have moved, and events with it, before arrivals were held.
+    let now = environment_now(db, environment_id, real_now).await?;
     let sealed = sqlx::query_scalar!(
         r#"WITH sealed AS (
                UPDATE event_slot SET sealed_at = $3 WHERE environment_id = $1 AND slot = $2 AND sealed_at IS NULL

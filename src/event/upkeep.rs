@@ -1,6 +1,6 @@
 //! What the log needs from time to time: new slots made ahead of need, facts moved into segments, old slots dropped.
 
-use super::segment::make_segments;
+use super::segment::{make_segments, newest_loose_batch};
 use super::slot;
 use crate::access::{App, Environment};
 
@@ -8,13 +8,15 @@ use crate::access::{App, Environment};
 pub async fn upkeep(app: &App, environment: &Environment) -> Result<(), sqlx::Error> {
     let (id, now) = (environment.id, environment.now(app.clock.now()));
     let mut transaction = app.db.begin().await?;
-    if slot::rotate(&mut transaction, id, now).await? {
+    if slot::rotate(&mut transaction, id, now, app.clock.now()).await? {
         tracing::info!(environment_id = %id, "the slot of transaction ids is sealed and the next one open");
     }
     transaction.commit().await?;
-    loop {
+    // What comes meanwhile is for the next time: under load there would be no end.
+    let newest = newest_loose_batch(&mut *app.db.acquire().await?, id).await?;
+    while let Some(newest) = newest {
         let mut transaction = app.db.begin().await?;
-        let batches = make_segments(&mut transaction, id).await?;
+        let batches = make_segments(&mut transaction, id, newest).await?;
         transaction.commit().await?;
         if batches == 0 {
             break;

@@ -7,7 +7,7 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use sqlx::{PgConnection, PgPool};
+use sqlx::{Executor, PgConnection, PgPool};
 
 use super::calc::usage_invoice_id;
 use super::compute::Calculator;
@@ -65,6 +65,8 @@ async fn verify_customer(
     faults: &mut Vec<InvoiceFault>,
 ) -> Result<usize, sqlx::Error> {
     let mut snapshot = begin_usage_snapshot(pool, environment_id).await?;
+    // It rests while invoices are recounted on another connection.
+    snapshot.execute("SET LOCAL idle_in_transaction_session_timeout = 0").await?;
     let contracts = contract::list_of_customer(&mut snapshot, environment_id, customer_id).await?;
     let stored = store::list_for_check(&mut snapshot, environment_id, customer_id).await?;
     let mut items = scheduled_charge::items_of_invoices(&mut snapshot, environment_id, customer_id).await?;

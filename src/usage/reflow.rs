@@ -6,6 +6,7 @@ use axum::extract::State;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use sqlx::Executor;
 
 use super::calc::{Counter, Counts};
 use super::settle::begin_usage_snapshot;
@@ -48,6 +49,8 @@ pub async fn handler(
     let (environment_id, id) = (caller.environment_id(), path.billable_metric_id);
     caller.lift_time_limit();
     let mut change = caller.begin(&app).await?;
+    // It rests while the events are read on another connection.
+    change.execute("SET LOCAL idle_in_transaction_session_timeout = 0").await?;
     let metric = billable_metric::lock(&mut change, environment_id, id).await?;
     let metric = metric.ok_or_else(|| ApiError::not_found("billable metric", id))?;
     if metric.archived_at.is_some() {

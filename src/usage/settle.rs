@@ -54,7 +54,8 @@ pub async fn roll(app: App, ready: std::sync::Arc<Notify>) {
 
 async fn roll_all(app: &App) -> Result<usize, sqlx::Error> {
     let mut events = 0;
-    for environment in list_environments(&mut *app.db.acquire().await?).await? {
+    let environments = list_environments(&mut *app.db.acquire().await?).await?;
+    for environment in environments {
         loop {
             let counted = roll_some(&mut *app.db.acquire().await?, environment.id).await?;
             events += counted;

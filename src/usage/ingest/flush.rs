@@ -61,7 +61,11 @@ impl Flusher {
                 Ok(Some(kept)) => return Ok(kept),
                 Ok(None) => self.open_slot(environment_id).await?,
                 Err(error) if is_transient(&error) && attempts < ATTEMPTS => {}
-                Err(error) => return Err(error),
+                Err(error) => {
+                    // A database that comes back may be without its last commits.
+                    *self.known() = Known::default();
+                    return Err(error);
+                }
             }
         }
     }
@@ -78,7 +82,8 @@ impl Flusher {
         let taken = self.keys.admit(&mut transaction, &place, &flush.keys).await?;
         let facts = flush.facts(&place, &taken);
         let repeats = facts.iter().filter(|fact| fact.is_duplicate).count();
-        let is_pending = facts.len() > COUNTED_EVENTS_MAX;
+        // Who counts at this moment keeps the hours locked: this flush would wait for it, and others behind this one.
+        let is_pending = facts.len() > COUNTED_EVENTS_MAX || place.is_behind;
         let new_subjects = self.unknown(flush);
         BatchLog.append(&mut transaction, &place, &facts, &new_subjects, is_pending).await?;
         let mut counts = Counts::default();

@@ -9,12 +9,9 @@ use super::print::{Printed, print};
 use super::run::{answers, passing_rows};
 use crate::catalog::billable_metric::sql::{Query, SqlDefinition};
 use crate::error::QueryStopped;
-use crate::event::{PropertyValue, RawEvent, parse_properties};
+use crate::event::{PropertyValue, RAW_EVENTS_MAX, RawEvent, parse_properties};
 use crate::id::BillableMetricId;
 use crate::time::{Instant, Period};
-
-/// Most events that one evaluation takes (our decision: they are held in memory).
-const EVENTS_MAX: usize = 1_000_000;
 
 /// The events that count for a query, in the order of time and, of one instant, of arrival.
 pub struct Facts {
@@ -80,8 +77,8 @@ impl Facts {
         events: &[RawEvent],
     ) -> Result<Self, sqlx::Error> {
         let query = readable(metric_id, definition)?;
-        if events.len() > EVENTS_MAX {
-            let reason = format!("it has more than {EVENTS_MAX} events to read");
+        if events.len() > RAW_EVENTS_MAX {
+            let reason = format!("it has more than {RAW_EVENTS_MAX} events to read");
             return Err(QueryStopped { metric_id: metric_id.0, reason }.into());
         }
         let mut events: Vec<&RawEvent> = events.iter().collect();
