@@ -129,7 +129,8 @@ impl SegmentReader for Segments {
 /// Most events that are read for a query; they are all in memory.
 pub const RAW_EVENTS_MAX: usize = 1_000_000;
 
-/// The facts of a scope as queries read them, in no order; all of them, or more than [`RAW_EVENTS_MAX`].
+/// The facts of a scope as queries read them, in no order. More than [`RAW_EVENTS_MAX`] are not all of them: nothing may be
+/// counted from so many.
 pub async fn raw_events(db: &mut PgConnection, scope: &Scope) -> Result<Vec<RawEvent>, sqlx::Error> {
     let mut events = Vec::new();
     let mut bookmark = None;
