@@ -78,11 +78,19 @@ async fn holders(
     }
     sqlx::query_as!(
         Holder,
+        // A lookup for each key, whatever the planner thinks of tables that it has no statistics of: it once joined every
+        // key with every batch, and a flush of repeats took seconds.
         r#"SELECT taken.key, taken.slot, taken.batch_id, batch.received_at, batch.last_at
            FROM unnest($2::int[], $3::uuid[]) AS asked (slot, key)
-           JOIN event_key taken ON taken.slot = asked.slot AND taken.key = asked.key
-           JOIN event_batch batch ON batch.slot = taken.slot AND batch.batch_id = taken.batch_id
-           WHERE batch.environment_id = $1"#,
+           CROSS JOIN LATERAL (
+               SELECT key, slot, batch_id FROM event_key
+               WHERE event_key.slot = asked.slot AND event_key.key = asked.key OFFSET 0
+           ) AS taken
+           CROSS JOIN LATERAL (
+               SELECT received_at, last_at FROM event_batch
+               WHERE environment_id = $1 AND event_batch.slot = taken.slot AND event_batch.batch_id = taken.batch_id
+               OFFSET 0
+           ) AS batch"#,
         environment_id.0,
         slots,
         keys,
