@@ -4,6 +4,7 @@ mod document;
 mod frame;
 mod missing;
 mod probe;
+mod unread;
 
 pub use missing::MISSING;
 

@@ -16,14 +16,15 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use tower_http::decompression::RequestDecompressionLayer;
 
+use super::unread::read_to_the_end;
 use crate::access::audit::record_failures;
 use crate::access::{App, TimeLimit, idempotent, limit_rates};
 use crate::error::ApiError;
 use crate::telemetry::observe;
 
 /// What every request passes, outermost last: unknown paths and methods, panics, repeats, rate limits, gzip
-/// bodies, the time limit, v2 errors, the record of refusals, cross-origin rules, and the log line around all of
-/// it. The time limit is around everything that reads a body.
+/// bodies, the time limit, v2 errors, the record of refusals, cross-origin rules, the log line around all of
+/// it, and the rest of an unread body. The time limit is around everything that reads a body.
 pub fn around(router: Router<App>, state: &App) -> Router<App> {
     let ids = state.ids.clone();
     let router = router
@@ -42,7 +43,9 @@ pub fn around(router: Router<App>, state: &App) -> Router<App> {
         Some(rules) => router.layer(rules),
         None => router,
     };
-    router.layer(from_fn(move |request, next| observe(ids.clone(), request, next)))
+    router
+        .layer(from_fn(move |request, next| observe(ids.clone(), request, next)))
+        .layer(from_fn(read_to_the_end))
 }
 
 /// Gives a request up that takes too long, also one whose body does not come; whatever it has not begun to commit

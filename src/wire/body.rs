@@ -17,9 +17,6 @@ use crate::telemetry::causes;
 /// Largest body that is read, after decompression.
 pub const BODY_LIMIT_BYTES: usize = 10 * 1024 * 1024;
 
-/// How much of a body is read in all before the connection is given up.
-const BODY_DROPPED_BYTES: usize = 8 * BODY_LIMIT_BYTES;
-
 /// A JSON request body. An empty body is `{}`; the content type is not looked at, because SDKs send it on
 /// bodies that are empty and leave it out on some that are not.
 ///
@@ -66,26 +63,19 @@ async fn read_text(request: Request) -> Result<Bytes, ApiError> {
     Ok(text)
 }
 
-/// The whole body, within the limit. A body over it is read on and dropped for a while, because a client that
-/// is still sending would not see the answer.
+/// The whole body, within the limit.
 pub async fn read_body(request: Request) -> Result<Bytes, ApiError> {
     let mut body = request.into_body();
     let mut bytes = Vec::new();
-    let mut length = 0;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
             ApiError::BadRequest(format!("the request body cannot be read: {}", causes(&error)))
         })?;
         let Ok(data) = frame.into_data() else { continue };
-        length += data.len();
-        if length <= BODY_LIMIT_BYTES {
-            bytes.extend_from_slice(&data);
-        } else if length > BODY_DROPPED_BYTES {
-            break;
+        if bytes.len() + data.len() > BODY_LIMIT_BYTES {
+            return Err(ApiError::PayloadTooLarge { limit_bytes: BODY_LIMIT_BYTES });
         }
-    }
-    if length > BODY_LIMIT_BYTES {
-        return Err(ApiError::PayloadTooLarge { limit_bytes: BODY_LIMIT_BYTES });
+        bytes.extend_from_slice(&data);
     }
     Ok(bytes.into())
 }

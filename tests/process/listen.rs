@@ -126,6 +126,40 @@ fn a_client_that_does_not_finish_its_body_gets_an_answer_in_time() {
 }
 
 #[test]
+fn a_client_that_is_still_sending_sees_its_refusal() {
+    let (place, database) = (Place::new(), Database::new());
+    let server = Launch::new(&place).database(&database.url).bootstrapped().serve();
+    for length in [10, 4_000_000] {
+        let mut stream = server.client.connect().expect("a connection");
+        // Nobody reads the body of a request without a token.
+        let head = format!("POST /v1/customers HTTP/1.1\r\nhost: upbeat\r\ncontent-length: {length}\r\n");
+        for last in ["", "connection: close\r\n"] {
+            write!(stream, "{head}{last}\r\n").expect("a head");
+            sleep(Duration::from_millis(300));
+            stream.write_all(&vec![b' '; length]).expect("the body is still taken");
+            if last.is_empty() {
+                let mut status = [0; 12];
+                stream.read_exact(&mut status).expect("an answer");
+                assert_eq!(&status, b"HTTP/1.1 401");
+                let mut rest = [0; 4096];
+                let _ = stream.read(&mut rest).expect("the rest of it");
+            }
+        }
+        // The connection was kept for this one.
+        assert_eq!(answer(stream).expect("an answer").status, 401, "{length}");
+    }
+
+    // One who never sends is answered too, and one who waits for leave to send at once.
+    let stream = server.client.begin("", "/v1/nothing", 10).expect("a connection");
+    assert_eq!(answer(stream).expect("an answer").status, 404);
+    let asked_at = Instant::now();
+    let stream = server.client.begin("expect: 100-continue\r\n", "/v1/nothing", 10).expect("a connection");
+    assert_eq!(answer(stream).expect("an answer").status, 404);
+    assert!(asked_at.elapsed() < Duration::from_millis(1500), "{:?}", asked_at.elapsed());
+    server.stop();
+}
+
+#[test]
 fn a_connection_is_kept_between_requests_and_not_for_ever() {
     let (place, database) = (Place::new(), Database::new());
     let server = hurried(&place, &database, "1");
