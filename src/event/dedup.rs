@@ -15,7 +15,6 @@ use super::codec::Facts;
 use super::fact::transaction_key;
 use super::log::Place;
 use super::screen::Screens;
-use crate::id::EnvironmentId;
 use crate::time::Instant;
 
 /// Which transactions are new.
@@ -46,7 +45,7 @@ impl DedupStore for SlottedKeys {
     ) -> Result<HashSet<Uuid>, sqlx::Error> {
         let (slots, suspects) = self.screens.suspects(&place.sealed, keys);
         let mut repeats = HashSet::new();
-        for holder in holders(db, place.environment_id, &slots, &suspects).await? {
+        for holder in holders(db, place, &slots, &suspects).await? {
             if is_held(db, place, &holder).await? {
                 repeats.insert(holder.key);
             }
@@ -66,10 +65,10 @@ struct Holder {
     last_at: Instant,
 }
 
-/// Those of the keys that are in the slots named beside them.
+/// Those of the keys that an earlier batch took in the slots named beside them.
 async fn holders(
     db: &mut PgConnection,
-    environment_id: EnvironmentId,
+    place: &Place,
     slots: &[i32],
     keys: &[Uuid],
 ) -> Result<Vec<Holder>, sqlx::Error> {
@@ -84,16 +83,18 @@ async fn holders(
            FROM unnest($2::int[], $3::uuid[]) AS asked (slot, key)
            CROSS JOIN LATERAL (
                SELECT key, slot, batch_id FROM event_key
-               WHERE event_key.slot = asked.slot AND event_key.key = asked.key OFFSET 0
+               WHERE event_key.slot = asked.slot AND event_key.key = asked.key AND event_key.batch_id <> $4
+               OFFSET 0
            ) AS taken
            CROSS JOIN LATERAL (
                SELECT received_at, last_at FROM event_batch
                WHERE environment_id = $1 AND event_batch.slot = taken.slot AND event_batch.batch_id = taken.batch_id
                OFFSET 0
            ) AS batch"#,
-        environment_id.0,
+        place.environment_id.0,
         slots,
         keys,
+        place.batch_id(),
     )
     .fetch_all(db)
     .await
@@ -129,28 +130,30 @@ async fn is_held(db: &mut PgConnection, place: &Place, holder: &Holder) -> Resul
 /// Writes those of the keys into the open slot that are not held there; answers the others.
 async fn insert(db: &mut PgConnection, place: &Place, keys: &[Uuid]) -> Result<Vec<Uuid>, sqlx::Error> {
     // In the order of the keys, so that two writers that share some wait for one another and never deadlock.
-    let admitted = sqlx::query_scalar!(
+    let admitted = sqlx::query!(
         "INSERT INTO event_key (slot, key, batch_id)
          SELECT $1, key, $2 FROM unnest($3::uuid[]) AS given (key) ORDER BY key
-         ON CONFLICT DO NOTHING RETURNING key",
+         ON CONFLICT DO NOTHING",
         place.slot,
         place.batch_id(),
         keys,
     )
-    .fetch_all(&mut *db)
+    .execute(&mut *db)
     .await?;
-    if admitted.len() == keys.len() {
+    if admitted.rows_affected() == keys.len() as u64 {
         return Ok(Vec::new());
     }
-    let admitted: HashSet<Uuid> = admitted.into_iter().collect();
-    let taken: Vec<Uuid> = keys.iter().filter(|key| !admitted.contains(*key)).copied().collect();
-    let mut repeats: HashSet<Uuid> = taken.iter().copied().collect();
-    for holder in holders(db, place.environment_id, &vec![place.slot; taken.len()], &taken).await? {
-        if !is_held(db, place, &holder).await? && take_over(db, place, &holder).await? {
-            repeats.remove(&holder.key);
+    let taken = holders(db, place, &vec![place.slot; keys.len()], keys).await?;
+    if taken.len() as u64 + admitted.rows_affected() != keys.len() as u64 {
+        return Err(sqlx::Error::Protocol("a key is neither new nor another batch's".to_owned()));
+    }
+    let mut repeats = Vec::new();
+    for holder in &taken {
+        if is_held(db, place, holder).await? || !take_over(db, place, holder).await? {
+            repeats.push(holder.key);
         }
     }
-    Ok(repeats.into_iter().collect())
+    Ok(repeats)
 }
 
 /// Gives the key of a hold that is over to the new batch, unless another writer was faster.

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::codec::{CODEC, Facts, pack};
 use super::fact::{Fact, ReceivedEvent, transaction_key};
+use super::pending::PendingBatch;
 use super::slot;
 use crate::id::{EnvironmentId, SubjectId};
 use crate::time::Instant;
@@ -33,10 +34,6 @@ pub struct Place {
     numbers: Vec<i64>,
     /// The environment's time.
     pub received_at: Instant,
-    /// Usage of earlier flushes is still to be counted.
-    pub is_behind: bool,
-    /// The last arrival at which a metric came or went: until the next one the same metrics count.
-    pub metrics_arrival: i64,
 }
 
 impl Place {
@@ -55,8 +52,6 @@ impl Place {
             sealed: arrival.slots.sealed,
             numbers: arrival.numbers,
             received_at: arrival.frozen_at.unwrap_or(real_now),
-            is_behind: arrival.is_behind,
-            metrics_arrival: arrival.metrics_arrival,
         }))
     }
 
@@ -76,16 +71,16 @@ impl Place {
 
 /// The log of everything that was sent.
 pub trait EventLog {
-    /// Keeps the events of one flush, repeats marked. Their usage is in the rollups when the transaction commits, or
-    /// it is noted as pending.
+    /// Keeps the events of one flush, repeats marked, and notes their usage as pending. `subjects` are those
+    /// of the events, `new_subjects` such of them as may have no row yet.
     fn append(
         &self,
         db: &mut PgConnection,
         place: &Place,
         facts: &[Fact<'_>],
+        subjects: Vec<SubjectId>,
         new_subjects: &[(SubjectId, &str)],
-        is_pending: bool,
-    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+    ) -> impl Future<Output = Result<PendingBatch, sqlx::Error>> + Send;
 
     /// The events of these transaction ids that are dated `since` or later, in no order: of each id those that count,
     /// and the first `repeats_max` of its repeats.
@@ -109,9 +104,10 @@ impl EventLog for BatchLog {
         db: &mut PgConnection,
         place: &Place,
         facts: &[Fact<'_>],
+        subjects: Vec<SubjectId>,
         new_subjects: &[(SubjectId, &str)],
-        is_pending: bool,
-    ) -> Result<(), sqlx::Error> {
+    ) -> Result<PendingBatch, sqlx::Error> {
+        let payload = pack(facts);
         let repeats = facts.iter().filter(|fact| fact.is_duplicate);
         let repeats: Vec<Uuid> =
             repeats.map(|fact| transaction_key(place.environment_id, fact.transaction_id)).collect();
@@ -125,12 +121,12 @@ impl EventLog for BatchLog {
              ), segment AS (
                  INSERT INTO segment_pending (environment_id, batch_id, slot) VALUES ($3, $2, $1)
              ), rollup AS (
-                 INSERT INTO rollup_pending (environment_id, batch_id, slot) SELECT $3, $2, $1 WHERE $9
+                 INSERT INTO rollup_pending (environment_id, batch_id, slot) VALUES ($3, $2, $1)
              ), repeat AS (
-                 INSERT INTO event_repeat (slot, key, batch_id) SELECT $1, key, $2 FROM unnest($10::uuid[]) AS given (key)
+                 INSERT INTO event_repeat (slot, key, batch_id) SELECT $1, key, $2 FROM unnest($9::uuid[]) AS given (key)
              )
              INSERT INTO subject (environment_id, id, received)
-             SELECT $3, id, received FROM unnest($11::uuid[], $12::text[]) AS given (id, received) ORDER BY id
+             SELECT $3, id, received FROM unnest($10::uuid[], $11::text[]) AS given (id, received) ORDER BY id
              ON CONFLICT (environment_id, id) DO NOTHING",
             place.slot,
             place.batch_id(),
@@ -139,15 +135,14 @@ impl EventLog for BatchLog {
             facts.iter().map(|fact| fact.timestamp).max().expect("a flush has events"),
             i32::try_from(facts.len()).expect("a flush is small"),
             CODEC,
-            pack(facts),
-            is_pending,
+            &payload,
             &repeats,
             &ids,
             &received,
         )
         .execute(db)
         .await?;
-        Ok(())
+        Ok(PendingBatch::new(place.batch_id(), CODEC, payload, subjects))
     }
 
     async fn find(

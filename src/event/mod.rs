@@ -35,7 +35,9 @@ pub use codec::Facts;
 pub use dedup::{DedupStore, SlottedKeys};
 pub use fact::{Event, Events, Fact, RawEvent, ReceivedEvent, subject_id, transaction_key};
 pub use log::{BatchLog, EventLog, Place, first_seq_after};
-pub use pending::{PendingUsage, pending_batches, still_pending, take_pending_usage};
+pub use pending::{
+    PendingBatch, RecentBatches, pending_batches, pending_usage, still_pending, take_pending_usage,
+};
 pub use preview::{PREVIEWED_MAX, PreviewEvent, PreviewedEvent, previewed};
 pub use screen::Screens;
 pub use segment::{

@@ -51,10 +51,6 @@ pub struct Arrival {
     pub slots: Slots,
     /// Where the environment's clock stands.
     pub frozen_at: Option<Instant>,
-    /// Usage of earlier flushes is still to be counted.
-    pub is_behind: bool,
-    /// The last arrival at which a metric came or went: until the next one the same metrics count.
-    pub metrics_arrival: i64,
 }
 
 /// The arrival of a flush that needs `count` numbers; under the lock of arrivals, and in one trip to the database.
@@ -66,9 +62,6 @@ pub async fn arrive(
     let row = sqlx::query!(
         r#"SELECT ARRAY(SELECT nextval('arrival_seq') FROM generate_series(1, $2)) AS "numbers!",
                   (SELECT frozen_at FROM environment WHERE id = $1) AS frozen_at,
-                  EXISTS (SELECT FROM rollup_pending WHERE environment_id = $1) AS "is_behind!",
-                  (SELECT coalesce(max(greatest(created_arrival, archived_arrival)), 0) FROM billable_metric
-                   WHERE environment_id = $1) AS "metrics_arrival!",
                   (SELECT slot FROM event_slot WHERE environment_id = $1 AND sealed_at IS NULL) AS open,
                   ARRAY(SELECT slot FROM event_slot WHERE environment_id = $1 AND sealed_at IS NOT NULL
                         ORDER BY slot) AS "sealed!""#,
@@ -81,8 +74,6 @@ pub async fn arrive(
         numbers: row.numbers,
         slots: Slots { open: row.open, sealed: row.sealed },
         frozen_at: row.frozen_at,
-        is_behind: row.is_behind,
-        metrics_arrival: row.metrics_arrival,
     })
 }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection, Executor, PgConnection, PgPool};
+use sqlx::{Connection, PgConnection, PgPool};
 use tokio::time::timeout;
 
 use crate::config::Storage;
@@ -169,7 +169,5 @@ pub async fn applied_migrations(pool: &PgPool) -> Result<BTreeSet<i64>, sqlx::Er
 pub async fn begin_snapshot(
     pool: &PgPool,
 ) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, sqlx::Error> {
-    let mut transaction = pool.begin().await?;
-    transaction.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ").await?;
-    Ok(transaction)
+    pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await
 }

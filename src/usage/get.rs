@@ -4,23 +4,26 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
 use aide::transform::TransformOperation;
+use axum::Extension;
 use axum::extract::State;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::calc::{WindowSize, Windows};
+use super::calc::{Counts, WindowSize, Windows};
 use super::group_by::{GROUP_VALUES_MAX, GroupBy};
 use super::range::between;
-use super::settle::begin_usage_snapshot;
+use super::settle::settle;
 use super::sql::{Counted, Facts, by_groups, by_window, total};
-use super::store::{Cut, PostgresRollups, Question, RollupStore, pairs_with_usage};
+use super::store::{Question, pairs_with_usage};
+use super::uncounted::{Uncounted, begin_usage_read};
+use super::window_rows::{Cut, group_values, window_rows};
 use crate::access::{App, Caller};
 use crate::catalog::billable_metric::{self, AnyMetricRow, Counting};
 use crate::customer;
 use crate::error::ApiError;
-use crate::event::{Scope, raw_events, subject_id};
+use crate::event::{RecentBatches, Scope, raw_events, subject_id};
 use crate::id::{BillableMetricId, CustomerId, EnvironmentId};
 use crate::money::{Decimal, plain};
 use crate::time::{Instant, Period};
@@ -80,6 +83,7 @@ type Slot = (Pair, i64);
 
 pub async fn handler(
     State(app): State<App>,
+    Extension(recent): Extension<RecentBatches>,
     caller: Caller,
     Query(page): Query<UsageCursor>,
     Json(request): Json<GetUsage>,
@@ -93,7 +97,11 @@ pub async fn handler(
         return Err(key.refused());
     }
 
-    let mut snapshot = begin_usage_snapshot(&app.db, caller.environment_id()).await?;
+    if request.customer_ids.is_none() || request.billable_metrics.is_none() {
+        // What has usage is what has rollups.
+        settle(&app.db, environment_id).await?;
+    }
+    let (mut snapshot, uncounted) = begin_usage_read(&app.db, environment_id, &recent).await?;
     let pairs = pairs(&mut snapshot, environment_id, &request, range, after.map(|(pair, _)| pair)).await?;
     let slots = slots(&pairs, &windows, after);
     let shown = shown(&slots[..slots.len().min(ROWS_MAX)]);
@@ -102,7 +110,7 @@ pub async fn handler(
     let metrics = load_metrics(&mut snapshot, environment_id, metric_ids).await?;
     let groupings = groupings(&request, &metrics)?;
     let asked = Asked { metrics: &metrics, groupings: &groupings, shown: &shown, range, windows: &windows };
-    let values = read(&mut snapshot, environment_id, &asked).await?;
+    let values = read(&mut snapshot, environment_id, &asked, &uncounted).await?;
     snapshot.commit().await?;
 
     let page = Page::cut(slots, ROWS_MAX, |slot| key.encode(slot));
@@ -330,22 +338,23 @@ async fn read(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     asked: &Asked<'_>,
+    uncounted: &Uncounted,
 ) -> Result<Values, sqlx::Error> {
     let whole = questions(db, environment_id, asked).await?;
-    let cut = Cut::default();
-    let rows = PostgresRollups.windows(db, environment_id, &whole, asked.windows, &cut).await?;
+    let (cut, uncounted) = (Cut::default(), uncounted.counts(db, &whole).await?);
+    let rows = window_rows(db, environment_id, &whole, asked.windows, &cut, &uncounted).await?;
     let total: HashMap<Slot, Option<ExactNumber>> =
         rows.into_iter().map(|row| (row.slot(), row.value.map(ExactNumber))).collect();
 
     let mut split = split(whole, asked);
-    let names = names(db, environment_id, &split, asked).await?;
+    let names = names(db, environment_id, &split, asked, &uncounted).await?;
     for question in &mut split {
         let names = names.get(&(question.customer_id, question.metric_id)).cloned().unwrap_or_default();
         question.kept_values = vec![(question.group_places[0], names)];
     }
     let mut grouped: HashMap<Slot, HashMap<String, Option<ExactNumber>>> = HashMap::new();
     if !split.is_empty() {
-        for mut row in PostgresRollups.windows(db, environment_id, &split, asked.windows, &cut).await? {
+        for mut row in window_rows(db, environment_id, &split, asked.windows, &cut, &uncounted).await? {
             let name = row.group_values.remove(0);
             grouped.entry(row.slot()).or_default().insert(name, row.value.map(ExactNumber));
         }
@@ -425,6 +434,7 @@ async fn names(
     environment_id: EnvironmentId,
     split: &[Question],
     asked: &Asked<'_>,
+    uncounted: &Counts,
 ) -> Result<HashMap<Pair, Vec<String>>, sqlx::Error> {
     let mut names: HashMap<Pair, Vec<String>> = HashMap::new();
     let mut unnamed = Vec::new();
@@ -437,10 +447,7 @@ async fn names(
         }
     }
     if !unnamed.is_empty() {
-        let rows = PostgresRollups.group_values(db, environment_id, &unnamed, GROUP_VALUES_MAX).await?;
-        for row in rows {
-            names.entry((row.customer_id, row.metric_id)).or_default().push(row.value);
-        }
+        names.extend(group_values(db, environment_id, &unnamed, GROUP_VALUES_MAX, uncounted).await?);
     }
     Ok(names)
 }

@@ -1,23 +1,27 @@
 //! `POST /v1/usage/groups`
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::slice;
 
 use aide::transform::TransformOperation;
+use axum::Extension;
 use axum::extract::State;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 
-use super::calc::{WindowSize, Windows, group_id};
+use super::calc::{Counts, WindowSize, Windows, group_id};
 use super::group_by::{GROUP_VALUES_MAX, GroupBy, check_texts};
 use super::range::{current_period, dates};
-use super::settle::begin_usage_snapshot;
 use super::sql::{Counted, by_groups, by_window, total};
-use super::store::{Cut, PostgresRollups, Question, RollupStore, WindowRow};
+use super::store::{PostgresRollups, Question, RollupStore};
+use super::uncounted::begin_usage_read;
+use super::window_rows::{Cut, WindowRow, window_rows};
 use crate::access::{App, Caller};
 use crate::catalog::billable_metric::{self, BillableMetricRow, Counting};
 use crate::customer;
 use crate::error::ApiError;
+use crate::event::RecentBatches;
 use crate::id::{BillableMetricId, CustomerId, EnvironmentId, GroupId};
 use crate::money::{Decimal, plain};
 use crate::time::{Instant, Period};
@@ -98,6 +102,7 @@ struct Position {
 
 pub async fn handler(
     State(app): State<App>,
+    Extension(recent): Extension<RecentBatches>,
     caller: Caller,
     Query(page): Query<PageRequest>,
     Json(request): Json<GetUsageByGroup>,
@@ -109,7 +114,7 @@ pub async fn handler(
     let position: Option<Position> = key.decode(page.next_page.as_deref())?;
     let began_at = position.map_or(caller.now, |position| position.began_at.0);
 
-    let mut db = begin_usage_snapshot(&app.db, caller.environment_id()).await?;
+    let (mut db, uncounted) = begin_usage_read(&app.db, environment_id, &recent).await?;
     customer::get(&mut db, environment_id, request.customer_id).await?;
     let metric = billable_metric::find(&mut db, environment_id, request.billable_metric_id).await?;
     let metric = metric.ok_or_else(|| ApiError::not_found("billable metric", request.billable_metric_id))?;
@@ -132,14 +137,16 @@ pub async fn handler(
         Counting::Streaming(_) => {
             let metric = metric.streaming().expect("it is one");
             let question = question(environment_id, customer_id, received, &metric, &grouping, range);
+            let uncounted = uncounted.counts(&mut db, slice::from_ref(&question)).await?;
             let after = match position {
                 Some(position) => {
-                    let row = row_at(&mut db, environment_id, &question, &windows, position).await?;
+                    let row =
+                        row_at(&mut db, environment_id, &question, &windows, position, &uncounted).await?;
                     Some(row.ok_or_else(|| key.refused())?)
                 }
                 None => None,
             };
-            read(&mut db, environment_id, question, &windows, after, limit + 1).await?
+            read(&mut db, environment_id, question, &windows, after, limit + 1, &uncounted).await?
         }
     };
     db.commit().await?;
@@ -282,6 +289,7 @@ async fn row_at(
     question: &Question,
     windows: &Windows,
     position: Position,
+    uncounted: &Counts,
 ) -> Result<Option<(i64, Vec<String>)>, sqlx::Error> {
     let Some(window) = windows.starting_at(position.starting_on.0) else {
         return Ok(None);
@@ -289,8 +297,12 @@ async fn row_at(
     let places = &question.group_places;
     match position.group_id {
         Some(group_id) if !places.is_empty() => {
-            let values =
-                PostgresRollups.values_of_group(db, environment_id, question.metric_id, group_id).await?;
+            let values = match uncounted.values_of_group(question.metric_id, group_id) {
+                Some(values) => Some(values.clone()),
+                None => {
+                    PostgresRollups.values_of_group(db, environment_id, question.metric_id, group_id).await?
+                }
+            };
             Ok(values.map(|values| (window, places.iter().map(|place| values[*place].clone()).collect())))
         }
         None if places.is_empty() => Ok(Some((window, Vec::new()))),
@@ -306,12 +318,13 @@ async fn read(
     windows: &Windows,
     after: Option<(i64, Vec<String>)>,
     limit: usize,
+    uncounted: &Counts,
 ) -> Result<Vec<Row>, sqlx::Error> {
     if question.group_places.is_empty() {
         let first = after.map_or(0, |(last, _)| last + 1);
-        every_window(db, environment_id, question, windows, first, limit).await
+        every_window(db, environment_id, question, windows, first, limit, uncounted).await
     } else {
-        groups_with_events(db, environment_id, question, windows, after, limit).await
+        groups_with_events(db, environment_id, question, windows, after, limit, uncounted).await
     }
 }
 
@@ -323,6 +336,7 @@ async fn every_window(
     windows: &Windows,
     first: i64,
     limit: usize,
+    uncounted: &Counts,
 ) -> Result<Vec<Row>, sqlx::Error> {
     let limit = i64::try_from(limit).expect("limits are small");
     let indexes = first..windows.count().min(first + limit);
@@ -330,7 +344,7 @@ async fn every_window(
         return Ok(Vec::new());
     }
     let question = Question { period: windows.span(&indexes), ..question };
-    let rows = PostgresRollups.windows(db, environment_id, &[question], windows, &Cut::default()).await?;
+    let rows = window_rows(db, environment_id, &[question], windows, &Cut::default(), uncounted).await?;
     let mut values: BTreeMap<i64, Option<String>> =
         rows.into_iter().map(|row| (row.window, row.value)).collect();
     let row = |window| Row {
@@ -351,6 +365,7 @@ async fn groups_with_events(
     windows: &Windows,
     after: Option<(i64, Vec<String>)>,
     limit: usize,
+    uncounted: &Counts,
 ) -> Result<Vec<Row>, sqlx::Error> {
     let mut first = after.as_ref().map_or(0, |(window, _)| *window);
     let mut step = 1;
@@ -360,7 +375,7 @@ async fn groups_with_events(
         (first, step) = (indexes.end, step * 2);
         let question = Question { period: windows.span(&indexes), ..question.clone() };
         let cut = Cut { after: after.clone(), limit: Some(limit - rows.len()) };
-        let part = PostgresRollups.windows(db, environment_id, &[question], windows, &cut).await?;
+        let part = window_rows(db, environment_id, &[question], windows, &cut, uncounted).await?;
         rows.extend(part.into_iter().map(Row::of_group));
     }
     Ok(rows)

@@ -5,8 +5,8 @@
 //!
 //! Invariants: every column of a rollup merges (add, greatest, later, union), so usage of several subjects,
 //! groups or hours is the merge of theirs and an alias that moves rewrites nothing; usage is in the rollups or noted as
-//! pending when its facts commit, and whoever reads counts what is pending first, so a read never misses an event whose
-//! ingest was answered.
+//! pending when its facts commit, and whoever reads counts what is pending or adds it to what is read, so a read never
+//! misses an event whose ingest was answered.
 //!
 //! Metrics that queries count have no rollups: each read runs the query over the events (`sql`).
 //!
@@ -28,7 +28,9 @@ pub mod seats;
 mod settle;
 pub mod sql;
 mod store;
+mod uncounted;
 mod verify;
+mod window_rows;
 
 pub use settle::{begin_settled_snapshot, begin_usage_snapshot};
 pub use store::{Piece, PostgresRollups, RollupStore};

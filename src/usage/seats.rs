@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use aide::transform::TransformOperation;
+use axum::Extension;
 use axum::extract::State;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,13 +12,14 @@ use sqlx::PgConnection;
 
 use super::calc::{Intake, SeatCount, WindowSize, Windows, seat_reading};
 use super::range::{current_period, dates};
-use super::settle::begin_usage_snapshot;
-use super::store::{Cut, PostgresRollups, Question, RollupStore};
+use super::store::Question;
+use super::uncounted::{Uncounted, begin_usage_read};
+use super::window_rows::{Cut, window_rows};
 use crate::access::{App, Caller};
 use crate::catalog::billable_metric::{self, AggregationType, BillableMetricRow};
 use crate::customer;
 use crate::error::ApiError;
-use crate::event::{Scope, SegmentReader, Segments, parse_properties, subject_id};
+use crate::event::{RecentBatches, Scope, SegmentReader, Segments, parse_properties, subject_id};
 use crate::id::{BillableMetricId, CustomerId, EnvironmentId};
 use crate::time::{Instant, Period};
 use crate::wire::{CursorKey, ExactNumber, Json, Page, PageRequest, Query, Timestamp};
@@ -58,6 +60,7 @@ struct Position {
 
 pub async fn handler(
     State(app): State<App>,
+    Extension(recent): Extension<RecentBatches>,
     caller: Caller,
     Query(page): Query<PageRequest>,
     Json(request): Json<GetSeatsUsage>,
@@ -68,7 +71,7 @@ pub async fn handler(
     let position: Option<Position> = key.decode(page.next_page.as_deref())?;
     let began_at = position.map_or(caller.now, |position| position.began_at.0);
 
-    let mut db = begin_usage_snapshot(&app.db, environment_id).await?;
+    let (mut db, uncounted) = begin_usage_read(&app.db, environment_id, &recent).await?;
     customer::get(&mut db, environment_id, request.customer_id).await?;
     let metric = seat_metric(&mut db, environment_id, request.seat_metric_id).await?;
     let range = match dates {
@@ -86,9 +89,11 @@ pub async fn handler(
     let seats = match indexes[..] {
         [] => BTreeMap::new(),
         [first, .., last] => {
-            read(&mut db, environment_id, &request, &metric, &windows, first..last + 1).await?
+            read(&mut db, environment_id, &request, &metric, &windows, first..last + 1, &uncounted).await?
         }
-        [only] => read(&mut db, environment_id, &request, &metric, &windows, only..only + 1).await?,
+        [only] => {
+            read(&mut db, environment_id, &request, &metric, &windows, only..only + 1, &uncounted).await?
+        }
     };
     db.commit().await?;
 
@@ -135,6 +140,7 @@ async fn read(
     metric: &(BillableMetricRow, bool),
     windows: &Windows,
     indexes: Range<i64>,
+    uncounted: &Uncounted,
 ) -> Result<BTreeMap<i64, ExactNumber>, ApiError> {
     let subjects = customer::subjects_by_customer(db, environment_id, &[request.customer_id.0]).await?;
     let received = &subjects[&request.customer_id];
@@ -146,7 +152,9 @@ async fn read(
     };
     if is_kept {
         let question = Question::new(environment_id, request.customer_id, received, &metric.0, period);
-        let rows = PostgresRollups.windows(db, environment_id, &[question], windows, &Cut::default()).await?;
+        let questions = [question];
+        let (cut, uncounted) = (Cut::default(), uncounted.counts(db, &questions).await?);
+        let rows = window_rows(db, environment_id, &questions, windows, &cut, &uncounted).await?;
         let values = rows.into_iter().filter_map(|row| Some((row.window, ExactNumber(row.value?))));
         return Ok(values.collect());
     }

@@ -1,8 +1,11 @@
-//! Usage that is noted as pending becomes rollups, exactly once, and nobody reads without it.
+//! Usage that is pending becomes rollups, exactly once, and nobody reads without it.
 //!
-//! A large flush only notes that its usage is to be counted. Whoever counts takes the note away in the transaction that
-//! changes the rollups: the roller of any process, or a reader that cannot wait.
+//! A flush only notes that its usage is to be counted, because the cost is in the hours that are touched, not in the
+//! events. Whoever counts takes the note away in the transaction that changes the rollups: the roller of any process, or
+//! a reader that needs everything in the rollups. Other readers add what is pending to what they read
+//! ([`super::uncounted`]).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
@@ -12,8 +15,10 @@ use super::calc::{Counter, Counts};
 use super::store::{PostgresRollups, RollupStore};
 use crate::access::{App, list_environments};
 use crate::catalog::billable_metric;
-use crate::event::{PendingUsage, pending_batches, still_pending, subject_id, take_pending_usage};
-use crate::id::EnvironmentId;
+use crate::event::{
+    PendingBatch, RecentBatches, pending_batches, still_pending, subject_id, take_pending_usage,
+};
+use crate::id::{EnvironmentId, SubjectId};
 use crate::postgres::{begin_snapshot, hold_arrivals, last_arrival};
 use crate::telemetry::causes;
 
@@ -24,98 +29,89 @@ static TAKING_SNAPSHOT: Mutex<()> = Mutex::const_new(());
 /// Longest wait between two looks for usage that another process left behind.
 const POLL: Duration = Duration::from_secs(1);
 
-/// Wait after much was counted, so that the next round counts more at once: the cost is in the hours that are touched.
-/// A reader does not wait for the round but counts itself.
-const ROUND: Duration = Duration::from_secs(1);
-
-/// Events of a round from which on there is load.
-const LOAD_EVENTS: usize = 5000;
+/// Wait after each round: the more events are counted together, the fewer rows change for each.
+const ROUND: Duration = Duration::from_millis(500);
 
 /// Counts what is pending, round after round, for ever.
-pub async fn roll(app: App, ready: std::sync::Arc<Notify>) {
+pub async fn roll(app: App, recent: RecentBatches, ready: Arc<Notify>) {
     while !app.db.is_closed() {
-        match roll_all(&app).await {
-            Ok(events) if events >= LOAD_EVENTS => tokio::time::sleep(ROUND).await,
-            Ok(_) => {
-                tokio::select! {
-                    () = ready.notified() => {}
-                    () = tokio::time::sleep(POLL) => {}
-                }
-            }
-            Err(error) => {
-                if !app.db.is_closed() {
-                    tracing::error!(cause = causes(&error), "usage is not counted");
-                }
-                tokio::time::sleep(POLL).await;
-            }
+        if let Err(error) = roll_all(&app, &recent).await
+            && !app.db.is_closed()
+        {
+            tracing::error!(cause = causes(&error), "usage is not counted");
+        }
+        tokio::time::sleep(ROUND).await;
+        tokio::select! {
+            () = ready.notified() => {}
+            () = tokio::time::sleep(POLL) => {}
         }
     }
 }
 
-async fn roll_all(app: &App) -> Result<usize, sqlx::Error> {
-    let mut events = 0;
+/// Counts what is pending when the round begins.
+async fn roll_all(app: &App, recent: &RecentBatches) -> Result<(), sqlx::Error> {
     let environments = list_environments(&mut *app.db.acquire().await?).await?;
     for environment in environments {
-        loop {
-            let counted = roll_some(&mut *app.db.acquire().await?, environment.id).await?;
-            events += counted;
-            if counted == 0 {
-                break;
-            }
-        }
+        let mut db = app.db.acquire().await?;
+        let pending = pending_batches(&mut db, environment.id).await?;
+        let Some(newest) = pending.into_iter().max() else { continue };
+        while roll_some(&mut db, environment.id, newest, recent).await? {}
     }
-    Ok(events)
+    Ok(())
 }
 
-/// Counts the oldest pending usage of an environment; answers of how many events, 0 when nothing is pending any more.
-async fn roll_some(db: &mut PgConnection, environment_id: EnvironmentId) -> Result<usize, sqlx::Error> {
+/// Counts the oldest pending usage of an environment up to a batch; false where nothing is pending any more.
+async fn roll_some(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    up_to: i64,
+    recent: &RecentBatches,
+) -> Result<bool, sqlx::Error> {
     let mut transaction = sqlx::Connection::begin(db).await?;
-    let pending = take_pending_usage(&mut transaction, environment_id).await?;
+    let pending = take_pending_usage(&mut transaction, environment_id, up_to, recent).await?;
     if pending.is_empty() {
-        return Ok(0);
+        return Ok(false);
     }
     let metrics = billable_metric::all_metrics(&mut transaction, environment_id).await?;
     let reflows = billable_metric::reflows(&mut transaction, environment_id).await?;
     let counter = Counter::new(environment_id, metrics, &reflows);
-    let (events, counts) = tokio::task::spawn_blocking(move || count(environment_id, &counter, &pending))
+    let counts = tokio::task::spawn_blocking(move || count(environment_id, &counter, &pending, |_| true))
         .await
         .map_err(|error| sqlx::Error::Decode(error.into()))??;
     PostgresRollups.apply(&mut transaction, environment_id, &counts).await?;
     transaction.commit().await?;
-    Ok(events)
+    Ok(true)
 }
 
-fn count(
+/// What the events of the subjects that `is_asked` add up to.
+pub(super) fn count(
     environment_id: EnvironmentId,
     counter: &Counter,
-    pending: &[PendingUsage],
-) -> Result<(usize, Counts), sqlx::Error> {
-    let decode = |error: Box<dyn std::error::Error + Send + Sync>| sqlx::Error::Decode(error);
+    pending: &[Arc<PendingBatch>],
+    is_asked: impl Fn(SubjectId) -> bool,
+) -> Result<Counts, sqlx::Error> {
     let mut counts = Counts::default();
-    let mut events = 0;
     for batch in pending {
         let facts = batch.facts()?;
-        let subjects: Vec<_> =
-            facts.customers().map(|received| subject_id(environment_id, received)).collect();
-        for (customer, fact) in facts.iter() {
-            events += 1;
-            if !fact.is_duplicate {
-                counter
-                    .count(subjects[customer], &fact, &mut counts)
-                    .map_err(|error| decode(error.into()))?;
-            }
+        let subject = |received| Some(subject_id(environment_id, received)).filter(|id| is_asked(*id));
+        let subjects: Vec<Option<SubjectId>> = facts.customers().map(subject).collect();
+        for (customer, fact) in facts.iter().filter(|(_, fact)| !fact.is_duplicate) {
+            let Some(subject_id) = subjects[customer] else { continue };
+            let read = counter.count(subject_id, &fact, &mut counts);
+            read.map_err(|error| sqlx::Error::Decode(error.into()))?;
         }
     }
-    Ok((events, counts))
+    Ok(counts)
 }
 
 /// Counts everything that was committed before the call.
 pub async fn settle(pool: &PgPool, environment_id: EnvironmentId) -> Result<(), sqlx::Error> {
     let mut db = pool.acquire().await?;
     let mut left = pending_batches(&mut db, environment_id).await?;
+    let Some(newest) = left.iter().copied().max() else { return Ok(()) };
     while !left.is_empty() {
         // Rows that another one counts are waited for.
-        roll_some(&mut db, environment_id).await?;
+        roll_some(&mut db, environment_id, newest, &RecentBatches::default()).await?;
         left = still_pending(&mut db, environment_id, &left).await?;
     }
     Ok(())
@@ -145,7 +141,7 @@ pub async fn begin_settled_snapshot(
     let mut counting = pool.acquire().await?;
     hold_arrivals(&mut gate, environment_id).await?;
     while !pending_batches(&mut counting, environment_id).await?.is_empty() {
-        roll_some(&mut counting, environment_id).await?;
+        roll_some(&mut counting, environment_id, i64::MAX, &RecentBatches::default()).await?;
     }
     // The first statement, not the beginning, fixes what the snapshot sees.
     let arrival = last_arrival(&mut snapshot).await?;

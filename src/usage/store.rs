@@ -1,6 +1,8 @@
 //! The tables of quantities, behind the trait that names what they must do.
 
-use std::collections::BTreeMap;
+mod window;
+
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 
 use serde_json::json;
@@ -60,27 +62,21 @@ impl Question {
             kept_values: Vec::new(),
         }
     }
-}
 
-/// The usage of one customer and metric in one window and, where it is split, of one group, with every digit.
-#[derive(Clone, Debug)]
-pub struct WindowRow {
-    pub customer_id: CustomerId,
-    pub metric_id: BillableMetricId,
-    pub window: i64,
-    /// In the order of the places that were asked for.
-    pub group_values: Vec<String>,
-    /// One of the metric's groups that have these values, where the question splits.
-    pub group_id: Option<GroupId>,
-    /// Unset where events match but none has a number to read.
-    pub value: Option<String>,
-}
+    fn needs_groups(&self) -> bool {
+        !self.group_places.is_empty() || !self.kept_values.is_empty()
+    }
 
-impl WindowRow {
-    /// The customer, the metric and the number of the window.
+    /// Of the values of a group those that the question splits by.
     #[must_use]
-    pub fn slot(&self) -> ((CustomerId, BillableMetricId), i64) {
-        ((self.customer_id, self.metric_id), self.window)
+    pub fn shown(&self, group_values: &[String]) -> Vec<String> {
+        self.group_places.iter().map(|place| group_values[*place].clone()).collect()
+    }
+
+    /// Whether usage of a group is asked for.
+    #[must_use]
+    pub fn keeps(&self, group_values: &[String]) -> bool {
+        self.kept_values.iter().all(|(place, texts)| texts.contains(&group_values[*place]))
     }
 }
 
@@ -92,14 +88,31 @@ pub struct GroupValueRow {
     pub value: String,
 }
 
-/// Which of all rows to read.
-#[derive(Clone, Debug, Default)]
-pub struct Cut {
-    /// Only rows behind this window and these group values.
-    pub after: Option<(i64, Vec<String>)>,
-    /// At most so many.
-    pub limit: Option<usize>,
+/// What the rollups of a question's subjects add up to in one window, of one group where the question needs groups.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// The question's place among all.
+    pub question: usize,
+    pub window: i64,
+    pub group_id: Option<GroupId>,
+    /// In the order of the metric's group names; empty where the question needs no groups.
+    pub group_values: Vec<String>,
+    /// Without its distinct values.
+    pub tally: Tally,
 }
+
+/// A value that a question's subjects have in a window under the values of the places that the question splits by.
+#[derive(Clone, Debug)]
+pub struct Distinct {
+    /// The question's place among all.
+    pub question: usize,
+    pub window: i64,
+    pub group_values: Vec<String>,
+    pub value: Uuid,
+}
+
+/// Of how many distinct values, by the place of the question, the window and the values of the places that it splits by.
+pub type DistinctCounts = HashMap<(usize, i64, Vec<String>), i64>;
 
 /// Hourly rollups by subject, metric and group values.
 pub trait RollupStore {
@@ -123,16 +136,25 @@ pub trait RollupStore {
         end: Instant,
     ) -> impl Future<Output = Result<Vec<Piece>, sqlx::Error>> + Send;
 
-    /// The absolute usage by customer, metric, window and group values, in that order, texts in byte order. Only
-    /// windows with events come back, and only groups with events in them.
-    fn windows(
+    /// The merged usage by question and window, and by group where a question needs groups. Only windows with events
+    /// come back.
+    fn parts(
         &self,
         db: &mut PgConnection,
         environment_id: EnvironmentId,
         questions: &[Question],
         windows: &Windows,
-        cut: &Cut,
-    ) -> impl Future<Output = Result<Vec<WindowRow>, sqlx::Error>> + Send;
+    ) -> impl Future<Output = Result<Vec<Part>, sqlx::Error>> + Send;
+
+    /// How many distinct values there are, those of `more` among them; of UNIQUE questions only.
+    fn count_distinct(
+        &self,
+        db: &mut PgConnection,
+        environment_id: EnvironmentId,
+        questions: &[Question],
+        windows: &Windows,
+        more: &[Distinct],
+    ) -> impl Future<Output = Result<DistinctCounts, sqlx::Error>> + Send;
 
     /// The group values with events, of questions that split by one place each: of each question the first `limit` in
     /// byte order.
@@ -266,98 +288,25 @@ impl RollupStore for PostgresRollups {
         Ok(pieces)
     }
 
-    async fn windows(
+    async fn parts(
         &self,
         db: &mut PgConnection,
         environment_id: EnvironmentId,
         questions: &[Question],
         windows: &Windows,
-        cut: &Cut,
-    ) -> Result<Vec<WindowRow>, sqlx::Error> {
-        let columns = QuestionColumns::of(questions);
-        let (origin, hours) = windows.origin_and_hours();
-        let (after_window, after_values) = cut.after.clone().unzip();
-        sqlx::query_as!(
-            WindowRow,
-            r#"WITH question AS MATERIALIZED (
-                   SELECT customer_id, metric_id, aggregation, starts_at, ends_at, subjects::uuid[] AS subjects,
-                          places::int[] AS places, kept::jsonb AS kept
-                   FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::text[],
-                               $8::text[], $9::text[])
-                        AS given (customer_id, metric_id, aggregation, starts_at, ends_at, subjects, places, kept)
-               ), hour AS (
-                   SELECT question.customer_id, question.metric_id, question.aggregation,
-                          (extract(epoch FROM rollup.hour - $10::timestamptz)::bigint / 3600) / $11 AS "window",
-                          shown.group_values COLLATE "C" AS group_values, shown.group_text,
-                          rollup.*
-                   FROM question
-                   CROSS JOIN LATERAL unnest(question.subjects) AS asked (subject_id)
-                   CROSS JOIN LATERAL (
-                       SELECT * FROM usage_rollup
-                       WHERE usage_rollup.environment_id = $1 AND usage_rollup.subject_id = asked.subject_id
-                         AND usage_rollup.billable_metric_id = question.metric_id
-                         AND usage_rollup.hour >= question.starts_at AND usage_rollup.hour < question.ends_at
-                       -- the planner cannot start elsewhere, such as at every group of the metric
-                       OFFSET 0
-                   ) AS rollup
-                   CROSS JOIN LATERAL (
-                       SELECT ARRAY(SELECT usage_group.group_values[place]
-                                    FROM unnest(question.places) WITH ORDINALITY AS shown (place, position)
-                                    ORDER BY position) AS group_values,
-                              CASE WHEN question.places <> '{}' THEN usage_group.id::text END AS group_text
-                       FROM usage_group
-                       WHERE usage_group.environment_id = $1
-                         AND usage_group.billable_metric_id = rollup.billable_metric_id
-                         AND usage_group.id = rollup.group_id
-                         AND (question.kept IS NULL OR NOT EXISTS (
-                             SELECT FROM jsonb_to_recordset(question.kept) AS kept (place int, texts jsonb)
-                             WHERE NOT kept.texts ? usage_group.group_values[kept.place]))
-                       -- so that a group is made once (and remembered), not for each of its hours
-                       OFFSET 0
-                   ) AS shown
-               )
-               SELECT customer_id AS "customer_id!: CustomerId", metric_id AS "metric_id!: BillableMetricId",
-                      "window" AS "window!", group_values AS "group_values!",
-                      min(group_text)::uuid AS "group_id: GroupId",
-                      CASE aggregation
-                          WHEN 'COUNT' THEN sum(event_count)::text
-                          WHEN 'SUM' THEN trim_scale(coalesce(sum(total), 0))::text
-                          WHEN 'MAX' THEN trim_scale(max(greatest_value))::text
-                          WHEN 'LATEST' THEN trim_scale((array_agg(latest_value
-                               ORDER BY latest_at DESC NULLS LAST, latest_seq DESC)
-                               FILTER (WHERE aggregation = 'LATEST'))[1])::text
-                          WHEN 'UNIQUE' THEN (
-                              SELECT count(DISTINCT value_digest)::text
-                              FROM unnest(array_agg(hour.subject_id) FILTER (WHERE aggregation = 'UNIQUE'),
-                                          array_agg(hour.hour) FILTER (WHERE aggregation = 'UNIQUE'),
-                                          array_agg(hour.group_id) FILTER (WHERE aggregation = 'UNIQUE'))
-                                   AS part (subject_id, hour, group_id)
-                              JOIN usage_unique seen ON seen.environment_id = $1
-                                   AND seen.subject_id = part.subject_id
-                                   AND seen.billable_metric_id = hour.metric_id
-                                   AND seen.hour = part.hour AND seen.group_id = part.group_id)
-                      END AS value
-               FROM hour
-               WHERE $12::bigint IS NULL OR ("window", group_values) > ($12, $13::text[])
-               GROUP BY customer_id, metric_id, aggregation, "window", group_values
-               ORDER BY customer_id, metric_id, "window", group_values LIMIT $14"#,
-            environment_id.0,
-            &columns.customers,
-            &columns.metrics,
-            &columns.aggregations,
-            &columns.starts,
-            &columns.ends,
-            &columns.subjects,
-            &columns.places,
-            &columns.kept as _,
-            origin,
-            hours,
-            after_window,
-            after_values.as_deref(),
-            cut.limit.map(|limit| i64::try_from(limit).expect("limits are small")),
-        )
-        .fetch_all(db)
-        .await
+    ) -> Result<Vec<Part>, sqlx::Error> {
+        window::parts(db, environment_id, questions, windows).await
+    }
+
+    async fn count_distinct(
+        &self,
+        db: &mut PgConnection,
+        environment_id: EnvironmentId,
+        questions: &[Question],
+        windows: &Windows,
+        more: &[Distinct],
+    ) -> Result<DistinctCounts, sqlx::Error> {
+        window::count_distinct(db, environment_id, questions, windows, more).await
     }
 
     async fn group_values(
@@ -429,13 +378,13 @@ impl RollupStore for PostgresRollups {
 struct QuestionColumns {
     customers: Vec<Uuid>,
     metrics: Vec<Uuid>,
-    aggregations: Vec<String>,
     starts: Vec<Instant>,
     ends: Vec<Instant>,
     /// Lists as PostgreSQL writes them.
     subjects: Vec<String>,
     /// Lists as PostgreSQL writes them; places count from 1 there.
     places: Vec<String>,
+    need_groups: Vec<bool>,
     /// Lists of `place` and `texts` as JSON.
     kept: Vec<Option<String>>,
 }
@@ -446,12 +395,12 @@ impl QuestionColumns {
         for question in questions {
             columns.customers.push(question.customer_id.0);
             columns.metrics.push(question.metric_id.0);
-            columns.aggregations.push(question.aggregation.as_str().to_owned());
             columns.starts.push(question.period.start);
             columns.ends.push(question.period.end);
             columns.subjects.push(array(&question.subject_ids));
             let places: Vec<usize> = question.group_places.iter().map(|place| place + 1).collect();
             columns.places.push(array(&places));
+            columns.need_groups.push(question.needs_groups());
             let kept = question
                 .kept_values
                 .iter()

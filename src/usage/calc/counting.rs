@@ -31,6 +31,13 @@ impl Counts {
     pub fn is_empty(&self) -> bool {
         self.hours.is_empty()
     }
+
+    /// The values of a metric's group in the order of its group names, if it was seen.
+    #[must_use]
+    pub fn values_of_group(&self, metric_id: BillableMetricId, group_id: GroupId) -> Option<&Vec<String>> {
+        let mut groups = self.groups.get(&metric_id)?.iter();
+        groups.find(|(_, id)| **id == group_id).map(|(values, _)| values)
+    }
 }
 
 /// The metrics of an environment, and which facts each of them counts.

@@ -9,7 +9,7 @@ use super::super::settle::roll;
 use super::flush::{Flusher, Kept};
 use super::queue::{Queue, Waiting};
 use crate::access::{App, list_environments};
-use crate::event::Screens;
+use crate::event::{RecentBatches, Screens};
 use crate::telemetry::causes;
 
 /// While one flush waits for the disk the other uses the processor; a third gains nothing.
@@ -28,15 +28,15 @@ pub struct Ingest {
 impl Ingest {
     /// Starts the tasks that commit and count; they end with the runtime.
     #[must_use]
-    pub fn start(app: &App) -> Self {
+    pub fn start(app: &App, recent: &RecentBatches) -> Self {
         let queue = Queue::new();
         let screens = Screens::default();
         let uncounted = Arc::new(Notify::new());
-        let flusher = Arc::new(Flusher::new(app.clone(), screens.clone()));
+        let flusher = Arc::new(Flusher::new(app.clone(), screens.clone(), recent.clone()));
         for _ in 0..COMMITTERS {
             tokio::spawn(commit(queue.clone(), flusher.clone(), uncounted.clone()));
         }
-        tokio::spawn(roll(app.clone(), uncounted));
+        tokio::spawn(roll(app.clone(), recent.clone(), uncounted));
         tokio::spawn(keep_screens(app.clone(), screens));
         Self { queue }
     }
@@ -71,13 +71,11 @@ async fn commit(queue: Queue, flusher: Arc<Flusher>, uncounted: Arc<Notify>) {
         // In a task of its own: a panic loses one flush, whose senders are told, and not the committer.
         let flush = tokio::spawn(async move {
             let outcome = flusher.flush(&requests).await;
-            let is_pending = outcome.as_ref().is_ok_and(|kept| kept.is_pending);
             answer(requests, outcome);
-            is_pending
         });
-        if flush.await.unwrap_or(false) {
-            uncounted.notify_one();
-        }
+        // Whoever was to be answered is told by the loss of the task.
+        let _ = flush.await;
+        uncounted.notify_one();
     }
 }
 

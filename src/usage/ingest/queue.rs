@@ -12,8 +12,9 @@ use crate::id::EnvironmentId;
 /// What may wait; beyond it requests are refused, so that a slow disk does not fill the memory.
 const ROOM_BYTES: usize = 64 << 20;
 
-/// What one flush takes: more events gain nothing and let each wait longer.
-const FLUSH_EVENTS_MAX: usize = 5000;
+/// What one flush takes: more events gain nothing, let each wait longer, and are unpacked together when one of them is
+/// looked for.
+const FLUSH_EVENTS_MAX: usize = 1000;
 const FLUSH_BYTES_MAX: usize = 4 << 20;
 
 /// One request's events, and who waits for them to be kept.

@@ -1,0 +1,253 @@
+//! Rollups by window.
+
+use std::collections::HashMap;
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::super::calc::{Latest, Tally, Windows};
+use super::{Distinct, DistinctCounts, Part, Question, QuestionColumns};
+use crate::catalog::billable_metric::AggregationType;
+use crate::id::{EnvironmentId, GroupId};
+
+/// Which part: the place of the question, the window and the group.
+type Key = (usize, i64, Option<GroupId>);
+
+/// See [`super::RollupStore::parts`].
+pub async fn parts(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    questions: &[Question],
+    windows: &Windows,
+) -> Result<Vec<Part>, sqlx::Error> {
+    let columns = QuestionColumns::of(questions);
+    let (origin, hours) = windows.origin_and_hours();
+    let rows = sqlx::query!(
+        r#"WITH question AS MATERIALIZED (
+               SELECT number, metric_id, starts_at, ends_at, subjects::uuid[] AS subjects, needs_groups,
+                      kept::jsonb AS kept
+               FROM unnest($2::uuid[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::boolean[], $7::text[])
+                    WITH ORDINALITY AS given (metric_id, starts_at, ends_at, subjects, needs_groups, kept, number)
+           ), part AS (
+               SELECT number, (date_part('epoch', rollup.hour)::bigint - $8) / 3600 / $9 AS "window",
+                      CASE WHEN needs_groups THEN group_id END AS group_id,
+                      sum(event_count)::bigint AS event_count, sum(total) AS total, max(greatest_value) AS greatest
+               FROM question
+               CROSS JOIN LATERAL unnest(question.subjects) AS asked (subject_id)
+               CROSS JOIN LATERAL (
+                   SELECT hour, group_id, event_count, total, greatest_value FROM usage_rollup
+                   WHERE usage_rollup.environment_id = $1 AND usage_rollup.subject_id = asked.subject_id
+                     AND usage_rollup.billable_metric_id = question.metric_id
+                     AND usage_rollup.hour >= question.starts_at AND usage_rollup.hour < question.ends_at
+                   -- the planner cannot start elsewhere
+                   OFFSET 0
+               ) AS rollup
+               GROUP BY 1, 2, 3
+           )
+           SELECT number AS "number!", "window" AS "window!", group_id AS "group_id: GroupId",
+                  coalesce(known.group_values, '{}') AS "group_values!", event_count AS "event_count!", total, greatest
+           FROM part
+           JOIN question USING (number)
+           LEFT JOIN LATERAL (
+               SELECT group_values FROM usage_group
+               WHERE usage_group.environment_id = $1 AND usage_group.billable_metric_id = question.metric_id
+                 AND usage_group.id = part.group_id
+               OFFSET 0
+           ) AS known ON true
+           WHERE kept IS NULL OR NOT EXISTS (
+               SELECT FROM jsonb_to_recordset(kept) AS kept (place int, texts jsonb)
+               WHERE NOT kept.texts ? known.group_values[kept.place])"#,
+        environment_id.0,
+        &columns.metrics,
+        &columns.starts,
+        &columns.ends,
+        &columns.subjects,
+        &columns.need_groups,
+        &columns.kept as _,
+        origin.timestamp(),
+        hours,
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let mut latest = latest(db, environment_id, questions, windows).await?;
+    let part = rows.into_iter().map(|row| {
+        let question = place(row.number);
+        let tally = Tally {
+            event_count: row.event_count,
+            total: row.total,
+            greatest: row.greatest,
+            latest: latest.remove(&(question, row.window, row.group_id)),
+            ..Tally::default()
+        };
+        Part { question, window: row.window, group_id: row.group_id, group_values: row.group_values, tally }
+    });
+    Ok(part.collect())
+}
+
+/// The newest values, of questions about metrics that keep them. (In a statement of their own, because finding them
+/// takes a sort of all hours.)
+async fn latest(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    questions: &[Question],
+    windows: &Windows,
+) -> Result<HashMap<Key, Latest>, sqlx::Error> {
+    let (places, asked) = of_type(questions, AggregationType::Latest);
+    if asked.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let columns = QuestionColumns::of(&asked);
+    let (origin, hours) = windows.origin_and_hours();
+    let rows = sqlx::query!(
+        r#"WITH question AS MATERIALIZED (
+               SELECT number, metric_id, starts_at, ends_at, subjects::uuid[] AS subjects, needs_groups
+               FROM unnest($2::uuid[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::boolean[])
+                    WITH ORDINALITY AS given (metric_id, starts_at, ends_at, subjects, needs_groups, number)
+           ), newest AS (
+               SELECT number, (date_part('epoch', rollup.hour)::bigint - $7) / 3600 / $8 AS "window",
+                      CASE WHEN needs_groups THEN group_id END AS group_id, latest_value, latest_at, latest_seq
+               FROM question
+               CROSS JOIN LATERAL unnest(question.subjects) AS asked (subject_id)
+               CROSS JOIN LATERAL (
+                   SELECT hour, group_id, latest_value, latest_at, latest_seq FROM usage_rollup
+                   WHERE usage_rollup.environment_id = $1 AND usage_rollup.subject_id = asked.subject_id
+                     AND usage_rollup.billable_metric_id = question.metric_id
+                     AND usage_rollup.hour >= question.starts_at AND usage_rollup.hour < question.ends_at
+                     AND latest_at IS NOT NULL
+                   OFFSET 0
+               ) AS rollup
+           )
+           SELECT DISTINCT ON (number, "window", group_id)
+                  number AS "number!", "window" AS "window!", group_id AS "group_id: GroupId",
+                  latest_value AS "value!", latest_at AS "happened_at!", latest_seq AS "seq!"
+           FROM newest ORDER BY number, "window", group_id, latest_at DESC, latest_seq DESC"#,
+        environment_id.0,
+        &columns.metrics,
+        &columns.starts,
+        &columns.ends,
+        &columns.subjects,
+        &columns.need_groups,
+        origin.timestamp(),
+        hours,
+    )
+    .fetch_all(db)
+    .await?;
+    let newest = rows.into_iter().map(|row| {
+        let latest = Latest { happened_at: row.happened_at, seq: row.seq, value: row.value };
+        ((places[place(row.number)], row.window, row.group_id), latest)
+    });
+    Ok(newest.collect())
+}
+
+/// See [`super::RollupStore::count_distinct`].
+pub async fn count_distinct(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    questions: &[Question],
+    windows: &Windows,
+    more: &[Distinct],
+) -> Result<DistinctCounts, sqlx::Error> {
+    let (places, asked) = of_type(questions, AggregationType::Unique);
+    if asked.is_empty() {
+        return Ok(DistinctCounts::new());
+    }
+    let columns = QuestionColumns::of(&asked);
+    let more = DistinctColumns::of(more, &places);
+    let (origin, hours) = windows.origin_and_hours();
+    let rows = sqlx::query!(
+        r#"WITH question AS MATERIALIZED (
+               SELECT number, metric_id, starts_at, ends_at, subjects::uuid[] AS subjects, places::int[] AS places,
+                      needs_groups, kept::jsonb AS kept
+               FROM unnest($2::uuid[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::text[], $7::boolean[],
+                           $8::text[])
+                    WITH ORDINALITY
+                    AS given (metric_id, starts_at, ends_at, subjects, places, needs_groups, kept, number)
+           ), seen AS (
+               SELECT number, (date_part('epoch', hour)::bigint - $9) / 3600 / $10 AS "window",
+                      CASE WHEN needs_groups THEN known.shown ELSE '{}' END AS shown, value_digest
+               FROM question
+               CROSS JOIN LATERAL unnest(question.subjects) AS asked (subject_id)
+               CROSS JOIN LATERAL (
+                   SELECT hour, group_id, value_digest FROM usage_unique
+                   WHERE usage_unique.environment_id = $1 AND usage_unique.subject_id = asked.subject_id
+                     AND usage_unique.billable_metric_id = question.metric_id
+                     AND usage_unique.hour >= question.starts_at AND usage_unique.hour < question.ends_at
+                   OFFSET 0
+               ) AS rollup
+               LEFT JOIN LATERAL (
+                   SELECT group_values, ARRAY(SELECT group_values[place]
+                                              FROM unnest(question.places) WITH ORDINALITY AS shown (place, position)
+                                              ORDER BY position) AS shown
+                   FROM usage_group
+                   WHERE needs_groups AND usage_group.environment_id = $1
+                     AND usage_group.billable_metric_id = question.metric_id AND usage_group.id = rollup.group_id
+                   -- so that a group is made once (and remembered), not for each of its values
+                   OFFSET 0
+               ) AS known ON true
+               WHERE kept IS NULL OR NOT EXISTS (
+                   SELECT FROM jsonb_to_recordset(kept) AS kept (place int, texts jsonb)
+                   WHERE NOT kept.texts ? known.group_values[kept.place])
+               UNION ALL
+               SELECT number, "window", ARRAY(SELECT jsonb_array_elements_text(shown::jsonb)), value_digest
+               FROM unnest($11::bigint[], $12::bigint[], $13::text[], $14::uuid[])
+                    AS more (number, "window", shown, value_digest)
+           )
+           SELECT number AS "number!", "window" AS "window!", shown AS "shown!",
+                  count(DISTINCT value_digest) AS "count!"
+           FROM seen GROUP BY number, "window", shown"#,
+        environment_id.0,
+        &columns.metrics,
+        &columns.starts,
+        &columns.ends,
+        &columns.subjects,
+        &columns.places,
+        &columns.need_groups,
+        &columns.kept as _,
+        origin.timestamp(),
+        hours,
+        &more.questions,
+        &more.windows,
+        &more.group_values,
+        &more.values,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| ((places[place(row.number)], row.window, row.shown), row.count)).collect())
+}
+
+/// Values for `unnest`.
+#[derive(Default)]
+struct DistinctColumns {
+    questions: Vec<i64>,
+    windows: Vec<i64>,
+    /// Lists as JSON.
+    group_values: Vec<String>,
+    values: Vec<Uuid>,
+}
+
+impl DistinctColumns {
+    /// `places` are those of the questions that are asked, which are numbered from 1.
+    fn of(values: &[Distinct], places: &[usize]) -> Self {
+        let numbers: HashMap<usize, i64> = places.iter().copied().zip(1..).collect();
+        let mut columns = Self::default();
+        for distinct in values {
+            columns.questions.push(numbers[&distinct.question]);
+            columns.windows.push(distinct.window);
+            let texts = serde_json::to_string(&distinct.group_values).expect("strings are JSON");
+            columns.group_values.push(texts);
+            columns.values.push(distinct.value);
+        }
+        columns
+    }
+}
+
+/// The questions about metrics of a type, and their places among all.
+fn of_type(questions: &[Question], aggregation: AggregationType) -> (Vec<usize>, Vec<Question>) {
+    let asked = questions.iter().enumerate().filter(|(_, question)| question.aggregation == aggregation);
+    asked.map(|(place, question)| (place, question.clone())).unzip()
+}
+
+/// From a number that PostgreSQL counted to a place.
+fn place(number: i64) -> usize {
+    usize::try_from(number - 1).expect("numbers count from 1")
+}

@@ -1,0 +1,65 @@
+//! Usage that is committed and in no rollup yet, for readers that do not wait until it is.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+
+use super::calc::{Counter, Counts};
+use super::settle::{count, settle};
+use super::store::Question;
+use crate::catalog::billable_metric;
+use crate::event::{PendingBatch, RecentBatches, pending_usage};
+use crate::id::{BillableMetricId, EnvironmentId, SubjectId};
+use crate::postgres::begin_snapshot;
+
+/// With more batches a reader counts them for good first, so that the next one need not look at them.
+const BATCHES_MAX: usize = 2000;
+
+/// What is pending in a snapshot.
+pub struct Uncounted {
+    environment_id: EnvironmentId,
+    batches: Vec<Arc<PendingBatch>>,
+}
+
+/// A snapshot that has every event whose ingest was answered before the call: in its rollups, or in what is answered
+/// beside it, and never in both.
+pub async fn begin_usage_read(
+    pool: &PgPool,
+    environment_id: EnvironmentId,
+    recent: &RecentBatches,
+) -> Result<(Transaction<'static, Postgres>, Uncounted), sqlx::Error> {
+    let mut snapshot = begin_snapshot(pool).await?;
+    let mut batches = pending_usage(&mut snapshot, environment_id, recent).await?;
+    if batches.len() > BATCHES_MAX {
+        snapshot.rollback().await?;
+        settle(pool, environment_id).await?;
+        snapshot = begin_snapshot(pool).await?;
+        batches = pending_usage(&mut snapshot, environment_id, recent).await?;
+    }
+    Ok((snapshot, Uncounted { environment_id, batches }))
+}
+
+impl Uncounted {
+    /// What it adds to the answers of the questions, and more of the same subjects and metrics.
+    pub async fn counts(&self, db: &mut PgConnection, questions: &[Question]) -> Result<Counts, sqlx::Error> {
+        let asked = questions.iter().flat_map(|question| question.subject_ids.iter().copied());
+        let subjects: HashSet<SubjectId> = asked.collect();
+        let listed: Vec<SubjectId> = subjects.iter().copied().collect();
+        let batches = self.batches.iter().filter(|batch| batch.has_any(&listed));
+        let batches: Vec<Arc<PendingBatch>> = batches.cloned().collect();
+        if batches.is_empty() {
+            return Ok(Counts::default());
+        }
+        let named: HashSet<BillableMetricId> = questions.iter().map(|question| question.metric_id).collect();
+        let mut metrics = billable_metric::all_metrics(db, self.environment_id).await?;
+        metrics.retain(|(metric, _)| named.contains(&metric.id));
+        let reflows = billable_metric::reflows(db, self.environment_id).await?;
+        let counter = Counter::new(self.environment_id, metrics, &reflows);
+        let environment_id = self.environment_id;
+        let counts = tokio::task::spawn_blocking(move || {
+            count(environment_id, &counter, &batches, |subject| subjects.contains(&subject))
+        });
+        counts.await.map_err(|error| sqlx::Error::Decode(error.into()))?
+    }
+}
