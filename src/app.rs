@@ -13,21 +13,19 @@ use std::sync::Arc;
 use aide::axum::ApiRouter;
 use aide::axum::routing::{get_with, post_with};
 use aide::openapi::OpenApi;
+use axum::Router;
 use axum::http::Method;
 use axum::routing::{get, post};
-use axum::{Extension, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::access::App;
 use crate::catalog::{billable_metric, credit_type, product, rate, rate_card};
-use crate::event::RecentBatches;
 use crate::{console, contract, customer, invoice, sandbox, usage};
 
 /// The whole server as a router, for a socket or for a test.
 pub fn app(state: App, metrics: Option<PrometheusHandle>) -> Router {
     let (built, document) = documented();
-    let recent = RecentBatches::default();
-    let ingest = usage::ingest::Ingest::start(&state, &recent);
+    let metering = usage::ingest::Metering::start(&state);
     let page = console::reference_page(&document);
     let document = Arc::new(document);
     let router = built
@@ -38,7 +36,7 @@ pub fn app(state: App, metrics: Option<PrometheusHandle>) -> Router {
         .route("/metrics", get(move |state| probe::metrics(state, metrics)))
         .route("/openapi.json", get(move || async move { axum::Json(document) }))
         .route("/docs", get(move || async move { axum::response::Html(page) }));
-    frame::around(router, &state).layer(Extension(ingest)).layer(Extension(recent)).with_state(state)
+    frame::around(router, &state, &metering).with_state(state)
 }
 
 /// The OpenAPI document of everything that is built.

@@ -10,7 +10,6 @@ use std::time::Instant as Stopwatch;
 
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue, Method};
-use axum::middleware::Next;
 use axum::response::Response;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
@@ -59,15 +58,19 @@ pub fn start_metrics() -> PrometheusHandle {
 #[derive(Clone, Debug)]
 pub struct RequestId(pub String);
 
-/// Middleware around every route: request id, log line, metrics.
-pub async fn observe(ids: Ids, mut request: Request, next: Next) -> Response {
+/// Stands around every route: request id, log line, metrics.
+pub async fn observe<F: Future<Output = Response>>(
+    ids: &Ids,
+    mut request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
     let stopwatch = Stopwatch::now();
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
-    let request_id = request_id(&request, &ids);
+    let request_id = request_id(&request, ids);
     request.extensions_mut().insert(RequestId(request_id.clone()));
 
-    let mut response = next.run(request).await;
+    let mut response = next(request).await;
 
     let elapsed = stopwatch.elapsed();
     let status = response.status().as_u16();

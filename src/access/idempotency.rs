@@ -10,9 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::body::Body;
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{FromRequestParts, Request};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use chrono::TimeDelta;
 use http_body_util::BodyExt;
@@ -63,15 +62,24 @@ pub struct KeptAnswer {
 #[derive(Clone, Copy)]
 pub struct Replayed;
 
-/// Middleware: answers repeats, and keeps the answers of first requests.
-pub async fn idempotent(State(app): State<App>, request: Request, next: Next) -> Response {
+/// Answers repeats, and keeps the answers of first requests.
+pub async fn idempotent<F: Future<Output = Response>>(
+    app: &App,
+    request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
     if request.method() != Method::POST || !request.headers().contains_key(HEADER) {
-        return next.run(request).await;
+        return next(request).await;
     }
-    serve_once(&app, request, next).await.unwrap_or_else(IntoResponse::into_response)
+    // On the heap: few requests come this way, and all would carry its room.
+    Box::pin(serve_once(app, request, next)).await.unwrap_or_else(IntoResponse::into_response)
 }
 
-async fn serve_once(app: &App, request: Request, next: Next) -> Result<Response, ApiError> {
+async fn serve_once<F: Future<Output = Response>>(
+    app: &App,
+    request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Result<Response, ApiError> {
     let (mut parts, body) = request.into_parts();
     let caller = Caller::from_request_parts(&mut parts, app).await?;
     let environment_id = caller.environment_id();
@@ -79,7 +87,7 @@ async fn serve_once(app: &App, request: Request, next: Next) -> Result<Response,
     parts.extensions.insert(caller);
     if is_refused {
         // What somebody else did is not answered to a token that may not do it.
-        return Ok(next.run(Request::from_parts(parts, body)).await);
+        return Ok(next(Request::from_parts(parts, body)).await);
     }
     let key = key_of(&parts.headers)?;
     let body = read_body(Request::from_parts(parts.clone(), body)).await?;
@@ -90,7 +98,7 @@ async fn serve_once(app: &App, request: Request, next: Next) -> Result<Response,
         return Ok(answer);
     }
     parts.extensions.insert(claim.clone());
-    let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+    let response = next(Request::from_parts(parts, Body::from(body))).await;
     if claim.is_kept.load(Ordering::Acquire) {
         return Ok(response);
     }

@@ -40,6 +40,7 @@ pub use time_limit::TimeLimit;
 pub use token::{NewToken, Role, TokenRow, archive, bootstrap, count, create, list, token_change};
 pub use uniqueness::reserve_uniqueness_key;
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use sqlx::PgPool;
@@ -47,9 +48,13 @@ use sqlx::PgPool;
 use crate::id::Ids;
 use crate::time::Clock;
 
-/// What every handler and job is given.
+/// What every handler and job is given; a clone costs nothing.
 #[derive(Clone)]
-pub struct App {
+pub struct App(Arc<Parts>);
+
+/// What [`App`] has.
+#[derive(Clone)]
+pub struct Parts {
     pub db: PgPool,
     pub clock: Arc<dyn Clock>,
     pub ids: Ids,
@@ -62,18 +67,26 @@ impl App {
     #[must_use]
     pub fn new(db: PgPool, clock: Arc<dyn Clock>) -> Self {
         let ids = Ids::new(clock.clone());
-        Self {
+        Self(Arc::new(Parts {
             db,
             clock,
             ids,
             work_ready: Arc::new(tokio::sync::Notify::new()),
             settings: Arc::new(Settings::default()),
             lookups: lookup::Lookups::default(),
-        }
+        }))
     }
 
     #[must_use]
     pub fn with(self, settings: Settings) -> Self {
-        Self { settings: Arc::new(settings), ..self }
+        Self(Arc::new(Parts { settings: Arc::new(settings), ..Arc::unwrap_or_clone(self.0) }))
+    }
+}
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
     }
 }

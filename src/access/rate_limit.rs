@@ -10,9 +10,8 @@ use std::str::FromStr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use axum::body::Body;
-use axum::extract::{FromRequestParts, MatchedPath, Request, State};
+use axum::extract::{FromRequestParts, MatchedPath, Request};
 use axum::http::Method;
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota};
@@ -155,8 +154,12 @@ impl Counted {
     }
 }
 
-/// Middleware: 429 for a request over a limit.
-pub async fn limit_rates(State(app): State<App>, request: Request, next: Next) -> Response {
+/// 429 for a request over a limit.
+pub async fn limit_rates<F: Future<Output = Response>>(
+    app: &App,
+    request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
     let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
     // A HEAD is served as a GET is.
     let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
@@ -164,10 +167,10 @@ pub async fn limit_rates(State(app): State<App>, request: Request, next: Next) -
     let limits = &app.settings.rate_limits;
     let (in_all, by_customer) = (limits.of(&operation, false), limits.of(&operation, true));
     if in_all.is_none() && by_customer.is_none() {
-        return next.run(request).await;
+        return next(request).await;
     }
-    match count(&app, request, in_all, by_customer).await {
-        Ok(request) => next.run(request).await,
+    match Box::pin(count(app, request, in_all, by_customer)).await {
+        Ok(request) => next(request).await,
         Err(refusal) => refusal.into_response(),
     }
 }

@@ -1,60 +1,108 @@
 //! What stands around every route.
+//!
+//! The steps are functions that call one another, not layers of the router: a router copies each of its layers, and
+//! all that lie in it, at every request.
 
 use std::any::Any;
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
-use axum::Router;
-use axum::extract::{Request, State};
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::header::CONTENT_ENCODING;
 use axum::http::{HeaderName, HeaderValue, Method, Uri};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
+use axum::{Json, Router};
+use futures_util::FutureExt;
 use tokio::time::timeout;
-use tower_http::catch_panic::CatchPanicLayer;
+use tower::{ServiceExt, service_fn};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
-use tower_http::decompression::RequestDecompressionLayer;
+use tower_http::decompression::RequestDecompression;
 
 use super::unread::read_to_the_end;
 use crate::access::audit::record_failures;
 use crate::access::{App, TimeLimit, idempotent, limit_rates};
 use crate::error::ApiError;
 use crate::telemetry::observe;
+use crate::usage::ingest::Metering;
 
-/// What every request passes, outermost last: unknown paths and methods, panics, repeats, rate limits, gzip
-/// bodies, the time limit, v2 errors, the record of refusals, cross-origin rules, the log line around all of
-/// it, and the rest of an unread body. The time limit is around everything that reads a body.
-pub fn around(router: Router<App>, state: &App) -> Router<App> {
-    let ids = state.ids.clone();
+/// Puts around the routes what every request passes.
+pub fn around(router: Router<App>, app: &App, metering: &Metering) -> Router<App> {
+    let (inner_app, outer_app, metering) = (app.clone(), app.clone(), metering.clone());
     let router = router
         .fallback(|method: Method, uri: Uri| async move {
             ApiError::NotFound(format!("there is no {method} {}", uri.path()))
         })
         .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn_with_state(state.clone(), idempotent))
-        .layer(from_fn_with_state(state.clone(), limit_rates))
-        .layer(RequestDecompressionLayer::new().pass_through_unaccepted(true))
-        .layer(from_fn_with_state(state.clone(), in_time))
-        .layer(from_fn(coded_v2_errors))
-        .layer(from_fn_with_state(state.clone(), record_failures));
-    let router = match cross_origin(&state.settings.cors_origins) {
+        .layer(from_fn(move |mut request: Request, next| {
+            request.extensions_mut().insert(metering.clone());
+            inner(inner_app.clone(), request, next)
+        }));
+    let router = match cross_origin(&app.settings.cors_origins) {
         Some(rules) => router.layer(rules),
         None => router,
     };
-    router
-        .layer(from_fn(move |request, next| observe(ids.clone(), request, next)))
-        .layer(from_fn(read_to_the_end))
+    router.layer(from_fn(move |request, next| outer(outer_app.clone(), request, next)))
+}
+
+/// From without: the rest of an unread body, and the log line around all but that.
+async fn outer(app: App, request: Request, next: Next) -> Response {
+    read_to_the_end(request, |request| observe(&app.ids, request, |request| next.run(request))).await
+}
+
+/// Within the cross-origin rules: the record of refusals, v2 errors, the time limit around everything that reads a body,
+/// gzip bodies, rate limits, repeats and panics.
+async fn inner(app: App, request: Request, next: Next) -> Response {
+    let app = &app;
+    let served = |request| without_panic(next.run(request));
+    let limited = |request| limit_rates(app, request, |request| idempotent(app, request, served));
+    let timed = |request| in_time(app, request, |request| decompressed(request, limited));
+    record_failures(app, request, |request| coded_v2_errors(request, timed)).await
+}
+
+/// Reads a body that is sent compressed.
+async fn decompressed<F: Future<Output = Response>>(
+    request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
+    if !request.headers().contains_key(CONTENT_ENCODING) {
+        return next(request).await;
+    }
+    let mut next = Some(next);
+    let service = service_fn(move |request: axum::http::Request<_>| {
+        let next = next.take().expect("a request is served once");
+        let served = next(request.map(Body::new));
+        async move { Ok::<_, Infallible>(served.await) }
+    });
+    let service = RequestDecompression::new(service).pass_through_unaccepted(true);
+    match Box::pin(service.oneshot(request)).await {
+        Ok(response) => response.map(Body::new),
+        Err(error) => {
+            ApiError::BadRequest(format!("the request body cannot be read: {error}")).into_response()
+        }
+    }
+}
+
+/// A panic is a fault that is answered.
+async fn without_panic(served: impl Future<Output = Response>) -> Response {
+    AssertUnwindSafe(served).catch_unwind().await.unwrap_or_else(|panic| panicked(&*panic))
 }
 
 /// Gives a request up that takes too long, also one whose body does not come; whatever it has not begun to commit
 /// is undone.
-async fn in_time(State(app): State<App>, mut request: Request, next: Next) -> Response {
+async fn in_time<F: Future<Output = Response>>(
+    app: &App,
+    mut request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
     let limit = app.settings.request_timeout;
     let time_limit = TimeLimit::default();
     request.extensions_mut().insert(time_limit.clone());
-    let mut served = pin!(next.run(request));
+    let mut served = pin!(next(request));
     match timeout(limit, &mut served).await {
         Ok(response) => response,
         Err(_) if time_limit.is_lifted() => served.await,
@@ -90,9 +138,12 @@ fn cross_origin(origins: &[String]) -> Option<CorsLayer> {
 }
 
 /// v2 operations answer a 400 with a code beside the message.
-async fn coded_v2_errors(request: Request, next: Next) -> Response {
+async fn coded_v2_errors<F: Future<Output = Response>>(
+    request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
     let is_v2 = request.uri().path().starts_with("/v2/");
-    let mut response = next.run(request).await;
+    let mut response = next(request).await;
     let error = response.extensions().get::<Arc<ApiError>>().cloned();
     if let (true, Some(error)) = (is_v2, error)
         && let Some(body) = error.v2_body()
@@ -104,8 +155,7 @@ async fn coded_v2_errors(request: Request, next: Next) -> Response {
     response
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the layer's signature")]
-fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
+fn panicked(panic: &(dyn Any + Send)) -> Response {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message");
     ApiError::internal("a handler panicked", text.to_owned()).into_response()

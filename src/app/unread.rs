@@ -11,7 +11,6 @@ use std::time::Duration;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
 use axum::http::header::EXPECT;
-use axum::middleware::Next;
 use axum::response::Response;
 use http_body_util::BodyExt;
 use hyper::body::{Frame, SizeHint};
@@ -27,16 +26,19 @@ const REST_TIME: Duration = Duration::from_secs(2);
 /// Answers a request when the rest of its body is there, or is not worth waiting for.
 ///
 /// A client that waits for leave to send (`Expect: 100-continue`) is answered at once: reading would be that leave.
-pub async fn read_to_the_end(request: Request, next: Next) -> Response {
+pub async fn read_to_the_end<F: Future<Output = Response>>(
+    request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
     if request.body().is_end_stream() || request.headers().contains_key(EXPECT) {
-        return next.run(request).await;
+        return next(request).await;
     }
     let (back, mut unread) = oneshot::channel();
     let request = request.map(|body| Body::new(Lent { body: Some(body), back: Some(back) }));
-    let response = next.run(request).await;
+    let response = next(request).await;
     if let Ok(rest) = unread.try_recv() {
         // The answer goes out also where the time is over.
-        let _ = timeout(REST_TIME, drop_rest(rest)).await;
+        let _ = Box::pin(timeout(REST_TIME, drop_rest(rest))).await;
     }
     response
 }

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::calc::{Counts, WindowSize, Windows};
 use super::group_by::{GROUP_VALUES_MAX, GroupBy};
+use super::ingest::Metering;
 use super::range::between;
 use super::settle::settle;
 use super::sql::{Counted, Facts, by_groups, by_window, total};
@@ -23,7 +24,7 @@ use crate::access::{App, Caller};
 use crate::catalog::billable_metric::{self, AnyMetricRow, Counting};
 use crate::customer;
 use crate::error::ApiError;
-use crate::event::{RecentBatches, Scope, raw_events, subject_id};
+use crate::event::{Scope, raw_events, subject_id};
 use crate::id::{BillableMetricId, CustomerId, EnvironmentId};
 use crate::money::{Decimal, plain};
 use crate::time::{Instant, Period};
@@ -83,7 +84,7 @@ type Slot = (Pair, i64);
 
 pub async fn handler(
     State(app): State<App>,
-    Extension(recent): Extension<RecentBatches>,
+    Extension(metering): Extension<Metering>,
     caller: Caller,
     Query(page): Query<UsageCursor>,
     Json(request): Json<GetUsage>,
@@ -101,7 +102,7 @@ pub async fn handler(
         // What has usage is what has rollups.
         settle(&app.db, environment_id).await?;
     }
-    let (mut snapshot, uncounted) = begin_usage_read(&app.db, environment_id, &recent).await?;
+    let (mut snapshot, uncounted) = begin_usage_read(&app.db, environment_id, metering.recent()).await?;
     let pairs = pairs(&mut snapshot, environment_id, &request, range, after.map(|(pair, _)| pair)).await?;
     let slots = slots(&pairs, &windows, after);
     let shown = shown(&slots[..slots.len().min(ROWS_MAX)]);

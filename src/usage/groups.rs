@@ -12,6 +12,7 @@ use sqlx::PgConnection;
 
 use super::calc::{Counts, WindowSize, Windows, group_id};
 use super::group_by::{GROUP_VALUES_MAX, GroupBy, check_texts};
+use super::ingest::Metering;
 use super::range::{current_period, dates};
 use super::sql::{Counted, by_groups, by_window, total};
 use super::store::{PostgresRollups, Question, RollupStore};
@@ -21,7 +22,6 @@ use crate::access::{App, Caller};
 use crate::catalog::billable_metric::{self, BillableMetricRow, Counting};
 use crate::customer;
 use crate::error::ApiError;
-use crate::event::RecentBatches;
 use crate::id::{BillableMetricId, CustomerId, EnvironmentId, GroupId};
 use crate::money::{Decimal, plain};
 use crate::time::{Instant, Period};
@@ -102,7 +102,7 @@ struct Position {
 
 pub async fn handler(
     State(app): State<App>,
-    Extension(recent): Extension<RecentBatches>,
+    Extension(metering): Extension<Metering>,
     caller: Caller,
     Query(page): Query<PageRequest>,
     Json(request): Json<GetUsageByGroup>,
@@ -114,7 +114,7 @@ pub async fn handler(
     let position: Option<Position> = key.decode(page.next_page.as_deref())?;
     let began_at = position.map_or(caller.now, |position| position.began_at.0);
 
-    let (mut db, uncounted) = begin_usage_read(&app.db, environment_id, &recent).await?;
+    let (mut db, uncounted) = begin_usage_read(&app.db, environment_id, metering.recent()).await?;
     customer::get(&mut db, environment_id, request.customer_id).await?;
     let metric = billable_metric::find(&mut db, environment_id, request.billable_metric_id).await?;
     let metric = metric.ok_or_else(|| ApiError::not_found("billable metric", request.billable_metric_id))?;

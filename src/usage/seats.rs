@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 
 use super::calc::{Intake, SeatCount, WindowSize, Windows, seat_reading};
+use super::ingest::Metering;
 use super::range::{current_period, dates};
 use super::store::Question;
 use super::uncounted::{Uncounted, begin_usage_read};
@@ -19,7 +20,7 @@ use crate::access::{App, Caller};
 use crate::catalog::billable_metric::{self, AggregationType, BillableMetricRow};
 use crate::customer;
 use crate::error::ApiError;
-use crate::event::{RecentBatches, Scope, SegmentReader, Segments, parse_properties, subject_id};
+use crate::event::{Scope, SegmentReader, Segments, parse_properties, subject_id};
 use crate::id::{BillableMetricId, CustomerId, EnvironmentId};
 use crate::time::{Instant, Period};
 use crate::wire::{CursorKey, ExactNumber, Json, Page, PageRequest, Query, Timestamp};
@@ -60,7 +61,7 @@ struct Position {
 
 pub async fn handler(
     State(app): State<App>,
-    Extension(recent): Extension<RecentBatches>,
+    Extension(metering): Extension<Metering>,
     caller: Caller,
     Query(page): Query<PageRequest>,
     Json(request): Json<GetSeatsUsage>,
@@ -71,7 +72,7 @@ pub async fn handler(
     let position: Option<Position> = key.decode(page.next_page.as_deref())?;
     let began_at = position.map_or(caller.now, |position| position.began_at.0);
 
-    let (mut db, uncounted) = begin_usage_read(&app.db, environment_id, &recent).await?;
+    let (mut db, uncounted) = begin_usage_read(&app.db, environment_id, metering.recent()).await?;
     customer::get(&mut db, environment_id, request.customer_id).await?;
     let metric = seat_metric(&mut db, environment_id, request.seat_metric_id).await?;
     let range = match dates {

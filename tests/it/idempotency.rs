@@ -6,7 +6,10 @@ use chrono::TimeDelta;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 use tokio::task::JoinSet;
-use upbeat::access::{EnvironmentKind, RateLimits, Role, Settings, sweep_idempotency_keys};
+use upbeat::access::{
+    EnvironmentKind, RateLimits, Role, Settings, list_environments, sweep_idempotency_keys,
+};
+use upbeat::usage::begin_usage_snapshot;
 
 use crate::gzip::stored;
 use crate::support::{Answer, Api};
@@ -16,8 +19,12 @@ const UNKNOWN: &str = "00000000-0000-4000-8000-000000000000";
 const CUSTOMERS: &str = "SELECT count(*) FROM customer";
 const KEYS: &str = "SELECT count(*) FROM idempotency_key";
 
-/// Every table and how many rows it has.
+/// Every table and how many rows it has, when all usage is counted.
 async fn rows(api: &Api) -> Vec<(String, i64)> {
+    let mut db = api.app.db.acquire().await.expect("a connection");
+    for environment in list_environments(&mut db).await.expect("the environments") {
+        begin_usage_snapshot(&api.app.db, environment.id).await.expect("a snapshot");
+    }
     let tables: Vec<String> =
         sqlx::query_scalar("SELECT tablename::text FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")
             .fetch_all(&api.app.db)

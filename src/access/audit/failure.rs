@@ -2,8 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use axum::extract::{MatchedPath, Request, State};
-use axum::middleware::Next;
+use axum::extract::{MatchedPath, Request};
 use axum::response::Response;
 
 use super::store::{self, Entry, Outcome};
@@ -16,23 +15,27 @@ use crate::telemetry::causes;
 #[derive(Clone, Default)]
 pub struct CallerSlot(pub Arc<OnceLock<Caller>>);
 
-/// Middleware: records a change that was not made. A caller who could not be told leaves no line, nor does a
+/// Records a change that was not made. A caller who could not be told leaves no line, nor does a
 /// request that is to come again as it is (409 for a key at work, 429, 503), or that nothing serves (501).
-pub async fn record_failures(State(app): State<App>, mut request: Request, next: Next) -> Response {
+pub async fn record_failures<F: Future<Output = Response>>(
+    app: &App,
+    mut request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
     let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
     let Some(operation) = find_write(request.method(), route) else {
-        return next.run(request).await;
+        return next(request).await;
     };
     let slot = CallerSlot::default();
     request.extensions_mut().insert(slot.clone());
-    let response = next.run(request).await;
+    let response = next(request).await;
     let is_recorded = matches!(response.status().as_u16(), 400 | 403..=428 | 500);
     if !is_recorded || response.extensions().get::<Replayed>().is_some() {
         return response;
     }
     if let (Some(caller), Some(error)) = (slot.0.get(), response.extensions().get::<Arc<ApiError>>())
         && !matches!(**error, ApiError::SameKeyAtWork)
-        && let Err(error) = record(&app, caller, operation, error).await
+        && let Err(error) = Box::pin(record(app, caller, operation, error)).await
     {
         tracing::error!(cause = causes(&error), "a refused change could not be recorded");
     }

@@ -18,18 +18,19 @@ const COMMITTERS: usize = 2;
 /// How often this process looks for sealed slots that it has no filter of.
 const SCREENS_EVERY: Duration = Duration::from_secs(30);
 
-/// The way in for events: requests that come at the same time are committed together, and each is answered after the
-/// commit.
+/// What the requests of this process share about events: the way in for them (those that come at the same time are
+/// committed together, and each is answered after the commit), and the batches that came last.
 #[derive(Clone)]
-pub struct Ingest {
+pub struct Metering {
     queue: Queue,
+    recent: RecentBatches,
 }
 
-impl Ingest {
+impl Metering {
     /// Starts the tasks that commit and count; they end with the runtime.
     #[must_use]
-    pub fn start(app: &App, recent: &RecentBatches) -> Self {
-        let queue = Queue::new();
+    pub fn start(app: &App) -> Self {
+        let (queue, recent) = (Queue::new(), RecentBatches::default());
         let screens = Screens::default();
         let uncounted = Arc::new(Notify::new());
         let flusher = Arc::new(Flusher::new(app.clone(), screens.clone(), recent.clone()));
@@ -38,11 +39,15 @@ impl Ingest {
         }
         tokio::spawn(roll(app.clone(), recent.clone(), uncounted));
         tokio::spawn(keep_screens(app.clone(), screens));
-        Self { queue }
+        Self { queue, recent }
     }
 
     pub(super) fn queue(&self) -> &Queue {
         &self.queue
+    }
+
+    pub(in crate::usage) fn recent(&self) -> &RecentBatches {
+        &self.recent
     }
 }
 

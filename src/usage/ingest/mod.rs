@@ -5,7 +5,7 @@ mod committer;
 mod flush;
 mod queue;
 
-pub use committer::Ingest;
+pub use committer::Metering;
 
 use aide::generate::GenContext;
 use aide::openapi::Operation;
@@ -20,12 +20,12 @@ use crate::event::parse_batch;
 use crate::wire::{Empty, RawBody};
 
 pub async fn handler(
-    Extension(ingest): Extension<Ingest>,
+    Extension(metering): Extension<Metering>,
     caller: Writer,
     EventsBody(body): EventsBody,
 ) -> Result<Empty, ApiError> {
     let events = parse_batch(&body, caller.environment_id(), caller.now)?;
-    ingest.queue().submit(caller.environment_id(), events).await?;
+    metering.queue().submit(caller.environment_id(), events).await?;
     Ok(Empty)
 }
 
