@@ -16,6 +16,9 @@ use crate::time::Instant;
 /// Positions within one arrival number; a flush takes as many numbers as it needs.
 const POSITIONS: i64 = 1000;
 
+/// Batches that are read at once.
+const BATCHES_READ: usize = 20;
+
 /// The first order of all events that arrive after this number.
 #[must_use]
 pub fn first_seq_after(number: i64) -> i64 {
@@ -157,17 +160,18 @@ impl EventLog for BatchLog {
         let mut left: HashMap<&str, usize> =
             transaction_ids.iter().map(|id| (id.as_str(), repeats_max)).collect();
         let mut found = Vec::new();
-        for (slot, batch_id) in batches {
-            let batch = read_batch(db, environment_id, slot, batch_id).await?;
-            for (_, fact) in batch.iter().filter(|(_, fact)| fact.timestamp >= since) {
-                let Some(repeats) = left.get_mut(fact.transaction_id) else { continue };
-                if fact.is_duplicate {
-                    if *repeats == 0 {
-                        continue;
+        for batches in batches.chunks(BATCHES_READ) {
+            for facts in read_batches(db, environment_id, batches).await? {
+                for (_, fact) in facts.iter().filter(|(_, fact)| fact.timestamp >= since) {
+                    let Some(repeats) = left.get_mut(fact.transaction_id) else { continue };
+                    if fact.is_duplicate {
+                        if *repeats == 0 {
+                            continue;
+                        }
+                        *repeats -= 1;
                     }
-                    *repeats -= 1;
+                    found.push(fact.into());
                 }
-                found.push(fact.into());
             }
         }
         Ok(found)
@@ -203,19 +207,30 @@ async fn batches_of(
     Ok(rows.into_iter().map(|row| (row.slot, row.batch_id)).collect())
 }
 
-async fn read_batch(
+/// The batches of these slots and numbers, in the same order.
+async fn read_batches(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
-    slot: i32,
-    batch_id: i64,
-) -> Result<Facts, sqlx::Error> {
-    let batch = sqlx::query!(
-        "SELECT codec, payload FROM event_batch WHERE environment_id = $1 AND slot = $2 AND batch_id = $3",
+    batches: &[(i32, i64)],
+) -> Result<Vec<Facts>, sqlx::Error> {
+    let (slots, ids): (Vec<i32>, Vec<i64>) = batches.iter().copied().unzip();
+    let rows = sqlx::query!(
+        r#"SELECT batch.codec, batch.payload
+           FROM unnest($2::int[], $3::bigint[]) WITH ORDINALITY AS given (slot, batch_id, place)
+           CROSS JOIN LATERAL (
+               SELECT codec, payload FROM event_batch
+               WHERE environment_id = $1 AND event_batch.slot = given.slot AND event_batch.batch_id = given.batch_id
+               OFFSET 0
+           ) AS batch
+           ORDER BY place"#,
         environment_id.0,
-        slot,
-        batch_id,
+        &slots,
+        &ids,
     )
-    .fetch_one(db)
+    .fetch_all(db)
     .await?;
-    Facts::unpack(batch.codec, &batch.payload).map_err(|error| sqlx::Error::Decode(error.into()))
+    let unpack = |(codec, payload): (i16, Vec<u8>)| {
+        Facts::unpack(codec, &payload).map_err(|error| sqlx::Error::Decode(error.into()))
+    };
+    rows.into_iter().map(|row| unpack((row.codec, row.payload))).collect()
 }

@@ -32,7 +32,7 @@ mod value;
 
 pub use batch::{BACKDATING, FUTURE_DATING, parse_batch};
 pub use codec::Facts;
-pub use dedup::{DedupStore, SlottedKeys};
+pub use dedup::{DedupStore, Expected, SlottedKeys, is_taken};
 pub use fact::{Event, Events, Fact, RawEvent, ReceivedEvent, subject_id, transaction_key};
 pub use log::{BatchLog, EventLog, Place, first_seq_after};
 pub use pending::{

@@ -103,12 +103,17 @@ pub async fn handler(
         settle(&app.db, environment_id).await?;
     }
     let (mut snapshot, uncounted) = begin_usage_read(&app.db, environment_id, metering.recent()).await?;
+    let named = request.billable_metrics.iter().flatten().map(|metric| metric.id);
+    let mut metrics = load_metrics(&mut snapshot, environment_id, named.clone()).await?;
+    if let Some(missing) = named.into_iter().find(|id| !metrics.contains_key(id)) {
+        return Err(ApiError::not_found("billable metric", missing));
+    }
     let pairs = pairs(&mut snapshot, environment_id, &request, range, after.map(|(pair, _)| pair)).await?;
     let slots = slots(&pairs, &windows, after);
     let shown = shown(&slots[..slots.len().min(ROWS_MAX)]);
-    let named = request.billable_metrics.iter().flatten().map(|metric| metric.id);
-    let metric_ids = shown.keys().map(|(_, metric)| *metric).chain(named);
-    let metrics = load_metrics(&mut snapshot, environment_id, metric_ids).await?;
+    let found = shown.keys().map(|(_, metric)| *metric).filter(|id| !metrics.contains_key(id));
+    let found = load_metrics(&mut snapshot, environment_id, found.collect::<Vec<_>>()).await?;
+    metrics.extend(found);
     let groupings = groupings(&request, &metrics)?;
     let asked = Asked { metrics: &metrics, groupings: &groupings, shown: &shown, range, windows: &windows };
     let values = read(&mut snapshot, environment_id, &asked, &uncounted).await?;
@@ -148,13 +153,6 @@ async fn pairs(
         .map(|metrics| sorted(metrics.iter().map(|metric| metric.id.0).collect()));
     if let Some(ids) = &customers {
         customer::require(db, environment_id, ids).await?;
-    }
-    if let Some(ids) = &metrics {
-        let found = billable_metric::find_many(db, environment_id, ids).await?;
-        let found: HashSet<Uuid> = found.iter().map(|metric| metric.id.0).collect();
-        if let Some(missing) = ids.iter().find(|id| !found.contains(*id)) {
-            return Err(ApiError::not_found("billable metric", missing));
-        }
     }
     match (&customers, &metrics) {
         (Some(customers), Some(metrics)) => {
@@ -260,9 +258,12 @@ fn shown(slots: &[Slot]) -> BTreeMap<Pair, Range<i64>> {
 async fn load_metrics(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
-    ids: impl Iterator<Item = BillableMetricId>,
+    ids: impl IntoIterator<Item = BillableMetricId>,
 ) -> Result<BTreeMap<BillableMetricId, AnyMetricRow>, sqlx::Error> {
-    let ids = sorted(ids.map(|id| id.0).collect());
+    let ids = sorted(ids.into_iter().map(|id| id.0).collect());
+    if ids.is_empty() {
+        return Ok(BTreeMap::new());
+    }
     let metrics = billable_metric::find_many(db, environment_id, &ids).await?;
     Ok(metrics.into_iter().map(|metric| (metric.id, metric)).collect())
 }

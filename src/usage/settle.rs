@@ -30,7 +30,7 @@ static TAKING_SNAPSHOT: Mutex<()> = Mutex::const_new(());
 const POLL: Duration = Duration::from_secs(1);
 
 /// Wait after each round: the more events are counted together, the fewer rows change for each.
-const ROUND: Duration = Duration::from_millis(500);
+const ROUND: Duration = Duration::from_millis(800);
 
 /// Counts what is pending, round after round, for ever.
 pub async fn roll(app: App, recent: RecentBatches, ready: Arc<Notify>) {

@@ -13,9 +13,9 @@ use crate::time::Instant;
 
 /// What an event that matches a metric adds to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Contribution {
+pub struct Contribution<'a> {
     /// The values of the metric's group names, in their order.
-    pub group_values: Vec<String>,
+    pub group_values: Vec<Cow<'a, str>>,
     /// The number that SUM, MAX or LATEST read; unset where the property is not a number, which adds nothing.
     pub number: Option<Decimal>,
     /// The value that UNIQUE counts, by digest.
@@ -24,18 +24,18 @@ pub struct Contribution {
 
 /// What the event adds to the metric; nothing where a filter refuses it.
 #[must_use]
-pub fn contribution(
+pub fn contribution<'a>(
     definition: &Definition,
     event_type: &str,
-    properties: &Properties<'_>,
-) -> Option<Contribution> {
+    properties: &Properties<'a>,
+) -> Option<Contribution<'a>> {
     if !matches(definition, event_type, properties) {
         return None;
     }
-    let group_values: Option<Vec<String>> = definition
+    let group_values: Option<Vec<Cow<'a, str>>> = definition
         .group_names()
         .iter()
-        .map(|name| properties.get(name).and_then(PropertyValue::into_text).map(Cow::into_owned))
+        .map(|name| properties.get(name).and_then(PropertyValue::into_text))
         .collect();
     let aggregated = definition.aggregation_key.as_ref().and_then(|key| properties.get(key));
     let (number, value_digest) = match definition.aggregation_type {

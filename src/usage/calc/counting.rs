@@ -1,6 +1,9 @@
 //! What facts add up to, hour by hour.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashSet};
+
+use hashbrown::{Equivalent, HashMap};
 
 use super::contribution::{Contribution, contribution, group_id, hour_of};
 use super::tally::{Latest, Tally};
@@ -37,6 +40,16 @@ impl Counts {
     pub fn values_of_group(&self, metric_id: BillableMetricId, group_id: GroupId) -> Option<&Vec<String>> {
         let mut groups = self.groups.get(&metric_id)?.iter();
         groups.find(|(_, id)| **id == group_id).map(|(values, _)| values)
+    }
+}
+
+/// Values of a group as they stand in an event, to look the group up by.
+#[derive(Hash)]
+struct Values<'a>(&'a [Cow<'a, str>]);
+
+impl Equivalent<Vec<String>> for Values<'_> {
+    fn equivalent(&self, values: &Vec<String>) -> bool {
+        self.0 == values.as_slice()
     }
 }
 
@@ -133,16 +146,18 @@ impl Counter {
         meter: &Meter,
         subject_id: SubjectId,
         fact: &Fact<'_>,
-        contribution: Contribution,
+        contribution: Contribution<'_>,
         counts: &mut Counts,
     ) {
         let metric_id = meter.metric_id;
         let groups = counts.groups.entry(metric_id).or_default();
-        let group_id = match groups.get(&contribution.group_values) {
+        let group_id = match groups.get(&Values(&contribution.group_values)) {
             Some(known) => *known,
             None => {
-                let new = group_id(self.environment_id, metric_id, &contribution.group_values);
-                groups.insert(contribution.group_values, new);
+                let values: Vec<String> =
+                    contribution.group_values.into_iter().map(Cow::into_owned).collect();
+                let new = group_id(self.environment_id, metric_id, &values);
+                groups.insert(values, new);
                 new
             }
         };

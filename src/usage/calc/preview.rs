@@ -1,5 +1,6 @@
 //! Usage of events that are only asked about.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::contribution::contribution;
@@ -39,7 +40,8 @@ pub fn previewed_pieces(
                 latest: latest.map(|value| Latest { happened_at: event.timestamp, seq, value }),
                 uniques: counted.value_digest.into_iter().collect(),
             };
-            pieces.push(Piece { metric_id: *metric_id, group_values: counted.group_values, segment, tally });
+            let group_values = counted.group_values.into_iter().map(Cow::into_owned).collect();
+            pieces.push(Piece { metric_id: *metric_id, group_values, segment, tally });
         }
     }
     pieces

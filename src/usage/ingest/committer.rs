@@ -12,8 +12,8 @@ use crate::access::{App, list_environments};
 use crate::event::{RecentBatches, Screens};
 use crate::telemetry::causes;
 
-/// While one flush waits for the disk the other uses the processor; a third gains nothing.
-const COMMITTERS: usize = 2;
+/// While one flush waits for the disk others use the processor.
+const COMMITTERS: usize = 3;
 
 /// How often this process looks for sealed slots that it has no filter of.
 const SCREENS_EVERY: Duration = Duration::from_secs(30);
