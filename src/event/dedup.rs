@@ -1,15 +1,17 @@
 //! Which transactions are new: exactly, whatever the timestamp of a repeat says and whichever server it reaches.
 //!
 //! A row that may conflict costs PostgreSQL twice what one costs that may not (it is written in two steps, and the key is
-//! looked for once more: 3.1 against 1.5 µs). So keys are written as if all were new, and a flush in which one is not
-//! begins again and is careful; so are the next ones.
+//! looked for once more: 3.1 against 1.5 µs). So the keys that did not come a moment ago ([`super::recent_keys`]) are
+//! written as if they were new, and a flush in which one is not begins again and is careful; so are the next ones.
 //!
 //! Refused, 2026-11-20: COPY in the hope that all keys are new, and another way when it fails at a repeat. Its rows cost
 //! PostgreSQL a third less, but it takes three trips to the server more, and the driver sends its last two messages one
 //! after the other without `TCP_NODELAY`: each flush then waits 40 ms for a delayed acknowledgement.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -18,21 +20,26 @@ use super::batch::BACKDATING;
 use super::codec::Facts;
 use super::fact::transaction_key;
 use super::log::Place;
+use super::recent_keys::RecentKeys;
 use super::screen::Screens;
+use crate::id::EnvironmentId;
 use crate::time::Instant;
+
+/// So many flushes after one in which an old key was taken for new do not guess.
+const CAREFUL_FLUSHES: usize = 256;
 
 /// Which transactions are new.
 pub trait DedupStore {
     /// Takes the keys that are new or whose hold is over for the batch at `place`, and answers the others. Of
     /// concurrent callers exactly one gets a key; the others wait until it commits or rolls back. Keys must be sorted
-    /// and distinct. Where all are expected to be new and one is not, the error [`is_taken`] and the transaction has
-    /// failed.
+    /// and distinct.
+    ///
+    /// After an error that [`is_wrong_guess`] the transaction has failed, and another one will not guess.
     fn admit(
         &self,
         db: &mut PgConnection,
         place: &Place,
         keys: &[Uuid],
-        expected: Expected,
     ) -> impl Future<Output = Result<HashSet<Uuid>, sqlx::Error>> + Send;
 }
 
@@ -40,6 +47,16 @@ pub trait DedupStore {
 #[derive(Clone, Default)]
 pub struct SlottedKeys {
     pub screens: Screens,
+    recent: RecentKeys,
+    /// How many of the next flushes do not guess.
+    careful: Arc<AtomicUsize>,
+}
+
+impl SlottedKeys {
+    #[must_use]
+    pub fn new(screens: Screens) -> Self {
+        Self { screens, ..Self::default() }
+    }
 }
 
 impl DedupStore for SlottedKeys {
@@ -48,35 +65,42 @@ impl DedupStore for SlottedKeys {
         db: &mut PgConnection,
         place: &Place,
         keys: &[Uuid],
-        expected: Expected,
     ) -> Result<HashSet<Uuid>, sqlx::Error> {
-        let (slots, suspects) = self.screens.suspects(&place.sealed, keys);
-        let mut repeats = HashSet::new();
+        let (mut slots, mut suspects) = self.screens.suspects(&place.sealed, keys);
+        let known = self.recent.note(keys);
+        slots.extend(known.iter().map(|_| place.slot));
+        suspects.extend(known);
+        let (mut repeats, mut taken_over) = (HashSet::new(), HashSet::new());
         for holder in holders(db, place, &slots, &suspects).await? {
             if is_held(db, place, &holder).await? {
                 repeats.insert(holder.key);
+            } else if holder.slot == place.slot {
+                let kept = if take_over(db, place, &holder).await? { &mut taken_over } else { &mut repeats };
+                kept.insert(holder.key);
             }
         }
-        let fresh: Vec<Uuid> = keys.iter().filter(|key| !repeats.contains(*key)).copied().collect();
-        match expected {
-            Expected::New => insert_new(db, place, &fresh).await?,
-            Expected::Repeats => repeats.extend(insert(db, place, &fresh).await?),
+        let is_fresh = |key: &&Uuid| !repeats.contains(*key) && !taken_over.contains(*key);
+        let fresh: Vec<Uuid> = keys.iter().filter(is_fresh).copied().collect();
+        if self.careful.load(Ordering::Relaxed) == 0 {
+            insert_new(db, place, &fresh).await.inspect_err(|error| {
+                if is_wrong_guess(error) {
+                    self.careful.store(CAREFUL_FLUSHES, Ordering::Relaxed);
+                }
+            })?;
+        } else {
+            let unguessed = insert(db, place, &fresh).await?;
+            let careful = self.careful.load(Ordering::Relaxed).saturating_sub(1);
+            self.careful
+                .store(if unguessed.is_empty() { careful } else { CAREFUL_FLUSHES }, Ordering::Relaxed);
+            repeats.extend(unguessed);
         }
         Ok(repeats)
     }
 }
 
-/// What keys are thought to be before they are looked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expected {
-    /// All of them new to the open slot.
-    New,
-    Repeats,
-}
-
-/// Whether keys were expected to be new and one was not.
+/// Whether a key was taken for new and is not.
 #[must_use]
-pub fn is_taken(error: &sqlx::Error) -> bool {
+pub fn is_wrong_guess(error: &sqlx::Error) -> bool {
     let error = error.as_database_error();
     error.is_some_and(|error| {
         error.is_unique_violation() && error.table().is_some_and(|table| table.starts_with("event_key_"))
@@ -102,29 +126,57 @@ async fn holders(
     if keys.is_empty() {
         return Ok(Vec::new());
     }
-    sqlx::query_as!(
-        Holder,
-        // A lookup for each key, whatever the planner thinks of tables that it has no statistics of: it once joined every
-        // key with every batch, and a flush of repeats took seconds.
-        r#"SELECT taken.key, taken.slot, taken.batch_id, batch.received_at, batch.last_at
-           FROM unnest($2::int[], $3::uuid[]) AS asked (slot, key)
+    let taken = sqlx::query!(
+        // A lookup for each key, whatever the planner thinks of tables that it has no statistics of.
+        r#"SELECT taken.slot, taken.key, taken.batch_id
+           FROM unnest($1::int[], $2::uuid[]) AS asked (slot, key)
            CROSS JOIN LATERAL (
-               SELECT key, slot, batch_id FROM event_key
-               WHERE event_key.slot = asked.slot AND event_key.key = asked.key AND event_key.batch_id <> $4
+               SELECT slot, key, batch_id FROM event_key
+               WHERE event_key.slot = asked.slot AND event_key.key = asked.key AND event_key.batch_id <> $3
                OFFSET 0
-           ) AS taken
-           CROSS JOIN LATERAL (
-               SELECT received_at, last_at FROM event_batch
-               WHERE environment_id = $1 AND event_batch.slot = taken.slot AND event_batch.batch_id = taken.batch_id
-               OFFSET 0
-           ) AS batch"#,
-        place.environment_id.0,
+           ) AS taken"#,
         slots,
         keys,
         place.batch_id(),
     )
+    .fetch_all(&mut *db)
+    .await?;
+    // Repeats of one request are in one batch or two.
+    let batches: HashSet<(i32, i64)> = taken.iter().map(|row| (row.slot, row.batch_id)).collect();
+    let times = times_of_batches(db, place.environment_id, batches).await?;
+    let holder = |(slot, key, batch_id)| {
+        let missing = || sqlx::Error::Protocol("a key's batch is missing".to_owned());
+        let (received_at, last_at) = times.get(&(slot, batch_id)).copied().ok_or_else(missing)?;
+        Ok(Holder { key, slot, batch_id, received_at, last_at })
+    };
+    taken.into_iter().map(|row| holder((row.slot, row.key, row.batch_id))).collect()
+}
+
+/// When each of the batches was received, and the newest timestamp of its events.
+async fn times_of_batches(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    batches: HashSet<(i32, i64)>,
+) -> Result<HashMap<(i32, i64), (Instant, Instant)>, sqlx::Error> {
+    if batches.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let (slots, batch_ids): (Vec<i32>, Vec<i64>) = batches.into_iter().unzip();
+    let rows = sqlx::query!(
+        r#"SELECT batch.slot, batch.batch_id, batch.received_at, batch.last_at
+           FROM unnest($2::int[], $3::bigint[]) AS asked (slot, batch_id)
+           CROSS JOIN LATERAL (
+               SELECT slot, batch_id, received_at, last_at FROM event_batch
+               WHERE environment_id = $1 AND event_batch.slot = asked.slot AND event_batch.batch_id = asked.batch_id
+               OFFSET 0
+           ) AS batch"#,
+        environment_id.0,
+        &slots,
+        &batch_ids,
+    )
     .fetch_all(db)
-    .await
+    .await?;
+    Ok(rows.into_iter().map(|row| ((row.slot, row.batch_id), (row.received_at, row.last_at))).collect())
 }
 
 /// Whether a repeat of the key may still be young enough to be accepted: until 34 days after the later of the event's

@@ -24,6 +24,7 @@ mod fact;
 mod log;
 mod pending;
 mod preview;
+mod recent_keys;
 mod screen;
 mod segment;
 pub mod slot;
@@ -32,7 +33,7 @@ mod value;
 
 pub use batch::{BACKDATING, FUTURE_DATING, parse_batch};
 pub use codec::Facts;
-pub use dedup::{DedupStore, Expected, SlottedKeys, is_taken};
+pub use dedup::{DedupStore, SlottedKeys, is_wrong_guess};
 pub use fact::{Event, Events, Fact, RawEvent, ReceivedEvent, subject_id, transaction_key};
 pub use log::{BatchLog, EventLog, Place, first_seq_after};
 pub use pending::{

@@ -71,12 +71,12 @@ async fn refresh(app: &App, screens: &Screens) -> Result<(), sqlx::Error> {
 
 async fn commit(queue: Queue, flusher: Arc<Flusher>, uncounted: Arc<Notify>) {
     loop {
-        let requests = queue.next_flush().await;
+        let mut batch = queue.next_flush().await;
         let flusher = flusher.clone();
         // In a task of its own: a panic loses one flush, whose senders are told, and not the committer.
         let flush = tokio::spawn(async move {
-            let outcome = flusher.flush(&requests).await;
-            answer(requests, outcome);
+            let outcome = flusher.flush(&batch.requests).await;
+            answer(std::mem::take(&mut batch.requests), outcome);
         });
         // Whoever was to be answered is told by the loss of the task.
         let _ = flush.await;

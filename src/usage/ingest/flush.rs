@@ -2,7 +2,6 @@
 //! counted.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use uuid::Uuid;
@@ -11,17 +10,14 @@ use super::queue::Waiting;
 use crate::access::{self, App};
 use crate::error::is_transient;
 use crate::event::{
-    BatchLog, DedupStore, Event, EventLog, Expected, Fact, Place, RecentBatches, Screens, SlottedKeys,
-    is_taken, slot, subject_id,
+    BatchLog, DedupStore, Event, EventLog, Fact, Place, RecentBatches, Screens, SlottedKeys, is_wrong_guess,
+    slot, subject_id,
 };
 use crate::id::{EnvironmentId, SubjectId};
 use crate::postgres::begin_arrivals;
 
 /// How often a flush is tried again when PostgreSQL gave way to another transaction.
 const ATTEMPTS: usize = 8;
-
-/// So many flushes after one with a repeat expect repeats too: senders that try again come in groups.
-const CAREFUL_FLUSHES: usize = 256;
 
 /// Subjects that are remembered, 16 bytes each.
 const KNOWN_MAX: usize = 1_000_000;
@@ -33,8 +29,6 @@ pub struct Flusher {
     recent: RecentBatches,
     /// Subjects that earlier flushes of this process wrote, and that are therefore in the database.
     known: Mutex<HashSet<SubjectId>>,
-    /// How many of the next flushes expect repeats.
-    careful: AtomicUsize,
 }
 
 /// What was kept.
@@ -46,8 +40,7 @@ pub struct Kept {
 impl Flusher {
     #[must_use]
     pub fn new(app: App, screens: Screens, recent: RecentBatches) -> Self {
-        let keys = SlottedKeys { screens };
-        Self { app, keys, recent, known: Mutex::default(), careful: AtomicUsize::new(0) }
+        Self { app, keys: SlottedKeys::new(screens), recent, known: Mutex::default() }
     }
 
     /// Keeps the events of all the requests, or none. The requests are of one environment.
@@ -55,17 +48,12 @@ impl Flusher {
         let environment_id = requests[0].environment_id;
         let flush = Flush::of(environment_id, requests);
         let mut attempts = 0;
-        let mut expected = self.expected();
         loop {
             attempts += 1;
-            match self.try_flush(&flush, expected).await {
-                Ok(Some(kept)) => {
-                    self.expect_after(&kept);
-                    return Ok(kept);
-                }
-                Err(error) if is_taken(&error) && expected == Expected::New => expected = Expected::Repeats,
+            match self.try_flush(&flush).await {
+                Ok(Some(kept)) => return Ok(kept),
                 Ok(None) => self.open_slot(environment_id).await?,
-                Err(error) if is_transient(&error) && attempts < ATTEMPTS => {}
+                Err(error) if attempts < ATTEMPTS && (is_transient(&error) || is_wrong_guess(&error)) => {}
                 Err(error) => {
                     // A database that comes back may be without its last commits.
                     self.known().clear();
@@ -76,7 +64,7 @@ impl Flusher {
     }
 
     /// Nothing where the environment has no open slot yet.
-    async fn try_flush(&self, flush: &Flush<'_>, expected: Expected) -> Result<Option<Kept>, sqlx::Error> {
+    async fn try_flush(&self, flush: &Flush<'_>) -> Result<Option<Kept>, sqlx::Error> {
         let environment_id = flush.environment_id;
         let mut transaction = begin_arrivals(&self.app.db, environment_id).await?;
         // The clock is read under the lock: an event that comes after an invoice was finalized has also arrived later.
@@ -84,7 +72,7 @@ impl Flusher {
         let place = Place::take(&mut transaction, environment_id, now, flush.events.len()).await?;
         let Some(place) = place else { return Ok(None) };
 
-        let taken = self.keys.admit(&mut transaction, &place, &flush.keys, expected).await?;
+        let taken = self.keys.admit(&mut transaction, &place, &flush.keys).await?;
         let facts = flush.facts(&place, &taken);
         let repeats = facts.iter().filter(|fact| fact.is_duplicate).count();
         let new_subjects = self.unknown(flush);
@@ -94,18 +82,6 @@ impl Flusher {
         self.recent.keep(Arc::new(batch));
         self.learn(&new_subjects);
         Ok(Some(Kept { events: facts.len(), repeats }))
-    }
-
-    fn expected(&self) -> Expected {
-        if self.careful.load(Ordering::Relaxed) > 0 { Expected::Repeats } else { Expected::New }
-    }
-
-    fn expect_after(&self, kept: &Kept) {
-        let next = match kept.repeats {
-            0 => self.careful.load(Ordering::Relaxed).saturating_sub(1),
-            _ => CAREFUL_FLUSHES,
-        };
-        self.careful.store(next, Ordering::Relaxed);
     }
 
     async fn open_slot(&self, environment_id: EnvironmentId) -> Result<(), sqlx::Error> {

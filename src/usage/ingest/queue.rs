@@ -1,7 +1,7 @@
 //! Requests that wait to be committed together.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -17,11 +17,17 @@ const ROOM_BYTES: usize = 64 << 20;
 const FLUSH_EVENTS_MAX: usize = 1000;
 const FLUSH_BYTES_MAX: usize = 4 << 20;
 
+/// While a flush of an environment is under way, another one begins when so many of its events wait; fewer wait for the
+/// end. Each flush costs some round trips however small it is.
+const PARALLEL_EVENTS_MIN: usize = 300;
+
 /// One request's events, and who waits for them to be kept.
 pub struct Waiting {
     pub environment_id: EnvironmentId,
     pub events: Events,
     pub answer: oneshot::Sender<Result<(), ApiError>>,
+    /// How many requests came before it.
+    number: u64,
     _room: OwnedSemaphorePermit,
 }
 
@@ -30,16 +36,39 @@ pub struct Waiting {
 pub struct Queue(Arc<Inner>);
 
 struct Inner {
-    waiting: Mutex<VecDeque<Waiting>>,
+    lanes: Mutex<Lanes>,
     ready: Notify,
     room: Arc<Semaphore>,
+}
+
+#[derive(Default)]
+struct Lanes {
+    lanes: HashMap<EnvironmentId, Lane>,
+    requests: u64,
+}
+
+/// The requests of one environment.
+#[derive(Default)]
+struct Lane {
+    waiting: VecDeque<Waiting>,
+    /// How many wait.
+    events: usize,
+    /// How many flushes are under way.
+    flushes: usize,
+}
+
+/// Requests that are to be committed together; their flush is under way until this is dropped.
+pub struct Batch {
+    pub requests: Vec<Waiting>,
+    environment_id: EnvironmentId,
+    queue: Queue,
 }
 
 impl Queue {
     #[must_use]
     pub fn new() -> Self {
         let room = Arc::new(Semaphore::new(ROOM_BYTES));
-        Self(Arc::new(Inner { waiting: Mutex::new(VecDeque::new()), ready: Notify::new(), room }))
+        Self(Arc::new(Inner { lanes: Mutex::default(), ready: Notify::new(), room }))
     }
 
     /// Hands the events over and waits until they are committed; 429 where too much waits already. A caller that gives
@@ -50,57 +79,92 @@ impl Queue {
             return Err(ApiError::Overloaded);
         };
         let (answer, answered) = oneshot::channel();
-        let waiting = Waiting { environment_id, events, answer, _room: room };
-        self.lock().push_back(waiting);
+        self.lanes().push(Waiting { environment_id, events, answer, number: 0, _room: room });
         self.0.ready.notify_one();
         answered.await.unwrap_or_else(|lost| Err(ApiError::internal("a flush of events was lost", lost)))
     }
 
     /// The requests of one environment that waited longest, as many as fit into a flush; waits for the first.
-    pub async fn next_flush(&self) -> Vec<Waiting> {
+    pub async fn next_flush(&self) -> Batch {
         loop {
-            let flush = self.take();
-            if !flush.is_empty() {
-                return flush;
+            if let Some(batch) = self.take() {
+                return batch;
             }
             self.0.ready.notified().await;
         }
     }
 
-    fn take(&self) -> Vec<Waiting> {
-        let mut waiting = self.lock();
-        let Some(environment_id) = waiting.front().map(|first| first.environment_id) else {
-            return Vec::new();
-        };
-        let (mut events, mut bytes) = (0, 0);
-        let mut flush = Vec::new();
-        let mut others = VecDeque::new();
-        while let Some(next) = waiting.pop_front() {
-            let (count, size) = (next.events.len(), next.events.size_bytes());
-            let fits =
-                flush.is_empty() || events + count <= FLUSH_EVENTS_MAX && bytes + size <= FLUSH_BYTES_MAX;
-            if !fits {
-                waiting.push_front(next);
-                break;
-            }
-            if next.environment_id != environment_id {
-                others.push_back(next);
-                continue;
-            }
-            (events, bytes) = (events + count, bytes + size);
-            flush.push(next);
-        }
-        while let Some(other) = others.pop_back() {
-            waiting.push_front(other);
-        }
-        if !waiting.is_empty() {
-            // For the other committer.
+    fn take(&self) -> Option<Batch> {
+        let mut lanes = self.lanes();
+        let (environment_id, requests) = lanes.take()?;
+        if lanes.next().is_some() {
+            // For another committer.
             self.0.ready.notify_one();
         }
-        flush
+        Some(Batch { requests, environment_id, queue: self.clone() })
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Waiting>> {
-        self.0.waiting.lock().expect("no thread panics while it holds the queue")
+    fn lanes(&self) -> MutexGuard<'_, Lanes> {
+        self.0.lanes.lock().expect("no thread panics while it holds the queue")
+    }
+}
+
+impl Lanes {
+    fn push(&mut self, request: Waiting) {
+        let lane = self.lanes.entry(request.environment_id).or_default();
+        lane.events += request.events.len();
+        lane.waiting.push_back(Waiting { number: self.requests, ..request });
+        self.requests += 1;
+    }
+
+    /// The environment whose flush is to begin now: of those that may, the one whose first request waits longest.
+    fn next(&self) -> Option<EnvironmentId> {
+        let ready = self.lanes.iter().filter(|(_, lane)| lane.is_ready());
+        let first = ready.filter_map(|(id, lane)| Some((lane.waiting.front()?.number, *id)));
+        first.min_by_key(|(number, _)| *number).map(|(_, id)| id)
+    }
+
+    fn take(&mut self) -> Option<(EnvironmentId, Vec<Waiting>)> {
+        let environment_id = self.next()?;
+        let lane = self.lanes.get_mut(&environment_id)?;
+        lane.flushes += 1;
+        Some((environment_id, lane.take()))
+    }
+}
+
+impl Lane {
+    fn is_ready(&self) -> bool {
+        self.flushes == 0 || self.events >= PARALLEL_EVENTS_MIN
+    }
+
+    /// As many as fit into a flush, one at least.
+    fn take(&mut self) -> Vec<Waiting> {
+        let (mut count, mut bytes) = (0, 0);
+        let mut taken = Vec::new();
+        while let Some(next) = self.waiting.front() {
+            count += next.events.len();
+            bytes += next.events.size_bytes();
+            if !taken.is_empty() && (count > FLUSH_EVENTS_MAX || bytes > FLUSH_BYTES_MAX) {
+                break;
+            }
+            self.events -= next.events.len();
+            taken.extend(self.waiting.pop_front());
+        }
+        taken
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        let mut lanes = self.queue.lanes();
+        if let Some(lane) = lanes.lanes.get_mut(&self.environment_id) {
+            lane.flushes -= 1;
+            if lane.flushes == 0 && lane.waiting.is_empty() {
+                lanes.lanes.remove(&self.environment_id);
+            }
+        }
+        if lanes.next().is_some() {
+            self.queue.0.ready.notify_one();
+        }
     }
 }
