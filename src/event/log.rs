@@ -1,6 +1,6 @@
 //! The log of everything that was sent, a batch for each flush.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 
 use sqlx::PgConnection;
@@ -161,17 +161,17 @@ impl EventLog for BatchLog {
             transaction_ids.iter().map(|id| (id.as_str(), repeats_max)).collect();
         let mut found = Vec::new();
         for batches in batches.chunks(BATCHES_READ) {
-            for facts in read_batches(db, environment_id, batches).await? {
-                for (_, fact) in facts.iter().filter(|(_, fact)| fact.timestamp >= since) {
-                    let Some(repeats) = left.get_mut(fact.transaction_id) else { continue };
-                    if fact.is_duplicate {
-                        if *repeats == 0 {
-                            continue;
-                        }
-                        *repeats -= 1;
-                    }
-                    found.push(fact.into());
+            let payloads = read_payloads(db, environment_id, batches).await?;
+            let wanted: HashSet<String> = transaction_ids.iter().cloned().collect();
+            let picked = tokio::task::spawn_blocking(move || pick(&payloads, &wanted, since));
+            for event in picked.await.map_err(|error| sqlx::Error::Decode(error.into()))?? {
+                if event.is_duplicate {
+                    let left =
+                        left.get_mut(event.transaction_id.as_str()).expect("only wanted ones are picked");
+                    let Some(less) = left.checked_sub(1) else { continue };
+                    *left = less;
                 }
+                found.push(event);
             }
         }
         Ok(found)
@@ -207,12 +207,28 @@ async fn batches_of(
     Ok(rows.into_iter().map(|row| (row.slot, row.batch_id)).collect())
 }
 
-/// The batches of these slots and numbers, in the same order.
-async fn read_batches(
+/// The events of these ids that are dated `since` or later.
+fn pick(
+    payloads: &[(i16, Vec<u8>)],
+    wanted: &HashSet<String>,
+    since: Instant,
+) -> Result<Vec<ReceivedEvent>, sqlx::Error> {
+    let mut picked = Vec::new();
+    for (codec, payload) in payloads {
+        let facts = Facts::unpack_only(*codec, payload, wanted);
+        let facts = facts.map_err(|error| sqlx::Error::Decode(error.into()))?;
+        let facts = facts.iter().map(|(_, fact)| fact);
+        picked.extend(facts.filter(|fact| fact.timestamp >= since).map(ReceivedEvent::from));
+    }
+    Ok(picked)
+}
+
+/// Codec and payload of the batches of these slots and numbers, in the same order.
+async fn read_payloads(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     batches: &[(i32, i64)],
-) -> Result<Vec<Facts>, sqlx::Error> {
+) -> Result<Vec<(i16, Vec<u8>)>, sqlx::Error> {
     let (slots, ids): (Vec<i32>, Vec<i64>) = batches.iter().copied().unzip();
     let rows = sqlx::query!(
         r#"SELECT batch.codec, batch.payload
@@ -229,8 +245,5 @@ async fn read_batches(
     )
     .fetch_all(db)
     .await?;
-    let unpack = |(codec, payload): (i16, Vec<u8>)| {
-        Facts::unpack(codec, &payload).map_err(|error| sqlx::Error::Decode(error.into()))
-    };
-    rows.into_iter().map(|row| unpack((row.codec, row.payload))).collect()
+    Ok(rows.into_iter().map(|row| (row.codec, row.payload)).collect())
 }

@@ -10,7 +10,7 @@ use sqlx::Executor;
 
 use super::calc::{Counter, Counts};
 use super::settle::begin_usage_snapshot;
-use super::store::{PostgresRollups, RollupStore};
+use super::store::{Pace, PostgresRollups, RollupStore};
 use crate::access::{App, Record, Writer};
 use crate::catalog::billable_metric::{self, BillableMetricRow, Reflow};
 use crate::error::ApiError;
@@ -72,7 +72,7 @@ pub async fn handler(
     hold_arrivals(&mut change, environment_id).await?;
     let reflow = Reflow { metric_id: id, arrival: next_arrival(&mut change).await?, starting_at };
     billable_metric::insert_reflow(&mut change, environment_id, &reflow).await?;
-    PostgresRollups.apply(&mut change, environment_id, &counts).await?;
+    PostgresRollups.apply(&mut change, environment_id, &counts, Pace::AtOnce).await?;
     let event_count = counts.hours.values().map(|tally| tally.event_count).sum();
     let record = Record::new(
         id.0,

@@ -12,7 +12,7 @@ use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use tokio::sync::{Mutex, Notify};
 
 use super::calc::{Counter, Counts};
-use super::store::{PostgresRollups, RollupStore};
+use super::store::{Pace, PostgresRollups, RollupStore};
 use crate::access::{App, list_environments};
 use crate::catalog::billable_metric;
 use crate::event::{
@@ -30,7 +30,7 @@ static TAKING_SNAPSHOT: Mutex<()> = Mutex::const_new(());
 const POLL: Duration = Duration::from_secs(1);
 
 /// Wait after each round: the more events are counted together, the fewer rows change for each.
-const ROUND: Duration = Duration::from_millis(800);
+const ROUND: Duration = Duration::from_millis(600);
 
 /// Counts what is pending, round after round, for ever.
 pub async fn roll(app: App, recent: RecentBatches, ready: Arc<Notify>) {
@@ -55,7 +55,7 @@ async fn roll_all(app: &App, recent: &RecentBatches) -> Result<(), sqlx::Error> 
         let mut db = app.db.acquire().await?;
         let pending = pending_batches(&mut db, environment.id).await?;
         let Some(newest) = pending.into_iter().max() else { continue };
-        while roll_some(&mut db, environment.id, newest, recent).await? {}
+        while roll_some(&mut db, environment.id, newest, recent, Pace::Background).await? {}
     }
     Ok(())
 }
@@ -66,6 +66,7 @@ async fn roll_some(
     environment_id: EnvironmentId,
     up_to: i64,
     recent: &RecentBatches,
+    pace: Pace,
 ) -> Result<bool, sqlx::Error> {
     let mut transaction = sqlx::Connection::begin(db).await?;
     let pending = take_pending_usage(&mut transaction, environment_id, up_to, recent).await?;
@@ -78,7 +79,7 @@ async fn roll_some(
     let counts = tokio::task::spawn_blocking(move || count(environment_id, &counter, &pending, |_| true))
         .await
         .map_err(|error| sqlx::Error::Decode(error.into()))??;
-    PostgresRollups.apply(&mut transaction, environment_id, &counts).await?;
+    PostgresRollups.apply(&mut transaction, environment_id, &counts, pace).await?;
     transaction.commit().await?;
     Ok(true)
 }
@@ -111,7 +112,7 @@ pub async fn settle(pool: &PgPool, environment_id: EnvironmentId) -> Result<(), 
     let Some(newest) = left.iter().copied().max() else { return Ok(()) };
     while !left.is_empty() {
         // Rows that another one counts are waited for.
-        roll_some(&mut db, environment_id, newest, &RecentBatches::default()).await?;
+        roll_some(&mut db, environment_id, newest, &RecentBatches::default(), Pace::AtOnce).await?;
         left = still_pending(&mut db, environment_id, &left).await?;
     }
     Ok(())
@@ -141,7 +142,7 @@ pub async fn begin_settled_snapshot(
     let mut counting = pool.acquire().await?;
     hold_arrivals(&mut gate, environment_id).await?;
     while !pending_batches(&mut counting, environment_id).await?.is_empty() {
-        roll_some(&mut counting, environment_id, i64::MAX, &RecentBatches::default()).await?;
+        roll_some(&mut counting, environment_id, i64::MAX, &RecentBatches::default(), Pace::AtOnce).await?;
     }
     // The first statement, not the beginning, fixes what the snapshot sees.
     let arrival = last_arrival(&mut snapshot).await?;

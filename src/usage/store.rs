@@ -4,6 +4,7 @@ mod window;
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
+use std::time::Duration;
 
 use serde_json::json;
 use sqlx::PgConnection;
@@ -114,6 +115,20 @@ pub struct Distinct {
 /// Of how many distinct values, by the place of the question, the window and the values of the places that it splits by.
 pub type DistinctCounts = HashMap<(usize, i64, Vec<String>), i64>;
 
+/// Hours that are written in one statement.
+const HOURS_AT_ONCE: usize = 500;
+
+/// What work in the background leaves to others after each statement.
+const BREATH: Duration = Duration::from_millis(5);
+
+/// Whether somebody waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    AtOnce,
+    /// With pauses, so that requests on the same processors are not held up.
+    Background,
+}
+
 /// Hourly rollups by subject, metric and group values.
 pub trait RollupStore {
     /// Adds to the rollups.
@@ -122,6 +137,7 @@ pub trait RollupStore {
         db: &mut PgConnection,
         environment_id: EnvironmentId,
         counts: &Counts,
+        pace: Pace,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
     /// The merged usage of the subjects by metric, group values and segment. `starts` are the segments' first
@@ -221,6 +237,7 @@ impl RollupStore for PostgresRollups {
         db: &mut PgConnection,
         environment_id: EnvironmentId,
         counts: &Counts,
+        pace: Pace,
     ) -> Result<(), sqlx::Error> {
         if counts.is_empty() {
             return Ok(());
@@ -229,8 +246,14 @@ impl RollupStore for PostgresRollups {
         let mut hours: Vec<(&Hour, &Tally)> = counts.hours.iter().collect();
         hours.sort_unstable_by_key(|(hour, _)| **hour);
         keep_groups(db, environment_id, counts).await?;
-        keep_hours(db, environment_id, &hours).await?;
-        keep_uniques(db, environment_id, &hours).await
+        for hours in hours.chunks(HOURS_AT_ONCE) {
+            keep_hours(db, environment_id, hours).await?;
+            keep_uniques(db, environment_id, hours).await?;
+            if pace == Pace::Background {
+                tokio::time::sleep(BREATH).await;
+            }
+        }
+        Ok(())
     }
 
     async fn pieces(

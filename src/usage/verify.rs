@@ -7,7 +7,7 @@ use sqlx::{Executor, PgConnection, PgPool};
 
 use super::calc::{Counter, Counts};
 use super::settle::begin_settled_snapshot;
-use super::store::{PostgresRollups, RollupStore};
+use super::store::{Pace, PostgresRollups, RollupStore};
 use crate::catalog::billable_metric;
 use crate::event::{Scope, SegmentReader, Segments, first_seq_after};
 use crate::id::{BillableMetricId, EnvironmentId, SubjectId};
@@ -82,7 +82,7 @@ async fn recount(
                     .map_err(|error| sqlx::Error::Decode(error.into()))?;
             }
         }
-        PostgresRollups.apply(db, environment_id, &counts).await?;
+        PostgresRollups.apply(db, environment_id, &counts, Pace::AtOnce).await?;
     }
     Ok(())
 }

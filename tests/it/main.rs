@@ -39,6 +39,7 @@ mod scheduled_charges;
 mod seats;
 mod sql_metrics;
 mod tenancy;
+mod uncounted_usage;
 mod usage;
 mod usage_filters;
 mod usage_groups;
