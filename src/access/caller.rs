@@ -112,7 +112,7 @@ where
 async fn authenticate(parts: &Parts, app: &App) -> Result<Caller, ApiError> {
     let secret = bearer_token(parts)?;
     let hash = secret_hash(secret);
-    let token = app.lookups.find(&app.db, hash.clone()).await?;
+    let token = app.lookups.find(&app.reserved_db, hash.clone()).await?;
     let token = token
         .filter(|token| is_same_secret(&token.secret_hash, &hash))
         .ok_or(ApiError::Unauthorized("the bearer token is unknown or archived"))?;

@@ -1,10 +1,12 @@
 //! The header `Idempotency-Key`: a repeat of a POST gets the answer of the first one, and does nothing.
 //!
 //! The answer to a change commits with the change, so a server that dies between the two cannot exist: either
-//! the key is used up and the change is there, or neither. Everything else (errors, operations that only read,
-//! usage events, which have keys of their own) is kept after the answer is known. Requests that were refused
-//! before they did anything (400, 401, 403, 413, 429, 501, 503) leave the key free (documentation page on
-//! idempotency; the list is our decision).
+//! the key is used up and the change is there, or neither. Everything else (errors, operations that only read) is
+//! kept after the answer is known. Requests that were refused before they did anything (400, 401, 403, 413, 429,
+//! 501, 503) leave the key free (documentation page on idempotency; the list is our decision).
+//!
+//! Usage events have transaction ids and nothing else (our decision: a sender that puts one key on all its batches
+//! would lose all but the first).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,6 +30,9 @@ use crate::time::Instant;
 use crate::wire::read_body;
 
 const HEADER: &str = "idempotency-key";
+
+/// Where the header plays no part.
+const EVENTS: &str = "/v1/ingest";
 
 /// Longest key (our decision).
 const KEY_LENGTH_MAX: usize = 255;
@@ -68,7 +73,8 @@ pub async fn idempotent<F: Future<Output = Response>>(
     request: Request,
     next: impl FnOnce(Request) -> F,
 ) -> Response {
-    if request.method() != Method::POST || !request.headers().contains_key(HEADER) {
+    let has_key = request.headers().contains_key(HEADER) && request.uri().path() != EVENTS;
+    if request.method() != Method::POST || !has_key {
         return next(request).await;
     }
     // On the heap: few requests come this way, and all would carry its room.

@@ -46,7 +46,11 @@ use std::sync::Arc;
 use sqlx::PgPool;
 
 use crate::id::Ids;
+use crate::postgres;
 use crate::time::Clock;
+
+/// For the flushes of events, the counting of their usage, the look for tokens, and one to spare.
+const RESERVED_CONNECTIONS: u32 = 6;
 
 /// What every handler and job is given; a clone costs nothing.
 #[derive(Clone)]
@@ -56,6 +60,8 @@ pub struct App(Arc<Parts>);
 #[derive(Clone)]
 pub struct Parts {
     pub db: PgPool,
+    /// For tokens and events alone, whose work is short: the way in stays open whatever else takes its time.
+    pub reserved_db: PgPool,
     pub clock: Arc<dyn Clock>,
     pub ids: Ids,
     pub work_ready: Arc<tokio::sync::Notify>,
@@ -68,6 +74,7 @@ impl App {
     pub fn new(db: PgPool, clock: Arc<dyn Clock>) -> Self {
         let ids = Ids::new(clock.clone());
         Self(Arc::new(Parts {
+            reserved_db: postgres::beside(&db, RESERVED_CONNECTIONS),
             db,
             clock,
             ids,

@@ -25,18 +25,22 @@ const REST_TIME: Duration = Duration::from_secs(2);
 
 /// Answers a request when the rest of its body is there, or is not worth waiting for.
 ///
-/// A client that waits for leave to send (`Expect: 100-continue`) is answered at once: reading would be that leave.
+/// A client that still waits for leave to send (`Expect: 100-continue`) is answered at once: reading would be that leave.
 pub async fn read_to_the_end<F: Future<Output = Response>>(
     request: Request,
     next: impl FnOnce(Request) -> F,
 ) -> Response {
-    if request.body().is_end_stream() || request.headers().contains_key(EXPECT) {
+    if request.body().is_end_stream() {
         return next(request).await;
     }
+    let needs_leave = request.headers().contains_key(EXPECT);
     let (back, mut unread) = oneshot::channel();
-    let request = request.map(|body| Body::new(Lent { body: Some(body), back: Some(back) }));
+    let lent = |body| Body::new(Lent { body: Some(body), has_begun: false, back: Some(back) });
+    let request = request.map(lent);
     let response = next(request).await;
-    if let Ok(rest) = unread.try_recv() {
+    if let Ok((rest, has_begun)) = unread.try_recv()
+        && (has_begun || !needs_leave)
+    {
         // The answer goes out also where the time is over.
         let _ = Box::pin(timeout(REST_TIME, drop_rest(rest))).await;
     }
@@ -55,7 +59,9 @@ async fn drop_rest(mut rest: Body) {
 /// A body that goes back when whoever reads it drops it unread.
 struct Lent {
     body: Option<Body>,
-    back: Option<oneshot::Sender<Body>>,
+    /// Whether anybody read from it.
+    has_begun: bool,
+    back: Option<oneshot::Sender<(Body, bool)>>,
 }
 
 impl Lent {
@@ -72,6 +78,7 @@ impl HttpBody for Lent {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        self.has_begun = true;
         let body = self.body.as_mut().expect("it goes back only when this is dropped");
         Pin::new(body).poll_frame(context)
     }
@@ -90,7 +97,7 @@ impl Drop for Lent {
         let unread = self.body.take().filter(|body| !body.is_end_stream());
         if let (Some(body), Some(back)) = (unread, self.back.take()) {
             // Nobody waits for it where the request itself was given up.
-            let _ = back.send(body);
+            let _ = back.send((body, self.has_begun));
         }
     }
 }

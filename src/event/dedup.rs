@@ -34,7 +34,7 @@ pub trait DedupStore {
     /// concurrent callers exactly one gets a key; the others wait until it commits or rolls back. Keys must be sorted
     /// and distinct.
     ///
-    /// After an error that [`is_wrong_guess`] the transaction has failed, and another one will not guess.
+    /// After an error that [`is_wrong_guess`] the transaction has failed; another one looks these keys up.
     fn admit(
         &self,
         db: &mut PgConnection,

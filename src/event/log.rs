@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::codec::{CODEC, Facts, pack};
 use super::fact::{Fact, ReceivedEvent, transaction_key};
-use super::pending::PendingBatch;
+use super::pending::{Payload, PendingBatch};
 use super::slot;
 use crate::id::{EnvironmentId, SubjectId};
 use crate::time::Instant;
@@ -75,7 +75,7 @@ impl Place {
 /// The log of everything that was sent.
 pub trait EventLog {
     /// Keeps the events of one flush, repeats marked, and notes their usage as pending. `subjects` are those
-    /// of the events, `new_subjects` such of them as may have no row yet.
+    /// of the events, `new_subjects` such of them as may have no row yet; `mark` is of this flush and no other.
     fn append(
         &self,
         db: &mut PgConnection,
@@ -83,6 +83,7 @@ pub trait EventLog {
         facts: &[Fact<'_>],
         subjects: Vec<SubjectId>,
         new_subjects: &[(SubjectId, &str)],
+        mark: Uuid,
     ) -> impl Future<Output = Result<PendingBatch, sqlx::Error>> + Send;
 
     /// The events of these transaction ids that are dated `since` or later, in no order: of each id those that count,
@@ -109,6 +110,7 @@ impl EventLog for BatchLog {
         facts: &[Fact<'_>],
         subjects: Vec<SubjectId>,
         new_subjects: &[(SubjectId, &str)],
+        mark: Uuid,
     ) -> Result<PendingBatch, sqlx::Error> {
         let payload = pack(facts);
         let repeats = facts.iter().filter(|fact| fact.is_duplicate);
@@ -124,7 +126,7 @@ impl EventLog for BatchLog {
              ), segment AS (
                  INSERT INTO segment_pending (environment_id, batch_id, slot) VALUES ($3, $2, $1)
              ), rollup AS (
-                 INSERT INTO rollup_pending (environment_id, batch_id, slot) VALUES ($3, $2, $1)
+                 INSERT INTO rollup_pending (environment_id, batch_id, slot, mark) VALUES ($3, $2, $1, $12)
              ), repeat AS (
                  INSERT INTO event_repeat (slot, key, batch_id) SELECT $1, key, $2 FROM unnest($9::uuid[]) AS given (key)
              )
@@ -142,10 +144,12 @@ impl EventLog for BatchLog {
             &repeats,
             &ids,
             &received,
+            mark,
         )
         .execute(db)
         .await?;
-        Ok(PendingBatch::new(place.batch_id(), CODEC, payload, subjects))
+        let payload = Payload { codec: CODEC, bytes: payload };
+        Ok(PendingBatch::new(place.batch_id(), Some(mark), payload, subjects))
     }
 
     async fn find(

@@ -1,16 +1,17 @@
 //! Batches whose usage is not counted yet.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::codec::Facts;
 use super::fact::subject_id;
 use crate::id::{EnvironmentId, SubjectId};
 
 /// Batches that are taken at once.
-const BATCHES_AT_ONCE: i64 = 300;
+const BATCHES_AT_ONCE: i64 = 200;
 
 /// Batches that are read from the database at once.
 const BATCHES_READ: usize = 50;
@@ -22,29 +23,38 @@ const REMEMBERED_BYTES: usize = 32 << 20;
 #[derive(Debug)]
 pub struct PendingBatch {
     pub batch_id: i64,
+    /// Of this batch and no other; unset where it was not given.
+    mark: Option<Uuid>,
     codec: i16,
     payload: Vec<u8>,
     /// Whose events are in it, sorted.
     subjects: Vec<SubjectId>,
 }
 
+/// A batch as it is kept.
+#[derive(Debug)]
+pub(super) struct Payload {
+    pub codec: i16,
+    pub bytes: Vec<u8>,
+}
+
 impl PendingBatch {
     #[must_use]
-    pub(super) fn new(batch_id: i64, codec: i16, payload: Vec<u8>, mut subjects: Vec<SubjectId>) -> Self {
+    pub(super) fn new(
+        batch_id: i64,
+        mark: Option<Uuid>,
+        payload: Payload,
+        mut subjects: Vec<SubjectId>,
+    ) -> Self {
         subjects.sort_unstable();
         subjects.dedup();
-        Self { batch_id, codec, payload, subjects }
+        Self { batch_id, mark, codec: payload.codec, payload: payload.bytes, subjects }
     }
 
-    fn read(
-        environment_id: EnvironmentId,
-        batch_id: i64,
-        codec: i16,
-        payload: Vec<u8>,
-    ) -> Result<Self, sqlx::Error> {
-        let facts = unpack(codec, &payload)?;
+    fn read(environment_id: EnvironmentId, note: &Note, payload: Payload) -> Result<Self, sqlx::Error> {
+        let facts = unpack(payload.codec, &payload.bytes)?;
         let subjects = facts.customers().map(|received| subject_id(environment_id, received)).collect();
-        Ok(Self::new(batch_id, codec, payload, subjects))
+        Ok(Self::new(note.batch_id, note.mark, payload, subjects))
     }
 
     /// Whether an event of one of the subjects is in it.
@@ -83,12 +93,12 @@ impl RecentBatches {
     /// Remembers a batch that was committed.
     pub fn keep(&self, batch: Arc<PendingBatch>) {
         let mut remembered = self.lock();
-        let (id, size) = (batch.batch_id, batch.size_bytes());
-        if remembered.batches.insert(id, batch).is_some() {
-            return;
+        let id = batch.batch_id;
+        remembered.bytes += batch.size_bytes();
+        match remembered.batches.insert(id, batch) {
+            Some(other) => remembered.bytes -= other.size_bytes(),
+            None => remembered.order.push_back(id),
         }
-        remembered.order.push_back(id);
-        remembered.bytes += size;
         while remembered.bytes > REMEMBERED_BYTES
             && let Some(oldest) = remembered.order.pop_front()
             && let Some(oldest) = remembered.batches.remove(&oldest)
@@ -97,14 +107,27 @@ impl RecentBatches {
         }
     }
 
-    fn get(&self, ids: impl Iterator<Item = i64>) -> Vec<Arc<PendingBatch>> {
+    /// The batches of those of the notes that are remembered.
+    fn get(&self, notes: &[Note]) -> Vec<Arc<PendingBatch>> {
         let remembered = self.lock();
-        ids.filter_map(|id| remembered.batches.get(&id).cloned()).collect()
+        let known = notes.iter().filter_map(|note| {
+            let batch = remembered.batches.get(&note.batch_id)?;
+            (note.mark.is_some() && batch.mark == note.mark).then(|| batch.clone())
+        });
+        known.collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Remembered> {
         self.0.lock().expect("no thread panics while it holds the batches")
     }
+}
+
+/// That the usage of a batch is pending.
+#[derive(Clone, Copy, Debug)]
+pub struct Note {
+    pub batch_id: i64,
+    slot: i32,
+    mark: Option<Uuid>,
 }
 
 /// Takes the oldest batches whose usage is pending, none newer than `up_to`; answers no batch when none is. If the
@@ -115,73 +138,82 @@ pub async fn take_pending_usage(
     up_to: i64,
     recent: &RecentBatches,
 ) -> Result<Vec<Arc<PendingBatch>>, sqlx::Error> {
-    let taken = sqlx::query!(
+    let notes = sqlx::query_as!(
+        Note,
         "DELETE FROM rollup_pending pending USING (
              SELECT batch_id FROM rollup_pending
              WHERE environment_id = $1 AND batch_id <= $2 ORDER BY batch_id LIMIT $3 FOR UPDATE
          ) next
          WHERE pending.environment_id = $1 AND pending.batch_id = next.batch_id
-         RETURNING pending.batch_id, pending.slot",
+         RETURNING pending.batch_id, pending.slot, pending.mark",
         environment_id.0,
         up_to,
         BATCHES_AT_ONCE,
     )
     .fetch_all(&mut *db)
     .await?;
-    let places = taken.into_iter().map(|row| (row.batch_id, row.slot)).collect();
-    find(db, environment_id, places, recent).await
+    find_pending(db, environment_id, notes, recent).await
 }
 
 /// The batches whose usage is pending.
 pub async fn pending_usage(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
-    recent: &RecentBatches,
-) -> Result<Vec<Arc<PendingBatch>>, sqlx::Error> {
-    let pending =
-        sqlx::query!("SELECT batch_id, slot FROM rollup_pending WHERE environment_id = $1", environment_id.0)
-            .fetch_all(&mut *db)
-            .await?;
-    let places = pending.into_iter().map(|row| (row.batch_id, row.slot)).collect();
-    find(db, environment_id, places, recent).await
+) -> Result<Vec<Note>, sqlx::Error> {
+    sqlx::query_as!(
+        Note,
+        "SELECT batch_id, slot, mark FROM rollup_pending WHERE environment_id = $1",
+        environment_id.0,
+    )
+    .fetch_all(db)
+    .await
 }
 
 /// The batches, remembered or read. Those that had to be read are remembered.
-async fn find(
+pub async fn find_pending(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
-    mut places: HashMap<i64, i32>,
+    notes: Vec<Note>,
     recent: &RecentBatches,
 ) -> Result<Vec<Arc<PendingBatch>>, sqlx::Error> {
-    let mut found = recent.get(places.keys().copied());
-    for batch in &found {
-        places.remove(&batch.batch_id);
-    }
-    let unknown: Vec<(i64, i32)> = places.into_iter().collect();
-    for places in unknown.chunks(BATCHES_READ) {
-        let (ids, slots): (Vec<i64>, Vec<i32>) = places.iter().copied().unzip();
-        let rows = sqlx::query!(
-            "SELECT batch.batch_id, batch.codec, batch.payload
-             FROM unnest($2::bigint[], $3::int[]) AS given (batch_id, slot)
-             CROSS JOIN LATERAL (
-                 SELECT batch_id, codec, payload FROM event_batch
-                 WHERE environment_id = $1 AND event_batch.slot = given.slot AND event_batch.batch_id = given.batch_id
-                 OFFSET 0
-             ) AS batch",
-            environment_id.0,
-            &ids,
-            &slots,
-        )
-        .fetch_all(&mut *db)
-        .await?;
-        for row in rows {
-            let batch = PendingBatch::read(environment_id, row.batch_id, row.codec, row.payload)?;
-            let batch = Arc::new(batch);
+    let mut found = recent.get(&notes);
+    let known: HashSet<i64> = found.iter().map(|batch| batch.batch_id).collect();
+    let unknown: Vec<Note> = notes.into_iter().filter(|note| !known.contains(&note.batch_id)).collect();
+    for notes in unknown.chunks(BATCHES_READ) {
+        let mut payloads = read(db, environment_id, notes).await?;
+        for note in notes {
+            // Without it the usage of its events would be lost in silence.
+            let missing = || sqlx::Error::Protocol(format!("the pending batch {} is missing", note.batch_id));
+            let payload = payloads.remove(&note.batch_id).ok_or_else(missing)?;
+            let batch = Arc::new(PendingBatch::read(environment_id, note, payload)?);
             recent.keep(batch.clone());
             found.push(batch);
         }
     }
     Ok(found)
+}
+
+async fn read(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    notes: &[Note],
+) -> Result<HashMap<i64, Payload>, sqlx::Error> {
+    let (ids, slots): (Vec<i64>, Vec<i32>) = notes.iter().map(|note| (note.batch_id, note.slot)).unzip();
+    let rows = sqlx::query!(
+        "SELECT batch.batch_id, batch.codec, batch.payload
+         FROM unnest($2::bigint[], $3::int[]) AS given (batch_id, slot)
+         CROSS JOIN LATERAL (
+             SELECT batch_id, codec, payload FROM event_batch
+             WHERE environment_id = $1 AND event_batch.slot = given.slot AND event_batch.batch_id = given.batch_id
+             OFFSET 0
+         ) AS batch",
+        environment_id.0,
+        &ids,
+        &slots,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.batch_id, Payload { codec: row.codec, bytes: row.payload })).collect())
 }
 
 /// The numbers of the batches whose usage is pending.

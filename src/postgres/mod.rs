@@ -129,8 +129,18 @@ pub async fn connect(options: PgConnectOptions) -> Result<PgPool, DatabaseError>
         return Err(DatabaseError::TooOld(version));
     }
     first.close().await.map_err(failed)?;
+    pool_options(CONNECTIONS_MAX).connect_with(options).await.map_err(failed)
+}
+
+/// A pool of its own beside another, to the same database with the same settings; it connects when it is used.
+#[must_use]
+pub fn beside(pool: &PgPool, connections: u32) -> PgPool {
+    pool_options(connections).connect_lazy_with((*pool.connect_options()).clone())
+}
+
+fn pool_options(connections: u32) -> PgPoolOptions {
     PgPoolOptions::new()
-        .max_connections(CONNECTIONS_MAX)
+        .max_connections(connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         // One that was just in use need not be asked whether it is there: that would be a round trip for each request.
         .test_before_acquire(false)
@@ -142,9 +152,6 @@ pub async fn connect(options: PgConnectOptions) -> Result<PgPool, DatabaseError>
                 Ok(true)
             })
         })
-        .connect_with(options)
-        .await
-        .map_err(failed)
 }
 
 async fn server_version(db: &mut PgConnection) -> Result<(i32, String), sqlx::Error> {

@@ -12,7 +12,7 @@ use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use tokio::sync::{Mutex, Notify};
 
 use super::calc::{Counter, Counts};
-use super::store::{Pace, PostgresRollups, RollupStore};
+use super::store::{Hurry, Pace, PostgresRollups, RollupStore};
 use crate::access::{App, list_environments};
 use crate::catalog::billable_metric;
 use crate::event::{
@@ -50,13 +50,27 @@ pub async fn roll(app: App, recent: RecentBatches, ready: Arc<Notify>) {
 
 /// Counts what is pending when the round begins.
 async fn roll_all(app: &App, recent: &RecentBatches) -> Result<(), sqlx::Error> {
-    let environments = list_environments(&mut *app.db.acquire().await?).await?;
+    let environments = list_environments(&mut *app.reserved_db.acquire().await?).await?;
     for environment in environments {
-        let mut db = app.db.acquire().await?;
-        let pending = pending_batches(&mut db, environment.id).await?;
-        let Some(newest) = pending.into_iter().max() else { continue };
-        while roll_some(&mut db, environment.id, newest, recent, Pace::Background).await? {}
+        // One that cannot be counted is no reason to leave the others.
+        if let Err(error) = roll_environment(app, environment.id, recent).await
+            && !app.db.is_closed()
+        {
+            tracing::error!(%environment.id, cause = causes(&error), "usage is not counted");
+        }
     }
+    Ok(())
+}
+
+async fn roll_environment(
+    app: &App,
+    environment_id: EnvironmentId,
+    recent: &RecentBatches,
+) -> Result<(), sqlx::Error> {
+    let mut db = app.reserved_db.acquire().await?;
+    let pending = pending_batches(&mut db, environment_id).await?;
+    let Some(newest) = pending.into_iter().max() else { return Ok(()) };
+    while roll_some(&mut db, environment_id, newest, recent, Pace::Background).await? {}
     Ok(())
 }
 
@@ -107,6 +121,7 @@ pub(super) fn count(
 
 /// Counts everything that was committed before the call.
 pub async fn settle(pool: &PgPool, environment_id: EnvironmentId) -> Result<(), sqlx::Error> {
+    let _hurry = Hurry::new();
     let mut db = pool.acquire().await?;
     let mut left = pending_batches(&mut db, environment_id).await?;
     let Some(newest) = left.iter().copied().max() else { return Ok(()) };
@@ -133,6 +148,7 @@ pub async fn begin_settled_snapshot(
     pool: &PgPool,
     environment_id: EnvironmentId,
 ) -> Result<(Transaction<'static, Postgres>, i64), sqlx::Error> {
+    let _hurry = Hurry::new();
     // Most of it while events may still come.
     settle(pool, environment_id).await?;
     let _one_at_a_time = TAKING_SNAPSHOT.lock().await;

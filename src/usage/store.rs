@@ -4,6 +4,7 @@ mod window;
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
@@ -120,6 +121,26 @@ const HOURS_AT_ONCE: usize = 500;
 
 /// What work in the background leaves to others after each statement.
 const BREATH: Duration = Duration::from_millis(5);
+
+/// Who waits for usage to be counted, in this process.
+static WAITING: AtomicUsize = AtomicUsize::new(0);
+
+/// While there is one, nothing is counted with pauses.
+pub struct Hurry(());
+
+impl Hurry {
+    #[must_use]
+    pub fn new() -> Self {
+        WAITING.fetch_add(1, Ordering::Relaxed);
+        Self(())
+    }
+}
+
+impl Drop for Hurry {
+    fn drop(&mut self) {
+        WAITING.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// Whether somebody waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -249,7 +270,7 @@ impl RollupStore for PostgresRollups {
         for hours in hours.chunks(HOURS_AT_ONCE) {
             keep_hours(db, environment_id, hours).await?;
             keep_uniques(db, environment_id, hours).await?;
-            if pace == Pace::Background {
+            if pace == Pace::Background && WAITING.load(Ordering::Relaxed) == 0 {
                 tokio::time::sleep(BREATH).await;
             }
         }

@@ -9,12 +9,11 @@ use super::calc::{Counter, Counts};
 use super::settle::{count, settle};
 use super::store::Question;
 use crate::catalog::billable_metric;
-use crate::event::{PendingBatch, RecentBatches, pending_usage};
+use crate::event::{PendingBatch, RecentBatches, find_pending, pending_usage};
 use crate::id::{BillableMetricId, EnvironmentId, SubjectId};
-use crate::postgres::begin_snapshot;
 
 /// With more batches a reader counts them for good first, so that the next one need not look at them.
-const BATCHES_MAX: usize = 2000;
+const BATCHES_MAX: usize = 1000;
 
 /// What is pending in a snapshot.
 pub struct Uncounted {
@@ -29,15 +28,23 @@ pub async fn begin_usage_read(
     environment_id: EnvironmentId,
     recent: &RecentBatches,
 ) -> Result<(Transaction<'static, Postgres>, Uncounted), sqlx::Error> {
-    let mut snapshot = begin_snapshot(pool).await?;
-    let mut batches = pending_usage(&mut snapshot, environment_id, recent).await?;
-    if batches.len() > BATCHES_MAX {
+    let mut snapshot = begin_pinned_snapshot(pool).await?;
+    let mut notes = pending_usage(&mut snapshot, environment_id).await?;
+    if notes.len() > BATCHES_MAX {
         snapshot.rollback().await?;
         settle(pool, environment_id).await?;
-        snapshot = begin_snapshot(pool).await?;
-        batches = pending_usage(&mut snapshot, environment_id, recent).await?;
+        snapshot = begin_pinned_snapshot(pool).await?;
+        notes = pending_usage(&mut snapshot, environment_id).await?;
     }
+    let batches = find_pending(&mut snapshot, environment_id, notes, recent).await?;
     Ok((snapshot, Uncounted { environment_id, batches }))
+}
+
+/// A snapshot whose batches stay: what is pending in it may be counted a moment later, and its slot be over.
+async fn begin_pinned_snapshot(pool: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    // The first statement after the lock fixes what the snapshot sees.
+    pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ; LOCK TABLE event_batch IN ACCESS SHARE MODE")
+        .await
 }
 
 impl Uncounted {

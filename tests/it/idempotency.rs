@@ -55,6 +55,9 @@ async fn a_repeat_of_any_operation_gets_the_same_bytes_and_changes_nothing() {
     let world = World::new(&api).await;
     for operation in world.operations().into_iter().filter(|operation| operation.method == "POST") {
         let name = operation.route;
+        if name == "/v1/ingest" {
+            continue;
+        }
         let first = api.keyed(name, &operation.path, operation.body.clone()).await;
         assert_eq!(first.status, 200, "{name}: {}", first.text);
         let before = rows(&api).await;
@@ -91,7 +94,6 @@ async fn a_key_with_other_parameters_is_409() {
         ("/v1/customers/create", json!({ "name": "a" })),
         ("/v1/contract-pricing/rate-cards/create", json!({ "name": "a" })),
         ("/v1/contract-pricing/products/list", json!({})),
-        ("/v1/ingest", json!([])),
     ];
     for (path, body) in others {
         let answer = api.keyed("k", path, body).await;
@@ -305,16 +307,14 @@ async fn events_are_counted_once_whatever_the_key() {
     let api = Api::at(NOW).await;
     let event =
         |id: &str| json!([{ "transaction_id": id, "customer_id": "c", "event_type": "e", "timestamp": NOW }]);
-    let first = api.keyed("k", "/v1/ingest", event("a")).await;
-    let repeat = api.keyed("k", "/v1/ingest", event("a")).await;
-    is_replay(&repeat, &first);
-    assert_eq!((repeat.text.as_str(), repeat.headers.get("content-type")), ("", None));
-    api.keyed("k", "/v1/ingest", event("b")).await.refused(409, &[]);
-    assert_eq!(api.keyed("other", "/v1/ingest", event("a")).await.status, 200);
-    assert_eq!(api.number("SELECT count(*) FROM event_key").await, 1);
-    let refused = api.keyed("bad", "/v1/ingest", json!([{}])).await;
-    refused.refused(400, &[]);
-    assert_eq!(api.keyed("bad", "/v1/ingest", event("c")).await.status, 200, "the key is free");
+    for (key, id) in [("k", "a"), ("k", "a"), ("k", "b"), ("other", "a"), ("", "c")] {
+        let answer = api.keyed(key, "/v1/ingest", event(id)).await;
+        assert_eq!((answer.status.as_u16(), answer.text.as_str()), (200, ""), "{key} {id}");
+        assert_eq!(answer.header("idempotency-replayed"), "");
+    }
+    assert_eq!(api.number("SELECT count(*) FROM event_key").await, 3);
+    assert_eq!(api.number("SELECT count(*) FROM event_repeat").await, 2);
+    assert_eq!(api.number(KEYS).await, 0);
 }
 
 #[tokio::test]

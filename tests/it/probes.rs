@@ -36,6 +36,7 @@ async fn a_database_that_is_not_migrated_is_not_ready() {
 async fn without_a_database_the_server_is_alive_but_serves_503() {
     let api = Api::new().await;
     api.app.db.close().await;
+    api.app.reserved_db.close().await;
     assert_eq!(probe(&api, "/healthz").await.status, 200);
     probe(&api, "/readyz").await.refused(503, &["database"]);
     for answer in [api.get("/v1/customers").await, api.post("/v1/ingest", json!([])).await] {

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::{Billing, Client, Database, Launch, PATIENCE, Place, event, execute, wait_until};
+use crate::support::{
+    Billing, Client, Database, Launch, PATIENCE, Place, event, execute, kept_transactions, wait_until,
+};
 
 const CONTRACTS: usize = 10;
 
@@ -82,6 +84,43 @@ fn one_transaction_sent_to_two_servers_at_once_counts_once() {
     for server in [&one, &other] {
         assert_eq!(billing.statements(&server.client, 0)[0].2, Billing::total(4));
     }
+    launch.run(&["verify"]).succeeded();
+    one.stop();
+    other.stop();
+}
+
+#[test]
+fn overlapping_batches_sent_to_two_servers_at_once_count_once() {
+    const IDS: u64 = 3000;
+    let (place, database) = (Place::new(), Database::new());
+    let launch = Launch::new(&place).database(&database.url).bootstrapped();
+    let (one, other) = (launch.serve(), launch.serve());
+    let billing = Billing::set_up(&one.client, "2026-01-15T00:00:00Z", "2026-01-01T00:00:00Z", 1);
+    let batch = |start: u64, step: u64| -> Vec<_> {
+        let ids = (0..100).map(|position| (start + position * step) % IDS);
+        ids.map(|id| event(&format!("e{id}"), 0, "2026-01-15T00:00:00Z", 1 + id % 5)).collect()
+    };
+    thread::scope(|scope| {
+        for sender in 0..8 {
+            let client = if sender % 2 == 0 { &one.client } else { &other.client };
+            let batch = &batch;
+            // Each covers all ids, from elsewhere and in another order; none of the steps shares a factor with the
+            // number of ids.
+            let step = [1, 7, 11, 13][usize::try_from(sender / 2).expect("small")];
+            scope.spawn(move || {
+                for number in 0..IDS / 100 {
+                    let body = json!(batch(sender * 371 + number * 100 * step, step));
+                    assert_eq!(client.post("/v1/ingest", &body).status, 200);
+                }
+            });
+        }
+    });
+    let amount: u64 = (0..IDS).map(|id| 1 + id % 5).sum();
+    for server in [&one, &other] {
+        assert_eq!(billing.statements(&server.client, 0)[0].2, Billing::total(amount));
+    }
+    let kept = kept_transactions(&database.options());
+    assert_eq!(kept.len(), usize::try_from(IDS).expect("small"));
     launch.run(&["verify"]).succeeded();
     one.stop();
     other.stop();

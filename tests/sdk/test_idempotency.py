@@ -94,16 +94,21 @@ def test_a_conflict_and_a_missing_object_are_the_answer_for_good(client, countin
             client.v1.customers.archive(id=stranger, extra_headers=other)
 
 
-def test_usage_is_taken_once(client, key):
+def test_usage_is_counted_once_by_its_transaction_ids_alone(client, key):
     event = {
         "transaction_id": "keyed-1",
         "customer_id": "nobody",
         "event_type": "api_call",
         "timestamp": "2026-03-09T12:00:00Z",
     }
-    for _ in range(2):
-        client.v1.usage.ingest(usage=[event], extra_headers=key)
-    assert len(client.v1.usage.search(transaction_ids=["keyed-1"])) == 1, "not even as a repeat"
+    for transaction_id in ["keyed-1", "keyed-1", "keyed-2"]:
+        client.v1.usage.ingest(usage=[{**event, "transaction_id": transaction_id}], extra_headers=key)
+    found = client.v1.usage.search(transaction_ids=["keyed-1", "keyed-2"])
+    assert [(event.transaction_id, event.is_duplicate) for event in found] == [
+        ("keyed-1", False),
+        ("keyed-1", True),
+        ("keyed-2", False),
+    ]
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256])

@@ -174,7 +174,7 @@ fn errors_of(name: &str, operation: &mut Operation, schemas: &BTreeMap<String, V
     let writer = vec!["writer".to_owned()];
     let is_write = operation.security.iter().any(|one| one.get(SECURITY_SCHEME) == Some(&writer));
     let mut errors = Vec::new();
-    // Every POST may carry an `Idempotency-Key`, which may be malformed.
+    // A POST may carry an `Idempotency-Key`, which may be malformed.
     if is_post || operation.request_body.is_some() || !operation.parameters.is_empty() {
         errors.push((400, if is_v2 { Shared::CodedBadRequest } else { Shared::BadRequest }));
     }
@@ -183,7 +183,7 @@ fn errors_of(name: &str, operation: &mut Operation, schemas: &BTreeMap<String, V
     if !is_v2 && names_an_object(name, operation, schemas) {
         errors.push((404, Shared::NotFound));
     }
-    if is_post {
+    if is_post && name != "POST /v1/ingest" {
         errors.push((409, if is_write { Shared::Conflict } else { Shared::KeyConflict }));
     }
     errors.push((429, Shared::TooManyRequests));

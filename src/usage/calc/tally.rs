@@ -111,17 +111,32 @@ mod tests {
 
     proptest! {
         #[test]
-        fn merging_in_any_order_is_the_same(
-            readings in prop::collection::vec((0_i64..5, 0_i64..100, -50_i64..50, "[a-c]"), 0..12), rotate in 0_usize..12,
+        fn any_split_in_any_order_merges_to_the_whole(
+            (readings, shuffled) in prop::collection::vec((0_i64..5, 0_i64..100, -50_i64..50, "[a-c]"), 0..12)
+                .prop_flat_map(|readings| (Just(readings.clone()), Just(readings).prop_shuffle())),
+            parts in prop::collection::vec(0_usize..4, 12),
         ) {
-            let tallies: Vec<Tally> =
-                readings.iter().map(|(day, seq, value, user)| reading(*day, *seq, *value, user)).collect();
-            let mut rotated = tallies.clone();
-            if !rotated.is_empty() {
-                let middle = rotate % rotated.len();
-                rotated.rotate_left(middle);
+            let tally = |(day, seq, value, user): &(i64, i64, i64, String)| reading(*day, *seq, *value, user);
+            let whole = merged(&readings.iter().map(tally).collect::<Vec<_>>());
+            let part = |part: usize| {
+                let own = shuffled.iter().zip(&parts).filter(|(_, other)| **other == part);
+                merged(&own.map(|(reading, _)| tally(reading)).collect::<Vec<_>>())
+            };
+            prop_assert_eq!(&merged(&[part(2), part(0), part(3), part(1)]), &whole);
+
+            let values = readings.iter().map(|(_, _, value, _)| Decimal::from(*value));
+            let users: BTreeSet<&String> = readings.iter().map(|(_, _, _, user)| user).collect();
+            let newest = readings.iter().max_by_key(|(day, seq, value, _)| (*day, *seq, *value));
+            let expected = [
+                (AggregationType::Count, Decimal::from(readings.len() as u64)),
+                (AggregationType::Sum, values.clone().sum()),
+                (AggregationType::Max, values.max().unwrap_or_else(zero)),
+                (AggregationType::Unique, Decimal::from(users.len() as u64)),
+                (AggregationType::Latest, newest.map_or_else(zero, |(_, _, value, _)| Decimal::from(*value))),
+            ];
+            for (aggregation, expected) in expected {
+                prop_assert_eq!(whole.quantity(aggregation), expected, "{:?}", aggregation);
             }
-            prop_assert_eq!(merged(&tallies), merged(&rotated));
         }
     }
 }

@@ -64,7 +64,7 @@ async fn keep_screens(app: App, screens: Screens) {
 }
 
 async fn refresh(app: &App, screens: &Screens) -> Result<(), sqlx::Error> {
-    let mut db = app.db.acquire().await?;
+    let mut db = app.reserved_db.acquire().await?;
     let environments: Vec<_> = list_environments(&mut db).await?.into_iter().map(|known| known.id).collect();
     screens.refresh(&mut db, &environments).await
 }

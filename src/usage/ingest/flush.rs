@@ -3,7 +3,9 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::queue::Waiting;
@@ -18,6 +20,10 @@ use crate::postgres::begin_arrivals;
 
 /// How often a flush is tried again when PostgreSQL gave way to another transaction.
 const ATTEMPTS: usize = 8;
+
+/// Longest that a flush may take: without a limit one that hangs at a database that is gone would hold up all that
+/// come behind it. Whether it was kept is unknown then; senders repeat it.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Subjects that are remembered, 16 bytes each.
 const KNOWN_MAX: usize = 1_000_000;
@@ -50,7 +56,8 @@ impl Flusher {
         let mut attempts = 0;
         loop {
             attempts += 1;
-            match self.try_flush(&flush).await {
+            let flushed = timeout(FLUSH_TIMEOUT, self.try_flush(&flush)).await;
+            match flushed.unwrap_or_else(|late| Err(sqlx::Error::Io(late.into()))) {
                 Ok(Some(kept)) => return Ok(kept),
                 Ok(None) => self.open_slot(environment_id).await?,
                 Err(error) if attempts < ATTEMPTS && (is_transient(&error) || is_wrong_guess(&error)) => {}
@@ -66,7 +73,7 @@ impl Flusher {
     /// Nothing where the environment has no open slot yet.
     async fn try_flush(&self, flush: &Flush<'_>) -> Result<Option<Kept>, sqlx::Error> {
         let environment_id = flush.environment_id;
-        let mut transaction = begin_arrivals(&self.app.db, environment_id).await?;
+        let mut transaction = begin_arrivals(&self.app.reserved_db, environment_id).await?;
         // The clock is read under the lock: an event that comes after an invoice was finalized has also arrived later.
         let now = self.app.clock.now();
         let place = Place::take(&mut transaction, environment_id, now, flush.events.len()).await?;
@@ -77,7 +84,8 @@ impl Flusher {
         let repeats = facts.iter().filter(|fact| fact.is_duplicate).count();
         let new_subjects = self.unknown(flush);
         let subjects = flush.customers.values().copied().collect();
-        let batch = BatchLog.append(&mut transaction, &place, &facts, subjects, &new_subjects).await?;
+        let mark = self.app.ids.next::<Uuid>();
+        let batch = BatchLog.append(&mut transaction, &place, &facts, subjects, &new_subjects, mark).await?;
         transaction.commit().await?;
         self.recent.keep(Arc::new(batch));
         self.learn(&new_subjects);
@@ -85,7 +93,7 @@ impl Flusher {
     }
 
     async fn open_slot(&self, environment_id: EnvironmentId) -> Result<(), sqlx::Error> {
-        let mut transaction = self.app.db.begin().await?;
+        let mut transaction = self.app.reserved_db.begin().await?;
         let now = access::environment_now(&mut transaction, environment_id, self.app.clock.now()).await?;
         slot::open(&mut transaction, environment_id, now).await?;
         transaction.commit().await

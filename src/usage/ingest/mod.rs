@@ -1,5 +1,5 @@
 //! `POST /v1/ingest`: group commit. Requests are checked one by one, wait in a bounded queue, and are kept many at a
-//! time: facts, keys and usage in one transaction, and the answers after it.
+//! time: facts, keys and the note that their usage is to be counted in one transaction, and the answers after it.
 
 mod committer;
 mod flush;

@@ -5,6 +5,7 @@
 //! BENCH_QUICK=1 make bench                   # a look: one short round, no table
 //! BENCH_ONLY=saturation,reads make bench     # these scenarios, no table
 //! BENCH_PRELOAD=1 make bench                 # also on top of 70 million transaction ids
+//! BENCH_EVENTS=100000000 BENCH_ONLY=reads make bench   # reads after so many events of others, no table
 //! ```
 //!
 //! One of the others is a server that does an INSERT for every request (`naive`), the other is what PostgreSQL can do
@@ -61,13 +62,16 @@ async fn main() -> ExitCode {
 
 async fn measure() -> ExitCode {
     let is_set = |name| env::var(name).is_ok_and(|value| !value.is_empty() && value != "0");
-    let plan = if is_set("BENCH_QUICK") { Plan::quick() } else { Plan::full() };
+    let mut plan = if is_set("BENCH_QUICK") { Plan::quick() } else { Plan::full() };
+    if let Ok(events) = env::var("BENCH_EVENTS") {
+        plan.earlier_events = events.parse().expect("BENCH_EVENTS is a number of events");
+    }
     let only = env::var("BENCH_ONLY").ok().filter(|names| !names.is_empty());
     let mut scenarios: Vec<&str> = match &only {
         Some(names) => names.split(',').map(str::trim).collect(),
         None => NAMES.to_vec(),
     };
-    let is_written = only.is_none() && !plan.is_quick;
+    let is_written = only.is_none() && !plan.is_quick && plan.earlier_events == 0;
     for name in &scenarios {
         assert!(NAMES.contains(name), "there is no scenario `{name}`, but {}", NAMES.join(", "));
     }

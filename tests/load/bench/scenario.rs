@@ -42,6 +42,8 @@ pub struct Plan {
     pub read_window: Duration,
     /// Work that was put off has ended when nothing was written for so long.
     pub quiet_for: Duration,
+    /// Events of other customers that are there before anything is read.
+    pub earlier_events: u64,
     /// Events of the customer whose month is read.
     pub month_events: u64,
     /// How many of the keys of the full history are put in.
@@ -57,6 +59,7 @@ impl Plan {
             window: Duration::from_secs(5),
             read_window: Duration::from_secs(15),
             quiet_for: Duration::from_secs(6),
+            earlier_events: 0,
             month_events: 1_000_000,
             history_per_mille: 1000,
         }
@@ -71,6 +74,7 @@ impl Plan {
             window: Duration::from_secs(2),
             read_window: Duration::from_secs(3),
             quiet_for: Duration::from_secs(1),
+            earlier_events: 0,
             month_events: 50_000,
             history_per_mille: 10,
         }
@@ -311,6 +315,13 @@ impl Bench {
         let mut api = Api::open(&server.address).await;
         let seats = api.seats().await;
         let [big, _, grouped] = [0, 1, 2].map(|place| contender.customers[place].clone());
+        if self.plan.earlier_events > 0 {
+            let others = source(contender.customers[3..].to_vec(), self.now);
+            let start = Instant::now();
+            let earlier = self.fill(&server, others, self.plan.earlier_events).await;
+            println!("  {} events before, in {} s", self.plan.earlier_events, start.elapsed().as_secs());
+            contender.expected.add(earlier.totals);
+        }
         let month = Source { spread_seconds: MONTH_SECONDS, ..source(vec![big.clone()], self.now) };
         let filled = self.fill(&server, month, self.plan.month_events).await;
         contender.expected.add(filled.totals);
