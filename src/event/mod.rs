@@ -2,8 +2,8 @@
 //!
 //! Owns: which events are valid, which are repeats, and the log of all of them. Does not own: whom an event
 //! belongs to (its `customer_id` stays the string that was sent, its *subject*, until usage is read) or what it
-//! counts for. The endpoint that takes events in is `usage::ingest`, because facts and the note that
-//! their usage is to be counted commit together; the one that finds them again is `usage::search`, because it says what they count for.
+//! counts for. The endpoint that takes events in is `usage::ingest`, because facts and the note that their usage is to
+//! be counted commit together; the one that finds them again is `usage::search`, because it says what they count for.
 //!
 //! Invariants: a request is kept whole or not at all; the first event of a transaction id wins, for as long as
 //! a repeat could be young enough to be accepted; repeats are kept and marked; a fact that counts is in exactly one
