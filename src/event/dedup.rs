@@ -46,7 +46,7 @@ pub trait DedupStore {
 /// Keys in a table for each slot, the sealed ones behind filters.
 #[derive(Clone, Default)]
 pub struct SlottedKeys {
-    pub screens: Screens,
+    screens: Screens,
     recent: RecentKeys,
     /// How many of the next flushes do not guess.
     careful: Arc<AtomicUsize>,
