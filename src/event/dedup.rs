@@ -145,7 +145,7 @@ async fn holders(
     let batches: HashSet<(i32, i64)> = taken.iter().map(|row| (row.slot, row.batch_id)).collect();
     let times = times_of_batches(db, place.environment_id, batches).await?;
     let holder = |(slot, key, batch_id)| {
-        let missing = || sqlx::Error::Protocol("a key's batch is missing".to_owned());
+        let missing = || sqlx::Error::Decode("a key's batch is missing".into());
         let (received_at, last_at) = times.get(&(slot, batch_id)).copied().ok_or_else(missing)?;
         Ok(Holder { key, slot, batch_id, received_at, last_at })
     };
@@ -239,7 +239,7 @@ async fn insert(db: &mut PgConnection, place: &Place, keys: &[Uuid]) -> Result<V
     }
     let taken = holders(db, place, &vec![place.slot; keys.len()], keys).await?;
     if taken.len() as u64 + admitted.rows_affected() != keys.len() as u64 {
-        return Err(sqlx::Error::Protocol("a key is neither new nor another batch's".to_owned()));
+        return Err(sqlx::Error::Decode("a key is neither new nor another batch's".into()));
     }
     let mut repeats = Vec::new();
     for holder in &taken {

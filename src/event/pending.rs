@@ -183,7 +183,8 @@ pub async fn find_pending(
         let mut payloads = read(db, environment_id, notes).await?;
         for note in notes {
             // Without it the usage of its events would be lost in silence.
-            let missing = || sqlx::Error::Protocol(format!("the pending batch {} is missing", note.batch_id));
+            let missing =
+                || sqlx::Error::Decode(format!("the pending batch {} is missing", note.batch_id).into());
             let payload = payloads.remove(&note.batch_id).ok_or_else(missing)?;
             let batch = Arc::new(PendingBatch::read(environment_id, note, payload)?);
             recent.keep(batch.clone());
