@@ -130,7 +130,12 @@ fn billable_metrics() -> ApiRouter<App> {
 
 fn products_and_rate_cards() -> ApiRouter<App> {
     ApiRouter::new()
-        .api_route("/v1/credit-types/list", get_with(credit_type::handler, credit_type::doc))
+        .api_route("/v1/credit-types/list", get_with(credit_type::list::handler, credit_type::list::doc))
+        .api_route("/v1/credit-types/create", post_with(credit_type::create::handler, credit_type::create::doc))
+        .api_route(
+            "/v1/credit-types/archive",
+            post_with(credit_type::archive::handler, credit_type::archive::doc),
+        )
         .api_route(
             "/v1/contract-pricing/products/create",
             post_with(product::create::handler, product::create::doc),

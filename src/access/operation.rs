@@ -40,6 +40,8 @@ pub const WRITES: &[WriteOperation] = &[
     writes("PUT", "/v1/billable-metrics/{billable_metric_id}", "billable_metric", "change_name"),
     writes("POST", "/v1/billable-metrics/archive", "billable_metric", "archive"),
     writes("POST", "/v1/upbeat/billable-metrics/{billable_metric_id}/reflow", "billable_metric", "reflow"),
+    writes("POST", "/v1/credit-types/create", "credit_type", "create"),
+    writes("POST", "/v1/credit-types/archive", "credit_type", "archive"),
     writes("POST", "/v1/contract-pricing/products/create", "product", "create"),
     writes("POST", "/v1/contract-pricing/products/update", "product", "update"),
     writes("POST", "/v1/contract-pricing/products/archive", "product", "archive"),

@@ -111,8 +111,6 @@ pub const MISSING: &[(&str, &str)] = &[
     ("POST", "/v1/credits/listEntries"),
     ("POST", "/v1/customers/{customer_id}/addCharge"),
     ("GET", "/v1/customers/{customer_id}/costs"),
-    ("POST", "/v1/credit-types/create"),
-    ("POST", "/v1/credit-types/archive"),
 ];
 
 /// Routes that answer 501; like everywhere, only to a caller with a token.

@@ -40,8 +40,6 @@ pub async fn handler(
     if CreditType::find_fiat(fiat_credit_type_id).is_none() {
         return Err(ApiError::field("fiat_credit_type_id", "is not the id of a currency"));
     }
-    let field = "credit_type_conversions";
-    let conversions = conversion::validate(field, fiat_credit_type_id, &[], request.credit_type_conversions)?;
     let aliases = alias::validate(request.aliases)?;
     let fields = request.custom_fields.checked()?;
     let card = RateCardRow {
@@ -54,6 +52,10 @@ pub async fn handler(
         archived_at: None,
     };
     let mut change = caller.begin(&app).await?;
+    let inputs = request.credit_type_conversions;
+    let units = conversion::share_units(&mut change, caller.environment_id(), &inputs).await?;
+    let field = "credit_type_conversions";
+    let conversions = conversion::validate(field, fiat_credit_type_id, &[], &units, inputs)?;
     store::insert(&mut change, caller.environment_id(), &card).await?;
     store::add_conversions(&mut change, caller.environment_id(), card.id, &conversions).await?;
     alias::assign(&mut change, caller.environment_id(), card.id, &aliases).await?;

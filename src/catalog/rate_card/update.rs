@@ -59,8 +59,9 @@ pub async fn handler(
     if let Some(inputs) = request.add_credit_type_conversions {
         let existing = store::conversions_by_card(&mut change, environment_id, &[card.id.0]).await?;
         let existing = existing.get(&card.id).map(Vec::as_slice).unwrap_or_default();
+        let units = conversion::share_units(&mut change, environment_id, &inputs).await?;
         let field = "add_credit_type_conversions";
-        let added = conversion::validate(field, card.fiat_credit_type_id, existing, inputs)?;
+        let added = conversion::validate(field, card.fiat_credit_type_id, existing, &units, inputs)?;
         store::add_conversions(&mut change, environment_id, card.id, &added).await?;
     }
     if let Some(aliases) = aliases {

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 use sqlx::PgConnection;
@@ -5,8 +7,9 @@ use uuid::Uuid;
 
 use super::alias::Alias;
 use super::store::{self, Conversion, RateCardRow};
+use crate::catalog::credit_type;
 use crate::custom_field::{self, Carries, CustomFields, ManagedEntity};
-use crate::id::{EnvironmentId, RateCardId};
+use crate::id::{CreditTypeId, EnvironmentId, RateCardId};
 use crate::money::{CreditType, plain};
 use crate::time::Instant;
 
@@ -33,14 +36,29 @@ pub struct CreditTypeConversion {
     pub fiat_per_custom_credit: String,
 }
 
-fn fiat(id: crate::id::CreditTypeId) -> CreditType {
+fn fiat(id: CreditTypeId) -> CreditType {
     CreditType::find_fiat(id).expect("cards are created with a fiat unit").clone()
 }
 
-impl From<Conversion> for CreditTypeConversion {
-    fn from(conversion: Conversion) -> Self {
+async fn custom_units(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    conversions: impl Iterator<Item = &Conversion>,
+) -> Result<BTreeMap<CreditTypeId, CreditType>, sqlx::Error> {
+    let ids: Vec<Uuid> = conversions.map(|conversion| conversion.custom_credit_type_id.0).collect();
+    if ids.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let units = credit_type::find_many(db, environment_id, &ids).await?;
+    Ok(units.iter().map(|unit| (unit.id, unit.credit_type())).collect())
+}
+
+impl CreditTypeConversion {
+    /// `units` are the custom units that conversions name; one of a card's own currency is of none of them.
+    fn new(conversion: &Conversion, units: &BTreeMap<CreditTypeId, CreditType>) -> Self {
+        let id = conversion.custom_credit_type_id;
         Self {
-            custom_credit_type: fiat(conversion.custom_credit_type_id),
+            custom_credit_type: units.get(&id).cloned().unwrap_or_else(|| fiat(id)),
             fiat_per_custom_credit: plain(&conversion.fiat_per_custom_credit),
         }
     }
@@ -65,15 +83,16 @@ pub async fn rate_cards(
     cards: Vec<RateCardRow>,
 ) -> Result<Vec<RateCard>, sqlx::Error> {
     let ids: Vec<_> = cards.iter().map(|card| card.id.0).collect();
-    let mut conversions = store::conversions_by_card(db, environment_id, &ids).await?;
+    let conversions = store::conversions_by_card(db, environment_id, &ids).await?;
+    let units = custom_units(db, environment_id, conversions.values().flatten()).await?;
     let mut aliases = store::aliases_by_card(db, environment_id, &ids).await?;
     let view = |card: RateCardRow| RateCard {
         fiat_credit_type: fiat(card.fiat_credit_type_id),
         credit_type_conversions: conversions
-            .remove(&card.id)
-            .unwrap_or_default()
+            .get(&card.id)
             .into_iter()
-            .map(Into::into)
+            .flatten()
+            .map(|conversion| CreditTypeConversion::new(conversion, &units))
             .collect(),
         aliases: aliases.remove(&card.id).unwrap_or_default(),
         custom_fields: CustomFields::new(),
