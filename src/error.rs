@@ -156,32 +156,42 @@ impl From<Arc<sqlx::Error>> for ApiError {
         match error {
             unreachable if is_unreachable(&unreachable) => Self::Unavailable(unreachable),
             lost if is_transient(&lost) => Self::Busy(lost),
-            fault => match stopped_query(&fault) {
-                Some(stopped) => Self::BadRequest(stopped.to_string()),
+            fault => match NotComputable::of(&fault) {
+                Some(not_computable) => Self::BadRequest(not_computable.to_string()),
                 None => Self::internal("a database statement failed", fault),
             },
         }
     }
 }
 
-/// A query that somebody wrote took more than it may, or cannot be computed; the statement around it goes no further.
-/// It travels as a database error, because everything that counts usage reads the database.
-#[derive(Debug, thiserror::Error)]
-#[error("the SQL of billable metric {metric_id} was stopped: {reason}")]
-pub struct QueryStopped {
-    pub metric_id: uuid::Uuid,
-    pub reason: String,
+/// What somebody set up or sent asks for more than can be computed: a query that runs too long, a quantity beyond all
+/// bounds. It fails what needs it and nothing beside it: the transaction in which it is found goes on.
+///
+/// It travels as a database error, because everything that counts and prices usage reads the database.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{reason}")]
+pub struct NotComputable {
+    reason: String,
 }
 
-impl From<QueryStopped> for sqlx::Error {
-    fn from(stopped: QueryStopped) -> Self {
-        Self::AnyDriverError(Box::new(stopped))
+impl NotComputable {
+    /// `reason` is for the caller: it names what asks for too much.
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into() }
+    }
+
+    /// That an error is, if it is one.
+    #[must_use]
+    pub fn of(error: &sqlx::Error) -> Option<&Self> {
+        let sqlx::Error::AnyDriverError(cause) = error else { return None };
+        cause.downcast_ref()
     }
 }
 
-fn stopped_query(error: &sqlx::Error) -> Option<&QueryStopped> {
-    let sqlx::Error::AnyDriverError(cause) = error else { return None };
-    cause.downcast_ref()
+impl From<NotComputable> for sqlx::Error {
+    fn from(not_computable: NotComputable) -> Self {
+        Self::AnyDriverError(Box::new(not_computable))
+    }
 }
 
 /// The database is not there, is going away, or takes no more connections.

@@ -67,6 +67,7 @@ pub fn empty_usage_invoice(contract: &Contract, period: Period) -> Invoice {
         custom_fields: CustomFields::new(),
         customer_custom_fields: CustomFields::new(),
         contract_custom_fields: CustomFields::new(),
+        upbeat_failure: None,
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::compute::failure;
 use super::finalize::finalize_usage_statement;
 use super::scheduled::finalize_scheduled_invoice;
 use crate::access::{App, Change, Writer};
@@ -23,7 +24,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// Begins a change of a customer's contracts or invoices, after doing what is due for them; the customer is locked.
 ///
-/// 404 for an unknown customer; 503 where what is due cannot be done yet.
+/// 404 for an unknown customer; 503 where what is due cannot be done yet; 400 where an invoice that is due cannot be
+/// computed.
 pub async fn begin_caught_up(
     app: &App,
     caller: &Writer,
@@ -53,8 +55,19 @@ async fn finalize_due(app: &App, caller: &Writer, customer_id: CustomerId) -> Re
                 yields += 1;
                 tokio::time::sleep(PAUSE).await;
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(refusal(error)),
         }
+    }
+}
+
+/// A step that cannot be done because its invoice cannot be computed is nothing that waiting mends.
+fn refusal(error: sqlx::Error) -> ApiError {
+    match failure(&error) {
+        Some(failure) => ApiError::BadRequest(format!(
+            "an invoice of this customer that is due cannot be finalized: {}",
+            failure.reason
+        )),
+        None => error.into(),
     }
 }
 

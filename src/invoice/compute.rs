@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use sqlx::PgConnection;
 
-use super::calc::usage_invoice;
-use super::model::Invoice;
+use super::calc::{empty_usage_invoice, usage_invoice};
+use super::model::{Invoice, InvoiceFailure};
 use super::scheduled::calc::add_charges;
 use super::scheduled::{FixedProducts, riding_items};
 use crate::contract::Contract;
 use crate::customer::{self, billable_status::status_at};
+use crate::error::NotComputable;
 use crate::event::{PreviewedEvent, first_seq_after, subject_id};
 use crate::id::{BillableMetricId, CustomerId, EnvironmentId, RateCardId, SubjectId};
 use crate::rating::calc::{cuts, filtered_cuts};
@@ -149,6 +150,25 @@ impl<'a> Calculator<'a> {
         Ok(invoice)
     }
 
+    /// [`Self::statement`]; where it cannot be computed, a draft that says why: one invoice that fails is no reason to
+    /// show none of the others.
+    pub async fn statement_or_failure(
+        &mut self,
+        contract: &Contract,
+        period: Period,
+        now: Instant,
+    ) -> Result<Invoice, sqlx::Error> {
+        let calculated = self.statement(contract, period, now).await;
+        let Some(failure) = calculated.as_ref().err().and_then(failure) else { return calculated };
+        let mut invoice = empty_usage_invoice(contract, period);
+        invoice.billable_status =
+            status_at(self.db, self.environment_id, contract.customer_id, invoice.billable_status_at())
+                .await?;
+        tracing::warn!(invoice_id = %invoice.id, reason = failure.reason, "a draft cannot be calculated");
+        metrics::counter!("upbeat_invoice_failures_total", "status" => "DRAFT").increment(1);
+        Ok(Invoice { upbeat_failure: Some(failure), ..invoice })
+    }
+
     /// The transaction that everything is read from.
     pub fn db(&mut self) -> &mut PgConnection {
         self.db
@@ -168,4 +188,9 @@ impl<'a> Calculator<'a> {
         }
         Ok(())
     }
+}
+
+/// Why an invoice fails, if the error is of what it is calculated from and not of the server.
+pub fn failure(error: &sqlx::Error) -> Option<InvoiceFailure> {
+    NotComputable::of(error).map(|not_computable| InvoiceFailure { reason: not_computable.to_string() })
 }

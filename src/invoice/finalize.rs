@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-use super::compute::Calculator;
+use super::compute::{Calculator, failure};
 use super::custom_fields;
 use super::model::InvoiceStatus;
 use super::scheduled::calc::add_charges;
@@ -37,7 +37,12 @@ pub async fn finalize_usage_statement(
         return contract::schedule_next_statement(db, environment_id, &contract).await;
     };
     let mut calculator = Calculator::new(db, environment_id);
-    let mut invoice = calculator.usage_invoice(&contract, period, work.now).await?;
+    let calculated = calculator.usage_invoice(&contract, period, work.now).await;
+    if calculated.as_ref().err().and_then(failure).is_some() {
+        // It stays a draft that says why, and the work is put off.
+        metrics::counter!("upbeat_invoice_failures_total", "status" => "FINALIZED").increment(1);
+    }
+    let mut invoice = calculated?;
     let mut seen = calculator.seen(&contract);
     let riding = riding_items(db, environment_id, &contract, period).await?;
     let products = FixedProducts::load(db, environment_id, &riding).await?;

@@ -65,7 +65,7 @@ async fn find(db: &mut PgConnection, caller: &Caller, path: &InvoicePath) -> Res
         if let Some(period) = open.find(|period| usage_invoice_id(contract, period.start) == path.invoice_id)
         {
             return Ok(Calculator::new(&mut *db, environment_id)
-                .statement(contract, period, caller.now)
+                .statement_or_failure(contract, period, caller.now)
                 .await?);
         }
     }
@@ -83,5 +83,8 @@ pub fn doc(operation: TransformOperation) -> TransformOperation {
         .id("getInvoice")
         .tag("Invoices")
         .summary("Get an invoice")
-        .description("A draft is calculated as it is read and keeps its id when it is finalized.")
+        .description(
+            "A draft is calculated as it is read and keeps its id when it is finalized. One that cannot be calculated \
+             says so in `upbeat_failure`, and has no lines.",
+        )
 }

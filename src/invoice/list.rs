@@ -130,7 +130,7 @@ pub async fn handler(
         let invoice = match listed {
             Listed::Stored(invoice) => *invoice,
             Listed::Statement { contract, period, .. } => {
-                calculator.statement(&contracts[&contract], period, caller.now).await?
+                calculator.statement_or_failure(&contracts[&contract], period, caller.now).await?
             }
             Listed::Scheduled(draft) => {
                 let contract = &contracts[&draft.contract_id];
@@ -168,6 +168,7 @@ fn statements(contracts: &BTreeMap<ContractId, Contract>, now: Instant) -> impl 
 
 pub fn doc(operation: TransformOperation) -> TransformOperation {
     operation.id("listInvoices").tag("Invoices").summary("List the invoices of a customer").description(
-        "By issue date. Drafts are calculated as they are read; void invoices come too unless a status is asked for.",
+        "By issue date. Drafts are calculated as they are read; one that cannot be says so in `upbeat_failure`, and has no \
+         lines. Void invoices come too unless a status is asked for.",
     )
 }

@@ -69,6 +69,16 @@ pub struct Invoice {
     /// As they were when it was finalized; on a draft, as they are now. So are all fields of lines.
     pub customer_custom_fields: CustomFields,
     pub contract_custom_fields: CustomFields,
+    /// Only on a draft that cannot be calculated, which has no lines and a total of 0. Not of the reference.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upbeat_failure: Option<InvoiceFailure>,
+}
+
+/// Why a draft has no lines, and why it will not be finalized before that is mended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct InvoiceFailure {
+    /// What asks for more than can be computed.
+    pub reason: String,
 }
 
 /// No invoice is sent to a billing provider yet.

@@ -23,6 +23,7 @@ mod examples;
 mod frame;
 mod idempotency;
 mod ingest;
+mod invoice_failures;
 mod metrics;
 mod not_supported;
 mod openapi;

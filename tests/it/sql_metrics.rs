@@ -11,7 +11,7 @@ use upbeat::event::upkeep;
 use upbeat::usage::sql::TIME_LIMIT;
 
 use crate::support::{Api, Metric};
-use crate::world::with;
+use crate::world::{beyond_all_bounds, with};
 
 const CREATE: &str = "/v1/billable-metrics/create";
 const NOW: &str = "2026-03-10T12:00:00Z";
@@ -489,10 +489,7 @@ async fn many_windows_are_counted_each_on_its_own() {
 async fn a_quantity_beyond_all_bounds_is_an_error_with_a_name() {
     let api = Api::at(NOW).await;
     let customer = acme(&api).await;
-    let square = |step: i32| format!(", q{step} AS (SELECT n * n AS n FROM q{})", step - 1);
-    let squares: String = (1..14).map(square).collect();
-    let first = "q0 AS (SELECT properties.n * 1e50 AS n FROM events)";
-    let id = metric(&api, &format!("WITH {first}{squares} SELECT MAX(n) AS value FROM q13")).await;
+    let id = metric(&api, &beyond_all_bounds()).await;
     let body = json!({
         "customer_id": customer, "billable_metric_id": id, "window_size": "NONE",
         "starting_on": "2026-03-01T00:00:00Z", "ending_before": "2026-03-10T00:00:00Z",

@@ -351,3 +351,11 @@ pub async fn post_with(api: &Api, header: (&str, &str), path: &str, body: impl I
     let request = Request::builder().method(Method::POST).uri(path).header("authorization", "Bearer secret");
     api.request(request.header(header.0, header.1).body(body.into()).expect("a request")).await
 }
+
+/// SQL whose quantity is too large for any number once there is an event with a property `n`.
+pub fn beyond_all_bounds() -> String {
+    let square = |step: i32| format!(", q{step} AS (SELECT n * n AS n FROM q{})", step - 1);
+    let squares: String = (1..14).map(square).collect();
+    let first = "q0 AS (SELECT properties.n * 1e50 AS n FROM events)";
+    format!("WITH {first}{squares} SELECT MAX(n) AS value FROM q13")
+}

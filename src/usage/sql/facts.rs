@@ -2,13 +2,12 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use sqlx::PgConnection;
-use uuid::Uuid;
 
 use super::answer::Answer;
 use super::print::{Printed, print};
 use super::run::{answers, passing_rows};
 use crate::catalog::billable_metric::sql::{Query, SqlDefinition};
-use crate::error::QueryStopped;
+use crate::error::NotComputable;
 use crate::event::{PropertyValue, RAW_EVENTS_MAX, RawEvent, parse_properties};
 use crate::id::BillableMetricId;
 use crate::time::{Instant, Period};
@@ -79,7 +78,7 @@ impl Facts {
         let query = readable(metric_id, definition)?;
         if events.len() > RAW_EVENTS_MAX {
             let reason = format!("it has more than {RAW_EVENTS_MAX} events to read");
-            return Err(QueryStopped { metric_id: metric_id.0, reason }.into());
+            return Err(stopped(metric_id, reason));
         }
         let mut events: Vec<&RawEvent> = events.iter().collect();
         events.sort_unstable_by_key(|event| (event.timestamp, event.seq));
@@ -121,6 +120,10 @@ pub(super) fn readable(
     metric_id: BillableMetricId,
     definition: &SqlDefinition,
 ) -> Result<&Query, sqlx::Error> {
-    let stopped = |reason: String, metric_id: Uuid| QueryStopped { metric_id, reason }.into();
-    definition.query().map_err(|refusal| stopped(refusal.to_string(), metric_id.0))
+    definition.query().map_err(|refusal| stopped(metric_id, refusal.to_string()))
+}
+
+/// Why a query goes no further.
+pub(super) fn stopped(metric_id: BillableMetricId, reason: impl std::fmt::Display) -> sqlx::Error {
+    NotComputable::new(format!("the SQL of billable metric {metric_id} was stopped: {reason}")).into()
 }

@@ -8,10 +8,9 @@ use sqlx::query::Query as Statement;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Postgres, Row};
 
 use super::answer::Answer;
-use super::facts::{Facts, Rows, readable};
+use super::facts::{Facts, Rows, readable, stopped};
 use super::print::{Printed, print};
 use crate::catalog::billable_metric::sql::SqlDefinition;
-use crate::error::QueryStopped;
 use crate::event::ReceivedEvent;
 use crate::id::BillableMetricId;
 use crate::money::Decimal;
@@ -132,5 +131,5 @@ fn named(metric_id: BillableMetricId, error: sqlx::Error) -> sqlx::Error {
         code if code.starts_with("22") => format!("it cannot be computed ({})", refused.message()),
         _ => return error,
     };
-    QueryStopped { metric_id: metric_id.0, reason }.into()
+    stopped(metric_id, reason)
 }

@@ -1,0 +1,108 @@
+//! An invoice that cannot be calculated says why, and takes nothing else down.
+
+use serde_json::{Value, json};
+
+use crate::support::{Api, Rates};
+use crate::world::beyond_all_bounds;
+
+const NOW: &str = "2026-03-10T12:00:00Z";
+
+/// A customer with two contracts: what one bills cannot be computed, what the other bills can.
+struct Two {
+    api: Api,
+    customer: String,
+    failing: String,
+    fine: String,
+    metric: String,
+    product: String,
+}
+
+async fn sql_metric(api: &Api, sql: &str) -> String {
+    api.post("/v1/billable-metrics/create", json!({ "name": "query", "sql": sql })).await.id()
+}
+
+async fn card(api: &Api, metric: &str) -> (Rates, String) {
+    let rates = api.rate_card().await;
+    let product = api.product("Units", metric, json!({})).await;
+    api.flat(&rates, &product, "2026-01-01T00:00:00Z", "2", json!({})).await;
+    (rates, product)
+}
+
+impl Two {
+    async fn new() -> Self {
+        let api = Api::at(NOW).await;
+        let customer = api.customer("acme").await;
+        let metric = sql_metric(&api, &beyond_all_bounds()).await;
+        let count = sql_metric(&api, "SELECT COUNT(*) FROM events").await;
+        let ((bad, product), (good, _)) = (card(&api, &metric).await, card(&api, &count).await);
+        let failing = api.contract(&customer, &bad, "2026-02-20T00:00:00Z", json!({})).await;
+        let fine = api.contract(&customer, &good, "2026-03-01T00:00:00Z", json!({})).await;
+        for day in 1..=3 {
+            api.event("acme", &format!("2026-03-0{day}T12:00:00Z"), json!({ "n": day })).await;
+        }
+        Self { api, customer, failing, fine, metric, product }
+    }
+
+    /// The customer's invoices of one contract.
+    async fn invoices(&self, contract: &str) -> Vec<Value> {
+        let mut invoices = self.api.invoices(&self.customer).await;
+        invoices.retain(|invoice| invoice["contract_id"] == contract);
+        invoices
+    }
+
+    fn assert_failed(&self, invoice: &Value) {
+        assert_eq!((&invoice["status"], &invoice["total"]), (&json!("DRAFT"), &json!(0)), "{invoice}");
+        assert_eq!(invoice["line_items"], json!([]));
+        assert_eq!(invoice["billable_status"], "billable");
+        let reason = invoice["upbeat_failure"]["reason"].as_str().expect("a reason");
+        assert!(reason.contains(&self.metric) && reason.contains("cannot be computed"), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn a_draft_that_cannot_be_calculated_says_why_and_the_others_are_shown() {
+    let two = Two::new().await;
+    let failing = two.invoices(&two.failing).await;
+    assert_eq!(failing.len(), 2, "February, which has no events, and March");
+    assert_eq!(failing[0].get("upbeat_failure"), None);
+    two.assert_failed(&failing[1]);
+    let id = failing[1]["id"].as_str().expect("an id");
+    let path = format!("/v1/customers/{}/invoices/{id}", two.customer);
+    assert_eq!(two.api.get(&path).await.data(), failing[1]);
+    let fine = &two.invoices(&two.fine).await[0];
+    assert_eq!((&fine["total"], fine.get("upbeat_failure")), (&json!(6), None));
+}
+
+#[tokio::test]
+async fn an_invoice_that_cannot_be_calculated_is_put_off_until_it_can() {
+    let two = Two::new().await;
+    two.api.move_clock("2026-04-10T00:00:00Z").await;
+    let fine = &two.invoices(&two.fine).await[0];
+    assert_eq!((&fine["status"], &fine["total"]), (&json!("FINALIZED"), &json!(6)));
+    let failing = two.invoices(&two.failing).await;
+    assert_eq!(failing[0]["status"], "FINALIZED", "February");
+    two.assert_failed(&failing[1]);
+    assert_eq!(failing[2]["status"], "DRAFT", "April waits for March");
+
+    let attempts =
+        "SELECT attempts::bigint FROM due_work WHERE last_error IS NOT NULL AND retry_at IS NOT NULL";
+    assert_eq!(two.api.number(attempts).await, 1);
+    two.api.work().await;
+    assert_eq!(two.api.number(attempts).await, 1, "not tried again before its time");
+    let archive = json!({ "customer_id": two.customer, "contract_id": two.failing, "void_invoices": false });
+    let refused = two.api.post("/v1/contracts/archive", archive).await;
+    refused.refused(400, &["that is due cannot be finalized", &two.metric, "cannot be computed"]);
+    two.assert_failed(&two.invoices(&two.failing).await[1]);
+
+    // From the start of the period on another metric counts.
+    let count = sql_metric(&two.api, "SELECT SUM(properties.n) FROM events").await;
+    let update = json!({
+        "product_id": two.product, "starting_at": "2026-03-01T00:00:00Z", "billable_metric_id": count,
+    });
+    two.api.post("/v1/contract-pricing/products/update", update).await.id();
+    two.api.move_clock("2026-04-10T01:00:00Z").await;
+    let mended = &two.invoices(&two.failing).await[1];
+    assert_eq!((&mended["status"], &mended["total"]), (&json!("FINALIZED"), &json!(12)), "{mended}");
+    assert_eq!(mended.get("upbeat_failure"), None);
+    assert_eq!(two.api.number("SELECT count(*) FROM due_work WHERE last_error IS NOT NULL").await, 0);
+}
