@@ -121,6 +121,8 @@ typed_ids! {
     ScheduledChargeId,
     /// One payment of a schedule.
     ScheduleItemId,
+    /// An override of a contract.
+    OverrideId,
     /// An invoice; version 5, see [`deterministic`].
     InvoiceId,
     /// The `customer_id` string of an event exactly as it was sent, by digest.

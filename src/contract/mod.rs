@@ -14,6 +14,7 @@ pub mod create;
 pub mod get;
 pub mod list;
 pub mod list_billable_metrics;
+pub mod rate_override;
 pub mod scheduled_charge;
 mod statement;
 mod store;
@@ -28,7 +29,7 @@ pub use store::{
     advance_statement, archive, change_end, customers_with_contracts, exists, find_for_update, list_in_force,
     list_of_customer,
 };
-pub use terms::Contract;
+pub use terms::{Contract, MultiplierPrioritization};
 pub use usage_filter::{
     UsageFilterInput, add as add_usage_filter, contradiction as usage_filter_contradiction,
     planned as planned_usage_filter,

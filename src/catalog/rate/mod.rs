@@ -16,5 +16,6 @@ mod timelines;
 mod view;
 
 pub use entry::{GroupValues, Price, RateEntry, RateType, Tier};
+pub use selector::BillingFrequency;
 pub use store::{CardProduct, card_products, entries};
 pub use view::Rate;
