@@ -4,11 +4,13 @@
 //! input is matched without regard to ASCII case (our decision for the enums where it lists only one).
 
 /// Declares an enum whose variants have one canonical spelling on the wire and in the database. Documented
-/// spellings that are not supported yet stand behind `later` and are refused as such.
+/// spellings that are not supported yet stand behind `later` and are refused as such; other spellings of a variant that
+/// are read but neither documented nor answered, behind `also`.
 macro_rules! wire_enum {
     (
         $(#[$meta:meta])*
         pub enum $name:ident { $($(#[$variant_meta:meta])* $variant:ident = $text:literal),+ $(,)? }
+        $(also [$($same:ident = $spelling:literal),+ $(,)?])?
         $(later [$($later:literal),+ $(,)?])?
     ) => {
         $(#[$meta])*
@@ -28,6 +30,9 @@ macro_rules! wire_enum {
             /// The variant that `text` spells in any casing.
             #[must_use]
             pub fn parse(text: &str) -> Option<Self> {
+                $($(if text.eq_ignore_ascii_case($spelling) {
+                    return Some(Self::$same);
+                })+)?
                 Self::ALL.iter().copied().find(|variant| variant.as_str().eq_ignore_ascii_case(text))
             }
         }
@@ -91,12 +96,13 @@ pub(crate) use wire_enum;
 mod tests {
     wire_enum! {
         pub enum Fruit { Apple = "APPLE", StarFruit = "STAR_FRUIT" }
+        also [StarFruit = "CARAMBOLA"]
         later ["PEACH"]
     }
 
     #[test]
     fn any_casing_in_one_casing_out() {
-        for text in ["\"star_fruit\"", "\"Star_Fruit\"", "\"STAR_FRUIT\""] {
+        for text in ["\"star_fruit\"", "\"Star_Fruit\"", "\"STAR_FRUIT\"", "\"Carambola\""] {
             let fruit: Fruit = serde_json::from_str(text).expect("a fruit");
             assert_eq!(serde_json::to_string(&fruit).expect("a fruit"), "\"STAR_FRUIT\"");
         }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::terms::{Increment, MetricCounting, MetricTerms, Newest, ProductTerms, Terms, Usage};
 use crate::catalog::billable_metric::sql::SqlDefinition;
 use crate::catalog::billable_metric::{AnyMetricRow, Counting, Definition};
-use crate::catalog::product::ProductRow;
+use crate::catalog::product::{ProductRow, ProductType};
 use crate::catalog::rate::{GroupValues, RateEntry};
 use crate::catalog::usage_filter::UsageFilters;
 use crate::catalog::{billable_metric, rate, rate_card};
@@ -55,6 +55,7 @@ pub async fn load_terms(
         rate: entries.iter().map(|entry| entry.added).max(),
         product_update: updates.map(|update| update.added).max(),
     };
+    products.retain(|product| product.product_type == ProductType::Usage);
     let products = priced(products, entries);
     let metrics = metrics(db, environment_id, &products).await?;
     Ok(Terms { unit, products, metrics, newest })
@@ -64,8 +65,8 @@ pub async fn load_terms(
 fn priced(products: Vec<ProductRow>, entries: Vec<RateEntry>) -> Vec<ProductTerms> {
     let mut timelines: BTreeMap<ProductId, BTreeMap<GroupValues, Vec<RateEntry>>> = BTreeMap::new();
     for entry in entries {
-        let of_product = timelines.entry(entry.product_id).or_default();
-        of_product.entry(entry.pricing_group_values.clone()).or_default().push(entry);
+        let of_product = timelines.entry(entry.key.product_id).or_default();
+        of_product.entry(entry.key.pricing_group_values.clone()).or_default().push(entry);
     }
     let product_terms = |product: ProductRow| ProductTerms {
         product_id: product.id,

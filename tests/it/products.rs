@@ -175,7 +175,6 @@ async fn the_archive_filter_reads_any_casing() {
 #[tokio::test]
 async fn a_fixed_product_has_nothing_of_usage() {
     let api = Api::at(NOW).await;
-    let usage = good(&api).await;
     let fixed = json!({
         "name": "Support", "type": "fixed", "tags": ["care"], "is_refundable": false,
         "netsuite_internal_item_id": "n1",
@@ -190,20 +189,6 @@ async fn a_fixed_product_has_nothing_of_usage() {
         (&product["type"], &product["initial"], &product["current"]),
         (&json!("FIXED"), &state, &state)
     );
-    for field in [
-        "billable_metric_id",
-        "pricing_group_key",
-        "presentation_group_key",
-        "quantity_conversion",
-        "quantity_rounding",
-        "netsuite_overage_item_id",
-    ] {
-        let part = format!("{field}: is not for a FIXED product");
-        let body = with(&json!({ "name": "a", "type": "FIXED" }), &format!("/{field}"), usage[field].clone());
-        refuse(&api, CREATE, vec![(body, &part)]).await;
-        let body = with(&update(&id, NOW, json!({})), &format!("/{field}"), usage[field].clone());
-        refuse(&api, UPDATE, vec![(body, &part)]).await;
-    }
     refuse(
         &api,
         UPDATE,
@@ -224,6 +209,93 @@ async fn a_fixed_product_has_nothing_of_usage() {
     });
     let add_rate = "/v1/contract-pricing/rate-cards/addRate";
     api.post(add_rate, rate).await.refused(400, &["product_id: ", "FIXED"]);
+}
+
+/// Fields of some types alone, with a value, and the types that have them.
+fn fields_of_types(usage: &Value) -> Vec<(&'static str, Value, &'static [&'static str])> {
+    vec![
+        ("billable_metric_id", usage["billable_metric_id"].clone(), &["USAGE"]),
+        ("pricing_group_key", usage["pricing_group_key"].clone(), &["USAGE"]),
+        ("presentation_group_key", usage["presentation_group_key"].clone(), &["USAGE"]),
+        ("quantity_conversion", usage["quantity_conversion"].clone(), &["USAGE"]),
+        ("quantity_rounding", usage["quantity_rounding"].clone(), &["USAGE"]),
+        ("sql_breakdown_granularity", json!("hour"), &["USAGE"]),
+        ("netsuite_overage_item_id", json!("n2"), &["USAGE", "COMPOSITE"]),
+        ("composite_product_ids", json!([]), &["COMPOSITE"]),
+        ("composite_tags", json!(["x"]), &["COMPOSITE"]),
+        ("composite_scope", json!("contract"), &["COMPOSITE"]),
+        ("exclude_free_usage", json!(false), &["COMPOSITE"]),
+        ("include_composite_spend", json!(true), &["COMPOSITE"]),
+    ]
+}
+
+#[tokio::test]
+async fn every_type_has_its_fields_and_no_other() {
+    let api = Api::at(NOW).await;
+    let usage = good(&api).await;
+    let metric = json!({ "billable_metric_id": usage["billable_metric_id"] });
+    let tags = json!({ "composite_tags": ["ai"] });
+    for (given, shown_as, needs) in [
+        ("Usage", "USAGE", metric),
+        ("subscription", "SUBSCRIPTION", json!({})),
+        ("COMPOSITE", "COMPOSITE", tags),
+        ("fixed", "FIXED", json!({})),
+        ("PROFESSIONAL_SERVICE", "PRO_SERVICE", json!({})),
+        ("professional_service", "PRO_SERVICE", json!({})),
+        ("Pro_Service", "PRO_SERVICE", json!({})),
+    ] {
+        let common = json!({
+            "name": "a", "type": given, "tags": ["care"], "is_refundable": false, "netsuite_internal_item_id": "n1",
+            "custom_fields": {},
+        });
+        let body = merged(&common, &needs);
+        let id = api.post(CREATE, body.clone()).await.id();
+        let product = shown(&api, &id).await;
+        let mut state = json!({
+            "name": "a", "tags": ["care"], "is_refundable": false, "netsuite_internal_item_id": "n1",
+            "created_at": NOW, "created_by": "test token",
+        });
+        state = merged(&state, &needs);
+        if shown_as == "COMPOSITE" {
+            state["composite_scope"] = json!("CONTRACT");
+        }
+        assert_eq!(
+            (&product["type"], &product["initial"], &product["current"]),
+            (&json!(shown_as), &state, &state)
+        );
+        for (field, value, types) in fields_of_types(&usage) {
+            let create = with(&body, &format!("/{field}"), value.clone());
+            let change = update(&id, NOW, json!({ field: value }));
+            if types.contains(&shown_as) {
+                // What is right of these fields alone is told by other tests; no type is wrong for them.
+                for answer in [api.post(CREATE, create).await, api.post(UPDATE, change).await] {
+                    let text = answer.body.to_string();
+                    assert!(!text.contains("is not for a"), "{field} of {shown_as}: {text}");
+                }
+                continue;
+            }
+            let part = format!("{field}: is not for a {shown_as} product");
+            refuse(&api, CREATE, vec![(create, &part)]).await;
+            if field != "composite_scope" {
+                refuse(&api, UPDATE, vec![(change, &part)]).await;
+            }
+        }
+        let changes =
+            json!({ "name": "b", "tags": [], "is_refundable": true, "netsuite_internal_item_id": "n3" });
+        api.post(UPDATE, update(&id, NOW, changes.clone())).await.id();
+        let current = shown(&api, &id).await["current"].clone();
+        assert_eq!(merged(&current, &changes), current);
+    }
+    for given in ["PROSERVICE", "USAGE ", "", "SERVICE"] {
+        refuse(&api, CREATE, vec![(json!({ "name": "a", "type": given }), "type: ")]).await;
+    }
+}
+
+/// The members of both, those of the second where both have one.
+fn merged(one: &Value, other: &Value) -> Value {
+    let mut merged = one.clone();
+    merged.as_object_mut().expect("an object").extend(other.as_object().expect("an object").clone());
+    merged
 }
 
 #[tokio::test]

@@ -146,3 +146,35 @@ test("the schedule of a card comes in pages of stretches", async () => {
     ],
   );
 });
+
+test("seats and shares of spend have rates of their own", async () => {
+  const seat = (await products.create({ name: "Seat", type: "SUBSCRIPTION" })).data.id;
+  const calls = await createProduct("Calls");
+  const support = (
+    await products.create({ name: "Support", type: "COMPOSITE", composite_product_ids: [calls], exclude_free_usage: true })
+  ).data.id;
+  const { data } = await products.retrieve({ id: support });
+  assert.deepEqual([data.type, data.current.composite_product_ids], ["COMPOSITE", [calls]]);
+  const card = (await rateCards.create({ name: "Everything" })).data.id;
+  await addRate(card, seat, 2000, "2026-01-01T00:00:00Z", { billing_frequency: "MONTHLY" });
+  await addRate(card, seat, 20000, "2026-01-01T00:00:00Z", { billing_frequency: "ANNUAL" });
+  await addRate(card, support, 0.1, "2026-01-01T00:00:00Z", { rate_type: "PERCENTAGE" });
+  const commit_rate = { rate_type: "FLAT", price: 3 };
+  const added = await addRate(card, calls, 4, "2026-01-01T00:00:00Z", { commit_rate });
+  assert.deepEqual([added.data.price, added.data.commit_rate], [4, commit_rate]);
+  const rates = async (selectors) => {
+    const rows = await all(rateCards.rates.list({ rate_card_id: card, at: "2026-03-09T00:00:00Z", selectors }));
+    return rows.map(({ product_name, billing_frequency, rate }) => [product_name, billing_frequency, rate.price]);
+  };
+  assert.deepEqual(await rates([]), [
+    ["Seat", "MONTHLY", 2000],
+    ["Seat", "ANNUAL", 20000],
+    ["Support", undefined, 0.1],
+    ["Calls", undefined, 4],
+  ]);
+  assert.deepEqual(await rates([{ billing_frequency: "annual" }]), [["Seat", "ANNUAL", 20000]]);
+  await assert.rejects(
+    addRate(card, seat, 1, "2026-01-01T00:00:00Z"),
+    refusal(Metronome.BadRequestError, "billing_frequency"),
+  );
+});

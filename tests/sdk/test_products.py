@@ -149,3 +149,52 @@ def test_a_fixed_product_has_no_metric_and_no_rate(client):
             rate_type="FLAT",
             price=1,
         )
+
+
+def test_a_composite_shares_in_products_by_id_and_by_tag(client):
+    products = client.v1.contracts.products
+    calls = products.create(name="Calls", type="USAGE", billable_metric_id=create_calls_metric(client)).data.id
+    support = products.create(
+        name="Support",
+        type="COMPOSITE",
+        composite_product_ids=[calls],
+        composite_tags=["api"],
+        exclude_free_usage=True,
+        netsuite_overage_item_id="n1",
+        extra_body={"composite_scope": "customer", "include_composite_spend": False},
+    ).data.id
+    products.update(
+        product_id=support, starting_at="2026-03-10T00:00:00Z", composite_product_ids=[], composite_tags=["ai"]
+    )
+    products.update(product_id=support, starting_at="2026-04-01T00:00:00Z", exclude_free_usage=False)
+    shown = products.retrieve(id=support).data
+    assert shown.type == "COMPOSITE"
+
+    def state(of):
+        return (of.composite_product_ids, of.composite_tags, of.exclude_free_usage, of.composite_scope)
+
+    assert state(shown.initial) == ([calls], ["api"], True, "CUSTOMER")
+    assert state(shown.current) == ([], ["ai"], True, "CUSTOMER")
+    assert [update.exclude_free_usage for update in shown.updates] == [None, False]
+    fee = products.create(name="Fee", type="FIXED").data.id
+    for field, changes in [
+        (r"composite_product_ids\[0\]: there is no product", {"composite_product_ids": [str(uuid4())]}),
+        (r"composite_product_ids\[0\]: .* FIXED", {"composite_product_ids": [fee]}),
+        ("composite_product_ids: .* twice", {"composite_product_ids": [calls, calls]}),
+        ("include_composite_spend: leads in a circle", {"tags": ["ai"], "extra_body": {"include_composite_spend": True}}),
+        ("quantity_rounding", {"quantity_rounding": {"rounding_method": "ROUND_UP", "decimal_places": 1}}),
+    ]:
+        with pytest.raises(BadRequestError, match=field):
+            products.update(product_id=support, starting_at="2026-03-10T00:00:00Z", **changes)
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [("SUBSCRIPTION", "SUBSCRIPTION"), ("PROFESSIONAL_SERVICE", "PRO_SERVICE"), ("pro_service", "PRO_SERVICE")],
+)
+def test_seats_and_services_are_products_too(client, given, shown):
+    products = client.v1.contracts.products
+    product = products.create(name="People", type=given, tags=["people"]).data.id
+    assert products.retrieve(id=product).data.type == shown
+    with pytest.raises(BadRequestError, match="billable_metric_id"):
+        products.create(name="People", type=given, billable_metric_id=create_calls_metric(client))

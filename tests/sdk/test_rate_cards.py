@@ -217,6 +217,68 @@ def test_the_schedule_shows_each_stretch_under_one_rate_with_its_own_bounds(clie
     assert shown(stretches("2026-05-01T00:00:00Z", selectors=selectors)) == shown([rows[2], rows[4]])
 
 
+def test_every_type_of_rate_is_shown_as_it_was_added(client, cards):
+    products = client.v1.contracts.products
+    calls = create_product(client, "Calls", tags=["api"])
+    seat = products.create(name="Seat", type="SUBSCRIPTION").data.id
+    support = products.create(name="Support", type="COMPOSITE", composite_tags=["api"]).data.id
+    card = cards.create(name="Everything").data.id
+    start = {"starting_at": "2026-01-01T00:00:00Z", "entitled": True}
+    commit_rate = {"rate_type": "TIERED", "tiers": [{"size": 10, "price": 0.5}, {"price": 0.25}]}
+    added = cards.rates.add(
+        rate_card_id=card, product_id=calls, rate_type="FLAT", price=1, commit_rate=commit_rate, **start
+    ).data
+    assert (added.rate_type, added.price, added.commit_rate.rate_type) == ("FLAT", 1, "TIERED")
+    assert [(tier.size, tier.price) for tier in added.commit_rate.tiers] == [(10, 0.5), (None, 0.25)]
+    flat = {"product_id": seat, "rate_type": "FLAT", **start}
+    added = cards.rates.add_many(
+        rate_card_id=card,
+        rates=[
+            {**flat, "price": 2000, "billing_frequency": "MONTHLY"},
+            {**flat, "price": 20000, "billing_frequency": "annual"},
+            {
+                **{"product_id": support, "rate_type": "PERCENTAGE", "price": 1.25, **start},
+                "minimum_config": {"minimum": 500},
+            },
+        ],
+    )
+    assert added.data.id == card
+
+    def rates(**selector):
+        rows = cards.rates.list(rate_card_id=card, at="2026-03-01T00:00:00Z", selectors=[selector] if selector else [])
+        return [(row.product_name, row.billing_frequency, row.rate.rate_type, row.rate.price) for row in rows]
+
+    assert rates() == [
+        ("Calls", None, "FLAT", 1),
+        ("Seat", "MONTHLY", "FLAT", 2000),
+        ("Seat", "ANNUAL", "FLAT", 20000),
+        ("Support", None, "PERCENTAGE", 1.25),
+    ]
+    assert rates(billing_frequency="Annual") == [("Seat", "ANNUAL", "FLAT", 20000)]
+    assert rates(product_tags=["api"]) == [("Calls", None, "FLAT", 1)]
+    rows = cards.retrieve_rate_schedule(
+        rate_card_id=card, starting_at="2026-03-01T00:00:00Z", selectors=[{"billing_frequency": "monthly"}]
+    ).data
+    assert [(row.product_id, row.billing_frequency) for row in rows] == [(seat, "MONTHLY")]
+
+    tiers = [{"size": 1000, "price": 0.1}, {"price": 0.05}]
+    legacy = {"product_id": seat, "rate_type": "SUBSCRIPTION", "price": 900, "quantity": 2, "is_prorated": True, **start}
+    shares = {"product_id": support, "rate_type": "TIERED_PERCENTAGE", "tiers": tiers, **start}
+    cards.rates.add_many(rate_card_id=card, rates=[legacy, shares])
+    assert rates()[1] == ("Seat", None, "SUBSCRIPTION", 900)
+    assert rates()[-1] == ("Support", None, "TIERED_PERCENTAGE", None)
+    for field, rate in [
+        ("billing_frequency", {**flat, "price": 1}),
+        ("rate_type", {**flat, "product_id": calls, "rate_type": "PERCENTAGE", "price": 1}),
+        ("commit_rate", {**flat, "price": 1, "billing_frequency": "WEEKLY", "commit_rate": commit_rate}),
+        ("is_prorated", {**legacy, "is_prorated": False}),
+        (r"tiers\[0\].size", {**shares, "tiers": tiers[1:] * 2}),
+        ("rate_type", {**flat, "product_id": calls, "rate_type": "CUSTOM"}),
+    ]:
+        with pytest.raises(BadRequestError, match=rf"rates\[0\].{field}: "):
+            cards.rates.add_many(rate_card_id=card, rates=[rate])
+
+
 def test_a_schedule_that_cannot_be_is_refused(client, cards):
     card = cards.create(name="Empty").data.id
     at = "2026-03-01T00:00:00Z"

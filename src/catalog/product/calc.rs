@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::state::{ProductChanges, ProductState, ProductType};
 use crate::catalog::billable_metric::Counting;
-use crate::id::BillableMetricId;
+use crate::id::{BillableMetricId, ProductId};
 use crate::time::{Instant, shown};
 
 /// A product's state from an instant until its next version.
@@ -73,6 +73,19 @@ impl Timeline {
         self.versions[first..]
             .iter()
             .take_while(move |version| end.is_none_or(|end| version.starting_at < Some(end)))
+    }
+
+    /// Where a new version comes into force, ascending.
+    pub fn starts(&self) -> impl Iterator<Item = Instant> {
+        self.versions.iter().filter_map(|version| version.starting_at)
+    }
+
+    /// The products that a composite names at any time.
+    #[must_use]
+    pub fn member_ids(&self) -> Vec<ProductId> {
+        let ids: BTreeSet<ProductId> =
+            self.versions.iter().flat_map(|version| version.state.member_ids()).copied().collect();
+        ids.into_iter().collect()
     }
 
     /// Where the break-down of what queries count changes, ascending.
@@ -154,6 +167,11 @@ mod tests {
             netsuite_internal_item_id: None,
             netsuite_overage_item_id: None,
             sql_breakdown_granularity: None,
+            composite_product_ids: None,
+            composite_tags: None,
+            composite_scope: None,
+            exclude_free_usage: None,
+            include_composite_spend: None,
         }
     }
 

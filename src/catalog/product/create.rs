@@ -6,21 +6,25 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use sqlx::PgConnection;
 
-use super::state::{ProductState, ProductType, QuantityConversion, SqlBreakdownGranularity};
+use super::check_composite::check_composite;
+use super::state::{
+    CompositeScope, ProductState, ProductType, ProductTypeInput, QuantityConversion, SqlBreakdownGranularity,
+};
 use super::store::{self, ProductRow};
 use crate::access::{App, Record, Writer};
 use crate::catalog::billable_metric::{self, AnyMetricRow};
 use crate::custom_field::{self, CustomFieldsInput, ManagedEntity};
 use crate::error::ApiError;
-use crate::id::{BillableMetricId, EnvironmentId};
+use crate::id::{BillableMetricId, EnvironmentId, ProductId};
 use crate::money::QuantityRounding;
-use crate::wire::{Data, IdBody, Json, Later, NonBlank, id_data};
+use crate::wire::{Data, IdBody, Json, NonBlank, id_data};
 
 #[derive(Deserialize, JsonSchema)]
 pub struct CreateProduct {
     /// Shown on invoices.
     name: NonBlank,
     #[serde(rename = "type")]
+    #[schemars(with = "ProductTypeInput")]
     product_type: ProductType,
     /// What is counted; required for USAGE, and for it alone.
     billable_metric_id: Option<BillableMetricId>,
@@ -35,26 +39,22 @@ pub struct CreateProduct {
     tags: Option<Vec<String>>,
     is_refundable: Option<bool>,
     netsuite_internal_item_id: Option<String>,
-    /// USAGE only.
+    /// USAGE and COMPOSITE only.
     netsuite_overage_item_id: Option<String>,
     /// Where in a period that is charged which SQL counts: SERVICE_PERIOD where it is left out, at the last instant;
     /// without effect on other metrics. USAGE only.
     sql_breakdown_granularity: Option<SqlBreakdownGranularity>,
-    #[serde(default, rename = "composite_product_ids")]
-    #[schemars(skip)]
-    _composite_product_ids: Later,
-    #[serde(default, rename = "composite_tags")]
-    #[schemars(skip)]
-    _composite_tags: Later,
-    #[serde(default, rename = "composite_scope")]
-    #[schemars(skip)]
-    _composite_scope: Later,
-    #[serde(default, rename = "exclude_free_usage")]
-    #[schemars(skip)]
-    _exclude_free_usage: Later,
-    #[serde(default, rename = "include_composite_spend")]
-    #[schemars(skip)]
-    _include_composite_spend: Later,
+    /// The products whose spend is shared in: USAGE, and COMPOSITE with `include_composite_spend`. COMPOSITE only, which
+    /// needs these or `composite_tags`.
+    composite_product_ids: Option<Vec<ProductId>>,
+    /// The spend of every such product with any of these tags is shared in too. COMPOSITE only.
+    composite_tags: Option<Vec<String>>,
+    /// Whose spend is shared in, for life; CONTRACT when omitted. COMPOSITE only.
+    composite_scope: Option<CompositeScope>,
+    /// Leaves products out that cost nothing; false when omitted. COMPOSITE only.
+    exclude_free_usage: Option<bool>,
+    /// Shares in the spend of other composites too, which may lead in no circle; false when omitted. COMPOSITE only.
+    include_composite_spend: Option<bool>,
     /// Each key must be on the list of its type; values have at most 200 characters.
     #[serde(default, deserialize_with = "crate::wire::or_default")]
     custom_fields: CustomFieldsInput,
@@ -81,6 +81,11 @@ pub async fn handler(
             netsuite_internal_item_id: request.netsuite_internal_item_id,
             netsuite_overage_item_id: request.netsuite_overage_item_id,
             sql_breakdown_granularity: request.sql_breakdown_granularity,
+            composite_product_ids: request.composite_product_ids,
+            composite_tags: request.composite_tags,
+            composite_scope: request.composite_scope,
+            exclude_free_usage: request.exclude_free_usage,
+            include_composite_spend: request.include_composite_spend,
         },
         updates: Vec::new(),
         created_at: caller.now,
@@ -96,6 +101,11 @@ pub async fn handler(
     let problems = product.initial.problems(product.product_type, &group_names);
     if !problems.is_empty() {
         return Err(ApiError::BadRequest(problems.join("; ")));
+    }
+    if product.product_type == ProductType::Composite {
+        product.initial.composite_scope.get_or_insert(CompositeScope::Contract);
+        let states = product.timeline();
+        check_composite(&mut change, caller.environment_id(), product.id, states, None, &[]).await?;
     }
     if metric.is_some_and(|metric| metric.definition.is_sql()) {
         // Always told of such a product, as the documentation has two opinions on the default.
@@ -125,5 +135,6 @@ pub fn doc(operation: TransformOperation) -> TransformOperation {
         .id("createProduct")
         .tag("Products")
         .summary("Create a product")
-        .description("A product names what is sold. Rate cards price USAGE products, contracts FIXED ones.")
+        .description("A product names what is sold. Rate cards price USAGE, SUBSCRIPTION and COMPOSITE products, contracts FIXED and \
+         PRO_SERVICE ones. A COMPOSITE product is charged as a share of what its members cost.")
 }

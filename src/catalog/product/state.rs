@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::casing::wire_enum;
-use crate::id::BillableMetricId;
+use crate::id::{BillableMetricId, ProductId};
 use crate::money::{Decimal, InputNumber, QuantityRounding, divide, is_positive};
 use crate::time::Instant;
 use crate::wire::Nullable;
@@ -16,10 +16,45 @@ wire_enum! {
     pub enum ProductType {
         /// Priced by what the customer uses.
         Usage = "USAGE",
+        /// Priced by a quantity for each billing period.
+        Subscription = "SUBSCRIPTION",
+        /// Priced as a share of what other products cost.
+        Composite = "COMPOSITE",
         /// Priced on the contract; it has no rates.
         Fixed = "FIXED",
+        /// Services that people do: priced on the contract; it has no rates.
+        ProService = "PRO_SERVICE",
     }
-    later ["COMPOSITE", "SUBSCRIPTION", "PROFESSIONAL_SERVICE", "PRO_SERVICE"]
+    also [ProService = "PROFESSIONAL_SERVICE"]
+}
+
+/// The spellings of [`ProductType`] in a request, two of which mean the same (schema `CreateProductListItemPayload`).
+pub struct ProductTypeInput;
+
+impl JsonSchema for ProductTypeInput {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ProductTypeInput".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let spellings = ProductType::ALL.iter().map(|product_type| product_type.as_str());
+        let spellings: Vec<&str> = spellings.chain(["PROFESSIONAL_SERVICE"]).collect();
+        schemars::json_schema!({ "type": "string", "enum": spellings })
+    }
+}
+
+wire_enum! {
+    /// Whose spend counts for a composite product.
+    pub enum CompositeScope {
+        /// That of its contract.
+        Contract = "CONTRACT",
+        /// That of all contracts of its customer.
+        Customer = "CUSTOMER",
+    }
 }
 
 wire_enum! {
@@ -78,6 +113,16 @@ pub struct ProductState {
     pub netsuite_overage_item_id: Option<String>,
     /// Of a metric with SQL; unset it is by SERVICE_PERIOD.
     pub sql_breakdown_granularity: Option<SqlBreakdownGranularity>,
+    /// Members of a composite, by id.
+    pub composite_product_ids: Option<Vec<ProductId>>,
+    /// Members of a composite: every product that has any of these tags.
+    pub composite_tags: Option<Vec<String>>,
+    /// Set for COMPOSITE, and for no other type; no update changes it.
+    pub composite_scope: Option<CompositeScope>,
+    /// Leaves members out that cost the contract nothing; unset it is false.
+    pub exclude_free_usage: Option<bool>,
+    /// Whether composites may be members as well as usage products; unset it is false.
+    pub include_composite_spend: Option<bool>,
 }
 
 /// The fields that an update supplies; the others stay as they are (schema `UpdateProductListItemPayload`).
@@ -110,12 +155,24 @@ pub struct ProductChanges {
     pub is_refundable: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub netsuite_internal_item_id: Option<String>,
-    /// USAGE only.
+    /// USAGE and COMPOSITE only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub netsuite_overage_item_id: Option<String>,
     /// Where in a period that is charged which SQL counts; without effect on other metrics. USAGE only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sql_breakdown_granularity: Option<SqlBreakdownGranularity>,
+    /// The products whose spend is shared in: USAGE, and COMPOSITE with `include_composite_spend`. COMPOSITE only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub composite_product_ids: Option<Vec<ProductId>>,
+    /// The spend of every such product with any of these tags is shared in too. COMPOSITE only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub composite_tags: Option<Vec<String>>,
+    /// Leaves products out that cost nothing. COMPOSITE only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exclude_free_usage: Option<bool>,
+    /// Shares in the spend of other composites too, which may lead in no circle. COMPOSITE only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub include_composite_spend: Option<bool>,
 }
 
 /// One update of a product.
@@ -151,6 +208,34 @@ impl ProductState {
         self.presentation_group_key.as_deref().unwrap_or_default()
     }
 
+    /// The members of a composite by id.
+    #[must_use]
+    pub fn member_ids(&self) -> &[ProductId] {
+        self.composite_product_ids.as_deref().unwrap_or_default()
+    }
+
+    /// The tags whose products are members of a composite.
+    #[must_use]
+    pub fn member_tags(&self) -> &[String] {
+        self.composite_tags.as_deref().unwrap_or_default()
+    }
+
+    /// Whether a product, in the state that it has at the same instant, is a member of this composite: by its id, or by
+    /// any of its tags (our decision: no source says any or all). Members are usage products, and other composites where
+    /// `include_composite_spend` says so (documentation page on products).
+    #[must_use]
+    pub fn has_member(&self, id: ProductId, product_type: ProductType, state: &Self) -> bool {
+        let may_be_member = match product_type {
+            ProductType::Usage => true,
+            ProductType::Composite => self.include_composite_spend == Some(true),
+            ProductType::Subscription | ProductType::Fixed | ProductType::ProService => false,
+        };
+        let tags = state.tags.as_deref().unwrap_or_default();
+        let is_named =
+            self.member_ids().contains(&id) || tags.iter().any(|tag| self.member_tags().contains(tag));
+        may_be_member && is_named
+    }
+
     /// This state overlaid by an update, field by field.
     #[must_use]
     pub fn changed(self, changes: &ProductChanges) -> Self {
@@ -167,6 +252,11 @@ impl ProductState {
             netsuite_internal_item_id: changes.netsuite_internal_item_id.or(self.netsuite_internal_item_id),
             netsuite_overage_item_id: changes.netsuite_overage_item_id.or(self.netsuite_overage_item_id),
             sql_breakdown_granularity: changes.sql_breakdown_granularity.or(self.sql_breakdown_granularity),
+            composite_product_ids: changes.composite_product_ids.or(self.composite_product_ids),
+            composite_tags: changes.composite_tags.or(self.composite_tags),
+            composite_scope: self.composite_scope,
+            exclude_free_usage: changes.exclude_free_usage.or(self.exclude_free_usage),
+            include_composite_spend: changes.include_composite_spend.or(self.include_composite_spend),
         }
     }
 
@@ -196,10 +286,12 @@ impl ProductState {
         if self.name.trim().is_empty() {
             problems.push("name: must not be empty".to_owned());
         }
-        problems.extend(match product_type {
-            ProductType::Usage => self.usage_problems(metric_group_names),
-            ProductType::Fixed => self.fixed_problems(),
-        });
+        problems.extend(self.misplaced_fields(product_type));
+        match product_type {
+            ProductType::Usage => problems.extend(self.usage_problems(metric_group_names)),
+            ProductType::Composite => problems.extend(self.composite_problems()),
+            ProductType::Subscription | ProductType::Fixed | ProductType::ProService => {}
+        }
         problems
     }
 
@@ -235,19 +327,43 @@ impl ProductState {
         problems
     }
 
-    /// A field of usage products is refused even where it asks for nothing (our decision: only a mistake sends
-    /// it).
-    fn fixed_problems(&self) -> Vec<String> {
+    /// A composite without members would never cost anything (our decision: the published document calls both lists
+    /// required).
+    fn composite_problems(&self) -> Vec<String> {
+        let (ids, tags) = (self.member_ids(), self.member_tags());
+        let mut problems = Vec::new();
+        if ids.is_empty() && tags.is_empty() {
+            problems
+                .push("composite_product_ids: a COMPOSITE product needs these or composite_tags".to_owned());
+        }
+        if ids.iter().collect::<BTreeSet<_>>().len() < ids.len() {
+            problems.push("composite_product_ids: names a product twice".to_owned());
+        }
+        problems
+    }
+
+    /// A field of another type is refused even where it asks for nothing (our decision: only a mistake sends it).
+    fn misplaced_fields(&self, product_type: ProductType) -> Vec<String> {
+        const USAGE: &[ProductType] = &[ProductType::Usage];
+        const COMPOSITE: &[ProductType] = &[ProductType::Composite];
+        const BOTH: &[ProductType] = &[ProductType::Usage, ProductType::Composite];
         let fields = [
-            ("billable_metric_id", self.billable_metric_id.is_some()),
-            ("pricing_group_key", self.pricing_group_key.is_some()),
-            ("presentation_group_key", self.presentation_group_key.is_some()),
-            ("quantity_conversion", !self.quantity_conversion.is_absent()),
-            ("quantity_rounding", !self.quantity_rounding.is_absent()),
-            ("netsuite_overage_item_id", self.netsuite_overage_item_id.is_some()),
-            ("sql_breakdown_granularity", self.sql_breakdown_granularity.is_some()),
+            ("billable_metric_id", USAGE, self.billable_metric_id.is_some()),
+            ("pricing_group_key", USAGE, self.pricing_group_key.is_some()),
+            ("presentation_group_key", USAGE, self.presentation_group_key.is_some()),
+            ("quantity_conversion", USAGE, !self.quantity_conversion.is_absent()),
+            ("quantity_rounding", USAGE, !self.quantity_rounding.is_absent()),
+            ("netsuite_overage_item_id", BOTH, self.netsuite_overage_item_id.is_some()),
+            ("sql_breakdown_granularity", USAGE, self.sql_breakdown_granularity.is_some()),
+            ("composite_product_ids", COMPOSITE, self.composite_product_ids.is_some()),
+            ("composite_tags", COMPOSITE, self.composite_tags.is_some()),
+            ("composite_scope", COMPOSITE, self.composite_scope.is_some()),
+            ("exclude_free_usage", COMPOSITE, self.exclude_free_usage.is_some()),
+            ("include_composite_spend", COMPOSITE, self.include_composite_spend.is_some()),
         ];
-        let given = fields.into_iter().filter(|(_, is_given)| *is_given);
-        given.map(|(field, _)| format!("{field}: is not for a FIXED product")).collect()
+        let misplaced =
+            fields.into_iter().filter(|(_, types, is_given)| *is_given && !types.contains(&product_type));
+        let name = product_type.as_str();
+        misplaced.map(|(field, ..)| format!("{field}: is not for a {name} product")).collect()
     }
 }

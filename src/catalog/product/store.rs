@@ -6,7 +6,8 @@ use uuid::Uuid;
 
 use super::calc::Timeline;
 use super::state::{
-    ProductChanges, ProductState, ProductType, ProductUpdate, QuantityConversion, SqlBreakdownGranularity,
+    CompositeScope, ProductChanges, ProductState, ProductType, ProductUpdate, QuantityConversion,
+    SqlBreakdownGranularity,
 };
 use crate::casing::wire_enum;
 use crate::error::ApiError;
@@ -72,6 +73,11 @@ struct Columns {
     netsuite_internal_item_id: Option<String>,
     netsuite_overage_item_id: Option<String>,
     sql_breakdown_granularity: Option<SqlBreakdownGranularity>,
+    composite_product_ids: Option<Vec<Uuid>>,
+    composite_tags: Option<Vec<String>>,
+    composite_scope: Option<CompositeScope>,
+    exclude_free_usage: Option<bool>,
+    include_composite_spend: Option<bool>,
     created_at: Instant,
     created_by: String,
     archived_at: Option<Instant>,
@@ -94,6 +100,13 @@ impl From<Columns> for ProductRow {
                 netsuite_internal_item_id: row.netsuite_internal_item_id,
                 netsuite_overage_item_id: row.netsuite_overage_item_id,
                 sql_breakdown_granularity: row.sql_breakdown_granularity,
+                composite_product_ids: row
+                    .composite_product_ids
+                    .map(|ids| ids.into_iter().map(ProductId).collect()),
+                composite_tags: row.composite_tags,
+                composite_scope: row.composite_scope,
+                exclude_free_usage: row.exclude_free_usage,
+                include_composite_spend: row.include_composite_spend,
             },
             updates: Vec::new(),
             created_at: row.created_at,
@@ -110,12 +123,15 @@ pub async fn insert(
     product: &ProductRow,
 ) -> Result<(), sqlx::Error> {
     let state = &product.initial;
+    let member_ids: Option<Vec<Uuid>> =
+        state.composite_product_ids.as_ref().map(|ids| ids.iter().map(|id| id.0).collect());
     sqlx::query!(
         "INSERT INTO product (environment_id, id, type, name, billable_metric_id, pricing_group_key,
                               presentation_group_key, quantity_conversion, quantity_rounding, tags, is_refundable,
                               netsuite_internal_item_id, netsuite_overage_item_id, created_at, created_by,
-                              sql_breakdown_granularity)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+                              sql_breakdown_granularity, composite_product_ids, composite_tags, composite_scope,
+                              exclude_free_usage, include_composite_spend)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)",
         environment_id.0,
         product.id.0,
         product.product_type.as_str(),
@@ -132,6 +148,11 @@ pub async fn insert(
         product.created_at,
         product.created_by,
         state.sql_breakdown_granularity.map(SqlBreakdownGranularity::as_str),
+        member_ids.as_deref(),
+        state.composite_tags.as_deref(),
+        state.composite_scope.map(CompositeScope::as_str),
+        state.exclude_free_usage,
+        state.include_composite_spend,
     )
     .execute(db)
     .await?;
@@ -151,7 +172,9 @@ pub async fn find_many(
                   presentation_group_key, quantity_conversion AS "quantity_conversion: Json<QuantityConversion>",
                   quantity_rounding AS "quantity_rounding: Json<QuantityRounding>", tags, is_refundable,
                   netsuite_internal_item_id, netsuite_overage_item_id, created_at, created_by, archived_at,
-                  sql_breakdown_granularity AS "sql_breakdown_granularity: SqlBreakdownGranularity"
+                  sql_breakdown_granularity AS "sql_breakdown_granularity: SqlBreakdownGranularity",
+                  composite_product_ids, composite_tags, composite_scope AS "composite_scope: CompositeScope",
+                  exclude_free_usage, include_composite_spend
            FROM product WHERE environment_id = $1 AND id = ANY($2)"#,
         environment_id.0,
         ids,
@@ -178,6 +201,30 @@ pub async fn lock(
     // Read after the lock: an update that was waited for is seen.
     let product = find_many(db, environment_id, &[id.0]).await?.pop();
     product.ok_or_else(|| ApiError::not_found("product", id))
+}
+
+/// The composite products, archived ones included, in no order.
+pub async fn composites(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+) -> Result<Vec<ProductRow>, sqlx::Error> {
+    let ids = sqlx::query_scalar!(
+        "SELECT id FROM product WHERE environment_id = $1 AND type = 'COMPOSITE'",
+        environment_id.0,
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    find_many(db, environment_id, &ids).await
+}
+
+/// Changes of composites happen one after the other.
+pub async fn lock_composites(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+) -> Result<(), sqlx::Error> {
+    let key = format!("composite products {environment_id}");
+    sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", key).execute(db).await?;
+    Ok(())
 }
 
 /// The products with these ids, archived ones included, in no order, kept from being changed until the transaction
@@ -219,7 +266,9 @@ pub async fn list(
                   presentation_group_key, quantity_conversion AS "quantity_conversion: Json<QuantityConversion>",
                   quantity_rounding AS "quantity_rounding: Json<QuantityRounding>", tags, is_refundable,
                   netsuite_internal_item_id, netsuite_overage_item_id, created_at, created_by, archived_at,
-                  sql_breakdown_granularity AS "sql_breakdown_granularity: SqlBreakdownGranularity"
+                  sql_breakdown_granularity AS "sql_breakdown_granularity: SqlBreakdownGranularity",
+                  composite_product_ids, composite_tags, composite_scope AS "composite_scope: CompositeScope",
+                  exclude_free_usage, include_composite_spend
            FROM product
            WHERE environment_id = $1 AND ($2::boolean IS NULL OR (archived_at IS NOT NULL) = $2)
              AND ($3::timestamptz IS NULL OR (created_at, id) > ($3, $4))

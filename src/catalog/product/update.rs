@@ -10,8 +10,9 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::calc::Timeline;
+use super::check_composite::check_composite;
 use super::create::live_metric;
-use super::state::{ProductChanges, SqlBreakdownGranularity};
+use super::state::{ProductChanges, ProductType, SqlBreakdownGranularity};
 use super::store::{self, ProductRow};
 use crate::access::{App, Record, Writer};
 use crate::catalog::billable_metric::{self, Counting};
@@ -20,7 +21,7 @@ use crate::error::ApiError;
 use crate::id::{BillableMetricId, EnvironmentId, ProductId};
 use crate::postgres::share_arrivals;
 use crate::time::shown;
-use crate::wire::{Data, HourBoundary, IdBody, JsonBoth, Later, id_data};
+use crate::wire::{Data, HourBoundary, IdBody, JsonBoth, id_data};
 
 /// Beside the fields that change.
 #[derive(Deserialize, JsonSchema)]
@@ -28,18 +29,6 @@ pub struct UpdateProduct {
     product_id: ProductId,
     /// On the hour; the past is changed too, the future is scheduled.
     starting_at: HourBoundary,
-    #[serde(default, rename = "composite_product_ids")]
-    #[schemars(skip)]
-    _composite_product_ids: Later,
-    #[serde(default, rename = "composite_tags")]
-    #[schemars(skip)]
-    _composite_tags: Later,
-    #[serde(default, rename = "exclude_free_usage")]
-    #[schemars(skip)]
-    _exclude_free_usage: Later,
-    #[serde(default, rename = "include_composite_spend")]
-    #[schemars(skip)]
-    _include_composite_spend: Later,
 }
 
 /// An archived product may be updated (our decision: it goes on billing, so its mistakes must be mendable).
@@ -60,6 +49,11 @@ pub async fn handler(
     let problems = timeline.problems_from(starting_at, product.product_type, &metrics);
     if !problems.is_empty() {
         return Err(ApiError::BadRequest(problems.join("; ")));
+    }
+    if product.product_type == ProductType::Composite {
+        let named = product.timeline().member_ids();
+        let (states, from) = (timeline.clone(), Some(starting_at));
+        check_composite(&mut change, environment_id, product.id, states, from, &named).await?;
     }
     if changes.billable_metric_id.is_some() {
         usage_filter::refuse_update(&mut change, environment_id, product.id, &timeline, &metrics).await?;

@@ -3,7 +3,8 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::state::{
-    ProductChanges, ProductState, ProductType, ProductUpdate, QuantityConversion, SqlBreakdownGranularity,
+    CompositeScope, ProductChanges, ProductState, ProductType, ProductUpdate, QuantityConversion,
+    SqlBreakdownGranularity,
 };
 use super::store::ProductRow;
 use crate::custom_field::{Carries, CustomFields, ManagedEntity};
@@ -55,6 +56,17 @@ pub struct ProductStateView {
     pub netsuite_overage_item_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sql_breakdown_granularity: Option<SqlBreakdownGranularity>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub composite_product_ids: Option<Vec<ProductId>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub composite_tags: Option<Vec<String>>,
+    /// Of every COMPOSITE product.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub composite_scope: Option<CompositeScope>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exclude_free_usage: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub include_composite_spend: Option<bool>,
     pub created_at: Instant,
     pub created_by: String,
 }
@@ -136,6 +148,11 @@ impl ProductStateView {
             netsuite_internal_item_id: state.netsuite_internal_item_id,
             netsuite_overage_item_id: state.netsuite_overage_item_id,
             sql_breakdown_granularity: state.sql_breakdown_granularity,
+            composite_product_ids: state.composite_product_ids,
+            composite_tags: state.composite_tags,
+            composite_scope: state.composite_scope,
+            exclude_free_usage: state.exclude_free_usage,
+            include_composite_spend: state.include_composite_spend,
             created_at,
             created_by,
         }

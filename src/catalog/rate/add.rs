@@ -7,8 +7,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::add_many::append_all;
+use super::entry::TimelineKey;
 use super::input::RateInput;
-use super::view::Rate;
+use super::view::{Rate, RateWithCommitRate};
 use crate::access::{App, Record, Writer};
 use crate::error::ApiError;
 use crate::id::RateCardId;
@@ -24,14 +25,18 @@ pub async fn handler(
     State(app): State<App>,
     caller: Writer,
     JsonBoth(request, rate): JsonBoth<AddRate, RateInput>,
-) -> Result<axum::Json<Data<Rate>>, ApiError> {
+) -> Result<axum::Json<Data<RateWithCommitRate>>, ApiError> {
     let mut change = caller.begin(&app).await?;
     let rates = vec![(String::new(), rate)];
-    let (unit, added) = append_all(&mut change, &caller, request.rate_card_id, rates).await?;
+    let added = append_all(&mut change, &caller, request.rate_card_id, rates).await?;
     let rate = added.first().expect("one rate in, one out");
-    let record = Record::new(request.rate_card_id.0, format!("Added a rate for product {}", rate.product_id));
-    let rate = Rate::new(&rate.price, &rate.pricing_group_values, &unit);
-    change.commit(record, axum::Json(Data { data: rate })).await
+    let TimelineKey { product_id, pricing_group_values, .. } = &rate.key;
+    let record = Record::new(request.rate_card_id.0, format!("Added a rate for product {product_id}"));
+    let data = RateWithCommitRate {
+        rate: Rate::new(&rate.price, pricing_group_values, &rate.unit),
+        commit_rate: rate.commit_rate.as_ref().map(Into::into),
+    };
+    change.commit(record, axum::Json(Data { data })).await
 }
 
 pub fn doc(operation: TransformOperation) -> TransformOperation {

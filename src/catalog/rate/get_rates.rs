@@ -50,25 +50,19 @@ pub async fn handler(
     let limit = page.limit.get();
     let rows: Vec<(&Timeline<'_>, Segment<'_>)> = timelines
         .iter()
-        .filter(|timeline| {
-            after.as_ref().is_none_or(|(position, product_id, values)| {
-                timeline.place() > (*position, *product_id, values)
-            })
-        })
+        .filter(|timeline| after.as_ref().is_none_or(|(position, key)| timeline.place() > (*position, key)))
         .filter_map(|timeline| Some((timeline, calc::segment_at(&timeline.entries, request.at.0)?)))
         .take(limit + 1)
         .collect();
     let page = Page::cut(rows, limit, |(timeline, _)| key.encode(&timeline.place()));
-    let mut page = page.map(|(timeline, segment)| {
-        RateSchedule::new(timeline.product_id(), timeline.state, &segment, &rates.unit)
-    });
+    let mut page = page.map(|(timeline, segment)| RateSchedule::new(timeline, &segment));
     custom_field::show(&mut db, environment_id, &mut page.data).await?;
     Ok(axum::Json(page))
 }
 
 pub fn doc(operation: TransformOperation) -> TransformOperation {
     operation.id("getRates").tag("Rate cards").summary("Get the rates at an instant").description(
-        "One row for each product and combination of pricing group values that has a rate at that instant, entitled \
-         or not, with the bounds of the stretch of time under it.",
+        "One row for each product and combination of pricing group values, or billing frequency, that has a rate at \
+         that instant, entitled or not, with the bounds of the stretch of time under it.",
     )
 }

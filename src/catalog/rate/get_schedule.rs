@@ -51,8 +51,8 @@ pub async fn handler(
             .await?;
     let timelines = rates.timelines(&selection, from.as_ref());
     let was_shown = |timeline: &Timeline<'_>, segment: &Segment<'_>| {
-        from.as_ref().zip(last_start).is_some_and(|((position, product_id, values), last_start)| {
-            timeline.place() == (*position, *product_id, values) && segment.start <= last_start.0
+        from.as_ref().zip(last_start).is_some_and(|((position, key), last_start)| {
+            timeline.place() == (*position, key) && segment.start <= last_start.0
         })
     };
     let limit = page.limit.get();
@@ -67,9 +67,7 @@ pub async fn handler(
     let page = Page::cut(rows, limit, |(timeline, segment)| {
         key.encode(&(timeline.place(), Timestamp(segment.start)))
     });
-    let mut page = page.map(|(timeline, segment)| {
-        RateSchedule::new(timeline.product_id(), timeline.state, &segment, &rates.unit)
-    });
+    let mut page = page.map(|(timeline, segment)| RateSchedule::new(timeline, &segment));
     custom_field::show(&mut db, environment_id, &mut page.data).await?;
     Ok(axum::Json(page))
 }
@@ -77,7 +75,7 @@ pub async fn handler(
 pub fn doc(operation: TransformOperation) -> TransformOperation {
     operation.id("getRateSchedule").tag("Rate cards").summary("Get the rates over time").description(
         "One row for each stretch of time under one rate that has a part in the window, entitled or not, with its own \
-         bounds rather than the window's. In the order of the card's products, then by pricing group values, then by \
-         start.",
+         bounds rather than the window's. In the order of the card's products, then by pricing group values and billing \
+         frequency, then by start.",
     )
 }

@@ -3,20 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::entry::GroupValues;
-use crate::casing::wire_enum;
+use super::entry::{BillingFrequency, GroupValues, TimelineKey};
 use crate::catalog::product::ProductState;
 use crate::id::ProductId;
-
-wire_enum! {
-    /// How often a subscription is billed.
-    pub enum BillingFrequency {
-        Monthly = "MONTHLY",
-        Quarterly = "QUARTERLY",
-        Annual = "ANNUAL",
-        Weekly = "WEEKLY",
-    }
-}
 
 /// Conditions that must all hold (schema `RateSelector`).
 #[derive(Deserialize, Serialize, JsonSchema)]
@@ -26,7 +15,7 @@ pub struct RateSelector {
     pricing_group_values: Option<GroupValues>,
     /// A part of the rate's map.
     partial_pricing_group_values: Option<GroupValues>,
-    /// Only subscription rates have one.
+    /// Only flat rates of subscriptions have one.
     billing_frequency: Option<BillingFrequency>,
 }
 
@@ -40,7 +29,7 @@ pub struct RateSelectorWithProductTags {
     pricing_group_values: Option<GroupValues>,
     /// A part of the rate's map.
     partial_pricing_group_values: Option<GroupValues>,
-    /// Only subscription rates have one.
+    /// Only flat rates of subscriptions have one.
     billing_frequency: Option<BillingFrequency>,
 }
 
@@ -66,13 +55,14 @@ impl RateSelectorWithProductTags {
             && self.product_tags.as_ref().is_none_or(|wanted| wanted.iter().any(|tag| tags.contains(tag)))
     }
 
-    fn selects_values(&self, values: &GroupValues) -> bool {
+    fn selects_key(&self, key: &TimelineKey) -> bool {
+        let values = &key.pricing_group_values;
         self.pricing_group_values.as_ref().is_none_or(|wanted| wanted == values)
             && self
                 .partial_pricing_group_values
                 .as_ref()
                 .is_none_or(|wanted| wanted.iter().all(|(name, value)| values.get(name) == Some(value)))
-            && self.billing_frequency.is_none()
+            && self.billing_frequency.is_none_or(|wanted| key.billing_frequency == Some(wanted))
     }
 }
 
@@ -82,14 +72,16 @@ impl Selection {
     }
 
     /// Whether any rate of the product may be selected.
+    #[must_use]
     pub fn may_select(&self, product_id: ProductId, state: &ProductState) -> bool {
         self.0.is_empty() || self.0.iter().any(|selector| selector.selects_product(product_id, state))
     }
 
-    /// Whether the product's rates of these group values are selected.
-    pub fn selects(&self, product_id: ProductId, state: &ProductState, values: &GroupValues) -> bool {
+    /// Whether a timeline is selected; `state` is its product's.
+    #[must_use]
+    pub fn selects(&self, key: &TimelineKey, state: &ProductState) -> bool {
         let selects = |selector: &RateSelectorWithProductTags| {
-            selector.selects_product(product_id, state) && selector.selects_values(values)
+            selector.selects_product(key.product_id, state) && selector.selects_key(key)
         };
         self.0.is_empty() || self.0.iter().any(selects)
     }

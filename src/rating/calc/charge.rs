@@ -213,10 +213,8 @@ fn stretches(timeline: &[RateEntry], segments: Vec<Segment>) -> Vec<Stretch<'_>>
     let mut stretches: Vec<Stretch<'_>> = Vec::new();
     for Segment { period, before, after, was_used } in segments {
         let Some(entry) = calc::effective_at(&timeline, period.start) else { continue };
-        let continues = |last: &&mut Stretch<'_>| {
-            let says_the_same = last.entry.price == entry.price && last.entry.entitled == entry.entitled;
-            says_the_same && last.period.end == period.start
-        };
+        let continues =
+            |last: &&mut Stretch<'_>| last.entry.says_the_same(entry) && last.period.end == period.start;
         match stretches.last_mut().filter(continues) {
             Some(last) => {
                 last.period.end = period.end;
@@ -247,6 +245,9 @@ fn price(product: &ProductTerms, combination: &Combination, stretch: &Stretch<'_
             .into_iter()
             .map(|slice| charge(slice.quantity, &slice.price, Some(slice.position)))
             .collect(),
+        Price::Percentage { .. } | Price::TieredPercentage { .. } | Price::Subscription { .. } => {
+            unreachable!("rates of usage products are flat or tiered")
+        }
     }
 }
 
@@ -262,7 +263,7 @@ mod tests {
     use crate::catalog::product::{
         ConversionOperation, ProductChanges, ProductState, QuantityConversion, Timeline,
     };
-    use crate::catalog::rate::Tier;
+    use crate::catalog::rate::{Tier, TimelineKey};
     use crate::id::BillableMetricId;
     use crate::money::{CreditType, InputNumber, QuantityRounding, RoundingMethod};
     use crate::rating::calc::cuts;
@@ -340,15 +341,21 @@ mod tests {
             netsuite_internal_item_id: None,
             netsuite_overage_item_id: None,
             sql_breakdown_granularity: None,
+            composite_product_ids: None,
+            composite_tags: None,
+            composite_scope: None,
+            exclude_free_usage: None,
+            include_composite_spend: None,
         };
         let entry = |(added, (start, price)): (i64, &(i64, Price))| RateEntry {
             added,
-            product_id,
-            pricing_group_values: [].into(),
+            key: TimelineKey { product_id, pricing_group_values: [].into(), billing_frequency: None },
             starting_at: hour(*start),
             ending_before: None,
             entitled: true,
             price: price.clone(),
+            commit_rate: None,
+            credit_type_id: CreditType::usd().id,
             created_at: hour(0),
         };
         let product = ProductTerms {

@@ -2,8 +2,10 @@
 
 use std::cmp::{Ordering, Reverse};
 
+use schemars::JsonSchema;
+use serde::Serialize;
+
 use super::matching::{Drawn, Line, matches};
-use super::price::has_minimum;
 use crate::contract::MultiplierPrioritization;
 use crate::contract::rate_override::{Override, OverrideKind, OverrideType, RateTarget};
 use crate::money::Decimal;
@@ -27,7 +29,9 @@ pub struct Lost<'a> {
 }
 
 /// Why an override does not price the line, against the one that does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[schemars(rename = "OverrideBeatenBecause")]
 pub enum Reason {
     /// A commit-specific override goes before those of the whole contract.
     CommitSpecificFirst,
@@ -98,13 +102,13 @@ pub fn choose<'a>(
 fn switch_off<'a>(candidates: &mut Vec<Candidate<'a>>, line: &Line<'_>) -> Vec<Lost<'a>> {
     let of_contract = candidates.iter().find(|candidate| !candidate.rate_override.is_commit_specific);
     let is_minimum = match of_contract.map(|candidate| &candidate.rate_override.kind) {
-        Some(Some(OverrideKind::Overwrite(rate))) => has_minimum(&rate.price),
+        Some(Some(OverrideKind::Overwrite(rate))) => rate.price.minimum().is_some(),
         _ => line.has_minimum,
     };
     let mut switched_off = Vec::new();
     candidates.retain(|candidate| {
         let brings_one = matches!(&candidate.rate_override.kind,
-            Some(OverrideKind::Overwrite(rate)) if has_minimum(&rate.price));
+            Some(OverrideKind::Overwrite(rate)) if rate.price.minimum().is_some());
         let is_off = candidate.rate_override.is_commit_specific && (is_minimum || brings_one);
         if is_off {
             switched_off.push(Lost { rate_override: candidate.rate_override, reason: Reason::Minimum });

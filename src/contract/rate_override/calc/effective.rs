@@ -1,7 +1,7 @@
 //! What a line costs under what was chosen for it.
 
 use super::choice::Chosen;
-use super::price::{map_prices, single, tiers, with_tiers};
+use super::price::{map_prices, with_tiers};
 use crate::catalog::rate::{Price, Tier};
 use crate::contract::rate_override::{Override, OverrideKind, OverrideTier};
 use crate::id::{CreditTypeId, OverrideId};
@@ -116,7 +116,7 @@ impl<'a> Layer<'a> {
             Scale::By(multiplier) => scaled(self.base, multiplier),
             Scale::Same | Scale::ByRange(_) => self.base.clone(),
         };
-        let sources = match tiers(self.base) {
+        let sources = match self.base.tiers() {
             Some(tiers) => (1..=tiers.len()).map(|tier| self.source_of(Some(tier), None)).collect(),
             None => vec![self.source.clone()],
         };
@@ -129,8 +129,8 @@ impl<'a> Layer<'a> {
 
     /// Adds the ranges of the layer beyond `from`; answers where they end, if they do.
     fn add_ranges(&self, from: &Decimal, ranges: &mut Vec<Range>) -> Option<Decimal> {
-        let flat = [Tier { size: None, price: InputNumber(single(self.base).cloned().unwrap_or_else(zero)) }];
-        let listed_tiers = tiers(self.base).unwrap_or(&flat);
+        let flat = [Tier { size: None, price: InputNumber(self.base.single().cloned().unwrap_or_else(zero)) }];
+        let listed_tiers = self.base.tiers().unwrap_or(&flat);
         let of_rate = spans(listed_tiers.iter().map(|tier| tier.size.as_ref()), true);
         let of_override = match self.scale {
             Scale::ByRange(tiers) => spans(tiers.iter().map(|tier| tier.size.as_ref()), false),
@@ -154,7 +154,7 @@ impl<'a> Layer<'a> {
                         (listed_price * &tiers[own.index].multiplier.0, Some(own.index + 1))
                     }
                 };
-                let rate_tier = tiers(self.base).map(|_| listed.index + 1);
+                let rate_tier = self.base.tiers().map(|_| listed.index + 1);
                 let source = self.source_of(rate_tier, override_tier);
                 ranges.push(Range { start, end, price: price.normalized(), source });
             }

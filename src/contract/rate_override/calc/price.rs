@@ -3,41 +3,28 @@
 use crate::catalog::rate::{Price, Tier};
 use crate::money::{Decimal, InputNumber};
 
-/// The one price, where there is one.
-pub fn single(price: &Price) -> Option<&Decimal> {
-    match price {
-        Price::Flat(price) => Some(price),
-        Price::Tiered(_) => None,
-    }
-}
-
-/// The tiers, where there are any.
-pub fn tiers(price: &Price) -> Option<&[Tier]> {
-    match price {
-        Price::Flat(_) => None,
-        Price::Tiered(tiers) => Some(tiers),
-    }
-}
-
-/// Whether a least charge is set.
-pub fn has_minimum(price: &Price) -> bool {
-    match price {
-        Price::Flat(_) | Price::Tiered(_) => false,
-    }
-}
-
 /// The price with each of its prices changed; what else it says stays.
 pub fn map_prices(price: &Price, change: impl Fn(&Decimal) -> Decimal) -> Price {
     let of_tier = |tier: &Tier| Tier { size: tier.size.clone(), price: InputNumber(change(&tier.price.0)) };
-    match price {
-        Price::Flat(price) => Price::Flat(change(price)),
-        Price::Tiered(tiers) => Price::Tiered(tiers.iter().map(of_tier).collect()),
+    let mut changed = price.clone();
+    match &mut changed {
+        Price::Flat(price) | Price::Percentage { fraction: price, .. } | Price::Subscription { price, .. } => {
+            *price = change(price);
+        }
+        Price::Tiered(tiers) | Price::TieredPercentage { tiers, .. } => {
+            *tiers = tiers.iter().map(of_tier).collect();
+        }
     }
+    changed
 }
 
 /// A price by these tiers that is in all else like another one.
 pub fn with_tiers(form: &Price, tiers: Vec<Tier>) -> Price {
     match form {
-        Price::Flat(_) | Price::Tiered(_) => Price::Tiered(tiers),
+        Price::Percentage { minimum, use_list_prices, .. }
+        | Price::TieredPercentage { minimum, use_list_prices, .. } => {
+            Price::TieredPercentage { tiers, minimum: minimum.clone(), use_list_prices: *use_list_prices }
+        }
+        Price::Flat(_) | Price::Tiered(_) | Price::Subscription { .. } => Price::Tiered(tiers),
     }
 }
