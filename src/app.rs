@@ -131,7 +131,10 @@ fn billable_metrics() -> ApiRouter<App> {
 fn products_and_rate_cards() -> ApiRouter<App> {
     ApiRouter::new()
         .api_route("/v1/credit-types/list", get_with(credit_type::list::handler, credit_type::list::doc))
-        .api_route("/v1/credit-types/create", post_with(credit_type::create::handler, credit_type::create::doc))
+        .api_route(
+            "/v1/credit-types/create",
+            post_with(credit_type::create::handler, credit_type::create::doc),
+        )
         .api_route(
             "/v1/credit-types/archive",
             post_with(credit_type::archive::handler, credit_type::archive::doc),
@@ -235,6 +238,10 @@ fn usage_and_invoices() -> ApiRouter<App> {
         .api_route(
             "/v1/customers/{customer_id}/invoices/{invoice_id}",
             get_with(invoice::get::handler, invoice::get::doc),
+        )
+        .api_route(
+            "/v1/upbeat/customers/{customer_id}/invoices/{invoice_id}/explain",
+            get_with(invoice::explain::handler, invoice::explain::doc),
         )
 }
 

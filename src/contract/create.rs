@@ -195,6 +195,7 @@ pub async fn handler(
             .unwrap_or(MultiplierPrioritization::LowestMultiplier),
         scheduled_charges_on_usage_invoices: request.scheduled_charges_on_usage_invoices,
         usage_filters: UsageFilters::default(),
+        overrides: Vec::new(),
         uniqueness_key: request.uniqueness_key.as_ref().map(|key| key.0.clone()),
         created_at: caller.now,
         created_by: caller.token_name.clone(),

@@ -24,7 +24,7 @@ mod view;
 mod whole;
 mod work;
 
-pub use statement::{GRACE, StatementDay, first_statement_at};
+pub use statement::{GRACE, Statement, StatementDay, first_statement_at};
 pub use store::{
     advance_statement, archive, change_end, customers_with_contracts, exists, find_for_update, list_in_force,
     list_of_customer,

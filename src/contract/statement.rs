@@ -20,6 +20,17 @@ wire_enum! {
     }
 }
 
+/// The time that one usage invoice is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Statement {
+    /// The whole billing period of the contract's calendar.
+    pub calendar: Period,
+    /// What is counted, as tiers and running quantities go by the whole period: it ends with the statement.
+    pub counted: Period,
+    /// What lies before is counted and not charged: it is on an earlier invoice.
+    pub from: Instant,
+}
+
 /// Where a contract's first statement starts: at the contract's start, or later where statements before an
 /// instant are left to imports.
 #[must_use]
@@ -54,6 +65,28 @@ impl Contract {
             start: calendar.start.max(self.first_statement_at()).min(statement.start),
             end: statement.end,
         }
+    }
+
+    /// The time that the usage invoice of a statement is about.
+    #[must_use]
+    pub fn statement(&self, period: Period) -> Statement {
+        Statement {
+            calendar: self.schedule.period_containing(period.start),
+            counted: self.counted_period(period),
+            from: period.start,
+        }
+    }
+
+    /// The statements of the contract's calendar that overlap a period, whole, whether they are finalized or not.
+    pub fn statements_during(&self, period: Period) -> impl Iterator<Item = Statement> {
+        let first = self.schedule.period_containing(period.start.max(self.first_statement_at()));
+        let calendar =
+            std::iter::successors(Some(first), |last| Some(self.schedule.period_containing(last.end)));
+        let calendar = calendar.take_while(move |calendar| calendar.start < period.end);
+        calendar.filter_map(|calendar| {
+            let counted = calendar.clip(self.first_statement_at(), self.ending_before)?;
+            Some(Statement { calendar, counted, from: counted.start })
+        })
     }
 
     /// The statement that is to be finalized next.

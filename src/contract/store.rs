@@ -54,6 +54,7 @@ impl From<Columns> for Contract {
             salesforce_opportunity_id: row.salesforce_opportunity_id,
             multiplier_override_prioritization: row.multiplier_override_prioritization,
             scheduled_charges_on_usage_invoices: row.charges_on_usage_invoices,
+            overrides: Vec::new(),
             usage_filters: UsageFilters::new(row.usage_filters.map_or_else(Vec::new, |filters| filters.0)),
             uniqueness_key: row.uniqueness_key,
             created_at: row.created_at,

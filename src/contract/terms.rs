@@ -1,3 +1,4 @@
+use super::rate_override::Override;
 use crate::casing::wire_enum;
 use crate::catalog::usage_filter::UsageFilters;
 use crate::id::{ContractId, CustomerId, RateCardId};
@@ -47,6 +48,8 @@ pub struct Contract {
     pub scheduled_charges_on_usage_invoices: Option<ChargesOnUsageInvoices>,
     /// Which of its customer's usage it bills.
     pub usage_filters: UsageFilters,
+    /// What it agrees about prices and entitlement beside its card, in the order of addition.
+    pub overrides: Vec<Override>,
     pub uniqueness_key: Option<String>,
     pub created_at: Instant,
     pub created_by: String,

@@ -1,20 +1,24 @@
 //! Loading what an invoice needs and calculating it.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 
 use super::calc::{empty_usage_invoice, usage_invoice};
+use super::explain::{Explanation, explanations};
 use super::model::{Invoice, InvoiceFailure};
 use super::scheduled::calc::add_charges;
 use super::scheduled::{FixedProducts, riding_items};
-use crate::contract::Contract;
+use crate::contract::{self, Contract, Statement};
 use crate::customer::{self, billable_status::status_at};
 use crate::error::NotComputable;
 use crate::event::{PreviewedEvent, first_seq_after, subject_id};
-use crate::id::{BillableMetricId, CustomerId, EnvironmentId, RateCardId, SubjectId};
-use crate::rating::calc::{cuts, filtered_cuts};
-use crate::rating::{Newest, Terms, Usage, UsageScope, load_definitions, load_terms, load_usage};
+use crate::id::{BillableMetricId, ContractId, CustomerId, EnvironmentId, RateCardId, SubjectId};
+use crate::rating::calc::{Cuts, OtherContracts, Stretch, composite_changes, cuts, rate_usage, route};
+use crate::rating::{Agreement, Newest, Terms, Usage, UsageScope, load_definitions, load_terms, load_usage};
 use crate::time::{Instant, Period};
 use crate::usage::calc::previewed_pieces;
 
@@ -23,10 +27,23 @@ use crate::usage::calc::previewed_pieces;
 pub struct Seen {
     /// What meant the customer in events.
     pub subject_ids: Vec<SubjectId>,
+    pub terms: SeenTerms,
+    /// The other contracts of the customer whose spend counts.
+    pub others: BTreeMap<ContractId, SeenTerms>,
+}
+
+/// Which of a contract's terms an invoice was calculated from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenTerms {
     /// The last rate of the card and the last update of its products that counted.
+    #[serde(flatten)]
     pub newest: Newest,
     /// The contract's last usage filter that counted.
     pub usage_filter: Option<i64>,
+    /// The contract's last override that counted.
+    pub rate_override: Option<i64>,
+    /// When another contract was to end.
+    pub ending_before: Option<Instant>,
 }
 
 /// Events that are only asked about.
@@ -41,17 +58,36 @@ pub struct Preview {
 pub struct Calculator<'a> {
     db: &'a mut PgConnection,
     environment_id: EnvironmentId,
-    terms: BTreeMap<Option<RateCardId>, Terms>,
+    terms: BTreeMap<Option<RateCardId>, Arc<Terms>>,
     subjects: BTreeMap<CustomerId, Vec<SubjectId>>,
+    /// All contracts of a customer.
+    contracts: BTreeMap<CustomerId, Arc<Vec<Contract>>>,
+    /// The other contracts whose spend counted for an invoice.
+    others: BTreeMap<ContractId, BTreeMap<ContractId, SeenTerms>>,
     preview: Option<Preview>,
     /// Set where queries see only what arrived before.
     before_seq: Option<i64>,
 }
 
+/// The usage of a contract other than the one that is billed, by statement.
+struct OtherUsage<'a> {
+    contract: &'a Contract,
+    terms: Arc<Terms>,
+    statements: Vec<(Statement, Cuts, Usage)>,
+}
+
 impl<'a> Calculator<'a> {
     pub fn new(db: &'a mut PgConnection, environment_id: EnvironmentId) -> Self {
-        let (terms, subjects) = (BTreeMap::new(), BTreeMap::new());
-        Self { db, environment_id, terms, subjects, preview: None, before_seq: None }
+        Self {
+            db,
+            environment_id,
+            terms: BTreeMap::new(),
+            subjects: BTreeMap::new(),
+            contracts: BTreeMap::new(),
+            others: BTreeMap::new(),
+            preview: None,
+            before_seq: None,
+        }
     }
 
     /// Calculates what invoices would be with the events of a preview.
@@ -68,14 +104,28 @@ impl<'a> Calculator<'a> {
         seen: &Seen,
         arrival: i64,
     ) -> Result<Self, sqlx::Error> {
-        let terms = load_terms(db, environment_id, contract.rate_card_id, Some(seen.newest)).await?;
+        let mut terms = BTreeMap::new();
+        let own = load_terms(db, environment_id, contract.rate_card_id, Some(seen.terms.newest)).await?;
+        terms.insert(contract.rate_card_id, Arc::new(own));
+        let mut contracts = Vec::new();
+        if !seen.others.is_empty() {
+            contracts = contract::list_of_customer(db, environment_id, contract.customer_id).await?;
+        }
+        contracts.retain(|other| seen.others.contains_key(&other.id));
+        for other in &mut contracts {
+            let seen = &seen.others[&other.id];
+            *other = as_seen(other, seen);
+            if let Entry::Vacant(entry) = terms.entry(other.rate_card_id) {
+                let others = load_terms(db, environment_id, other.rate_card_id, Some(seen.newest)).await?;
+                entry.insert(Arc::new(others));
+            }
+        }
         Ok(Self {
-            db,
-            environment_id,
-            terms: [(contract.rate_card_id, terms)].into(),
+            terms,
             subjects: [(contract.customer_id, seen.subject_ids.clone())].into(),
-            preview: None,
+            contracts: [(contract.customer_id, Arc::new(contracts))].into(),
             before_seq: Some(first_seq_after(arrival)),
+            ..Self::new(db, environment_id)
         })
     }
 
@@ -84,8 +134,17 @@ impl<'a> Calculator<'a> {
     pub fn seen(&self, contract: &Contract) -> Seen {
         Seen {
             subject_ids: self.subjects.get(&contract.customer_id).cloned().unwrap_or_default(),
+            terms: self.seen_terms(contract),
+            others: self.others.get(&contract.id).cloned().unwrap_or_default(),
+        }
+    }
+
+    fn seen_terms(&self, contract: &Contract) -> SeenTerms {
+        SeenTerms {
             newest: self.terms.get(&contract.rate_card_id).map(|terms| terms.newest).unwrap_or_default(),
             usage_filter: contract.usage_filters.newest(),
+            rate_override: contract.overrides.last().map(|last| last.added),
+            ending_before: contract.ending_before,
         }
     }
 
@@ -96,17 +155,61 @@ impl<'a> Calculator<'a> {
         period: Period,
         now: Instant,
     ) -> Result<Invoice, sqlx::Error> {
-        self.load(contract).await?;
-        let terms = &self.terms[&contract.rate_card_id];
-        let subjects = &self.subjects[&contract.customer_id];
-        let counted = contract.counted_period(period);
-        let cuts = filtered_cuts(cuts(terms, counted, period.start), &contract.usage_filters, counted);
+        Ok(self.calculate(contract, period, now, Cuts::clone, |_, _, _| ()).await?.0)
+    }
+
+    /// [`Self::usage_invoice`], and how each of its lines comes about, by the hour.
+    pub async fn explained_usage_invoice(
+        &mut self,
+        contract: &Contract,
+        period: Period,
+        now: Instant,
+    ) -> Result<(Invoice, Vec<Explanation>), sqlx::Error> {
+        let terms = self.terms(contract).await?;
+        // A query counts anew for every segment: what it counts is shown as it is cut anyway.
+        let is_streaming =
+            |id: BillableMetricId| terms.metrics.get(&id).is_some_and(|metric| !metric.is_sql());
+        let hourly = |cuts: &Cuts| cuts.clone().by_the_hour(is_streaming);
+        self.calculate(contract, period, now, hourly, explanations).await
+    }
+
+    /// The usage invoice, and what `look` sees of how it was calculated. Further cuts, which `finer` makes, change
+    /// nothing but that.
+    async fn calculate<T>(
+        &mut self,
+        contract: &Contract,
+        period: Period,
+        now: Instant,
+        finer: impl Fn(&Cuts) -> Cuts,
+        look: impl FnOnce(&Agreement<'_>, &[Stretch<'_>], &Invoice) -> T,
+    ) -> Result<(Invoice, T), sqlx::Error> {
+        let terms = self.terms(contract).await?;
+        let agreement = agreement_of(contract, &terms, contract.statement(period));
+        let cuts = finer(&cuts(&agreement));
+        let usage = self.usage(contract, &terms, &cuts).await?;
+        let contracts = self.contracts_beside(contract, &agreement).await?;
+        let beside = self.usage_beside(contract, &agreement, &contracts).await?;
+        let (mut invoice, seen) = {
+            let others = others(&agreement, contract, &beside);
+            let calculated = usage_invoice(contract, &agreement, usage, &cuts, &others, now);
+            let (invoice, stretches) = calculated.map_err(|fault| NotComputable::new(fault.to_string()))?;
+            let seen = look(&agreement, &stretches, &invoice);
+            (invoice, seen)
+        };
+        invoice.billable_status =
+            status_at(self.db, self.environment_id, contract.customer_id, invoice.billable_status_at())
+                .await?;
+        Ok((invoice, seen))
+    }
+
+    /// The usage that the customer has in the segments of `cuts`, with what is only asked about.
+    async fn usage(&mut self, contract: &Contract, terms: &Terms, cuts: &Cuts) -> Result<Usage, sqlx::Error> {
         let mut usage = Usage::default();
         if !self.preview.as_ref().is_some_and(|preview| preview.replaces) {
+            self.load_subjects(contract.customer_id).await?;
             let scope = UsageScope {
-                subject_ids: subjects,
-                cuts: &cuts,
-                period: counted,
+                subject_ids: &self.subjects[&contract.customer_id],
+                cuts,
                 filters: &contract.usage_filters,
                 before_seq: self.before_seq,
             };
@@ -114,13 +217,56 @@ impl<'a> Calculator<'a> {
         }
         if let Some(preview) = &self.preview {
             let metrics = load_definitions(self.db, self.environment_id, terms).await?;
-            usage.pieces.extend(previewed_pieces(&preview.events, &metrics, &cuts, counted.end));
+            let segment_at = |metric_id, at| cuts.number_at(metric_id, at);
+            usage.pieces.extend(previewed_pieces(&preview.events, &metrics, segment_at));
         }
-        let mut invoice = usage_invoice(contract, terms, usage, &cuts, counted, period, now);
-        invoice.billable_status =
-            status_at(self.db, self.environment_id, contract.customer_id, invoice.billable_status_at())
-                .await?;
-        Ok(invoice)
+        Ok(usage)
+    }
+
+    /// The contracts of the customer, where one of the card's composites is of what all of them spend.
+    async fn contracts_beside(
+        &mut self,
+        contract: &Contract,
+        agreement: &Agreement<'_>,
+    ) -> Result<Arc<Vec<Contract>>, sqlx::Error> {
+        if !agreement.terms.products.iter().any(|product| product.is_of_customer(agreement.statement.from)) {
+            return Ok(Arc::default());
+        }
+        if let Some(contracts) = self.contracts.get(&contract.customer_id) {
+            return Ok(Arc::clone(contracts));
+        }
+        let all = contract::list_of_customer(self.db, self.environment_id, contract.customer_id).await?;
+        let contracts = Arc::new(all);
+        self.contracts.insert(contract.customer_id, Arc::clone(&contracts));
+        Ok(contracts)
+    }
+
+    /// What the customer used under other contracts in the time of a statement.
+    async fn usage_beside<'b>(
+        &mut self,
+        contract: &Contract,
+        agreement: &Agreement<'_>,
+        contracts: &'b [Contract],
+    ) -> Result<Vec<OtherUsage<'b>>, sqlx::Error> {
+        let counted = agreement.statement.counted;
+        let mut windows = composite_changes(agreement);
+        windows.extend([counted.start, agreement.statement.from, counted.end]);
+        let mut beside = Vec::new();
+        for other in contracts.iter().filter(|other| other.id != contract.id && other.archived_at.is_none()) {
+            let terms = self.terms(other).await?;
+            let mut statements = Vec::new();
+            for statement in other.statements_during(counted) {
+                let cuts = cuts(&agreement_of(other, &terms, statement)).also_at(windows.iter().copied());
+                let usage = self.usage(other, &terms, &cuts).await?;
+                statements.push((statement, cuts, usage));
+            }
+            if !statements.is_empty() {
+                let seen = self.seen_terms(other);
+                self.others.entry(contract.id).or_default().insert(other.id, seen);
+                beside.push(OtherUsage { contract: other, terms, statements });
+            }
+        }
+        Ok(beside)
     }
 
     /// The first of the metrics of a statement's usage that a query counts, if any.
@@ -129,10 +275,9 @@ impl<'a> Calculator<'a> {
         contract: &Contract,
         period: Period,
     ) -> Result<Option<BillableMetricId>, sqlx::Error> {
-        self.load(contract).await?;
-        let terms = &self.terms[&contract.rate_card_id];
-        let cuts = cuts(terms, contract.counted_period(period), period.start);
-        let sql = terms.metrics_at(&cuts).into_iter().find(|(_, metric)| metric.is_sql());
+        let terms = self.terms(contract).await?;
+        let metrics = terms.metrics_during(contract.counted_period(period));
+        let sql = metrics.into_iter().find(|(_, metric)| metric.is_sql());
         Ok(sql.map(|(id, _)| id))
     }
 
@@ -174,17 +319,23 @@ impl<'a> Calculator<'a> {
         self.db
     }
 
-    async fn load(&mut self, contract: &Contract) -> Result<(), sqlx::Error> {
-        if !self.terms.contains_key(&contract.rate_card_id) {
-            let terms = load_terms(self.db, self.environment_id, contract.rate_card_id, None).await?;
-            self.terms.insert(contract.rate_card_id, terms);
+    /// The terms of the contract's card.
+    async fn terms(&mut self, contract: &Contract) -> Result<Arc<Terms>, sqlx::Error> {
+        if let Some(terms) = self.terms.get(&contract.rate_card_id) {
+            return Ok(Arc::clone(terms));
         }
-        if !self.subjects.contains_key(&contract.customer_id) {
+        let terms = load_terms(self.db, self.environment_id, contract.rate_card_id, None).await?;
+        let terms = Arc::new(terms);
+        self.terms.insert(contract.rate_card_id, Arc::clone(&terms));
+        Ok(terms)
+    }
+
+    async fn load_subjects(&mut self, customer_id: CustomerId) -> Result<(), sqlx::Error> {
+        if !self.subjects.contains_key(&customer_id) {
             let received =
-                customer::subjects_by_customer(self.db, self.environment_id, &[contract.customer_id.0])
-                    .await?;
+                customer::subjects_by_customer(self.db, self.environment_id, &[customer_id.0]).await?;
             let ids = received.values().flatten().map(|received| subject_id(self.environment_id, received));
-            self.subjects.insert(contract.customer_id, ids.collect());
+            self.subjects.insert(customer_id, ids.collect());
         }
         Ok(())
     }
@@ -193,4 +344,55 @@ impl<'a> Calculator<'a> {
 /// Why an invoice fails, if the error is of what it is calculated from and not of the server.
 pub fn failure(error: &sqlx::Error) -> Option<InvoiceFailure> {
     NotComputable::of(error).map(|not_computable| InvoiceFailure { reason: not_computable.to_string() })
+}
+
+/// A contract as an invoice saw it that was calculated from it.
+#[must_use]
+pub fn as_seen(contract: &Contract, seen: &SeenTerms) -> Contract {
+    let mut overrides = contract.overrides.clone();
+    // Without a newest one, none counted.
+    overrides.retain(|one| Some(one.added) <= seen.rate_override);
+    Contract {
+        usage_filters: contract.usage_filters.up_to(seen.usage_filter),
+        overrides,
+        ending_before: seen.ending_before,
+        ..contract.clone()
+    }
+}
+
+fn agreement_of<'a>(contract: &'a Contract, terms: &'a Terms, statement: Statement) -> Agreement<'a> {
+    Agreement {
+        terms,
+        overrides: &contract.overrides,
+        prioritization: contract.multiplier_override_prioritization,
+        filters: &contract.usage_filters,
+        statement,
+    }
+}
+
+/// What other contracts spent, and which of the composites they bill: of several contracts that have one of the whole
+/// customer, the one that starts first bills it (our decision).
+fn others<'a>(
+    billed: &Agreement<'_>,
+    contract: &Contract,
+    beside: &'a [OtherUsage<'_>],
+) -> OtherContracts<'a> {
+    let mut others = OtherContracts::default();
+    for OtherUsage { contract: other, terms, statements } in beside {
+        let mut stretches = Vec::new();
+        for (statement, cuts, usage) in statements {
+            let agreement = agreement_of(other, terms, *statement);
+            let usage = route(terms, usage.clone(), &other.usage_filters, cuts);
+            stretches.extend(rate_usage(&agreement, &usage, cuts).into_values().flatten());
+        }
+        others.spend.push((other.id, stretches));
+        let is_first = (other.starting_at, other.created_at, other.id)
+            < (contract.starting_at, contract.created_at, contract.id);
+        let composites =
+            terms.products.iter().filter(|product| product.is_of_customer(billed.statement.from));
+        if is_first {
+            others.billed_elsewhere.extend(composites.map(|product| product.product_id));
+        }
+    }
+    others
 }

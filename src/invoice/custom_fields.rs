@@ -39,7 +39,8 @@ pub async fn keep(
         named.entry(ManagedEntity::Customer).or_default().push(invoice.customer_id.0);
         named.entry(ManagedEntity::Contract).or_default().push(invoice.contract_id.0);
         for line in &invoice.line_items {
-            named.entry(ManagedEntity::ContractProduct).or_default().push(line.product_id.0);
+            let product = line.product_id.map(|id| id.0);
+            named.entry(ManagedEntity::ContractProduct).or_default().extend(product);
             let charge = line.scheduled_charge_id.map(|id| id.0);
             named.entry(ManagedEntity::ScheduledCharge).or_default().extend(charge);
         }
@@ -56,7 +57,8 @@ pub async fn keep(
         invoice.customer_custom_fields = of(ManagedEntity::Customer, invoice.customer_id.0);
         invoice.contract_custom_fields = of(ManagedEntity::Contract, invoice.contract_id.0);
         for line in &mut invoice.line_items {
-            line.product_custom_fields = of(ManagedEntity::ContractProduct, line.product_id.0);
+            let product = line.product_id.map(|id| of(ManagedEntity::ContractProduct, id.0));
+            line.product_custom_fields = product.unwrap_or_default();
             let charge = line.scheduled_charge_id;
             line.scheduled_charge_custom_fields = charge.map(|id| of(ManagedEntity::ScheduledCharge, id.0));
         }

@@ -46,7 +46,8 @@ pub async fn finalize_usage_statement(
     let mut seen = calculator.seen(&contract);
     let riding = riding_items(db, environment_id, &contract, period).await?;
     let products = FixedProducts::load(db, environment_id, &riding).await?;
-    seen.newest.product_update = seen.newest.product_update.max(products.newest_update());
+    let newest = &mut seen.terms.newest;
+    newest.product_update = newest.product_update.max(products.newest_update());
     add_charges(&mut invoice, &riding, &products, work.now);
     invoice.status = InvoiceStatus::Finalized;
     custom_fields::keep(db, environment_id, vec![&mut invoice]).await?;

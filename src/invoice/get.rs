@@ -21,8 +21,8 @@ use crate::wire::{Data, Path, Query};
 
 #[derive(Deserialize, JsonSchema)]
 pub struct InvoicePath {
-    customer_id: CustomerId,
-    invoice_id: InvoiceId,
+    pub customer_id: CustomerId,
+    pub invoice_id: InvoiceId,
 }
 
 #[derive(Deserialize, JsonSchema)]

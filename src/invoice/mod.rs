@@ -15,6 +15,7 @@ mod catch_up;
 mod compute;
 mod custom_fields;
 mod existence;
+pub mod explain;
 mod finalize;
 pub mod get;
 pub mod list;

@@ -94,9 +94,13 @@ pub struct LineItem {
     pub unit_price: Number,
     /// `quantity × unit_price`, exact.
     pub total: Number,
+    /// Lines in a custom pricing unit are no part of the total; what they cost is on a line of type `cpu_conversion`.
     pub credit_type: CreditType,
-    pub product_id: ProductId,
-    pub product_type: String,
+    /// Not on conversions of a custom pricing unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub product_id: Option<ProductId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub product_type: Option<String>,
     pub product_tags: Vec<String>,
     pub product_custom_fields: CustomFields,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -117,6 +121,9 @@ pub struct LineItem {
     pub presentation_group_values: Option<GroupValues>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tier: Option<TierMetadata>,
+    /// Whether it is part of the price of a billing period; only on lines of SUBSCRIPTION products.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub is_prorated: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub netsuite_item_id: Option<String>,
     /// The card's rate before any override; shown where `include_list_prices` asks for it.

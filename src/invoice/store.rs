@@ -1,8 +1,10 @@
+use std::collections::BTreeMap;
+
 use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::compute::Seen;
+use super::compute::{Seen, SeenTerms};
 use super::model::{Invoice, InvoiceStatus, InvoiceType};
 use crate::contract::Contract;
 use crate::id::{ContractId, CreditTypeId, CustomerId, EnvironmentId, InvoiceId, SubjectId};
@@ -57,8 +59,9 @@ pub async fn insert(
     sqlx::query!(
         "INSERT INTO invoice (environment_id, customer_id, id, contract_id, type, status, credit_type_id, starts_at,
                               ends_at, issued_at, total, document, finalized_at, seen_arrival,
-                              seen_subjects, seen_rate, seen_product_update, seen_usage_filter)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
+                              seen_subjects, seen_rate, seen_product_update, seen_usage_filter, seen_override,
+                              seen_others)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
         environment_id.0,
         invoice.customer_id.0,
         invoice.id.0,
@@ -74,9 +77,11 @@ pub async fn insert(
         finalized_at,
         arrival,
         &subjects,
-        seen.newest.rate,
-        seen.newest.product_update,
-        seen.usage_filter,
+        seen.terms.newest.rate,
+        seen.terms.newest.product_update,
+        seen.terms.usage_filter,
+        seen.terms.rate_override,
+        Json(&seen.others) as _,
     )
     .execute(db)
     .await?;
@@ -272,11 +277,12 @@ pub struct FinalizedInvoice {
     pub columns_agree: bool,
 }
 
-/// Every stored invoice of a customer, void ones too.
+/// Every stored invoice of a customer, void ones too; or one of them.
 pub async fn list_for_check(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     customer_id: CustomerId,
+    only: Option<InvoiceId>,
 ) -> Result<Vec<FinalizedInvoice>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"SELECT id AS "id: InvoiceId", contract_id AS "contract_id: ContractId",
@@ -284,10 +290,13 @@ pub async fn list_for_check(
                   ends_at, issued_at, total, document AS "document: Json<Invoice>",
                   status AS "status: InvoiceStatus", finalized_at, seen_arrival,
                   seen_subjects AS "seen_subjects: Vec<SubjectId>", seen_rate, seen_product_update,
-                  seen_usage_filter
-           FROM invoice WHERE environment_id = $1 AND customer_id = $2 ORDER BY issued_at, id"#,
+                  seen_usage_filter, seen_override,
+                  seen_others AS "seen_others: Json<BTreeMap<ContractId, SeenTerms>>"
+           FROM invoice WHERE environment_id = $1 AND customer_id = $2 AND ($3::uuid IS NULL OR id = $3)
+           ORDER BY issued_at, id"#,
         environment_id.0,
         customer_id.0,
+        only.map(|id| id.0),
     )
     .fetch_all(db)
     .await?;
@@ -304,8 +313,13 @@ pub async fn list_for_check(
             arrival: row.seen_arrival,
             seen: Seen {
                 subject_ids: row.seen_subjects,
-                newest: Newest { rate: row.seen_rate, product_update: row.seen_product_update },
-                usage_filter: row.seen_usage_filter,
+                terms: SeenTerms {
+                    newest: Newest { rate: row.seen_rate, product_update: row.seen_product_update },
+                    usage_filter: row.seen_usage_filter,
+                    rate_override: row.seen_override,
+                    ending_before: None,
+                },
+                others: row.seen_others.0,
             },
             columns_agree,
         }

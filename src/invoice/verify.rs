@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use sqlx::{Executor, PgConnection, PgPool};
 
 use super::calc::usage_invoice_id;
-use super::compute::{Calculator, failure};
+use super::compute::{self, Calculator, failure};
 use super::custom_fields;
 use super::model::{Invoice, InvoiceStatus, InvoiceType};
 use super::scheduled::calc::{add_charges, empty_scheduled_invoice, scheduled_invoice_id};
@@ -68,7 +68,7 @@ async fn verify_customer(
     // It rests while invoices are recounted on another connection.
     snapshot.execute("SET LOCAL idle_in_transaction_session_timeout = 0").await?;
     let contracts = contract::list_of_customer(&mut snapshot, environment_id, customer_id).await?;
-    let stored = store::list_for_check(&mut snapshot, environment_id, customer_id).await?;
+    let stored = store::list_for_check(&mut snapshot, environment_id, customer_id, None).await?;
     let mut items = scheduled_charge::items_of_invoices(&mut snapshot, environment_id, customer_id).await?;
     let mut fault = |id, finding: String| faults.push(InvoiceFault { id, customer_id, finding });
 
@@ -192,7 +192,8 @@ fn contradiction(finalized: &FinalizedInvoice, items: &[DueItem]) -> Option<Stri
     if invoice.line_items.iter().any(|line| &line.quantity.0 * &line.unit_price.0 != line.total.0) {
         return Some("has a line whose total is not its quantity times its unit price".to_owned());
     }
-    let sum: Decimal = invoice.line_items.iter().map(|line| &line.total.0).sum();
+    let of_total = invoice.line_items.iter().filter(|line| line.credit_type == invoice.credit_type);
+    let sum: Decimal = of_total.map(|line| &line.total.0).sum();
     (sum != invoice.total.0)
         .then(|| format!("has lines that sum to {}, and a total of {}", plain(&sum), plain(&invoice.total.0)))
 }
@@ -243,12 +244,15 @@ async fn as_seen(
 ) -> Result<Invoice, sqlx::Error> {
     let mut snapshot = begin_snapshot(pool).await?;
     recount_as_of(&mut snapshot, environment_id, &finalized.seen.subject_ids, finalized.arrival).await?;
-    let usage_filters = contract.usage_filters.up_to(finalized.seen.usage_filter);
-    let contract = &Contract { usage_filters, ..contract.clone() };
+    // Its end decides nothing: the statement is the stored one's.
+    let contract = &Contract {
+        ending_before: contract.ending_before,
+        ..compute::as_seen(contract, &finalized.seen.terms)
+    };
     let mut calculator =
         Calculator::as_seen(&mut snapshot, environment_id, contract, &finalized.seen, finalized.arrival)
             .await?;
-    let seen = Some(finalized.seen.newest);
+    let seen = Some(finalized.seen.terms.newest);
     let invoice = calculated(&mut calculator, environment_id, contract, finalized, items, seen).await?;
     snapshot.rollback().await?;
     Ok(invoice)

@@ -20,6 +20,10 @@ const INPUT_DIGITS_MAX: usize = 28;
 /// Decimals of a number in a request (our decision: as with the digits).
 const INPUT_DECIMALS_MAX: i64 = 50;
 
+/// Digits of an amount, and those before its point.
+const BILLABLE_DIGITS_MAX: i64 = 1000;
+const BILLABLE_MAGNITUDE_MAX: i64 = 100;
+
 /// Why a text is not an exact decimal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecimalError {
@@ -53,6 +57,16 @@ pub fn is_positive(value: &Decimal) -> bool {
 pub fn to_count(value: &Decimal) -> Option<usize> {
     let is_count = value.is_integer() && !is_negative(value);
     is_count.then(|| value.to_usize().unwrap_or(usize::MAX))
+}
+
+/// Whether an amount can be on a bill: it is below 10^100, and has at most 1,000 digits (our decision: beyond that no
+/// reader of JSON can be trusted to take it).
+#[must_use]
+pub fn is_billable(amount: &Decimal) -> bool {
+    let (digits, decimals) = amount.as_bigint_and_scale();
+    // A bit holds 0.30103 digits; the last one or two are of no account.
+    let digits = i64::try_from(digits.bits()).unwrap_or(i64::MAX / 30_103) * 30_103 / 100_000;
+    digits <= BILLABLE_DIGITS_MAX && digits - decimals <= BILLABLE_MAGNITUDE_MAX
 }
 
 /// Reads `-12`, `1.50` or `1.5e3` without loss.

@@ -6,19 +6,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::terms::{Increment, MetricCounting, MetricTerms, Newest, ProductTerms, Terms, Usage};
+use super::calc::Cuts;
+use super::terms::{
+    Increment, MetricCounting, MetricTerms, Newest, ProductTerms, Terms, UnitConversion, Usage,
+};
 use crate::catalog::billable_metric::sql::SqlDefinition;
 use crate::catalog::billable_metric::{AnyMetricRow, Counting, Definition};
-use crate::catalog::product::{ProductRow, ProductType};
-use crate::catalog::rate::{GroupValues, RateEntry};
+use crate::catalog::product::ProductRow;
+use crate::catalog::rate::{GroupValues, RateEntry, TimelineKey};
+use crate::catalog::rate_card::ConvertedUnit;
 use crate::catalog::usage_filter::UsageFilters;
 use crate::catalog::{billable_metric, rate, rate_card};
 use crate::event::{PropertyValue, RAW_EVENTS_MAX, RawEvent, Scope, parse_properties, raw_events};
 use crate::id::{BillableMetricId, EnvironmentId, ProductId, RateCardId, SubjectId};
 use crate::money::{CreditType, Decimal, zero};
-use crate::time::{Instant, Period};
+use crate::time::Period;
+use crate::usage::calc::Tally;
 use crate::usage::sql::{Answer, Facts};
-use crate::usage::{PostgresRollups, RollupStore};
+use crate::usage::{PostgresRollups, RollupStore, SegmentedMetric};
 
 /// The terms of a rate card; without a card nothing is priced. `up_to` leaves out what was added later.
 pub async fn load_terms(
@@ -30,13 +35,19 @@ pub async fn load_terms(
     let Some(rate_card_id) = rate_card_id else {
         return Ok(Terms {
             unit: CreditType::usd(),
+            conversions: Vec::new(),
             products: Vec::new(),
             metrics: BTreeMap::new(),
             newest: Newest::default(),
         });
     };
     let card = rate_card::find(db, environment_id, rate_card_id).await?.ok_or(sqlx::Error::RowNotFound)?;
-    let unit = card.unit();
+    let units = rate_card::units(db, environment_id, rate_card_id, card.unit()).await?;
+    let conversion = |converted: ConvertedUnit| UnitConversion {
+        unit: converted.unit.credit_type(),
+        fiat_per_unit: converted.fiat_per_unit,
+    };
+    let conversions = units.converted.into_values().map(conversion).collect();
     let mut products: Vec<ProductRow> = rate::card_products(db, environment_id, rate_card_id)
         .await?
         .into_iter()
@@ -55,21 +66,21 @@ pub async fn load_terms(
         rate: entries.iter().map(|entry| entry.added).max(),
         product_update: updates.map(|update| update.added).max(),
     };
-    products.retain(|product| product.product_type == ProductType::Usage);
     let products = priced(products, entries);
     let metrics = metrics(db, environment_id, &products).await?;
-    Ok(Terms { unit, products, metrics, newest })
+    Ok(Terms { unit: units.fiat, conversions, products, metrics, newest })
 }
 
 /// Each product with its own rates.
 fn priced(products: Vec<ProductRow>, entries: Vec<RateEntry>) -> Vec<ProductTerms> {
-    let mut timelines: BTreeMap<ProductId, BTreeMap<GroupValues, Vec<RateEntry>>> = BTreeMap::new();
+    let mut timelines: BTreeMap<ProductId, BTreeMap<TimelineKey, Vec<RateEntry>>> = BTreeMap::new();
     for entry in entries {
         let of_product = timelines.entry(entry.key.product_id).or_default();
-        of_product.entry(entry.key.pricing_group_values.clone()).or_default().push(entry);
+        of_product.entry(entry.key.clone()).or_default().push(entry);
     }
     let product_terms = |product: ProductRow| ProductTerms {
         product_id: product.id,
+        product_type: product.product_type,
         states: product.timeline(),
         timelines: timelines.remove(&product.id).unwrap_or_default(),
     };
@@ -114,37 +125,36 @@ pub async fn load_definitions(
 pub struct UsageScope<'a> {
     /// What means the customer in events.
     pub subject_ids: &'a [SubjectId],
-    pub period: Period,
     /// Where segments start; no segment is under two filters.
-    pub cuts: &'a [Instant],
+    pub cuts: &'a Cuts,
     /// Which events queries see; usage in rollups is routed by its groups.
     pub filters: &'a UsageFilters,
     /// Leaves out from queries what arrived later; rollups know only what they hold.
     pub before_seq: Option<i64>,
 }
 
-/// The usage for every product of the terms.
+/// The usage of every metric that the cuts have, for the products of the terms.
 pub async fn load_usage(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     terms: &Terms,
     scope: &UsageScope<'_>,
 ) -> Result<Usage, sqlx::Error> {
-    let UsageScope { subject_ids, period, cuts, .. } = *scope;
-    let (mut streaming, mut queries) = (BTreeMap::new(), BTreeMap::new());
-    // Where counting changes there is a cut, so the states at the cuts have every metric of the period.
-    for (id, metric) in terms.metrics_at(cuts) {
-        match &metric.counting {
-            MetricCounting::Streaming(aggregation) => {
-                streaming.insert(id, *aggregation);
-            }
-            MetricCounting::Sql(definition) => {
-                queries.insert(id, &**definition);
-            }
+    let cuts = scope.cuts;
+    let (mut streaming, mut queries) = (Vec::new(), Vec::new());
+    for metric_id in cuts.metric_ids() {
+        match terms.metrics.get(&metric_id).map(|metric| &metric.counting) {
+            Some(MetricCounting::Streaming(aggregation)) => streaming.push(SegmentedMetric {
+                metric_id,
+                aggregation: *aggregation,
+                starts: cuts.starts(metric_id),
+            }),
+            Some(MetricCounting::Sql(definition)) => queries.push((metric_id, &**definition)),
+            None => {}
         }
     }
     let pieces =
-        PostgresRollups.pieces(db, environment_id, subject_ids, &streaming, cuts, period.end).await?;
+        PostgresRollups.pieces(db, environment_id, scope.subject_ids, &streaming, cuts.period().end).await?;
     let mut usage = Usage { pieces, increments: Vec::new() };
     if queries.is_empty() {
         return Ok(usage);
@@ -152,7 +162,7 @@ pub async fn load_usage(
     let events = billed_events(db, environment_id, scope).await?;
     for (metric_id, definition) in queries {
         let facts = Facts::of(db, metric_id, definition, &events).await?;
-        usage.increments.extend(load_increments(db, metric_id, definition, &facts, cuts, period).await?);
+        usage.increments.extend(load_increments(db, metric_id, definition, &facts, cuts).await?);
     }
     Ok(usage)
 }
@@ -165,7 +175,7 @@ async fn billed_events(
 ) -> Result<Vec<RawEvent>, sqlx::Error> {
     let facts = Scope {
         seqs: i64::MIN..scope.before_seq.unwrap_or(i64::MAX),
-        ..Scope::of_subjects(environment_id, scope.subject_ids.to_vec(), scope.period)
+        ..Scope::of_subjects(environment_id, scope.subject_ids.to_vec(), scope.cuts.period())
     };
     let events = raw_events(db, &facts).await?;
     // More than can be read is not all of them: what a filter left would look like all. Queries refuse so many.
@@ -194,13 +204,12 @@ async fn load_increments(
     metric_id: BillableMetricId,
     definition: &SqlDefinition,
     facts: &Facts,
-    cuts: &[Instant],
-    period: Period,
+    cuts: &Cuts,
 ) -> Result<Vec<Increment>, sqlx::Error> {
-    let end = |segment: usize| cuts.get(segment + 1).copied().unwrap_or(period.end);
-    let has_events = |segment: &usize| facts.any_within(Period { start: cuts[*segment], end: end(*segment) });
-    let segments: Vec<usize> = (0..cuts.len()).filter(has_events).collect();
-    let so_far = segments.iter().map(|segment| Period { start: period.start, end: end(*segment) });
+    let has_events = |segment: &usize| facts.any_within(cuts.segment(metric_id, *segment));
+    let segments: Vec<usize> = (0..cuts.starts(metric_id).len()).filter(has_events).collect();
+    let until = |segment: &usize| cuts.segment(metric_id, *segment).end;
+    let so_far = segments.iter().map(|segment| Period { start: cuts.period().start, end: until(segment) });
     let answers = facts.answers(db, &so_far.collect::<Vec<_>>()).await?;
     let names = definition.group_names();
     let mut increments = Vec::new();
@@ -212,7 +221,8 @@ async fn load_increments(
             let of = |quantities: &BTreeMap<GroupValues, Decimal>| quantities.get(group).cloned();
             let quantity = of(&after).unwrap_or_else(zero) - of(&before).unwrap_or_else(zero);
             if quantity != zero() || !before.contains_key(group) {
-                increments.push(Increment { metric_id, groups: group.clone(), segment, quantity });
+                let tally = Tally { total: Some(quantity), ..Tally::default() };
+                increments.push(Increment { metric_id, groups: group.clone(), segment, tally });
             }
         }
         before = after;

@@ -13,4 +13,6 @@ mod load;
 mod terms;
 
 pub use load::{UsageScope, load_definitions, load_terms, load_usage};
-pub use terms::{Increment, MetricCounting, MetricTerms, Newest, ProductTerms, Terms, Usage};
+pub use terms::{
+    Agreement, Increment, MetricCounting, MetricTerms, Newest, ProductTerms, Terms, UnitConversion, Usage,
+};

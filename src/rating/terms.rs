@@ -1,19 +1,27 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
 
 use crate::catalog::billable_metric::AggregationType;
 use crate::catalog::billable_metric::sql::SqlDefinition;
-use crate::catalog::product::{ProductState, Timeline};
-use crate::catalog::rate::{GroupValues, RateEntry};
-use crate::id::{BillableMetricId, ProductId};
+use crate::catalog::product::{CompositeScope, ProductState, ProductType, Timeline};
+use crate::catalog::rate::{GroupValues, RateEntry, TimelineKey};
+use crate::catalog::usage_filter::UsageFilters;
+use crate::contract::rate_override::Override;
+use crate::contract::{MultiplierPrioritization, Statement};
+use crate::id::{BillableMetricId, CreditTypeId, ProductId};
 use crate::money::{CreditType, Decimal};
-use crate::time::Instant;
+use crate::time::{Instant, Period};
 use crate::usage::Piece;
+use crate::usage::calc::Tally;
 
-/// Everything that prices one contract.
+/// Everything that a rate card says.
 #[derive(Clone, Debug)]
 pub struct Terms {
-    /// The unit of the invoice.
+    /// The card's currency, which is the unit of invoices.
     pub unit: CreditType,
+    /// What custom pricing units cost in it.
+    pub conversions: Vec<UnitConversion>,
     /// In the order of the rate card, which is the order of lines.
     pub products: Vec<ProductTerms>,
     /// Every metric that counts for one of the products at any time.
@@ -23,20 +31,55 @@ pub struct Terms {
 }
 
 /// The newest entries of the append-only catalog that a calculation saw, of one rate card and its products.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Newest {
     pub rate: Option<i64>,
     pub product_update: Option<i64>,
 }
 
+/// What one unit of a custom pricing unit costs in the currency of a card.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnitConversion {
+    pub unit: CreditType,
+    pub fiat_per_unit: Decimal,
+}
+
+/// What prices one statement of a contract: the card, and what the contract says of its own.
+#[derive(Clone, Copy, Debug)]
+pub struct Agreement<'a> {
+    pub terms: &'a Terms,
+    /// Its own prices and entitlements.
+    pub overrides: &'a [Override],
+    pub prioritization: MultiplierPrioritization,
+    /// Which of its customer's usage it bills.
+    pub filters: &'a UsageFilters,
+    pub statement: Statement,
+}
+
 /// A product and its prices.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ProductTerms {
     pub product_id: ProductId,
+    pub product_type: ProductType,
     /// Its states over time.
     pub states: Timeline,
-    /// One timeline for each combination of pricing group values, entries in the order of addition.
-    pub timelines: BTreeMap<GroupValues, Vec<RateEntry>>,
+    /// Entries in the order of addition.
+    pub timelines: BTreeMap<TimelineKey, Vec<RateEntry>>,
+}
+
+impl ProductTerms {
+    /// Every metric that counts for it at any time of a period.
+    #[must_use]
+    pub fn metric_ids_during(&self, period: Period) -> BTreeSet<BillableMetricId> {
+        let versions = self.states.during(period.start, Some(period.end));
+        versions.filter_map(|version| version.state.billable_metric_id).collect()
+    }
+
+    /// Whether it is a share of what its customer spends under all contracts.
+    #[must_use]
+    pub fn is_of_customer(&self, at: Instant) -> bool {
+        self.states.at(at).composite_scope == Some(CompositeScope::Customer)
+    }
 }
 
 /// How a metric counts.
@@ -76,7 +119,8 @@ pub struct Increment {
     /// Of the columns that are not null.
     pub groups: GroupValues,
     pub segment: usize,
-    pub quantity: Decimal,
+    /// Its total is the quantity.
+    pub tally: Tally,
 }
 
 /// The customer's usage of a period, cut into the segments that [`super::calc::cuts`] asked for.
@@ -89,18 +133,27 @@ pub struct Usage {
 }
 
 impl Terms {
-    /// The metrics that count at these instants, and how.
+    /// The metrics that count in a period, and how.
     #[must_use]
-    pub fn metrics_at(&self, instants: &[Instant]) -> BTreeMap<BillableMetricId, &MetricTerms> {
-        let states =
-            instants.iter().flat_map(|at| self.products.iter().map(|product| product.states.at(*at)));
-        states.map(|state| self.metric_of(state)).collect()
+    pub fn metrics_during(&self, period: Period) -> BTreeMap<BillableMetricId, &MetricTerms> {
+        let ids = self.products.iter().flat_map(|product| product.metric_ids_during(period));
+        ids.map(|id| (id, self.metric(id))).collect()
     }
 
-    /// The metric of a product's state, and how it counts.
+    /// The metric of a product's state, and how it counts; only usage products have one.
     #[must_use]
-    pub fn metric_of(&self, state: &ProductState) -> (BillableMetricId, &MetricTerms) {
-        let id = state.billable_metric_id.expect("only usage products have rates, and each has a metric");
-        (id, self.metrics.get(&id).expect("a metric of a product: a foreign key"))
+    pub fn metric_of(&self, state: &ProductState) -> Option<(BillableMetricId, &MetricTerms)> {
+        state.billable_metric_id.map(|id| (id, self.metric(id)))
+    }
+
+    fn metric(&self, id: BillableMetricId) -> &MetricTerms {
+        self.metrics.get(&id).expect("a metric of a product: a foreign key")
+    }
+
+    /// The card's currency or one of its custom pricing units.
+    #[must_use]
+    pub fn unit(&self, id: CreditTypeId) -> &CreditType {
+        let custom = self.conversions.iter().map(|conversion| &conversion.unit).find(|unit| unit.id == id);
+        custom.unwrap_or(&self.unit)
     }
 }

@@ -33,5 +33,5 @@ mod verify;
 mod window_rows;
 
 pub use settle::{begin_settled_snapshot, begin_usage_snapshot};
-pub use store::{Piece, PostgresRollups, RollupStore};
+pub use store::{Piece, PostgresRollups, RollupStore, SegmentedMetric};
 pub use verify::{RollupDifference, recount_as_of, verify_rollups};

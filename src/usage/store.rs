@@ -161,15 +161,13 @@ pub trait RollupStore {
         pace: Pace,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
-    /// The merged usage of the subjects by metric, group values and segment. `starts` are the segments' first
-    /// hours, ascending; the last segment ends at `end`.
+    /// The merged usage of the subjects by metric, group values and segment, until `end`.
     fn pieces(
         &self,
         db: &mut PgConnection,
         environment_id: EnvironmentId,
         subject_ids: &[SubjectId],
-        metrics: &BTreeMap<BillableMetricId, AggregationType>,
-        starts: &[Instant],
+        metrics: &[SegmentedMetric<'_>],
         end: Instant,
     ) -> impl Future<Output = Result<Vec<Piece>, sqlx::Error>> + Send;
 
@@ -216,6 +214,33 @@ pub trait RollupStore {
 /// Rollups as rows of PostgreSQL.
 #[derive(Clone, Copy)]
 pub struct PostgresRollups;
+
+/// A metric whose usage is wanted in segments.
+#[derive(Clone, Copy, Debug)]
+pub struct SegmentedMetric<'a> {
+    pub metric_id: BillableMetricId,
+    pub aggregation: AggregationType,
+    /// The segments' first hours, ascending, all from the same first one on; each segment ends where the next starts.
+    pub starts: &'a [Instant],
+}
+
+/// Each start of a segment beside its metric, for `unnest`.
+#[derive(Default)]
+struct SegmentStarts {
+    metrics: Vec<Uuid>,
+    starts: Vec<Instant>,
+}
+
+impl SegmentStarts {
+    fn of(metrics: &[SegmentedMetric<'_>]) -> Self {
+        let mut columns = Self::default();
+        for metric in metrics {
+            columns.metrics.extend(std::iter::repeat_n(metric.metric_id.0, metric.starts.len()));
+            columns.starts.extend(metric.starts);
+        }
+        columns
+    }
+}
 
 /// The columns of counted hours, for `unnest`.
 #[derive(Default)]
@@ -282,29 +307,39 @@ impl RollupStore for PostgresRollups {
         db: &mut PgConnection,
         environment_id: EnvironmentId,
         subject_ids: &[SubjectId],
-        metrics: &BTreeMap<BillableMetricId, AggregationType>,
-        starts: &[Instant],
+        metrics: &[SegmentedMetric<'_>],
         end: Instant,
     ) -> Result<Vec<Piece>, sqlx::Error> {
+        let Some(start) = metrics.iter().filter_map(|metric| metric.starts.first()).min().copied() else {
+            return Ok(Vec::new());
+        };
         let subjects: Vec<Uuid> = subject_ids.iter().map(|id| id.0).collect();
-        let metric_ids: Vec<Uuid> = metrics.keys().map(|id| id.0).collect();
+        let metric_ids: Vec<Uuid> = metrics.iter().map(|metric| metric.metric_id.0).collect();
+        let starts = SegmentStarts::of(metrics);
         let rows = sqlx::query!(
-            r#"SELECT billable_metric_id AS "metric_id: BillableMetricId", group_values,
-                      width_bucket(hour, $4) - 1 AS "segment!", sum(event_count)::bigint AS "event_count!",
+            r#"WITH segmented AS MATERIALIZED (
+                   SELECT metric_id, array_agg(start ORDER BY start) AS starts
+                   FROM unnest($4::uuid[], $5::timestamptz[]) AS given (metric_id, start) GROUP BY metric_id
+               )
+               SELECT billable_metric_id AS "metric_id: BillableMetricId", group_values,
+                      width_bucket(hour, segmented.starts) - 1 AS "segment!",
+                      sum(event_count)::bigint AS "event_count!",
                       sum(total) AS total, max(greatest_value) AS greatest,
                       (array_agg(latest_value ORDER BY latest_at DESC NULLS LAST, latest_seq DESC))[1] AS latest,
                       (array_agg(latest_at ORDER BY latest_at DESC NULLS LAST, latest_seq DESC))[1] AS latest_at,
                       (array_agg(latest_seq ORDER BY latest_at DESC NULLS LAST, latest_seq DESC))[1] AS latest_seq
                FROM usage_rollup
                JOIN usage_group USING (environment_id, billable_metric_id)
+               JOIN segmented ON segmented.metric_id = billable_metric_id
                WHERE environment_id = $1 AND subject_id = ANY($2) AND billable_metric_id = ANY($3)
-                 AND hour >= $5 AND hour < $6 AND usage_group.id = usage_rollup.group_id
+                 AND hour >= $6 AND hour < $7 AND usage_group.id = usage_rollup.group_id
                GROUP BY billable_metric_id, group_id, group_values, 3"#,
             environment_id.0,
             &subjects,
             &metric_ids,
-            starts,
-            starts[0],
+            &starts.metrics,
+            &starts.starts,
+            start,
             end,
         )
         .fetch_all(&mut *db)
@@ -326,8 +361,11 @@ impl RollupStore for PostgresRollups {
                 usize::try_from(row.segment).expect("hours before the first segment are filtered out");
             pieces.push(Piece { metric_id: row.metric_id, group_values: row.group_values, segment, tally });
         }
-        if metrics.values().any(|aggregation| *aggregation == AggregationType::Unique) {
-            pieces.extend(unique_pieces(db, environment_id, &subjects, &metric_ids, starts, end).await?);
+        let is_unique = |metric: &&SegmentedMetric<'_>| metric.aggregation == AggregationType::Unique;
+        let uniques: Vec<SegmentedMetric<'_>> = metrics.iter().filter(is_unique).copied().collect();
+        if !uniques.is_empty() {
+            let period = Period { start, end };
+            pieces.extend(unique_pieces(db, environment_id, &subjects, &uniques, period).await?);
         }
         Ok(pieces)
     }
@@ -579,24 +617,31 @@ async fn unique_pieces(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     subjects: &[Uuid],
-    metric_ids: &[Uuid],
-    starts: &[Instant],
-    end: Instant,
+    metrics: &[SegmentedMetric<'_>],
+    period: Period,
 ) -> Result<Vec<Piece>, sqlx::Error> {
+    let metric_ids: Vec<Uuid> = metrics.iter().map(|metric| metric.metric_id.0).collect();
+    let starts = SegmentStarts::of(metrics);
     let rows = sqlx::query!(
-        r#"SELECT billable_metric_id AS "metric_id: BillableMetricId", group_values, value_digest,
-                  width_bucket(min(hour), $4) - 1 AS "segment!"
+        r#"WITH segmented AS MATERIALIZED (
+               SELECT metric_id, array_agg(start ORDER BY start) AS starts
+               FROM unnest($4::uuid[], $5::timestamptz[]) AS given (metric_id, start) GROUP BY metric_id
+           )
+           SELECT billable_metric_id AS "metric_id: BillableMetricId", group_values, value_digest,
+                  width_bucket(min(hour), segmented.starts) - 1 AS "segment!"
            FROM usage_unique
            JOIN usage_group USING (environment_id, billable_metric_id)
+           JOIN segmented ON segmented.metric_id = billable_metric_id
            WHERE environment_id = $1 AND subject_id = ANY($2) AND billable_metric_id = ANY($3)
-             AND hour >= $5 AND hour < $6 AND usage_group.id = usage_unique.group_id
-           GROUP BY billable_metric_id, group_id, group_values, value_digest"#,
+             AND hour >= $6 AND hour < $7 AND usage_group.id = usage_unique.group_id
+           GROUP BY billable_metric_id, group_id, group_values, value_digest, segmented.starts"#,
         environment_id.0,
         subjects,
-        metric_ids,
-        starts,
-        starts[0],
-        end,
+        &metric_ids,
+        &starts.metrics,
+        &starts.starts,
+        period.start,
+        period.end,
     )
     .fetch_all(db)
     .await?;

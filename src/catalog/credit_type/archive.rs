@@ -17,7 +17,10 @@ pub async fn handler(
 ) -> Result<axum::Json<Data<IdBody>>, ApiError> {
     let id = CreditTypeId(request.id);
     if let Some(currency) = CreditType::find_fiat(id) {
-        return Err(ApiError::field("id", format!("{} is a currency, which every rate card may use", currency.name)));
+        return Err(ApiError::field(
+            "id",
+            format!("{} is a currency, which every rate card may use", currency.name),
+        ));
     }
     let mut change = caller.begin(&app).await?;
     let unit = store::lock(&mut change, caller.environment_id(), id).await?;

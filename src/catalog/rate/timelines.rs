@@ -88,7 +88,8 @@ impl CardRates {
         for (on_card, state) in &self.products {
             let unit = self.units.find(on_card.credit_type_id).expect("a card prices in its units alone");
             for (key, entries) in by_product.remove(&on_card.product.id).unwrap_or_default() {
-                let timeline = Timeline { key, position: on_card.position, state, unit: unit.clone(), entries };
+                let timeline =
+                    Timeline { key, position: on_card.position, state, unit: unit.clone(), entries };
                 let is_reached = from.is_none_or(|(position, key)| timeline.place() >= (*position, key));
                 if is_reached && selection.selects(key, state) {
                     timelines.push(timeline);

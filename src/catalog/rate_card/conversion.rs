@@ -56,7 +56,9 @@ pub fn validate(
             }
             match units.iter().find(|known| known.id == unit) {
                 None => return Err(refused("is not the id of a pricing unit")),
-                Some(known) if known.archived_at.is_some() => return Err(refused("the pricing unit is archived")),
+                Some(known) if known.archived_at.is_some() => {
+                    return Err(refused("the pricing unit is archived"));
+                }
                 Some(_) => {}
             }
         }
@@ -156,10 +158,7 @@ fn unit_ids(conversions: &[Conversion]) -> Vec<Uuid> {
 }
 
 /// The conversions of custom units; one of the card's own currency is none.
-fn converted(
-    conversions: Vec<Conversion>,
-    units: Vec<CustomUnit>,
-) -> BTreeMap<CreditTypeId, ConvertedUnit> {
+fn converted(conversions: Vec<Conversion>, units: Vec<CustomUnit>) -> BTreeMap<CreditTypeId, ConvertedUnit> {
     let mut units: BTreeMap<CreditTypeId, CustomUnit> =
         units.into_iter().map(|unit| (unit.id, unit)).collect();
     let converted = conversions.into_iter().filter_map(|conversion| {

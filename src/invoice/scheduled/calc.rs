@@ -51,8 +51,8 @@ fn line(item: &DueItem, states: &Timeline, now: Instant) -> LineItem {
         unit_price: Number(item.price.unit_price.clone()),
         total: Number(item.price.amount()),
         credit_type: item.unit.clone(),
-        product_id: item.product_id,
-        product_type: "FixedProductListItem".to_owned(),
+        product_id: Some(item.product_id),
+        product_type: Some("FixedProductListItem".to_owned()),
         product_tags: states.at(now).tags.clone().unwrap_or_default(),
         product_custom_fields: CustomFields::new(),
         scheduled_charge_custom_fields: None,
@@ -62,6 +62,7 @@ fn line(item: &DueItem, states: &Timeline, now: Instant) -> LineItem {
         pricing_group_values: None,
         presentation_group_values: None,
         tier: None,
+        is_prorated: None,
         netsuite_item_id: state.netsuite_internal_item_id.clone(),
         list_price: None,
     }

@@ -1,13 +1,29 @@
 //! Rating. Pure.
+//!
+//! [`cuts`] says where a statement is cut, usage is loaded in those segments, [`route`] leaves what the contract bills,
+//! and [`rate`] prices it: quantities by combination ([`MeteredUsage`]), prices over time ([`pricings`]), and where both
+//! meet stretches, whose charges become lines.
 
-mod charge;
+mod composite;
 mod cut;
+mod fault;
+mod price;
 mod quantity;
+mod rate;
 mod route;
+mod stretch;
+mod subscription;
+#[cfg(test)]
+mod tests;
 mod tier;
+mod usage;
 
-pub use charge::{Charge, rate};
-pub use cut::cuts;
-pub use quantity::{Combination, cumulative_quantities};
-pub use route::{filtered_cuts, route};
+pub use composite::OtherContracts;
+pub use cut::{Cuts, composite_changes, cuts};
+pub use fault::RatingFault;
+pub use price::{Pricing, pricings, slices};
+pub use quantity::{Combination, MeteredUsage, Step};
+pub use rate::{rate, rate_usage};
+pub use route::route;
+pub use stretch::{Basis, Charge, MemberSpend, Stretch};
 pub use tier::{TierPosition, TierSlice, walk_tiers};

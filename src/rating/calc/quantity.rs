@@ -1,12 +1,19 @@
-//! From tallies to the quantities that are priced.
+//! From usage to the quantities that are priced.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use uuid::Uuid;
+
+use super::cut::Cuts;
+use crate::catalog::billable_metric::AggregationType;
 use crate::catalog::product::ProductState;
 use crate::catalog::rate::GroupValues;
-use crate::money::Decimal;
+use crate::id::BillableMetricId;
+use crate::money::{Decimal, zero};
 use crate::rating::terms::{Terms, Usage};
-use crate::usage::calc::Tally;
+use crate::time::Period;
+use crate::usage::calc::{Latest, Tally};
 
 /// A combination of pricing and presentation group values: quantities, rounding and tiers work at this level.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,71 +22,184 @@ pub struct Combination {
     pub presentation: GroupValues,
 }
 
-/// The tallies of the whole period by combination and segment, as a product in this state counts them: pieces
-/// of a finer grouping merged. Without group keys there is the one combination even when nothing was used.
-pub fn tallies_by_combination(
-    terms: &Terms,
-    state: &ProductState,
-    usage: &Usage,
-    segment_count: usize,
-) -> BTreeMap<Combination, Vec<Tally>> {
-    let (metric_id, metric) = terms.metric_of(state);
-    let mut combinations: BTreeMap<Combination, Vec<Tally>> = BTreeMap::new();
-    if state.pricing_key().is_empty() && state.presentation_key().is_empty() {
-        combinations.insert(Combination::default(), vec![Tally::default(); segment_count]);
-    }
-    for piece in usage.pieces.iter().filter(|piece| piece.metric_id == metric_id) {
-        let values = |key: &[String]| -> GroupValues {
-            let named = metric.group_names.iter().zip(&piece.group_values);
-            named
-                .filter(|(name, _)| key.contains(name))
-                .map(|(name, value)| (name.clone(), value.clone()))
-                .collect()
-        };
-        let combination = Combination {
-            pricing: values(state.pricing_key()),
-            presentation: values(state.presentation_key()),
-        };
-        let tallies =
-            combinations.entry(combination).or_insert_with(|| vec![Tally::default(); segment_count]);
-        tallies[piece.segment].merge(&piece.tally);
-    }
-    for increment in usage.increments.iter().filter(|increment| increment.metric_id == metric_id) {
-        let values = |key: &[String]| -> GroupValues {
-            let named = increment.groups.iter().filter(|(name, _)| key.contains(name));
-            named.map(|(name, value)| (name.clone(), value.clone())).collect()
-        };
-        let combination = Combination {
-            pricing: values(state.pricing_key()),
-            presentation: values(state.presentation_key()),
-        };
-        let tallies =
-            combinations.entry(combination).or_insert_with(|| vec![Tally::default(); segment_count]);
-        let tally = Tally { total: Some(increment.quantity.clone()), ..Tally::default() };
-        tallies[increment.segment].merge(&tally);
-    }
-    combinations
+/// What one segment adds to the quantity of a combination. There is one for every segment with usage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    pub period: Period,
+    /// What the metric counted from the start of the period to the end of the segment.
+    pub metered: Decimal,
+    /// By how much the quantity that is priced grows; below zero where a newest value falls.
+    pub quantity: Decimal,
 }
 
-/// The quantity from the start of the period to the end of each segment, as a product in this state has it:
-/// aggregated, then converted, then rounded. Rounding acts on the running total, so that a cut never rounds
-/// twice (our decision).
-#[must_use]
-pub fn cumulative_quantities(terms: &Terms, state: &ProductState, tallies: &[Tally]) -> Vec<Decimal> {
-    let (_, metric) = terms.metric_of(state);
-    let mut so_far = Tally::default();
-    let mut quantities = Vec::with_capacity(tallies.len());
-    for tally in tallies {
-        so_far.merge(tally);
-        let metered = so_far.quantity(metric.aggregation());
-        let converted = match state.quantity_conversion.value() {
-            Some(conversion) => conversion.apply(&metered),
-            None => metered,
-        };
-        quantities.push(match state.quantity_rounding.value() {
-            Some(rounding) => rounding.apply(&converted),
-            None => converted,
-        });
+/// The usage of a period by metric and by the values of all groups of the metric.
+pub struct MeteredUsage<'a> {
+    by_metric: HashMap<BillableMetricId, Vec<GroupUsage<'a>>>,
+}
+
+/// The usage of one tuple of values, by segment.
+struct GroupUsage<'a> {
+    groups: Groups<'a>,
+    parts: Vec<Part<'a>>,
+}
+
+/// Names and values; a value that is missing has no name either.
+type Groups<'a> = Vec<(&'a str, &'a str)>;
+
+/// The number of a segment, and what was counted in it.
+type Part<'a> = (usize, &'a Tally);
+
+impl<'a> MeteredUsage<'a> {
+    #[must_use]
+    pub fn new(terms: &'a Terms, usage: &'a Usage) -> Self {
+        let mut by_metric: HashMap<BillableMetricId, Vec<GroupUsage<'a>>> = HashMap::new();
+        let mut places: HashMap<(BillableMetricId, &[String]), usize> = HashMap::new();
+        for piece in &usage.pieces {
+            let Some(metric) = terms.metrics.get(&piece.metric_id) else { continue };
+            let tuples = by_metric.entry(piece.metric_id).or_default();
+            let place = *places.entry((piece.metric_id, &piece.group_values)).or_insert_with(|| {
+                let names = metric.group_names.iter().map(String::as_str);
+                let groups = names.zip(piece.group_values.iter().map(String::as_str)).collect();
+                tuples.push(GroupUsage { groups, parts: Vec::new() });
+                tuples.len() - 1
+            });
+            tuples[place].parts.push((piece.segment, &piece.tally));
+        }
+        let mut places: HashMap<(BillableMetricId, Groups<'a>), usize> = HashMap::new();
+        for increment in &usage.increments {
+            let groups: Groups<'a> =
+                increment.groups.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            let tuples = by_metric.entry(increment.metric_id).or_default();
+            let place = *places.entry((increment.metric_id, groups.clone())).or_insert_with(|| {
+                tuples.push(GroupUsage { groups, parts: Vec::new() });
+                tuples.len() - 1
+            });
+            tuples[place].parts.push((increment.segment, &increment.tally));
+        }
+        Self { by_metric }
     }
-    quantities
+
+    /// The usage of a metric by combination, as a product in this state groups it. Without group keys there is the one
+    /// combination even when nothing was used.
+    fn by_combination(
+        &self,
+        metric_id: BillableMetricId,
+        state: &ProductState,
+    ) -> BTreeMap<Combination, Vec<Part<'a>>> {
+        let mut combinations: BTreeMap<Combination, Vec<Part<'a>>> = BTreeMap::new();
+        if state.pricing_key().is_empty() && state.presentation_key().is_empty() {
+            combinations.insert(Combination::default(), Vec::new());
+        }
+        for GroupUsage { groups, parts } in self.by_metric.get(&metric_id).into_iter().flatten() {
+            let values = |key: &[String]| -> GroupValues {
+                let named = groups.iter().filter(|(name, _)| key.iter().any(|wanted| wanted == name));
+                named.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+            };
+            let combination = Combination {
+                pricing: values(state.pricing_key()),
+                presentation: values(state.presentation_key()),
+            };
+            match combinations.entry(combination) {
+                Entry::Vacant(entry) => {
+                    entry.insert(parts.clone());
+                }
+                Entry::Occupied(mut entry) => entry.get_mut().extend(parts),
+            }
+        }
+        for parts in combinations.values_mut() {
+            parts.sort_unstable_by_key(|(segment, _)| *segment);
+        }
+        combinations
+    }
+
+    /// The steps of every combination, in order, over `span`, in all of which the product meters in this one way.
+    ///
+    /// A step is the difference of two quantities counted in the span's own way from the start of the period, also
+    /// where the period began in another way (our decision, as documented for SQL metrics): so a maximum or a rounding
+    /// that was billed already is not billed again. Rounding acts on the running quantity, so that a cut never rounds
+    /// twice (our decision).
+    #[must_use]
+    pub fn steps(
+        &self,
+        terms: &Terms,
+        state: &ProductState,
+        cuts: &Cuts,
+        span: Period,
+    ) -> BTreeMap<Combination, Vec<Step>> {
+        let Some((metric_id, metric)) = terms.metric_of(state) else { return BTreeMap::new() };
+        let combinations = self.by_combination(metric_id, state);
+        let steps_of = |parts: &[Part<'a>]| {
+            let mut running = Running::new(metric.aggregation());
+            let mut before = zero();
+            let mut steps = Vec::new();
+            for parts in parts.chunk_by(|(one, _), (other, _)| one == other) {
+                for (_, tally) in parts {
+                    running.add(tally);
+                }
+                let period = cuts.segment(metric_id, parts[0].0);
+                if period.start >= span.end {
+                    break;
+                }
+                let metered = running.quantity();
+                let after = priced_quantity(state, &metered);
+                if period.start >= span.start {
+                    steps.push(Step { period, metered, quantity: &after - &before });
+                }
+                before = after;
+            }
+            steps
+        };
+        combinations.into_iter().map(|(combination, parts)| (combination, steps_of(&parts))).collect()
+    }
+}
+
+/// What is priced of what was counted: converted, then rounded.
+fn priced_quantity(state: &ProductState, metered: &Decimal) -> Decimal {
+    let converted = state.quantity_conversion.value().map(|conversion| conversion.apply(metered));
+    match state.quantity_rounding.value() {
+        Some(rounding) => rounding.apply(converted.as_ref().unwrap_or(metered)),
+        None => converted.unwrap_or_else(|| metered.clone()),
+    }
+}
+
+/// An aggregate that grows.
+enum Running<'a> {
+    Count(i64),
+    Sum(Decimal),
+    Max(Option<&'a Decimal>),
+    Unique(BTreeSet<Uuid>),
+    Latest(Option<&'a Latest>),
+}
+
+impl<'a> Running<'a> {
+    fn new(aggregation: AggregationType) -> Self {
+        match aggregation {
+            AggregationType::Count => Self::Count(0),
+            AggregationType::Sum => Self::Sum(zero()),
+            AggregationType::Max => Self::Max(None),
+            AggregationType::Unique => Self::Unique(BTreeSet::new()),
+            AggregationType::Latest => Self::Latest(None),
+        }
+    }
+
+    fn add(&mut self, tally: &'a Tally) {
+        match self {
+            Self::Count(count) => *count += tally.event_count,
+            Self::Sum(sum) => *sum += tally.total.as_ref().unwrap_or(&zero()),
+            Self::Max(greatest) => *greatest = (*greatest).max(tally.greatest.as_ref()),
+            Self::Unique(values) => values.extend(&tally.uniques),
+            Self::Latest(latest) => *latest = (*latest).max(tally.latest.as_ref()),
+        }
+    }
+
+    /// The quantity so far; 0 where there is none.
+    fn quantity(&self) -> Decimal {
+        match self {
+            Self::Count(count) => Decimal::from(*count),
+            Self::Sum(sum) => sum.clone(),
+            Self::Max(greatest) => greatest.cloned().unwrap_or_else(zero),
+            Self::Unique(values) => Decimal::from(values.len() as u64),
+            Self::Latest(latest) => latest.map_or_else(zero, |latest| latest.value.clone()),
+        }
+    }
 }

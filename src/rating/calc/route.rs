@@ -1,38 +1,37 @@
 //! Which of its customer's usage a contract bills.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::cut::Cuts;
 use crate::catalog::usage_filter::UsageFilters;
+use crate::id::BillableMetricId;
 use crate::rating::terms::{Terms, Usage};
-use crate::time::{Instant, Period};
 
-/// The cuts with every start of a filter inside the period, so that each segment is under one filter.
-#[must_use]
-pub fn filtered_cuts(mut cuts: Vec<Instant>, filters: &UsageFilters, period: Period) -> Vec<Instant> {
-    let starts = filters.entries().iter().map(|filter| filter.starting_at);
-    cuts.extend(starts.filter(|start| period.contains(*start)));
-    cuts.sort_unstable();
-    cuts.dedup();
-    cuts
-}
+/// The place of a property among the groups of a metric, and the values that pass.
+type Asked<'a> = (Option<usize>, BTreeSet<&'a String>);
 
-/// The usage that the filters in force at its time let pass. `cuts` are the segments' starts, none of which spans two
-/// filters. Where a metric does not know the property, none of its usage passes. What queries count is of the events that
-/// pass already.
+/// The usage that the filters in force at its time let pass; no segment of `cuts` is under two filters. Where a metric
+/// does not know the property, none of its usage passes. What queries count is of the events that pass already.
 #[must_use]
-pub fn route(terms: &Terms, mut usage: Usage, filters: &UsageFilters, cuts: &[Instant]) -> Usage {
+pub fn route(terms: &Terms, mut usage: Usage, filters: &UsageFilters, cuts: &Cuts) -> Usage {
     if filters.is_empty() {
         return usage;
     }
-    let in_force: Vec<Option<(&String, BTreeSet<&String>)>> = cuts
-        .iter()
-        .map(|cut| filters.at(*cut).map(|filter| (&filter.group_key, filter.group_values.iter().collect())))
-        .collect();
-    usage.pieces.retain(|piece| {
-        let Some((key, values)) = &in_force[piece.segment] else { return true };
-        let metric = terms.metrics.get(&piece.metric_id);
-        let place = metric.and_then(|metric| metric.group_names.iter().position(|name| name == *key));
-        place.is_some_and(|place| values.contains(&piece.group_values[place]))
+    // Of each metric and segment, what the filter in force asks for.
+    let mut in_force: BTreeMap<BillableMetricId, Vec<Option<Asked<'_>>>> = BTreeMap::new();
+    for metric_id in cuts.metric_ids() {
+        let names =
+            terms.metrics.get(&metric_id).map(|metric| metric.group_names.as_slice()).unwrap_or_default();
+        let filter_at = |cut| {
+            let filter = filters.at(cut)?;
+            let place = names.iter().position(|name| *name == filter.group_key);
+            Some((place, filter.group_values.iter().collect()))
+        };
+        in_force.insert(metric_id, cuts.starts(metric_id).iter().map(|cut| filter_at(*cut)).collect());
+    }
+    usage.pieces.retain(|piece| match &in_force[&piece.metric_id][piece.segment] {
+        None => true,
+        Some((place, values)) => place.is_some_and(|place| values.contains(&piece.group_values[place])),
     });
     usage
 }
@@ -46,9 +45,9 @@ mod tests {
     use super::*;
     use crate::catalog::billable_metric::AggregationType;
     use crate::catalog::usage_filter::UsageFilter;
-    use crate::id::BillableMetricId;
     use crate::money::{CreditType, Decimal, zero};
     use crate::rating::terms::{MetricCounting, MetricTerms, Newest};
+    use crate::time::{Instant, Period};
     use crate::usage::Piece;
     use crate::usage::calc::Tally;
 
@@ -77,17 +76,18 @@ mod tests {
             MetricTerms { counting: MetricCounting::Streaming(AggregationType::Sum), group_names: names };
         Terms {
             unit: CreditType::usd(),
+            conversions: Vec::new(),
             products: Vec::new(),
             metrics: [(metric(), metric_terms)].into(),
             newest: Newest::default(),
         }
     }
 
-    fn usage(events: &[Event], cuts: &[Instant]) -> Usage {
+    fn usage(events: &[Event], cuts: &Cuts) -> Usage {
         let piece = |(at, project, n): &Event| Piece {
             metric_id: metric(),
             group_values: vec!["m".to_owned(), PROJECTS[*project].to_owned()],
-            segment: cuts.partition_point(|cut| *cut <= hour(*at)) - 1,
+            segment: cuts.number_at(metric(), hour(*at)).expect("in the day"),
             tally: Tally { event_count: 1, total: Some(Decimal::from(*n)), ..Tally::default() },
         };
         Usage { pieces: events.iter().map(piece).collect(), increments: Vec::new() }
@@ -105,7 +105,8 @@ mod tests {
     }
 
     fn billed(events: &[Event], filters: &UsageFilters) -> Decimal {
-        let cuts = filtered_cuts(vec![hour(0)], filters, day());
+        let starts = filters.entries().iter().map(|filter| filter.starting_at);
+        let cuts = Cuts::whole(day(), [metric()]).also_at(starts);
         let routed = route(&terms(), usage(events, &cuts), filters, &cuts);
         routed.pieces.iter().filter_map(|piece| piece.tally.total.as_ref()).sum()
     }

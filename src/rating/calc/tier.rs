@@ -14,10 +14,11 @@ pub struct TierPosition {
     pub size: Option<Decimal>,
 }
 
-/// The part of a quantity that lies in one tier.
+/// The part of a quantity that has one price.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TierSlice {
-    pub position: TierPosition,
+    /// Unset where the price has no tiers.
+    pub position: Option<TierPosition>,
     pub quantity: Decimal,
     pub price: Decimal,
 }
@@ -38,7 +39,7 @@ pub fn walk_tiers(tiers: &[Tier], before: &Decimal, after: &Decimal) -> Vec<Tier
         let to = end.as_ref().map_or(high, |end| high.min(end));
         let inside = if to > from { to - from } else { zero() };
         let quantity = if after < before { -inside } else { inside };
-        let position = TierPosition { level, starting_at: start, size };
+        let position = Some(TierPosition { level, starting_at: start, size });
         slices.push(TierSlice { position, quantity, price: tier.price.0.clone() });
         match end {
             Some(end) => start = end,
@@ -69,7 +70,7 @@ mod tests {
 
     fn walk(tiers: &[Tier], before: i64, after: i64) -> Vec<(u32, Decimal)> {
         let slices = walk_tiers(tiers, &Decimal::from(before), &Decimal::from(after));
-        slices.into_iter().map(|slice| (slice.position.level, slice.quantity)).collect()
+        slices.into_iter().map(|slice| (slice.position.expect("a tier").level, slice.quantity)).collect()
     }
 
     fn cost(slices: &[TierSlice]) -> Decimal {

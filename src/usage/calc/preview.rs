@@ -11,22 +11,20 @@ use crate::id::BillableMetricId;
 use crate::time::Instant;
 use crate::usage::Piece;
 
-/// What the events would add to the metrics if they arrived now, after everything that is there, in the segments that
-/// start at `starts` and end at `end`; each event a piece of its own.
+/// What the events would add to the metrics if they arrived now, after everything that is there; each event a piece of
+/// its own. `segment_at` has the number of the segment of a metric that an instant is in.
 #[must_use]
 pub fn previewed_pieces(
     events: &[PreviewedEvent],
     metrics: &BTreeMap<BillableMetricId, Definition>,
-    starts: &[Instant],
-    end: Instant,
+    segment_at: impl Fn(BillableMetricId, Instant) -> Option<usize>,
 ) -> Vec<Piece> {
     let first_seq = i64::MAX - i64::try_from(events.len()).expect("previews are small");
     let mut pieces = Vec::new();
     for (event, seq) in events.iter().zip(first_seq..) {
-        let begun = starts.partition_point(|start| *start <= event.timestamp);
-        let Some(segment) = begun.checked_sub(1).filter(|_| event.timestamp < end) else { continue };
         let properties = parse_properties(&event.properties_json).expect("checked when it was read");
         for (metric_id, definition) in metrics {
+            let Some(segment) = segment_at(*metric_id, event.timestamp) else { continue };
             let Some(counted) = contribution(definition, &event.event_type, &properties) else {
                 continue;
             };

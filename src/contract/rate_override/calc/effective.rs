@@ -129,7 +129,8 @@ impl<'a> Layer<'a> {
 
     /// Adds the ranges of the layer beyond `from`; answers where they end, if they do.
     fn add_ranges(&self, from: &Decimal, ranges: &mut Vec<Range>) -> Option<Decimal> {
-        let flat = [Tier { size: None, price: InputNumber(self.base.single().cloned().unwrap_or_else(zero)) }];
+        let flat =
+            [Tier { size: None, price: InputNumber(self.base.single().cloned().unwrap_or_else(zero)) }];
         let listed_tiers = self.base.tiers().unwrap_or(&flat);
         let of_rate = spans(listed_tiers.iter().map(|tier| tier.size.as_ref()), true);
         let of_override = match self.scale {

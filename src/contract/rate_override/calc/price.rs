@@ -8,7 +8,9 @@ pub fn map_prices(price: &Price, change: impl Fn(&Decimal) -> Decimal) -> Price 
     let of_tier = |tier: &Tier| Tier { size: tier.size.clone(), price: InputNumber(change(&tier.price.0)) };
     let mut changed = price.clone();
     match &mut changed {
-        Price::Flat(price) | Price::Percentage { fraction: price, .. } | Price::Subscription { price, .. } => {
+        Price::Flat(price)
+        | Price::Percentage { fraction: price, .. }
+        | Price::Subscription { price, .. } => {
             *price = change(price);
         }
         Price::Tiered(tiers) | Price::TieredPercentage { tiers, .. } => {

@@ -144,7 +144,7 @@ fn under<'a>(overrides: &'a [Override], own: &Own, payer: &Drawn, target: RateTa
 fn unit_price(base: &Price, chosen: &Chosen<'_>) -> String {
     match effective_price(base, chosen).price {
         Price::Flat(price) => plain(&price),
-        other @ Price::Tiered(_) => format!("{other:?}"),
+        other => format!("{other:?}"),
     }
 }
 
@@ -163,6 +163,7 @@ fn cost(price: &Price, quantity: &Decimal) -> Decimal {
             }
             sum
         }
+        other => panic!("no price of units: {other:?}"),
     }
 }
 
@@ -655,8 +656,9 @@ fn naive_price_at(base: &Price, order: &[&Override], place: i64) -> Decimal {
                 let mut start = zero();
                 for tier in tiers {
                     let end = tier.size.as_ref().map(|size| &start + &size.0);
-                    if end.as_ref().is_none_or(|end| *end >= place.into()) {
-                        return price_at(base, place) * &tier.multiplier.0;
+                    if end.as_ref().is_none_or(|end| *end >= Decimal::from(place)) {
+                        let listed: Decimal = price_at(base, place);
+                        return listed * &tier.multiplier.0;
                     }
                     start = end.expect("a size");
                 }
@@ -695,7 +697,7 @@ proptest! {
         }
         let ranges = match &effective.price {
             Price::Tiered(tiers) => tiers.len(),
-            Price::Flat(_) => 1,
+            _ => 1,
         };
         prop_assert_eq!(effective.sources.len(), ranges);
         for source in &effective.sources {

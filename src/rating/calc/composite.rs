@@ -1,0 +1,299 @@
+//! What shares of other products' spend cost.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::price::{Pricing, pricings};
+use super::quantity::Combination;
+use super::stretch::{Basis, MemberSpend, Stretch};
+use crate::catalog::product::{CompositeScope, ProductState, ProductType};
+use crate::catalog::rate::Price;
+use crate::contract::Statement;
+use crate::id::{ContractId, CreditTypeId, ProductId};
+use crate::money::{CreditType, Decimal, zero};
+use crate::rating::calc::RatingFault;
+use crate::rating::terms::{Agreement, ProductTerms};
+use crate::time::{Instant, Period};
+
+/// What the customer spends under other contracts, for composites of the scope CUSTOMER.
+#[derive(Default)]
+pub struct OtherContracts<'a> {
+    /// The usage of each, cut where the composites of this contract change.
+    pub spend: Vec<(ContractId, Vec<Stretch<'a>>)>,
+    /// The composites that another contract bills.
+    pub billed_elsewhere: BTreeSet<ProductId>,
+}
+
+/// What the products of one contract came to, as composites are added one by one.
+pub struct Spend<'a, 'b> {
+    pub agreement: &'b Agreement<'a>,
+    pub others: &'b OtherContracts<'a>,
+    /// Of usage products, and of the composites that are done.
+    pub stretches: BTreeMap<ProductId, Vec<Stretch<'a>>>,
+}
+
+impl<'a> Spend<'a, '_> {
+    /// Adds the stretches of every composite, members first.
+    pub fn add_composites(&mut self) -> Result<(), RatingFault> {
+        let composites = self
+            .agreement
+            .terms
+            .products
+            .iter()
+            .filter(|product| product.product_type == ProductType::Composite);
+        let mut under_way = Vec::new();
+        for composite in composites {
+            self.add_composite(composite, &mut under_way)?;
+        }
+        Ok(())
+    }
+
+    fn add_composite(
+        &mut self,
+        composite: &'a ProductTerms,
+        under_way: &mut Vec<ProductId>,
+    ) -> Result<(), RatingFault> {
+        let id = composite.product_id;
+        if self.stretches.contains_key(&id) {
+            return Ok(());
+        }
+        if under_way.contains(&id) {
+            return Err(RatingFault::CompositeOfItself {
+                product: composite.states.at(self.agreement.statement.from).name.clone(),
+            });
+        }
+        under_way.push(id);
+        let windows = self.windows(composite);
+        for (window, _) in &windows {
+            let state = composite.states.at(window.start);
+            for member in members(&self.agreement.terms.products, composite, state, window.start) {
+                if member.product_type == ProductType::Composite {
+                    self.add_composite(member, under_way)?;
+                }
+            }
+        }
+        under_way.pop();
+        let stretches = self.composite_stretches(composite, &windows);
+        for stretch in &stretches {
+            stretch.billable_charges()?;
+        }
+        self.stretches.insert(id, stretches);
+        Ok(())
+    }
+
+    /// The prices of a composite over the period, cut where its members may change and where the statement starts.
+    fn windows(&self, composite: &'a ProductTerms) -> Vec<(Period, Arc<Pricing<'a>>)> {
+        let Statement { counted, from, .. } = self.agreement.statement;
+        let is_elsewhere = self.others.billed_elsewhere.contains(&composite.product_id);
+        if is_elsewhere && scope(composite, from) == CompositeScope::Customer {
+            return Vec::new();
+        }
+        let mut windows = Vec::new();
+        let all = pricings(self.agreement, composite, &Combination::default(), counted);
+        for (period, pricing) in all {
+            let membership = self.agreement.terms.products.iter().flat_map(|product| product.states.starts());
+            let mut starts: Vec<Instant> = membership
+                .chain([from])
+                .filter(|start| period.contains(*start))
+                .chain([period.start])
+                .collect();
+            starts.sort_unstable();
+            starts.dedup();
+            let ends = starts.iter().skip(1).copied().chain([period.end]);
+            let parts = starts.iter().copied().zip(ends);
+            windows.extend(parts.map(|(start, end)| (Period { start, end }, Arc::clone(&pricing))));
+        }
+        windows
+    }
+
+    /// One stretch for each unit that members are charged in and each window, and in place of all those of the card's
+    /// currency what is missing to a minimum.
+    fn composite_stretches(
+        &self,
+        composite: &'a ProductTerms,
+        windows: &[(Period, Arc<Pricing<'a>>)],
+    ) -> Vec<Stretch<'a>> {
+        let combination = Arc::new(Combination::default());
+        let currency = &self.agreement.terms.unit;
+        // What was spent so far, by unit; the card's currency is there even when nothing is.
+        let mut counters: BTreeMap<CreditTypeId, Decimal> = [(currency.id, zero())].into();
+        let mut stretches: Vec<Stretch<'a>> = Vec::new();
+        for (window, pricing) in windows {
+            let mut spent = self.spent(composite, *window, &pricing.price);
+            spent.entry(currency.id).or_default();
+            for (unit, members) in spent {
+                let counter = counters.entry(unit).or_insert_with(zero);
+                let before = counter.clone();
+                *counter += members.iter().map(|member| &member.spend).sum::<Decimal>();
+                let pricing = if unit == pricing.unit.id {
+                    Arc::clone(pricing)
+                } else {
+                    Arc::new(Pricing { unit: self.unit(unit), ..Pricing::clone(pricing) })
+                };
+                let (combination, basis) = (Arc::clone(&combination), Basis::Spend { before, members });
+                let stretch = Stretch { product: composite, combination, period: *window, pricing, basis };
+                join(&mut stretches, stretch, self.agreement.statement.from);
+            }
+        }
+        if let Some(minimum) = self.minimum(composite, windows, &stretches) {
+            stretches.retain(|stretch| stretch.pricing.unit != currency);
+            stretches.push(minimum);
+        }
+        stretches.sort_by_key(|stretch| (stretch.period.start, stretch.pricing.unit != currency));
+        stretches
+    }
+
+    fn unit(&self, id: CreditTypeId) -> &'a CreditType {
+        self.agreement.terms.unit(id)
+    }
+
+    /// What the members cost in a window, by unit: at the contract's prices, or at the card's where the rate says so.
+    fn spent(
+        &self,
+        composite: &'a ProductTerms,
+        window: Period,
+        price: &Price,
+    ) -> BTreeMap<CreditTypeId, Vec<MemberSpend>> {
+        let state = composite.states.at(window.start);
+        let use_list_prices = price.uses_list_prices().unwrap_or(false);
+        let own = self.stretches.values().flatten().map(|stretch| (None, stretch));
+        let is_of_customer = scope(composite, window.start) == CompositeScope::Customer;
+        let others = self.others.spend.iter().filter(|_| is_of_customer);
+        let others = others.flat_map(|(id, stretches)| stretches.iter().map(|stretch| (Some(*id), stretch)));
+        // What each member cost at the contract's prices, and what is counted of it.
+        let mut costs: BTreeMap<(CreditTypeId, ProductId, Option<ContractId>), (Decimal, Decimal)> =
+            BTreeMap::new();
+        for (contract_id, stretch) in own.chain(others) {
+            let Stretch { product, pricing, .. } = stretch;
+            if !pricing.entitled || !is_member(product, composite, state, window.start) {
+                continue;
+            }
+            let effective = spend_within(stretch, window, &pricing.price);
+            let (unit, counted) = if use_list_prices {
+                (pricing.entry.credit_type_id, spend_within(stretch, window, &pricing.entry.price))
+            } else {
+                (pricing.unit.id, effective.clone())
+            };
+            let cost = costs.entry((unit, product.product_id, contract_id)).or_default();
+            cost.0 += effective;
+            cost.1 += counted;
+        }
+        let mut spent: BTreeMap<CreditTypeId, Vec<MemberSpend>> = BTreeMap::new();
+        for ((unit, product_id, contract_id), (effective, spend)) in costs {
+            let is_left_out = state.exclude_free_usage == Some(true) && effective == zero();
+            if spend != zero() && !is_left_out {
+                spent.entry(unit).or_default().push(MemberSpend { product_id, contract_id, spend });
+            }
+        }
+        spent
+    }
+
+    /// What takes the place of the shares where they come to less than the minimum that is in force at the end: a minimum
+    /// is of the billing period, also of one that is cut short (our decision; the documentation names the period alone).
+    /// Of a period with two statements, the second one bills what the first did not.
+    fn minimum(
+        &self,
+        composite: &'a ProductTerms,
+        windows: &[(Period, Arc<Pricing<'a>>)],
+        stretches: &[Stretch<'a>],
+    ) -> Option<Stretch<'a>> {
+        let Statement { counted, from, .. } = self.agreement.statement;
+        let (_, pricing) = windows.last().filter(|(window, _)| window.end == counted.end)?;
+        let minimum = pricing.price.minimum().filter(|_| pricing.entitled)?;
+        let until = |end: Instant| -> Decimal {
+            let counts = |stretch: &&Stretch<'_>| {
+                stretch.pricing.entitled
+                    && stretch.pricing.unit == &self.agreement.terms.unit
+                    && stretch.period.start < end
+            };
+            stretches.iter().filter(counts).flat_map(Stretch::charges).map(|charge| charge.total).sum()
+        };
+        let (reached, reached_before) = (until(counted.end), until(from));
+        let is_first = from == counted.start;
+        let billed_before = if is_first { zero() } else { reached_before.clone().max(minimum.clone()) };
+        let due = reached.clone().max(minimum.clone()) - billed_before;
+        if due == &reached - &reached_before {
+            return None;
+        }
+        let start =
+            windows.iter().find(|(window, pricing)| window.start >= from && pricing.entitled)?.0.start;
+        Some(Stretch {
+            product: composite,
+            combination: Arc::new(Combination::default()),
+            period: Period { start, end: counted.end },
+            pricing: Arc::clone(pricing),
+            basis: Basis::Minimum { due, minimum: minimum.clone(), reached },
+        })
+    }
+}
+
+/// Windows that only a change of other products cut apart become one stretch again.
+fn join<'a>(stretches: &mut Vec<Stretch<'a>>, stretch: Stretch<'a>, from: Instant) {
+    let continues = |last: &&mut Stretch<'a>| {
+        let is_next = last.period.end == stretch.period.start && stretch.period.start != from;
+        is_next && last.pricing == stretch.pricing
+    };
+    match (stretches.iter_mut().rev().find(continues), stretch.basis) {
+        (
+            Some(Stretch { period, basis: Basis::Spend { members, .. }, .. }),
+            Basis::Spend { members: more, .. },
+        ) => {
+            period.end = stretch.period.end;
+            for member in more {
+                let same = |own: &&mut MemberSpend| {
+                    (own.product_id, own.contract_id) == (member.product_id, member.contract_id)
+                };
+                match members.iter_mut().find(same) {
+                    Some(own) => own.spend += member.spend,
+                    None => members.push(member),
+                }
+            }
+        }
+        (_, basis) => stretches.push(Stretch { basis, ..stretch }),
+    }
+}
+
+/// What a stretch costs within a window.
+fn spend_within(stretch: &Stretch<'_>, window: Period, price: &Price) -> Decimal {
+    match stretch.basis {
+        Basis::Usage { .. } => stretch.cost_within(window, price),
+        // A share of spend belongs to the window in which its own begins.
+        _ if window.contains(stretch.period.start) => {
+            stretch.charges().into_iter().map(|charge| charge.total).sum()
+        }
+        _ => zero(),
+    }
+}
+
+fn scope(composite: &ProductTerms, at: Instant) -> CompositeScope {
+    composite.states.at(at).composite_scope.unwrap_or(CompositeScope::Contract)
+}
+
+fn members<'a>(
+    products: &'a [ProductTerms],
+    composite: &ProductTerms,
+    state: &ProductState,
+    at: Instant,
+) -> Vec<&'a ProductTerms> {
+    products.iter().filter(|product| is_member(product, composite, state, at)).collect()
+}
+
+/// Whether a product is a member at an instant: named by id or by ANY of the tags that it has then. Only usage counts,
+/// and other composites where the composite says so (schema `CreateProductListItemPayload`).
+fn is_member(product: &ProductTerms, composite: &ProductTerms, state: &ProductState, at: Instant) -> bool {
+    let may_be = match product.product_type {
+        ProductType::Usage => true,
+        ProductType::Composite => {
+            state.include_composite_spend == Some(true) && product.product_id != composite.product_id
+        }
+        _ => false,
+    };
+    let has_tag = || {
+        let tags = state.composite_tags.as_deref().unwrap_or_default();
+        let own = product.states.at(at).tags.as_deref().unwrap_or_default();
+        own.iter().any(|tag| tags.contains(tag))
+    };
+    may_be
+        && (state.composite_product_ids.as_deref().unwrap_or_default().contains(&product.product_id)
+            || has_tag())
+}

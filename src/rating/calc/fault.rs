@@ -1,0 +1,10 @@
+use crate::time::{Instant, shown};
+
+/// Why a statement cannot be priced.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RatingFault {
+    #[error("product `{product}`: an amount from {} on has more digits than any bill can hold", shown(*.start))]
+    TooLarge { product: String, start: Instant },
+    #[error("product `{product}` is a member of itself")]
+    CompositeOfItself { product: String },
+}

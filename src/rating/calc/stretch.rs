@@ -1,0 +1,121 @@
+//! Consecutive time of one combination under one price: what becomes lines.
+
+use std::sync::Arc;
+
+use super::RatingFault;
+use super::price::{Pricing, slices};
+use super::quantity::{Combination, Step};
+use super::tier::TierPosition;
+use crate::catalog::rate::Price;
+use crate::id::{ContractId, ProductId};
+use crate::money::{Decimal, is_billable, zero};
+use crate::rating::terms::ProductTerms;
+use crate::time::{Instant, Period};
+
+/// What is charged for a stretch of time, and why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stretch<'a> {
+    pub product: &'a ProductTerms,
+    pub combination: Arc<Combination>,
+    pub period: Period,
+    pub pricing: Arc<Pricing<'a>>,
+    pub basis: Basis,
+}
+
+/// What a price is applied to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Basis {
+    Usage {
+        /// The counter at the start: all of the combination's quantity in the period until then.
+        before: Decimal,
+        steps: Vec<Step>,
+    },
+    Spend {
+        /// The spend of the members in the period until then.
+        before: Decimal,
+        members: Vec<MemberSpend>,
+    },
+    /// A minimum that is more than the share of the spend: what of it is not billed yet.
+    Minimum {
+        due: Decimal,
+        minimum: Decimal,
+        /// What the shares come to.
+        reached: Decimal,
+    },
+    /// Part of the price of a whole billing period.
+    Subscription { quantity: Decimal, unit_price: Decimal },
+}
+
+/// What one member of a composite cost.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MemberSpend {
+    pub product_id: ProductId,
+    /// Unset: the contract that is billed.
+    pub contract_id: Option<ContractId>,
+    pub spend: Decimal,
+}
+
+/// One line's worth.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Charge {
+    pub quantity: Decimal,
+    pub unit_price: Decimal,
+    /// `quantity × unit_price`.
+    pub total: Decimal,
+    pub tier: Option<TierPosition>,
+}
+
+impl Charge {
+    fn new(quantity: Decimal, unit_price: Decimal, tier: Option<TierPosition>) -> Self {
+        Self { total: &quantity * &unit_price, quantity, unit_price, tier }
+    }
+}
+
+impl Stretch<'_> {
+    /// Whether it is a part of a subscription's billing period; only subscriptions answer.
+    #[must_use]
+    pub fn is_prorated(&self) -> Option<bool> {
+        let Basis::Subscription { unit_price, .. } = &self.basis else { return None };
+        Some(self.pricing.price.single() != Some(unit_price))
+    }
+
+    /// Its charges: one, or one for each tier that is touched.
+    #[must_use]
+    pub fn charges(&self) -> Vec<Charge> {
+        let (before, quantity): (&Decimal, Decimal) = match &self.basis {
+            Basis::Usage { before, steps } => (before, steps.iter().map(|step| &step.quantity).sum()),
+            Basis::Spend { before, members } => (before, members.iter().map(|member| &member.spend).sum()),
+            Basis::Minimum { due, .. } => return vec![Charge::new(Decimal::from(1), due.clone(), None)],
+            Basis::Subscription { quantity, unit_price } => {
+                return vec![Charge::new(quantity.clone(), unit_price.clone(), None)];
+            }
+        };
+        slices(&self.pricing.price, before, &(before + quantity))
+            .into_iter()
+            .map(|slice| Charge::new(slice.quantity, slice.price, slice.position))
+            .collect()
+    }
+
+    /// Its charges, unless one has more digits than a bill can hold.
+    pub fn billable_charges(&self) -> Result<Vec<Charge>, RatingFault> {
+        let charges = self.charges();
+        if charges.iter().all(|charge| is_billable(&charge.total)) {
+            return Ok(charges);
+        }
+        let product = self.product.states.before(self.period.end).name.clone();
+        Err(RatingFault::TooLarge { product, start: self.period.start })
+    }
+
+    /// What its usage from `window.start` on and before `window.end` costs, at this price. The window does not cut a
+    /// step.
+    #[must_use]
+    pub fn cost_within(&self, window: Period, price: &Price) -> Decimal {
+        let Basis::Usage { before, steps } = &self.basis else { return zero() };
+        let until = |end: Instant| {
+            let earlier = steps.iter().take_while(|step| step.period.start < end);
+            earlier.fold(before.clone(), |counter, step| counter + &step.quantity)
+        };
+        let parts = slices(price, &until(window.start), &until(window.end));
+        parts.iter().map(|slice| &slice.quantity * &slice.price).sum()
+    }
+}

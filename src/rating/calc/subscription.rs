@@ -1,0 +1,40 @@
+//! Legacy subscription rates: a price for every contract on the card.
+
+use std::sync::Arc;
+
+use super::price::pricings;
+use super::quantity::Combination;
+use super::stretch::{Basis, Stretch};
+use crate::catalog::rate::Price;
+use crate::contract::Statement;
+use crate::money::{Decimal, divide};
+use crate::rating::terms::{Agreement, ProductTerms};
+use crate::time::Period;
+
+/// The charge of a SUBSCRIPTION rate for the time of a statement: price × quantity for a whole billing period, and of a
+/// part of one the part of its price (schema `AddRatePayload`: prorated). A billing period has the rate that is in force
+/// when it begins (documentation page on subscriptions); one that is not entitled then is not charged.
+#[must_use]
+pub fn subscription_stretch<'a>(agreement: &Agreement<'a>, product: &'a ProductTerms) -> Option<Stretch<'a>> {
+    let statement = &agreement.statement;
+    let combination = Arc::new(Combination::default());
+    let period = Period { start: statement.from, end: statement.counted.end };
+    let (first, pricing) =
+        pricings(agreement, product, &combination, statement.counted).into_iter().next()?;
+    if first.start != statement.counted.start {
+        return None;
+    }
+    let Price::Subscription { price, quantity, .. } = &*pricing.price else { return None };
+    let basis =
+        Basis::Subscription { quantity: quantity.clone(), unit_price: prorated(price, period, statement) };
+    Some(Stretch { product, combination, period, pricing, basis })
+}
+
+/// The price of a part of the billing period, by its length.
+fn prorated(price: &Decimal, part: Period, statement: &Statement) -> Decimal {
+    let seconds = |period: Period| Decimal::from((period.end - period.start).num_seconds());
+    if part == statement.calendar {
+        return price.clone();
+    }
+    divide(&(price * seconds(part)), &seconds(statement.calendar))
+}

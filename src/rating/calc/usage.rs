@@ -1,0 +1,139 @@
+//! What usage costs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::cut::Cuts;
+use super::price::{Pricing, pricings};
+use super::quantity::{Combination, MeteredUsage, Step};
+use super::stretch::{Basis, Stretch};
+use crate::catalog::product::{ProductState, SqlBreakdownGranularity};
+use crate::contract::Statement;
+use crate::money::{Decimal, zero};
+use crate::rating::terms::{Agreement, ProductTerms, Terms};
+use crate::time::{Instant, Period};
+
+/// Time over which a product meters in one way.
+struct Span<'a> {
+    period: Period,
+    state: &'a ProductState,
+    /// Whether what is counted in it is charged at the end of the period: what queries count is, unless the product
+    /// breaks it down by the hour.
+    at_the_end: bool,
+}
+
+/// What is charged at the end of the period.
+struct PutOff {
+    start: Instant,
+    steps: Vec<Step>,
+}
+
+/// Prices the usage of a product, by time and combination; also what lies before the statement, for whoever needs what
+/// was spent so far.
+///
+/// Usage whose group values have no rate, or that falls where there is no rate, is in no stretch. Where there are no
+/// groups, time without usage has its stretches as well.
+#[must_use]
+pub fn usage_stretches<'a>(
+    agreement: &Agreement<'a>,
+    product: &'a ProductTerms,
+    usage: &MeteredUsage<'_>,
+    cuts: &Cuts,
+) -> Vec<Stretch<'a>> {
+    let Agreement { terms, statement, .. } = *agreement;
+    let mut stretches = Vec::new();
+    // Tiers go by what was used so far in the period, however it was counted.
+    let mut counters: BTreeMap<Arc<Combination>, Decimal> = BTreeMap::new();
+    let mut put_off: BTreeMap<Arc<Combination>, PutOff> = BTreeMap::new();
+    for span in spans(terms, product, &statement) {
+        for (combination, steps) in usage.steps(terms, span.state, cuts, span.period) {
+            let combination = Arc::new(combination);
+            if span.at_the_end {
+                put_off
+                    .entry(combination)
+                    .or_insert_with(|| PutOff { start: span.period.start, steps: Vec::new() })
+                    .steps
+                    .extend(steps);
+                continue;
+            }
+            let counter = counters.entry(Arc::clone(&combination)).or_insert_with(zero);
+            let pricings = pricings(agreement, product, &combination, span.period);
+            let mut steps = steps.into_iter().peekable();
+            for (period, pricing) in pricings {
+                while let Some(unpriced) = steps.next_if(|step| step.period.start < period.start) {
+                    *counter += unpriced.quantity;
+                }
+                let before = counter.clone();
+                let mut own = Vec::new();
+                while let Some(step) = steps.next_if(|step| step.period.start < period.end) {
+                    *counter += &step.quantity;
+                    own.push(step);
+                }
+                stretches.extend(stretch(product, &combination, period, pricing, before, own));
+            }
+            steps.for_each(|unpriced| *counter += unpriced.quantity);
+        }
+    }
+    let end = statement.counted.end;
+    for (combination, PutOff { start, steps }) in put_off {
+        let last = pricings(agreement, product, &combination, statement.counted).pop();
+        let Some((_, pricing)) = last.filter(|(period, _)| period.end == end) else { continue };
+        let before = counters.remove(&combination).unwrap_or_else(zero);
+        let steps = at_the_last_instant(steps, cuts);
+        stretches.extend(stretch(product, &combination, Period { start, end }, pricing, before, steps));
+    }
+    stretches.sort_by(|one, other| {
+        (one.period.start, &one.combination).cmp(&(other.period.start, &other.combination))
+    });
+    stretches
+}
+
+/// A stretch, where there is anything to show: with groups only what was used.
+fn stretch<'a>(
+    product: &'a ProductTerms,
+    combination: &Arc<Combination>,
+    period: Period,
+    pricing: Arc<Pricing<'a>>,
+    before: Decimal,
+    steps: Vec<Step>,
+) -> Option<Stretch<'a>> {
+    let is_shown = !steps.is_empty() || **combination == Combination::default();
+    let basis = Basis::Usage { before, steps };
+    is_shown.then(|| Stretch { product, combination: Arc::clone(combination), period, pricing, basis })
+}
+
+/// All that was put off as one step in the last segment.
+fn at_the_last_instant(steps: Vec<Step>, cuts: &Cuts) -> Vec<Step> {
+    let Some(last) = steps.last() else { return steps };
+    let (period, metered) = (cuts.last(), last.metered.clone());
+    let quantity = steps.iter().map(|step| &step.quantity).sum();
+    vec![Step { period, metered, quantity }]
+}
+
+/// The spans of the counted period, cut where the statement starts.
+fn spans<'a>(terms: &Terms, product: &'a ProductTerms, statement: &Statement) -> Vec<Span<'a>> {
+    let Statement { counted, from, .. } = *statement;
+    let changes = product.states.metering_changes().chain(product.states.breakdown_changes());
+    let mut starts: Vec<Instant> =
+        changes.filter(|instant| counted.contains(*instant)).chain([counted.start, from]).collect();
+    starts.sort_unstable();
+    starts.dedup();
+    let ends = starts.iter().skip(1).copied().chain([counted.end]);
+    let mut spans: Vec<Span<'a>> = Vec::new();
+    for (start, end) in starts.iter().copied().zip(ends) {
+        let state = product.states.at(start);
+        let at_the_end = start >= from && counts_at_the_end(terms, state);
+        match spans.last_mut() {
+            Some(span) if start != from && span.at_the_end == at_the_end && span.state.meters_like(state) => {
+                span.period.end = end;
+            }
+            _ => spans.push(Span { period: Period { start, end }, state, at_the_end }),
+        }
+    }
+    spans
+}
+
+fn counts_at_the_end(terms: &Terms, state: &ProductState) -> bool {
+    let is_by_hour = state.sql_breakdown_granularity == Some(SqlBreakdownGranularity::Hour);
+    !is_by_hour && terms.metric_of(state).is_some_and(|(_, metric)| metric.is_sql())
+}
