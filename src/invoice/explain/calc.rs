@@ -126,7 +126,7 @@ fn basis(agreement: &Agreement<'_>, stretch: &Stretch<'_>) -> BasisExplanation {
                 quantity: Number(steps.iter().map(|step| &step.quantity).sum()),
             })
         }
-        Basis::Spend { before, members } => BasisExplanation::Spend {
+        Basis::Spend { before, members, .. } => BasisExplanation::Spend {
             before: Number(before.clone()),
             spend: Number(members.iter().map(|member| &member.spend).sum::<Decimal>()),
             members: members

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::price::{Pricing, pricings};
+use super::cut::composite_changes;
+use super::price::{Pricing, cost, cost_of_paid, pricings};
 use super::quantity::Combination;
-use super::stretch::{Basis, MemberSpend, Stretch};
+use super::stretch::{Basis, MemberSpend, SpendStep, Stretch};
 use crate::catalog::product::{CompositeScope, ProductState, ProductType};
 use crate::catalog::rate::Price;
 use crate::contract::Statement;
@@ -81,24 +82,24 @@ impl<'a> Spend<'a, '_> {
         Ok(())
     }
 
-    /// The prices of a composite over the period, cut where its members may change and where the statement starts.
+    /// The prices of a composite over the period, cut where any composite or its members may change and where the
+    /// statement starts, so that composites of composites are cut alike.
     fn windows(&self, composite: &'a ProductTerms) -> Vec<(Period, Arc<Pricing<'a>>)> {
         let Statement { counted, from, .. } = self.agreement.statement;
         let is_elsewhere = self.others.billed_elsewhere.contains(&composite.product_id);
         if is_elsewhere && scope(composite, from) == CompositeScope::Customer {
             return Vec::new();
         }
+        let mut changes = composite_changes(self.agreement);
+        changes.push(from);
+        changes.sort_unstable();
+        changes.dedup();
         let mut windows = Vec::new();
         let all = pricings(self.agreement, composite, &Combination::default(), counted);
         for (period, pricing) in all {
-            let membership = self.agreement.terms.products.iter().flat_map(|product| product.states.starts());
-            let mut starts: Vec<Instant> = membership
-                .chain([from])
-                .filter(|start| period.contains(*start))
-                .chain([period.start])
-                .collect();
-            starts.sort_unstable();
-            starts.dedup();
+            let inside = changes.iter().copied().filter(|start| period.contains(*start));
+            let mut starts = vec![period.start];
+            starts.extend(inside.filter(|start| *start != period.start));
             let ends = starts.iter().skip(1).copied().chain([period.end]);
             let parts = starts.iter().copied().zip(ends);
             windows.extend(parts.map(|(start, end)| (Period { start, end }, Arc::clone(&pricing))));
@@ -106,8 +107,8 @@ impl<'a> Spend<'a, '_> {
         windows
     }
 
-    /// One stretch for each unit that members are charged in and each window, and in place of all those of the card's
-    /// currency what is missing to a minimum.
+    /// One stretch for each unit that members are charged in and each window, and behind those of the card's currency
+    /// a minimum that is charged in their place.
     fn composite_stretches(
         &self,
         composite: &'a ProductTerms,
@@ -124,21 +125,24 @@ impl<'a> Spend<'a, '_> {
             for (unit, members) in spent {
                 let counter = counters.entry(unit).or_insert_with(zero);
                 let before = counter.clone();
-                *counter += members.iter().map(|member| &member.spend).sum::<Decimal>();
+                let spend: Decimal = members.iter().map(|member| &member.spend).sum();
+                *counter += &spend;
+                let steps = vec![SpendStep { period: *window, spend }];
                 let pricing = if unit == pricing.unit.id {
                     Arc::clone(pricing)
                 } else {
-                    Arc::new(Pricing { unit: self.unit(unit), ..Pricing::clone(pricing) })
+                    {
+                        let unit = self.unit(unit);
+                        Arc::new(Pricing { unit, list_unit: unit, ..Pricing::clone(pricing) })
+                    }
                 };
-                let (combination, basis) = (Arc::clone(&combination), Basis::Spend { before, members });
+                let (combination, basis) =
+                    (Arc::clone(&combination), Basis::Spend { before, members, steps });
                 let stretch = Stretch { product: composite, combination, period: *window, pricing, basis };
                 join(&mut stretches, stretch, self.agreement.statement.from);
             }
         }
-        if let Some(minimum) = self.minimum(composite, windows, &stretches) {
-            stretches.retain(|stretch| stretch.pricing.unit != currency);
-            stretches.push(minimum);
-        }
+        stretches.extend(self.minimum(composite, windows, &stretches));
         stretches.sort_by_key(|stretch| (stretch.period.start, stretch.pricing.unit != currency));
         stretches
     }
@@ -147,7 +151,8 @@ impl<'a> Spend<'a, '_> {
         self.agreement.terms.unit(id)
     }
 
-    /// What the members cost in a window, by unit: at the contract's prices, or at the card's where the rate says so.
+    /// What the members cost in a window, by unit: at the contract's prices, or at the card's where the rate says so, of
+    /// all units or of those alone that the contract pays for.
     fn spent(
         &self,
         composite: &'a ProductTerms,
@@ -160,32 +165,35 @@ impl<'a> Spend<'a, '_> {
         let is_of_customer = scope(composite, window.start) == CompositeScope::Customer;
         let others = self.others.spend.iter().filter(|_| is_of_customer);
         let others = others.flat_map(|(id, stretches)| stretches.iter().map(|stretch| (Some(*id), stretch)));
-        // What each member cost at the contract's prices, and what is counted of it.
-        let mut costs: BTreeMap<(CreditTypeId, ProductId, Option<ContractId>), (Decimal, Decimal)> =
-            BTreeMap::new();
+        let mut spent: BTreeMap<(CreditTypeId, ProductId, Option<ContractId>), Decimal> = BTreeMap::new();
         for (contract_id, stretch) in own.chain(others) {
             let Stretch { product, pricing, .. } = stretch;
             if !pricing.entitled || !is_member(product, composite, state, window.start) {
                 continue;
             }
-            let effective = spend_within(stretch, window, &pricing.price);
-            let (unit, counted) = if use_list_prices {
-                (pricing.entry.credit_type_id, spend_within(stretch, window, &pricing.entry.price))
+            let (unit, spend) = if let Basis::Minimum { beyond, .. } = &stretch.basis {
+                let is_inside = window.contains(beyond.period.start);
+                (pricing.unit.id, if is_inside { beyond.spend.clone() } else { zero() })
             } else {
-                (pricing.unit.id, effective.clone())
+                let Some((before, after)) = stretch.move_within(window) else { continue };
+                let listed = &pricing.entry.price;
+                if !use_list_prices {
+                    (pricing.unit.id, cost(&pricing.price, &before, &after))
+                } else if state.exclude_free_usage == Some(true) {
+                    (pricing.list_unit.id, cost_of_paid(listed, &pricing.price, &before, &after))
+                } else {
+                    (pricing.list_unit.id, cost(listed, &before, &after))
+                }
             };
-            let cost = costs.entry((unit, product.product_id, contract_id)).or_default();
-            cost.0 += effective;
-            cost.1 += counted;
+            *spent.entry((unit, product.product_id, contract_id)).or_default() += spend;
         }
-        let mut spent: BTreeMap<CreditTypeId, Vec<MemberSpend>> = BTreeMap::new();
-        for ((unit, product_id, contract_id), (effective, spend)) in costs {
-            let is_left_out = state.exclude_free_usage == Some(true) && effective == zero();
-            if spend != zero() && !is_left_out {
-                spent.entry(unit).or_default().push(MemberSpend { product_id, contract_id, spend });
-            }
+        let mut members: BTreeMap<CreditTypeId, Vec<MemberSpend>> = BTreeMap::new();
+        for ((unit, product_id, contract_id), spend) in
+            spent.into_iter().filter(|(_, spend)| *spend != zero())
+        {
+            members.entry(unit).or_default().push(MemberSpend { product_id, contract_id, spend });
         }
-        spent
+        members
     }
 
     /// What takes the place of the shares where they come to less than the minimum that is in force at the end: a minimum
@@ -198,7 +206,7 @@ impl<'a> Spend<'a, '_> {
         stretches: &[Stretch<'a>],
     ) -> Option<Stretch<'a>> {
         let Statement { counted, from, .. } = self.agreement.statement;
-        let (_, pricing) = windows.last().filter(|(window, _)| window.end == counted.end)?;
+        let (last, pricing) = windows.last().filter(|(window, _)| window.end == counted.end)?;
         let minimum = pricing.price.minimum().filter(|_| pricing.entitled)?;
         let until = |end: Instant| -> Decimal {
             let counts = |stretch: &&Stretch<'_>| {
@@ -212,9 +220,11 @@ impl<'a> Spend<'a, '_> {
         let is_first = from == counted.start;
         let billed_before = if is_first { zero() } else { reached_before.clone().max(minimum.clone()) };
         let due = reached.clone().max(minimum.clone()) - billed_before;
-        if due == &reached - &reached_before {
+        let spend = &due - (&reached - &reached_before);
+        if spend == zero() {
             return None;
         }
+        let beyond = SpendStep { period: *last, spend };
         let start =
             windows.iter().find(|(window, pricing)| window.start >= from && pricing.entitled)?.0.start;
         Some(Stretch {
@@ -222,7 +232,7 @@ impl<'a> Spend<'a, '_> {
             combination: Arc::new(Combination::default()),
             period: Period { start, end: counted.end },
             pricing: Arc::clone(pricing),
-            basis: Basis::Minimum { due, minimum: minimum.clone(), reached },
+            basis: Basis::Minimum { due, beyond, minimum: minimum.clone(), reached },
         })
     }
 }
@@ -235,10 +245,11 @@ fn join<'a>(stretches: &mut Vec<Stretch<'a>>, stretch: Stretch<'a>, from: Instan
     };
     match (stretches.iter_mut().rev().find(continues), stretch.basis) {
         (
-            Some(Stretch { period, basis: Basis::Spend { members, .. }, .. }),
-            Basis::Spend { members: more, .. },
+            Some(Stretch { period, basis: Basis::Spend { members, steps, .. }, .. }),
+            Basis::Spend { members: more, steps: more_steps, .. },
         ) => {
             period.end = stretch.period.end;
+            steps.extend(more_steps);
             for member in more {
                 let same = |own: &&mut MemberSpend| {
                     (own.product_id, own.contract_id) == (member.product_id, member.contract_id)
@@ -250,18 +261,6 @@ fn join<'a>(stretches: &mut Vec<Stretch<'a>>, stretch: Stretch<'a>, from: Instan
             }
         }
         (_, basis) => stretches.push(Stretch { basis, ..stretch }),
-    }
-}
-
-/// What a stretch costs within a window.
-fn spend_within(stretch: &Stretch<'_>, window: Period, price: &Price) -> Decimal {
-    match stretch.basis {
-        Basis::Usage { .. } => stretch.cost_within(window, price),
-        // A share of spend belongs to the window in which its own begins.
-        _ if window.contains(stretch.period.start) => {
-            stretch.charges().into_iter().map(|charge| charge.total).sum()
-        }
-        _ => zero(),
     }
 }
 

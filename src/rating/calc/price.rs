@@ -11,7 +11,7 @@ use crate::contract::rate_override::calc::{
     Chosen, Line, PriceSource, boundaries, choose, effective_price, entitlement, of_line,
 };
 use crate::contract::rate_override::{Override, PresentationValues, RateTarget};
-use crate::money::{CreditType, Decimal};
+use crate::money::{CreditType, Decimal, zero};
 use crate::rating::terms::{Agreement, ProductTerms};
 use crate::time::{Instant, Period};
 
@@ -163,4 +163,29 @@ pub fn slices(price: &Price, before: &Decimal, after: &Decimal) -> Vec<TierSlice
         }
         Price::Tiered(tiers) | Price::TieredPercentage { tiers, .. } => walk_tiers(tiers, before, after),
     }
+}
+
+/// What a move of the counter costs.
+#[must_use]
+pub fn cost(price: &Price, before: &Decimal, after: &Decimal) -> Decimal {
+    slices(price, before, after).iter().map(|slice| &slice.quantity * &slice.price).sum()
+}
+
+/// What a move of the counter costs at one price, of the units alone that are not free at another.
+#[must_use]
+pub fn cost_of_paid(price: &Price, paid_at: &Price, before: &Decimal, after: &Decimal) -> Decimal {
+    let mut slices = slices(paid_at, before, after);
+    if after < before {
+        slices.reverse();
+    }
+    let mut at = before.clone();
+    let mut total = zero();
+    for slice in slices {
+        let next = &at + &slice.quantity;
+        if slice.price != zero() {
+            total += cost(price, &at, &next);
+        }
+        at = next;
+    }
+    total
 }

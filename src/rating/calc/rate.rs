@@ -4,7 +4,7 @@ use super::RatingFault;
 use super::composite::{OtherContracts, Spend};
 use super::cut::Cuts;
 use super::quantity::MeteredUsage;
-use super::stretch::Stretch;
+use super::stretch::{Basis, Stretch};
 use super::subscription::subscription_stretch;
 use super::usage::usage_stretches;
 use crate::catalog::product::ProductType;
@@ -29,6 +29,9 @@ pub fn rate<'a>(
     for product in &agreement.terms.products {
         let stretches = match product.product_type {
             ProductType::Subscription => subscription_stretch(agreement, product).into_iter().collect(),
+            ProductType::Composite => {
+                of_product.remove(&product.product_id).map(charged_of_composite).unwrap_or_default()
+            }
             _ => of_product.remove(&product.product_id).unwrap_or_default(),
         };
         let is_charged = |stretch: &Stretch<'_>| {
@@ -52,4 +55,15 @@ pub fn rate_usage<'a>(
     usage_products
         .map(|product| (product.product_id, usage_stretches(agreement, product, &metered, cuts)))
         .collect()
+}
+
+/// The stretches of a composite that become lines: a minimum takes the place of the shares in its unit.
+fn charged_of_composite(mut stretches: Vec<Stretch<'_>>) -> Vec<Stretch<'_>> {
+    let is_minimum = |stretch: &Stretch<'_>| matches!(stretch.basis, Basis::Minimum { .. });
+    if let Some(unit) =
+        stretches.iter().find(|stretch| is_minimum(stretch)).map(|stretch| stretch.pricing.unit)
+    {
+        stretches.retain(|stretch| is_minimum(stretch) || stretch.pricing.unit != unit);
+    }
+    stretches
 }

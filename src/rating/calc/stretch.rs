@@ -6,9 +6,8 @@ use super::RatingFault;
 use super::price::{Pricing, slices};
 use super::quantity::{Combination, Step};
 use super::tier::TierPosition;
-use crate::catalog::rate::Price;
 use crate::id::{ContractId, ProductId};
-use crate::money::{Decimal, is_billable, zero};
+use crate::money::{Decimal, is_billable};
 use crate::rating::terms::ProductTerms;
 use crate::time::{Instant, Period};
 
@@ -33,17 +32,27 @@ pub enum Basis {
     Spend {
         /// The spend of the members in the period until then.
         before: Decimal,
+        steps: Vec<SpendStep>,
         members: Vec<MemberSpend>,
     },
-    /// A minimum that is more than the share of the spend: what of it is not billed yet.
+    /// A minimum that is more than the shares of the spend, in whose place it is charged: what of it is not billed yet.
     Minimum {
         due: Decimal,
+        /// By how much it differs from those shares; that is spent in the last window.
+        beyond: SpendStep,
         minimum: Decimal,
         /// What the shares come to.
         reached: Decimal,
     },
     /// Part of the price of a whole billing period.
     Subscription { quantity: Decimal, unit_price: Decimal },
+}
+
+/// What the members of a composite cost in one of its windows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SpendStep {
+    pub period: Period,
+    pub spend: Decimal,
 }
 
 /// What one member of a composite cost.
@@ -84,7 +93,7 @@ impl Stretch<'_> {
     pub fn charges(&self) -> Vec<Charge> {
         let (before, quantity): (&Decimal, Decimal) = match &self.basis {
             Basis::Usage { before, steps } => (before, steps.iter().map(|step| &step.quantity).sum()),
-            Basis::Spend { before, members } => (before, members.iter().map(|member| &member.spend).sum()),
+            Basis::Spend { before, steps, .. } => (before, steps.iter().map(|step| &step.spend).sum()),
             Basis::Minimum { due, .. } => return vec![Charge::new(Decimal::from(1), due.clone(), None)],
             Basis::Subscription { quantity, unit_price } => {
                 return vec![Charge::new(quantity.clone(), unit_price.clone(), None)];
@@ -106,16 +115,22 @@ impl Stretch<'_> {
         Err(RatingFault::TooLarge { product, start: self.period.start })
     }
 
-    /// What its usage from `window.start` on and before `window.end` costs, at this price. The window does not cut a
-    /// step.
+    /// Where the counter stands at the start and at the end of a window that cuts no step, of what is charged by a counter.
     #[must_use]
-    pub fn cost_within(&self, window: Period, price: &Price) -> Decimal {
-        let Basis::Usage { before, steps } = &self.basis else { return zero() };
-        let until = |end: Instant| {
-            let earlier = steps.iter().take_while(|step| step.period.start < end);
-            earlier.fold(before.clone(), |counter, step| counter + &step.quantity)
+    pub fn move_within(&self, window: Period) -> Option<(Decimal, Decimal)> {
+        let (before, steps): (&Decimal, Vec<(Instant, &Decimal)>) = match &self.basis {
+            Basis::Usage { before, steps } => {
+                (before, steps.iter().map(|step| (step.period.start, &step.quantity)).collect())
+            }
+            Basis::Spend { before, steps, .. } => {
+                (before, steps.iter().map(|step| (step.period.start, &step.spend)).collect())
+            }
+            Basis::Minimum { .. } | Basis::Subscription { .. } => return None,
         };
-        let parts = slices(price, &until(window.start), &until(window.end));
-        parts.iter().map(|slice| &slice.quantity * &slice.price).sum()
+        let until = |end: Instant| {
+            let earlier = steps.iter().take_while(|(start, _)| *start < end);
+            earlier.fold(before.clone(), |counter, (_, added)| counter + *added)
+        };
+        Some((until(window.start), until(window.end)))
     }
 }
