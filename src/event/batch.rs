@@ -12,7 +12,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::fact::{Event, Events, transaction_key};
-use super::value::parse_properties;
+use super::value::{NUMBER_LENGTH_MAX, parse_properties};
 use crate::error::ApiError;
 use crate::id::EnvironmentId;
 use crate::time::{Instant, parse_strict_instant, shown};
@@ -220,6 +220,9 @@ pub(super) fn check_properties(text: &str) -> Result<(), String> {
     };
     let properties = parse_properties(text).map_err(malformed)?;
     properties.check().map_err(malformed)?;
+    if let Some(name) = properties.too_long_a_number() {
+        return Err(format!(".properties: `{name}` is a number of more than {NUMBER_LENGTH_MAX} characters"));
+    }
     match properties.more_than(PROPERTIES_MAX) {
         Some(count) => Err(format!(".properties: at most {PROPERTIES_MAX}, this event has {count}")),
         None => Ok(()),

@@ -16,8 +16,9 @@ use crate::wire::WellFormed;
 /// Largest absolute exponent of a number.
 const EXPONENT_MAX: i64 = 100;
 
-/// Longest text that is looked at as a number; no meter reading comes near it.
-const LENGTH_MAX: usize = 200;
+/// Longest text of a number; no meter reading comes near it. A longer one is refused when it is sent, so that none is
+/// ever taken for something that is no number.
+pub const NUMBER_LENGTH_MAX: usize = 1_000;
 
 /// A property of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +60,22 @@ impl<'a> Properties<'a> {
     pub fn get(&self, name: &str) -> Option<PropertyValue<'a>> {
         let (_, text) = self.members.iter().rev().find(|(own, _)| own == name)?;
         Some(PropertyValue::read(text).expect("values are checked before events are kept"))
+    }
+
+    /// The name of a property that is a number of more than [`NUMBER_LENGTH_MAX`] characters, if there is one. `check`
+    /// has passed.
+    #[must_use]
+    pub fn too_long_a_number(&self) -> Option<&str> {
+        let is_too_long = |text: &str| match PropertyValue::read(text) {
+            Ok(PropertyValue::Number(text)) => number_parts(text).is_some(),
+            Ok(PropertyValue::Text(text)) => {
+                let text = trimmed(&text);
+                text.len() > NUMBER_LENGTH_MAX && number_parts(text).is_some()
+            }
+            _ => false,
+        };
+        let long = self.members.iter().filter(|(_, text)| text.len() > NUMBER_LENGTH_MAX);
+        long.filter(|(_, text)| is_too_long(text)).map(|(name, _)| name.as_ref()).next()
     }
 
     /// Fails where a value cannot be kept: where a string in it is none, or where it is nested too deep.
@@ -135,7 +152,7 @@ impl<'a> PropertyValue<'a> {
     pub fn as_number(&self) -> Option<String> {
         match self {
             Self::Number(text) => plain_number(text),
-            Self::Text(text) => plain_number(text.trim_matches(|letter: char| letter.is_ascii_whitespace())),
+            Self::Text(text) => plain_number(trimmed(text)),
             Self::Null | Self::Bool(_) | Self::Compound(_) => None,
         }
     }
@@ -156,14 +173,32 @@ fn without_blanks(text: &str) -> String {
     text.chars().filter(keep).collect()
 }
 
+fn trimmed(text: &str) -> &str {
+    text.trim_matches(|letter: char| letter.is_ascii_whitespace())
+}
+
 /// `2.50` → `2.5`, `1e3` → `1000`; nothing where the text is not a number.
 fn plain_number(text: &str) -> Option<String> {
-    if text.len() > LENGTH_MAX {
+    if text.len() > NUMBER_LENGTH_MAX {
         return None;
     }
     if !text.starts_with('0') && !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Some(text.to_owned());
     }
+    let parts = number_parts(text)?;
+    Some(shifted(parts.sign, parts.whole, parts.fraction, parts.exponent))
+}
+
+/// A number as it was written.
+struct NumberParts<'a> {
+    sign: &'static str,
+    whole: &'a str,
+    fraction: &'a str,
+    exponent: i64,
+}
+
+/// The parts of a number of any length; nothing where the text is not a number.
+fn number_parts(text: &str) -> Option<NumberParts<'_>> {
     let (mantissa, exponent) = match text.find(['e', 'E']) {
         Some(at) => (&text[..at], text[at + 1..].parse::<i64>().ok()?),
         None => (text, 0),
@@ -186,7 +221,7 @@ fn plain_number(text: &str) -> Option<String> {
     {
         return None;
     }
-    Some(shifted(sign, whole, fraction, exponent))
+    Some(NumberParts { sign, whole, fraction, exponent })
 }
 
 /// The digits with the decimal point moved by the exponent, without zeros that say nothing.
@@ -271,6 +306,28 @@ mod tests {
         }
         for json in ["true", "null", r#"{"a": 1}"#, "[1]", r#"{"$serde_json::private::Number": "1"}"#] {
             assert_eq!(value(json).as_number(), None, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_is_too_long_is_noticed() {
+        let nines = |count: usize| "9".repeat(count);
+        assert_eq!(value(&nines(1_000)).as_number(), Some(nines(1_000)));
+        assert_eq!(value(&format!("\"{}\"", nines(1_000))).as_number(), Some(nines(1_000)));
+        let (long, longer) = (nines(1_001), format!("0.{}e-7", nines(5_000)));
+        for (json, is_too_long) in [
+            (nines(1_000), false),
+            (long.clone(), true),
+            (format!("\"{long}\""), true),
+            (format!("\" {longer}\\n\""), true),
+            (format!("\"{}{}\"", " ".repeat(900), nines(1_000)), false),
+            (format!("\"{long}x\""), false),
+            (format!("[{long}]"), false),
+            (format!("\"{}\"", "0x".repeat(2_000)), false),
+        ] {
+            let text = format!(r#"{{"b": 1, "a": {json}}}"#);
+            let properties = parse_properties(&text).expect("properties");
+            assert_eq!(properties.too_long_a_number(), is_too_long.then_some("a"), "{json}");
         }
     }
 

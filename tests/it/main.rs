@@ -27,6 +27,7 @@ mod ingest;
 mod invoice_failures;
 mod metrics;
 mod not_supported;
+mod numbers;
 mod openapi;
 mod paging;
 mod previews;
