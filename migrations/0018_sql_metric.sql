@@ -13,13 +13,14 @@ ALTER TABLE product ADD COLUMN sql_breakdown_granularity text
 
 -- What the queries of metrics compute with. Each answers null where a value is none of its kind; none reads a table.
 
--- As PropertyValue::as_number reads a text.
+-- As PropertyValue::as_number reads a text. No property is a number of more than 1,000 characters; what a query computed
+-- may be longer, but no longer than numeric can be.
 CREATE FUNCTION metric_number(given text) RETURNS numeric
     LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 DECLARE
     trimmed text := btrim(given, E' \t\n\f\r');
 BEGIN
-    IF octet_length(trimmed) <= 200
+    IF octet_length(trimmed) <= 16000
        AND trimmed ~ '^[+-]?([0-9]+(\.[0-9]+)?|\.[0-9]+)([eE][+-]?0*([0-9]{1,2}|100))?$' THEN
         RETURN trimmed::numeric;
     END IF;
@@ -68,26 +69,4 @@ BEGIN
     END IF;
     RETURN trim_scale(quotient * 0.00000000000000000001);
 END
-$$;
-
--- Of values in order, none of them null.
-CREATE FUNCTION metric_percentile_cont(ordered numeric[], fraction numeric) RETURNS numeric
-    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
-DECLARE
-    place numeric := fraction * (cardinality(ordered) - 1);
-    below integer := floor(place);
-BEGIN
-    IF cardinality(ordered) = 0 THEN
-        RETURN NULL;
-    END IF;
-    IF place = below THEN
-        RETURN ordered[below + 1];
-    END IF;
-    RETURN ordered[below + 1] + (place - below) * (ordered[below + 2] - ordered[below + 1]);
-END
-$$;
-
-CREATE FUNCTION metric_percentile_disc(ordered numeric[], fraction numeric) RETURNS numeric
-    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
-    SELECT ordered[greatest(ceil(fraction * cardinality(ordered))::integer, 1)]
 $$;

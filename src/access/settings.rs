@@ -5,6 +5,9 @@ use ipnet::IpNet;
 
 use super::RateLimits;
 
+/// Some seconds of reading (our decision).
+pub const SQL_EVENTS_A_PAGE: usize = 3_000_000;
+
 /// How a server treats requests, whatever they ask for.
 #[derive(Debug)]
 pub struct Settings {
@@ -15,6 +18,8 @@ pub struct Settings {
     pub rate_limits: RateLimits,
     /// After how long a request is given up.
     pub request_timeout: Duration,
+    /// About how many events one page of `/v1/usage` looks through for metrics with SQL.
+    pub sql_events_a_page: usize,
     /// The addresses that `GET /v1/services` names, each with its service.
     pub service_addresses: Vec<(String, IpAddr)>,
 }
@@ -26,6 +31,7 @@ impl Default for Settings {
             cors_origins: Vec::new(),
             rate_limits: RateLimits::new(&[]),
             request_timeout: Duration::from_mins(1),
+            sql_events_a_page: SQL_EVENTS_A_PAGE,
             service_addresses: Vec::new(),
         }
     }

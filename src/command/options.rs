@@ -63,6 +63,7 @@ impl Serve {
             rate_limits: RateLimits::new(&self.rate_limits.0),
             request_timeout: Duration::from_secs(self.request_timeout),
             service_addresses: self.services.0.clone(),
+            ..Settings::default()
         }
     }
 

@@ -136,26 +136,6 @@ impl From<Fact<'_>> for ReceivedEvent {
     }
 }
 
-/// What a query reads of an event.
-#[derive(Clone, Debug)]
-pub struct RawEvent {
-    pub seq: i64,
-    pub event_type: String,
-    pub timestamp: Instant,
-    pub properties_json: String,
-}
-
-impl From<Fact<'_>> for RawEvent {
-    fn from(fact: Fact<'_>) -> Self {
-        Self {
-            seq: fact.seq,
-            event_type: fact.event_type.to_owned(),
-            timestamp: fact.timestamp,
-            properties_json: fact.properties_json.to_owned(),
-        }
-    }
-}
-
 /// The identity of a transaction id: nothing else of the event takes part.
 #[must_use]
 pub fn transaction_key(environment_id: EnvironmentId, transaction_id: &str) -> Uuid {

@@ -34,7 +34,7 @@ mod value;
 pub use batch::{BACKDATING, FUTURE_DATING, parse_batch};
 pub use codec::Facts;
 pub use dedup::{DedupStore, SlottedKeys, is_wrong_guess};
-pub use fact::{Event, Events, Fact, RawEvent, ReceivedEvent, subject_id, transaction_key};
+pub use fact::{Event, Events, Fact, ReceivedEvent, subject_id, transaction_key};
 pub use log::{BatchLog, EventLog, Place, first_seq_after};
 pub use pending::{
     PendingBatch, RecentBatches, find_pending, pending_batches, pending_usage, still_pending,
@@ -42,8 +42,6 @@ pub use pending::{
 };
 pub use preview::{PREVIEWED_MAX, PreviewEvent, PreviewedEvent, previewed};
 pub use screen::Screens;
-pub use segment::{
-    Bookmark, RAW_EVENTS_MAX, Scope, SegmentReader, Segments, make_segments, newest_loose_batch, raw_events,
-};
+pub use segment::{Bookmark, Scope, SegmentReader, Segments, make_segments, newest_loose_batch};
 pub use upkeep::upkeep;
 pub use value::{Properties, PropertyValue, parse_properties};

@@ -9,7 +9,7 @@ use sqlx::{Executor, PgConnection};
 use uuid::Uuid;
 
 use super::codec::{CODEC, Facts, pack};
-use super::fact::{Fact, RawEvent, subject_id};
+use super::fact::{Fact, subject_id};
 use crate::id::{EnvironmentId, SubjectId};
 use crate::money::Decimal;
 use crate::time::Period;
@@ -124,25 +124,6 @@ impl SegmentReader for Segments {
         };
         pending_after(db, scope, after_batch).await
     }
-}
-
-/// Most events that are read for a query; they are all in memory.
-pub const RAW_EVENTS_MAX: usize = 1_000_000;
-
-/// The facts of a scope as queries read them, in no order. More than [`RAW_EVENTS_MAX`] are not all of them: nothing may be
-/// counted from so many.
-pub async fn raw_events(db: &mut PgConnection, scope: &Scope) -> Result<Vec<RawEvent>, sqlx::Error> {
-    let mut events = Vec::new();
-    let mut bookmark = None;
-    while let Some((page, last)) = Segments.read(db, scope, bookmark).await? {
-        bookmark = Some(last);
-        let facts = page.iter().flat_map(|facts| scope.facts(facts));
-        events.extend(facts.map(|(_, fact)| RawEvent::from(fact)));
-        if events.len() > RAW_EVENTS_MAX {
-            break;
-        }
-    }
-    Ok(events)
 }
 
 struct Payload {

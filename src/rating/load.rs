@@ -1,6 +1,5 @@
 //! Loading what rating needs, in a fixed number of queries.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::PgConnection;
@@ -10,19 +9,18 @@ use super::calc::Cuts;
 use super::terms::{
     Increment, MetricCounting, MetricTerms, Newest, ProductTerms, Terms, UnitConversion, Usage,
 };
-use crate::catalog::billable_metric::sql::SqlDefinition;
 use crate::catalog::billable_metric::{AnyMetricRow, Counting, Definition};
 use crate::catalog::product::ProductRow;
 use crate::catalog::rate::{GroupValues, RateEntry, TimelineKey};
 use crate::catalog::rate_card::ConvertedUnit;
 use crate::catalog::usage_filter::UsageFilters;
 use crate::catalog::{billable_metric, rate, rate_card};
-use crate::event::{PropertyValue, RAW_EVENTS_MAX, RawEvent, Scope, parse_properties, raw_events};
+use crate::event::Scope;
 use crate::id::{BillableMetricId, EnvironmentId, ProductId, RateCardId, SubjectId};
 use crate::money::{CreditType, Decimal, zero};
 use crate::time::Period;
 use crate::usage::calc::Tally;
-use crate::usage::sql::{Answer, Facts};
+use crate::usage::sql::{Answer, Facts, MetricQuery};
 use crate::usage::{PostgresRollups, RollupStore, SegmentedMetric};
 
 /// The terms of a rate card; without a card nothing is priced. `up_to` leaves out what was added later.
@@ -155,46 +153,36 @@ pub async fn load_usage(
     }
     let pieces =
         PostgresRollups.pieces(db, environment_id, scope.subject_ids, &streaming, cuts.period().end).await?;
-    let mut usage = Usage { pieces, increments: Vec::new() };
-    if queries.is_empty() {
-        return Ok(usage);
-    }
-    let events = billed_events(db, environment_id, scope).await?;
-    for (metric_id, definition) in queries {
-        let facts = Facts::of(db, metric_id, definition, &events).await?;
-        usage.increments.extend(load_increments(db, metric_id, definition, &facts, cuts).await?);
-    }
-    Ok(usage)
+    let increments = query_increments(db, environment_id, scope, queries).await?;
+    Ok(Usage { pieces, increments })
 }
 
-/// The events that queries see: those that the filter in force at their time lets pass.
-async fn billed_events(
+/// What queries count. They see the events that the filter in force at their time lets pass, which are read once for all
+/// queries, or for some after others where that would be too much at once.
+async fn query_increments(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     scope: &UsageScope<'_>,
-) -> Result<Vec<RawEvent>, sqlx::Error> {
-    let facts = Scope {
+    queries: Vec<MetricQuery<'_>>,
+) -> Result<Vec<Increment>, sqlx::Error> {
+    let events = Scope {
         seqs: i64::MIN..scope.before_seq.unwrap_or(i64::MAX),
         ..Scope::of_subjects(environment_id, scope.subject_ids.to_vec(), scope.cuts.period())
     };
-    let events = raw_events(db, &facts).await?;
-    // More than can be read is not all of them: what a filter left would look like all. Queries refuse so many.
-    if scope.filters.is_empty() || events.len() > RAW_EVENTS_MAX {
-        return Ok(events);
-    }
-    let mut billed = Vec::new();
-    for event in events {
-        if is_billed(&event, scope.filters).map_err(|error| sqlx::Error::Decode(error.into()))? {
-            billed.push(event);
+    let mut increments = Vec::new();
+    let mut left = vec![queries];
+    while let Some(mut together) = left.pop().filter(|together| !together.is_empty()) {
+        let Some((facts, _)) = Facts::read(db, &events, scope.filters, &together).await? else {
+            let half = together.split_off(together.len() / 2);
+            left.extend([half, together]);
+            continue;
+        };
+        for ((metric_id, definition), facts) in together.into_iter().zip(facts) {
+            let names = definition.group_names();
+            increments.extend(load_increments(db, metric_id, &names, &facts, scope.cuts).await?);
         }
     }
-    Ok(billed)
-}
-
-fn is_billed(event: &RawEvent, filters: &UsageFilters) -> Result<bool, serde_json::Error> {
-    let properties = parse_properties(&event.properties_json)?;
-    let text_of = |key: &str| properties.get(key).and_then(PropertyValue::into_text).map(Cow::into_owned);
-    Ok(filters.routes(event.timestamp, text_of))
+    Ok(increments)
 }
 
 /// What a query counts from the start of the period to the end of each segment, as what each segment adds. It changes
@@ -202,7 +190,7 @@ fn is_billed(event: &RawEvent, filters: &UsageFilters) -> Result<bool, serde_jso
 async fn load_increments(
     db: &mut PgConnection,
     metric_id: BillableMetricId,
-    definition: &SqlDefinition,
+    names: &[&str],
     facts: &Facts,
     cuts: &Cuts,
 ) -> Result<Vec<Increment>, sqlx::Error> {
@@ -211,11 +199,10 @@ async fn load_increments(
     let until = |segment: &usize| cuts.segment(metric_id, *segment).end;
     let so_far = segments.iter().map(|segment| Period { start: cuts.period().start, end: until(segment) });
     let answers = facts.answers(db, &so_far.collect::<Vec<_>>()).await?;
-    let names = definition.group_names();
     let mut increments = Vec::new();
     let mut before: BTreeMap<GroupValues, Decimal> = BTreeMap::new();
     for (segment, answers) in segments.into_iter().zip(answers) {
-        let after = quantities(&names, &answers);
+        let after = quantities(names, &answers);
         let groups: BTreeSet<&GroupValues> = before.keys().chain(after.keys()).collect();
         for group in groups {
             let of = |quantities: &BTreeMap<GroupValues, Decimal>| quantities.get(group).cloned();

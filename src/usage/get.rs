@@ -16,15 +16,16 @@ use super::group_by::{GROUP_VALUES_MAX, GroupBy};
 use super::ingest::Metering;
 use super::range::between;
 use super::settle::settle;
-use super::sql::{Counted, Facts, by_groups, by_window, total};
+use super::sql::{Counted, MetricQuery, by_groups, by_window, total, with_events};
 use super::store::{Question, pairs_with_usage};
 use super::uncounted::{Uncounted, begin_usage_read};
 use super::window_rows::{Cut, group_values, window_rows};
 use crate::access::{App, Caller};
+use crate::catalog::billable_metric::sql::SqlDefinition;
 use crate::catalog::billable_metric::{self, AnyMetricRow, Counting};
 use crate::customer;
 use crate::error::ApiError;
-use crate::event::{Scope, raw_events, subject_id};
+use crate::event::{Scope, subject_id};
 use crate::id::{BillableMetricId, CustomerId, EnvironmentId};
 use crate::money::{Decimal, plain};
 use crate::time::{Instant, Period};
@@ -33,8 +34,9 @@ use crate::wire::{CursorKey, ExactNumber, Json, Page, Query, Timestamp};
 /// Rows on a page (our decision: the operation has no limit parameter).
 const ROWS_MAX: usize = 1000;
 
-/// Pairs that can be on a page or say that there is a next one, and the one that the last page may have used up.
-const PAIRS_MAX: usize = ROWS_MAX + 2;
+/// Pairs that can be on a page or say that there is a next one.
+const PAIRS_MAX: usize = ROWS_MAX + 1;
+
 /// How many customers are looked at for usage of queries at once.
 const CUSTOMERS_AT_ONCE: usize = 500;
 
@@ -108,18 +110,33 @@ pub async fn handler(
     if let Some(missing) = named.into_iter().find(|id| !metrics.contains_key(id)) {
         return Err(ApiError::not_found("billable metric", missing));
     }
-    let pairs = pairs(&mut snapshot, environment_id, &request, range, after.map(|(pair, _)| pair)).await?;
-    let slots = slots(&pairs, &windows, after);
+    let from = after.map(|(pair, index)| if index + 1 == windows.count() { following(pair) } else { pair });
+    let mut budget = Budget { events: app.settings.sql_events_a_page };
+    let pairs = pairs(&mut snapshot, environment_id, &request, range, from, &mut budget).await?;
+    let mut slots = slots(&pairs.found, &windows, after);
     let shown = shown(&slots[..slots.len().min(ROWS_MAX)]);
     let found = shown.keys().map(|(_, metric)| *metric).filter(|id| !metrics.contains_key(id));
     let found = load_metrics(&mut snapshot, environment_id, found.collect::<Vec<_>>()).await?;
     metrics.extend(found);
     let groupings = groupings(&request, &metrics)?;
     let asked = Asked { metrics: &metrics, groupings: &groupings, shown: &shown, range, windows: &windows };
-    let values = read(&mut snapshot, environment_id, &asked, &uncounted).await?;
+    let mut budget = Budget { events: app.settings.sql_events_a_page };
+    let values = read(&mut snapshot, environment_id, &asked, &uncounted, &mut budget).await?;
     snapshot.commit().await?;
 
-    let page = Page::cut(slots, ROWS_MAX, |slot| key.encode(slot));
+    let mut are_more = pairs.are_more;
+    if let Some(unread) = values.unread {
+        slots.retain(|(pair, _)| *pair < unread);
+        are_more = true;
+    }
+    let page = match slots.last() {
+        // An empty page would look like the last one.
+        None if are_more => return Err(too_many_events()),
+        Some(last) if are_more && slots.len() <= ROWS_MAX => {
+            Page { next_page: Some(key.encode(last)), data: slots }
+        }
+        _ => Page::cut(slots, ROWS_MAX, |slot| key.encode(slot)),
+    };
     let rows = page.map(|(pair, index)| {
         let window = windows.at(index);
         UsageRow {
@@ -135,6 +152,33 @@ pub async fn handler(
     Ok(axum::Json(rows))
 }
 
+/// What reading for one page may take: queries are counted from events, whose number nobody sees in a request.
+struct Budget {
+    /// How many events may be looked through.
+    events: usize,
+}
+
+/// The first pair that comes after this one in order.
+fn following((customer_id, metric_id): Pair) -> Pair {
+    let next = metric_id.0.as_u128().saturating_add(1);
+    (customer_id, BillableMetricId(Uuid::from_u128(next)))
+}
+
+fn too_many_events() -> ApiError {
+    ApiError::BadRequest(
+        "there are too many events to look through for the usage of metrics with SQL; name fewer customer_ids or \
+         billable_metrics, or a shorter range"
+            .to_owned(),
+    )
+}
+
+/// Pairs in order.
+struct Pairs {
+    found: Vec<Pair>,
+    /// Not all of them were looked for.
+    are_more: bool,
+}
+
 /// The pairs that are asked for, in order, from the one that the last page ended in; no more than a page can
 /// show. Named customers and metrics come whether they have usage or not; where a list is omitted, only what
 /// has usage in the range.
@@ -144,7 +188,8 @@ async fn pairs(
     request: &GetUsage,
     range: Period,
     from: Option<Pair>,
-) -> Result<Vec<Pair>, ApiError> {
+    budget: &mut Budget,
+) -> Result<Pairs, ApiError> {
     let customers: Option<Vec<Uuid>> =
         request.customer_ids.as_ref().map(|ids| sorted(ids.iter().map(|id| id.0).collect()));
     let metrics: Option<Vec<Uuid>> = request
@@ -160,18 +205,31 @@ async fn pairs(
             let pairs = customers.flat_map(|customer| {
                 metrics.iter().map(|metric| (CustomerId(*customer), BillableMetricId(*metric)))
             });
-            Ok(pairs.filter(|pair| from.is_none_or(|from| *pair >= from)).take(PAIRS_MAX).collect())
+            let pairs = pairs.filter(|pair| from.is_none_or(|from| *pair >= from)).take(PAIRS_MAX);
+            Ok(Pairs { found: pairs.collect(), are_more: false })
         }
         (customers, metrics) => {
             let (customers, metrics) = (customers.as_deref(), metrics.as_deref());
-            let mut pairs =
+            let mut found =
                 pairs_with_usage(db, environment_id, customers, metrics, range, from, PAIRS_MAX).await?;
-            pairs.extend(query_pairs(db, environment_id, customers, metrics, range, from).await?);
-            pairs.sort_unstable();
-            pairs.truncate(PAIRS_MAX);
-            Ok(pairs)
+            let of_queries = query_pairs(db, environment_id, customers, metrics, range, from, budget).await?;
+            found.extend(of_queries.found);
+            if let Some(unknown) = of_queries.unknown_from {
+                found.retain(|(customer_id, _)| *customer_id < unknown);
+            }
+            found.sort_unstable();
+            found.truncate(PAIRS_MAX);
+            Ok(Pairs { found, are_more: of_queries.unknown_from.is_some() })
         }
     }
+}
+
+/// Pairs of queries.
+#[derive(Default)]
+struct QueryPairs {
+    found: Vec<Pair>,
+    /// Set where the budget ran out: what this customer and those behind it have is not known.
+    unknown_from: Option<CustomerId>,
 }
 
 /// The pairs whose metric is counted by a query that takes any event of the customer in the range; no more than a page
@@ -183,16 +241,21 @@ async fn query_pairs(
     metrics: Option<&[Uuid]>,
     range: Period,
     from: Option<Pair>,
-) -> Result<Vec<Pair>, sqlx::Error> {
+    budget: &mut Budget,
+) -> Result<QueryPairs, sqlx::Error> {
     let mut metrics = match metrics {
         Some(ids) => billable_metric::find_many(db, environment_id, ids).await?,
         None => billable_metric::sql_metrics(db, environment_id).await?,
     };
-    metrics.retain(|metric| metric.definition.is_sql());
     metrics.sort_by_key(|metric| metric.id);
-    let mut pairs = Vec::new();
+    let query = |metric: &AnyMetricRow| match &metric.definition {
+        Counting::Sql(definition) => Some((metric.id, definition.clone())),
+        Counting::Streaming(_) => None,
+    };
+    let queries: Vec<(BillableMetricId, SqlDefinition)> = metrics.iter().filter_map(query).collect();
+    let mut pairs = QueryPairs::default();
     let mut next = from.map(|(customer, _)| customer);
-    while !metrics.is_empty() {
+    while !queries.is_empty() {
         let batch = match customers {
             Some(ids) => ids.iter().map(|id| CustomerId(*id)).filter(|id| Some(*id) >= next).collect(),
             None => customer::active_ids(db, environment_id, next, CUSTOMERS_AT_ONCE).await?,
@@ -203,17 +266,15 @@ async fn query_pairs(
             let received = subjects[customer_id].iter();
             let subject_ids = received.map(|received| subject_id(environment_id, received)).collect();
             let scope = Scope::of_subjects(environment_id, subject_ids, range);
-            let events = raw_events(db, &scope).await?;
-            if events.is_empty() {
-                continue;
-            }
-            for metric in metrics.iter().filter(|metric| Some((*customer_id, metric.id)) >= from) {
-                let Counting::Sql(definition) = &metric.definition else { continue };
-                if Facts::of(db, metric.id, definition, &events).await?.any_within(range) {
-                    pairs.push((*customer_id, metric.id));
-                }
-            }
-            if pairs.len() >= PAIRS_MAX {
+            let asked = queries.iter().filter(|(metric_id, _)| Some((*customer_id, *metric_id)) >= from);
+            let asked: Vec<MetricQuery<'_>> =
+                asked.map(|(metric_id, definition)| (*metric_id, definition)).collect();
+            let Some(found) = with_events(db, &scope, &asked, &mut budget.events).await? else {
+                pairs.unknown_from = Some(*customer_id);
+                return Ok(pairs);
+            };
+            pairs.found.extend(found.into_iter().map(|metric_id| (*customer_id, metric_id)));
+            if pairs.found.len() >= PAIRS_MAX {
                 return Ok(pairs);
             }
         }
@@ -323,6 +384,8 @@ struct Values {
     total: HashMap<Slot, Option<ExactNumber>>,
     names: HashMap<Pair, Vec<String>>,
     grouped: HashMap<Slot, HashMap<String, Option<ExactNumber>>>,
+    /// Set where the budget ran out: the first pair that was not read.
+    unread: Option<Pair>,
 }
 
 impl Values {
@@ -341,6 +404,7 @@ async fn read(
     environment_id: EnvironmentId,
     asked: &Asked<'_>,
     uncounted: &Uncounted,
+    budget: &mut Budget,
 ) -> Result<Values, sqlx::Error> {
     let whole = questions(db, environment_id, asked).await?;
     let (cut, uncounted) = (Cut::default(), uncounted.counts(db, &whole).await?);
@@ -361,20 +425,27 @@ async fn read(
             grouped.entry(row.slot()).or_default().insert(name, row.value.map(ExactNumber));
         }
     }
-    let mut values = Values { total, names, grouped };
-    read_queries(db, environment_id, asked, &mut values).await?;
+    let mut values = Values { total, names, grouped, unread: None };
+    read_queries(db, environment_id, asked, &mut values, budget).await?;
     Ok(values)
 }
 
-/// Adds what queries count.
+/// Adds what queries count, until the budget is used up; the first pair is always read.
 async fn read_queries(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     asked: &Asked<'_>,
     values: &mut Values,
+    budget: &mut Budget,
 ) -> Result<(), sqlx::Error> {
+    let mut is_first = true;
     for (pair, indexes) in asked.shown {
         let Counting::Sql(definition) = &asked.metrics[&pair.1].definition else { continue };
+        if budget.events == 0 && !std::mem::take(&mut is_first) {
+            values.unread = Some(*pair);
+            return Ok(());
+        }
+        is_first = false;
         let subjects = customer::subjects_by_customer(db, environment_id, &[pair.0.0]).await?;
         let received = &subjects[&pair.0];
         let counted = Counted { environment_id, metric_id: pair.1, definition, received };
@@ -384,9 +455,10 @@ async fn read_queries(
             Some(Grouping { values: None, .. }) => 0..asked.windows.count(),
             _ => indexes.clone(),
         };
-        let facts = counted.facts(db, asked.windows.span(&indexes)).await?;
+        let (facts, looked_through) = counted.facts(db, asked.windows.span(&indexes)).await?;
+        budget.events = budget.events.saturating_sub(looked_through);
         let answers = by_window(db, &facts, asked.windows, indexes, usize::MAX).await?;
-        let number = |value: Option<Decimal>| value.map(|value| ExactNumber(plain(&value)));
+        let number = |value: Decimal| Some(ExactNumber(plain(&value)));
         let mut seen = BTreeSet::new();
         for (window, answers) in answers {
             values.total.insert((*pair, window), number(total(&answers)));

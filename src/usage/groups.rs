@@ -404,12 +404,12 @@ async fn read_query(
     if first >= last {
         return Ok(Some(Vec::new()));
     }
-    let facts = counted.facts(db, windows.span(&(first..last))).await?;
-    let number = |value: Option<Decimal>| value.map(|value| ExactNumber(plain(&value)));
+    let (facts, _) = counted.facts(db, windows.span(&(first..last))).await?;
+    let number = |value: Decimal| Some(ExactNumber(plain(&value)));
     if !is_grouped {
         let mut answers = by_window(db, &facts, windows, first..last, limit).await?;
         let row = |window| {
-            let value = number(answers.remove(&window).and_then(|answers| total(&answers)));
+            let value = answers.remove(&window).and_then(|answers| number(total(&answers)));
             Row { window, group_id: None, group_values: Vec::new(), value }
         };
         return Ok(Some((first..last).map(row).collect()));

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use axum::http::Method;
 use serde_json::{Value, json};
-use upbeat::access::{EnvironmentKind, find_environment};
+use upbeat::access::{EnvironmentKind, Role, Settings, find_environment};
 use upbeat::catalog::billable_metric::sql::parse;
 use upbeat::event::upkeep;
 use upbeat::usage::sql::TIME_LIMIT;
@@ -71,6 +71,25 @@ async fn acme(api: &Api) -> String {
     customer
 }
 
+/// Another customer and another environment with events of the same names, which no query of `acme` may see.
+async fn strangers(api: &Api) {
+    let production = api.with_token(EnvironmentKind::Production, Role::Admin).await;
+    let now = api.app.clock.now();
+    for (api, received, at) in
+        [(api, "other", "2026-03-02T08:00:00Z".to_owned()), (&production, "acme", upbeat::time::shown(now))]
+    {
+        api.customer(received).await;
+        let event = |(place, kind): (usize, &str)| {
+            json!({
+                "transaction_id": format!("stranger {place}"), "customer_id": received, "event_type": kind,
+                "timestamp": at,
+                "properties": { "n": 5000 + place, "user": "stranger", "zone": "fra", "gb": "7777", "ok": true },
+            })
+        };
+        api.events(["call", "call", "login", "secret"].into_iter().enumerate().map(event).collect()).await;
+    }
+}
+
 /// The usage of March: as a whole, or by the metric's one other column.
 async fn usage(api: &Api, customer: &str, metric: &str, column: Option<&str>) -> String {
     let mut body = json!({
@@ -92,10 +111,23 @@ async fn usage(api: &Api, customer: &str, metric: &str, column: Option<&str>) ->
 
 #[tokio::test]
 async fn legitimate_queries_have_known_answers() {
-    let api = Api::at(NOW).await;
-    let customer = acme(&api).await;
     let statements = statements(include_str!("sql/legitimate.sql"));
     assert!(statements.len() >= 60);
+    have_known_answers(statements).await;
+}
+
+#[tokio::test]
+async fn what_looks_hostile_and_is_taken_sees_nothing_of_others() {
+    let statements = statements(include_str!("sql/harmless.sql"));
+    assert!(statements.len() >= 40);
+    have_known_answers(statements).await;
+}
+
+async fn have_known_answers(statements: Vec<(&'static str, &'static str)>) {
+    let api = Api::at(NOW).await;
+    let customer = acme(&api).await;
+    strangers(&api).await;
+    let facts = api.number("SELECT count(*) FROM event_key").await;
     let mut wrong = Vec::new();
     for (expected, sql) in statements {
         let metric = metric(&api, sql).await;
@@ -108,6 +140,7 @@ async fn legitimate_queries_have_known_answers() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(api.number("SELECT count(*) FROM event_key").await, facts, "nothing is changed");
 }
 
 #[tokio::test]
@@ -574,4 +607,153 @@ async fn a_product_on_a_query_always_says_how_it_is_broken_down() {
     api.post(create, fixed).await.refused(400, &["sql_breakdown_granularity: is not for a FIXED product"]);
     let wrong = json!({ "name": "a", "type": "USAGE", "billable_metric_id": query, "sql_breakdown_granularity": "DAY" });
     api.post(create, wrong).await.refused(400, &["sql_breakdown_granularity"]);
+}
+
+/// Events of `acme`, each with these properties, in requests of a hundred.
+async fn many(api: &Api, received: &str, count: usize, properties: impl Fn(usize) -> Value) {
+    for batch in 0..count.div_ceil(100) {
+        let event = |place: usize| {
+            json!({
+                "transaction_id": format!("{received} {place}"), "customer_id": received, "event_type": "use",
+                "timestamp": "2026-03-09T00:00:00Z", "properties": properties(place),
+            })
+        };
+        api.events((batch * 100..count.min(batch * 100 + 100)).map(event).collect()).await;
+    }
+}
+
+/// The usage of one day by one column, however it ends.
+async fn day(api: &Api, customer: &str, metric: &str, column: Option<&str>) -> crate::support::Answer {
+    let mut body = json!({
+        "customer_id": customer, "billable_metric_id": metric, "window_size": "NONE",
+        "starting_on": "2026-03-09T00:00:00Z", "ending_before": "2026-03-10T00:00:00Z",
+    });
+    if let Some(column) = column {
+        body["group_key"] = json!([column]);
+    }
+    api.post("/v1/usage/groups", body).await
+}
+
+#[tokio::test]
+async fn only_the_events_and_the_properties_that_a_query_needs_take_room() {
+    let api = Api::at(NOW).await;
+    let customer = api.customer("acme").await;
+    // 68 MB of notes.
+    let note = "x".repeat(80_000);
+    many(&api, "acme", 850, |place| json!({ "n": place, "note": note })).await;
+    let sum = metric(&api, "SELECT SUM(properties.n) FROM events").await;
+    assert_eq!(day(&api, &customer, &sum, None).await.data()[0]["value"], 360_825);
+    let some = "SELECT COUNT(DISTINCT properties.note) FROM events WHERE properties.n < 100";
+    let some = metric(&api, some).await;
+    assert_eq!(day(&api, &customer, &some, None).await.data()[0]["value"], 1);
+    let all = metric(&api, "SELECT COUNT(DISTINCT properties.note) FROM events").await;
+    let refused = day(&api, &customer, &all, None).await;
+    refused.refused(400, &[&all, "the events that it counts take more than 64 MiB"]);
+}
+
+#[tokio::test]
+async fn answers_and_what_they_are_made_from_are_bounded() {
+    let api = Api::at(NOW).await;
+    let customer = api.customer("acme").await;
+    let long = "y".repeat(50_000);
+    many(&api, "acme", 3_000, |place| match place {
+        0 => json!({ "n": place, "note": long }),
+        _ => json!({ "n": place }),
+    })
+    .await;
+    let repeated = |value: &str, more: &str| {
+        format!(
+            "SELECT {value} FROM (SELECT FIRST_VALUE(properties.note) OVER (ORDER BY timestamp) AS note,
+                                         properties.n AS n, timestamp FROM events) {more}"
+        )
+    };
+    // Every row of the answer has the long text: 150 MB.
+    let rows = metric(&api, &repeated("1 AS value, note, n", "")).await;
+    day(&api, &customer, &rows, Some("n")).await.refused(400, &[&rows, "its answer takes more than 32 MiB"]);
+    // Rows of equal groups are one.
+    let one = metric(&api, &repeated("1 AS value, note", "")).await;
+    let answer = day(&api, &customer, &one, Some("note")).await.data();
+    assert_eq!((answer.as_array().map(Vec::len), &answer[0]["value"]), (Some(1), &json!(3_000)));
+    // Sorted, and counted once each, on the disk if need be.
+    let latest = "CASE WHEN LATEST(note) = EARLIEST(note) THEN COUNT(DISTINCT note) END AS value";
+    let latest = metric(&api, &repeated(latest, "")).await;
+    assert_eq!(day(&api, &customer, &latest, None).await.data()[0]["value"], 1);
+    let median = "PERCENTILE_CONT(0.5) WITHIN GROUP (ORDER BY n) + PERCENTILE_DISC(0.25) WITHIN GROUP (ORDER BY n DESC)";
+    let median = metric(&api, &repeated(&format!("{median} AS value"), "")).await;
+    assert_eq!(day(&api, &customer, &median, None).await.data()[0]["value"].to_string(), "3749.5");
+}
+
+#[tokio::test]
+async fn numbers_that_a_query_makes_long_are_stopped() {
+    let api = Api::at(NOW).await;
+    let customer = api.customer("acme").await;
+    many(&api, "acme", 3_000, |place| json!({ "n": place + 1 })).await;
+    // Numbers of 60,000 digits, of which every row gets one, sorted: on the disk at most.
+    let square = |step: i32| format!(", q{step} AS (SELECT n * n AS n FROM q{})", step - 1);
+    let squares: String = (1..11).map(square).collect();
+    let sql = format!(
+        "WITH q0 AS (SELECT properties.n * 1e55 AS n FROM events WHERE properties.n > 2998){squares},
+              big AS (SELECT MAX(n) OVER () AS m, n FROM q10)
+         SELECT PERCENTILE_CONT(0.5) WITHIN GROUP (ORDER BY m) / 1e59999 AS value FROM big"
+    );
+    let refused = api.post(CREATE, json!({ "name": "query", "sql": sql })).await;
+    refused.refused(400, &["60 digits"]);
+    let sql = sql.replace(" / 1e59999", " * 0");
+    let id = metric(&api, &sql).await;
+    let began = Instant::now();
+    let answer = day(&api, &customer, &id, None).await;
+    assert_eq!(answer.data()[0]["value"], 0);
+    assert!(began.elapsed() < TIME_LIMIT, "{:?}", began.elapsed());
+    let huge = metric(&api, &sql.replace(" * 0", "")).await;
+    day(&api, &customer, &huge, None).await.refused(400, &[&huge, "its quantity has more than 4000 digits"]);
+}
+
+#[tokio::test]
+async fn a_page_of_usage_looks_through_so_many_events_and_goes_on() {
+    let api = Api::at(NOW).await;
+    let mut customers = Vec::new();
+    for number in 0..6 {
+        let received = format!("c{number}");
+        customers.push(api.customer(&received).await);
+        many(&api, &received, 40, |place| json!({ "n": place })).await;
+    }
+    customers.sort();
+    let upkeep_of = async || {
+        let mut db = api.app.db.acquire().await.expect("a connection");
+        let sandbox = find_environment(&mut db, EnvironmentKind::Sandbox).await.expect("the sandbox");
+        drop(db);
+        upkeep(&api.app, &sandbox).await.expect("in order");
+    };
+    upkeep_of().await;
+    let id = metric(&api, "SELECT SUM(properties.n) FROM events WHERE event_type = 'use'").await;
+    let body = json!({
+        "window_size": "NONE", "starting_on": "2026-03-09T00:00:00Z", "ending_before": "2026-03-10T00:00:00Z",
+    });
+    for budget in [40, 41, 95, 1_000] {
+        let small = api.replica_with(Settings { sql_events_a_page: budget, ..Settings::default() });
+        let (mut seen, mut pages, mut cursor) = (Vec::new(), 0, String::new());
+        loop {
+            let page = small.post(&format!("/v1/usage{cursor}"), body.clone()).await;
+            assert_eq!(page.status, 200, "{}", page.body);
+            let rows = page.body["data"].as_array().expect("rows").clone();
+            assert!(!rows.is_empty(), "an empty page would end the list");
+            seen.extend(rows.iter().map(|row| {
+                assert_eq!((&row["value"], &row["billable_metric_id"]), (&json!(780), &json!(id)));
+                row["customer_id"].as_str().expect("an id").to_owned()
+            }));
+            pages += 1;
+            let Some(next) = page.body["next_page"].as_str() else { break };
+            cursor = format!("?next_page={next}");
+        }
+        assert_eq!(seen, customers, "with {budget}");
+        assert!(if budget == 1_000 { pages == 1 } else { pages >= 3 }, "{pages} pages with {budget}");
+    }
+    // Not even the first customer can be looked through.
+    let none = api.replica_with(Settings { sql_events_a_page: 39, ..Settings::default() });
+    none.post("/v1/usage", body.clone()).await.refused(400, &["too many events", "customer_ids"]);
+    let named =
+        with(&with(&body, "/customer_ids", json!(customers)), "/billable_metrics", json!([{ "id": id }]));
+    let page = none.post("/v1/usage", named).await;
+    assert_eq!(page.body["data"].as_array().map(Vec::len), Some(1), "the first is always read");
+    assert!(page.body["next_page"].is_string());
 }

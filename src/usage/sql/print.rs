@@ -15,7 +15,8 @@ use crate::catalog::billable_metric::sql::{
 /// texts of the query, `$4` and `$5` where each slice of the rows begins and ends, then the properties.
 #[derive(Clone, Debug)]
 pub struct Printed {
-    /// Answers `slice`, `value` and `groups` for each slice of the rows, both ends of a slice counted from 0.
+    /// Answers `slice`, `value` and `groups` for each slice of the rows, both ends of a slice counted from 0: once for each
+    /// tuple of group values, because rows of equal ones only ever count together.
     pub answers: String,
     /// Answers the places of the rows that pass a filter of the query, from 1; unset where every row does. Knows no
     /// slices: the properties are from `$4` on.
@@ -72,8 +73,10 @@ pub fn print(query: &Query) -> Printed {
          FROM unnest($4::bigint[], $5::bigint[]) WITH ORDINALITY AS slice (first, after, number) \
          CROSS JOIN LATERAL (\
              WITH counted AS (SELECT * FROM source WHERE place > slice.first AND place <= slice.after){commons} \
-             SELECT trim_scale({value}) AS value, ARRAY[{groups}]::text[] AS groups FROM ({select}) AS s\
+             SELECT trim_scale(sum({value})) AS value, ARRAY[{groups}]::text[] AS groups FROM ({select}) AS s \
+             {by} HAVING count(*) > 0\
          ) AS answer",
+        by = if groups.is_empty() { "" } else { "GROUP BY 2" },
         source = source(6),
         groups = groups.join(", "),
     );
@@ -166,11 +169,34 @@ impl Printer {
         let mut columns: Vec<String> =
             keys.map(|(index, key)| format!("{} AS k{index}", self.expression(key))).collect();
         for (index, aggregate) in grouping.aggregates.iter().enumerate() {
-            columns.push(format!("{} AS a{index}", self.aggregate(aggregate)));
+            columns.push(format!("{} AS a{index}", self.aggregate(index, aggregate)));
         }
         let places: Vec<String> = (1..=grouping.keys.len()).map(|place| place.to_string()).collect();
         let by = if places.is_empty() { String::new() } else { format!(" GROUP BY {}", places.join(", ")) };
-        format!("SELECT {} FROM {from} AS s{filter}{by}", columns.join(", "))
+        let ranks = self.ranks(grouping);
+        if ranks.is_empty() {
+            return format!("SELECT {} FROM {from} AS s{filter}{by}", columns.join(", "));
+        }
+        let ranked = format!("SELECT s.*, {} FROM {from} AS s{filter}", ranks.join(", "));
+        format!("SELECT {} FROM ({ranked}) AS s{by}", columns.join(", "))
+    }
+
+    /// What percentiles are found by: for each the place of every value in its group, and how many there are. An array
+    /// of all values would be whole in memory.
+    fn ranks(&mut self, grouping: &Grouping) -> Vec<String> {
+        let mut ranks = Vec::new();
+        for (index, aggregate) in grouping.aggregates.iter().enumerate() {
+            let Aggregate::Percentile { of, is_descending, .. } = aggregate else { continue };
+            let keys: Vec<String> = grouping.keys.iter().map(|key| self.expression(key)).collect();
+            let by =
+                if keys.is_empty() { String::new() } else { format!("PARTITION BY {} ", keys.join(", ")) };
+            let of = self.expression(of);
+            let direction = if *is_descending { "DESC" } else { "ASC" };
+            ranks
+                .push(format!("row_number() OVER ({by}ORDER BY {of} {direction} NULLS LAST) AS rank{index}"));
+            ranks.push(format!("count({of}) OVER ({by}) AS size{index}"));
+        }
+        ranks
     }
 
     fn outputs(&mut self, select: &Select, rows: Rows) -> String {
@@ -181,7 +207,7 @@ impl Printer {
         outputs.join(", ")
     }
 
-    fn aggregate(&mut self, aggregate: &Aggregate) -> String {
+    fn aggregate(&mut self, index: usize, aggregate: &Aggregate) -> String {
         match aggregate {
             Aggregate::Rows => "count(*)::numeric".to_owned(),
             Aggregate::Count(of) => format!("count({})::numeric", self.expression(of)),
@@ -193,24 +219,29 @@ impl Printer {
                 let of = self.expression(of);
                 format!("metric_quotient(sum({of}), count({of})::numeric)")
             }
-            Aggregate::Earliest(of) => self.first_by(of, "s.place"),
-            Aggregate::Latest(of) => self.first_by(of, "s.place DESC"),
-            Aggregate::Percentile { of, fraction, is_continuous, is_descending } => {
-                let of = self.expression(of);
-                let function =
-                    if *is_continuous { "metric_percentile_cont" } else { "metric_percentile_disc" };
-                let direction = if *is_descending { " DESC" } else { "" };
-                format!(
-                    "{function}(array_agg({of} ORDER BY {of}{direction}) FILTER (WHERE {of} IS NOT NULL), \
-                     {fraction}::numeric)"
-                )
+            Aggregate::Earliest(of) => self.by_place("min", of),
+            Aggregate::Latest(of) => self.by_place("max", of),
+            Aggregate::Percentile { of, fraction, is_continuous, is_descending: _ } => {
+                percentile(index, &self.expression(of), fraction, *is_continuous)
             }
         }
     }
 
-    fn first_by(&mut self, of: &Expression, order: &str) -> String {
-        let of = self.expression(of);
-        format!("(array_agg({of} ORDER BY {order}) FILTER (WHERE {of} IS NOT NULL))[1]")
+    /// The value of the first or the last row that has one: arrays compare by their first element, which is the place.
+    fn by_place(&mut self, function: &str, of: &Expression) -> String {
+        let value = self.expression(of);
+        let pair = |place: &str, value: &str| {
+            format!("({function}(ARRAY[{place}, {value}]) FILTER (WHERE {value} IS NOT NULL))[2]")
+        };
+        match of.kind() {
+            Kind::Number => pair("s.place::numeric", &value),
+            Kind::Text => pair("lpad(s.place::text, 12, '0') COLLATE \"C\"", &value),
+            Kind::Boolean => format!("({} <> 0)", pair("s.place", &format!("{value}::integer::bigint"))),
+            Kind::Timestamp => {
+                let text = as_text(&value, Kind::Timestamp);
+                format!("{}::timestamptz", pair("lpad(s.place::text, 12, '0') COLLATE \"C\"", &text))
+            }
+        }
     }
 
     /// An expression without windows.
@@ -327,7 +358,11 @@ impl Printer {
                 format!("(lead({arguments}) OVER {over})")
             }
             WindowFunction::First(of) => format!("(first_value({}) OVER {over})", print(self, of)),
-            WindowFunction::Last(of) => format!("(last_value({}) OVER {over})", print(self, of)),
+            WindowFunction::Last(of) => {
+                // Among equals the first from behind.
+                let name = if among_equals(window).is_some() { "first_value" } else { "last_value" };
+                format!("({name}({}) OVER {over})", print(self, of))
+            }
         }
     }
 
@@ -338,6 +373,9 @@ impl Printer {
     }
 
     fn over(&mut self, window: &Window, rows: Rows) -> String {
+        if let Some(direction) = among_equals(window) {
+            return self.over_equals(window, direction, rows);
+        }
         let mut parts = Vec::new();
         if !window.partition.is_empty() {
             let keys: Vec<String> =
@@ -353,6 +391,16 @@ impl Printer {
         }
         parts.extend(window.frame.map(frame));
         format!("({})", parts.join(" "))
+    }
+
+    /// The rows that are equal in the order of the window, in the order of events.
+    fn over_equals(&mut self, window: &Window, direction: &str, rows: Rows) -> String {
+        let keys = window.partition.iter().chain(window.order.iter().map(|order| &order.by));
+        let keys: Vec<String> = keys.map(|key| self.expression_in(key, rows)).collect();
+        let by = if keys.is_empty() { String::new() } else { format!("PARTITION BY {} ", keys.join(", ")) };
+        let order: Vec<String> =
+            last_order(rows).into_iter().map(|column| format!("{column} {direction}")).collect();
+        format!("({by}ORDER BY {})", order.join(", "))
     }
 
     fn order(&mut self, order: &Order, rows: Rows) -> String {
@@ -378,6 +426,20 @@ fn decides_between_equals(window: &Window) -> bool {
         )
 }
 
+/// The direction in which the value of a window is the first one among the rows that are equal to the current one in its
+/// order; nothing where it is anything else. A frame of RANGE begins and ends with those, so a further order between
+/// them must not cut it.
+fn among_equals(window: &Window) -> Option<&'static str> {
+    let whole = Frame { by_rows: false, start: Bound::First, end: Bound::Current };
+    let frame = window.frame.unwrap_or(whole);
+    match (&window.function, frame) {
+        (_, Frame { by_rows: true, .. }) => None,
+        (WindowFunction::First(_), Frame { start: Bound::Current, .. }) => Some("ASC"),
+        (WindowFunction::Last(_), Frame { end: Bound::Current, .. }) => Some("DESC"),
+        _ => None,
+    }
+}
+
 /// What orders rows that are equal otherwise.
 fn last_order(rows: Rows) -> Vec<String> {
     if rows.have_places {
@@ -396,6 +458,18 @@ fn frame(frame: Frame) -> String {
     };
     let unit = if frame.by_rows { "ROWS" } else { "RANGE" };
     format!("{unit} BETWEEN {} AND {}", bound(frame.start), bound(frame.end))
+}
+
+/// The value at a place of its group, `s.rank…` counting from 1 in their order, `s.size…` being how many there are; the
+/// continuous one lies so far between two as its place does.
+fn percentile(index: usize, of: &str, fraction: &str, is_continuous: bool) -> String {
+    let at = |place: &str| format!("max({of}) FILTER (WHERE s.rank{index} = {place})");
+    if !is_continuous {
+        return at(&format!("greatest(ceil({fraction}::numeric * s.size{index}), 1)"));
+    }
+    let place = format!("{fraction}::numeric * (s.size{index} - 1)");
+    let (below, above) = (at(&format!("floor({place}) + 1")), at(&format!("floor({place}) + 2")));
+    format!("({below} + coalesce(max({place} - floor({place})) * ({above} - {below}), 0))")
 }
 
 fn call(function: Function, arguments: &str) -> String {

@@ -7,7 +7,8 @@ use sqlx::PgConnection;
 use super::answer::Answer;
 use super::facts::Facts;
 use crate::catalog::billable_metric::sql::SqlDefinition;
-use crate::event::{Scope, raw_events, subject_id};
+use crate::catalog::usage_filter::UsageFilters;
+use crate::event::{Scope, subject_id};
 use crate::id::{BillableMetricId, EnvironmentId};
 use crate::time::Period;
 use crate::usage::calc::Windows;
@@ -23,12 +24,14 @@ pub struct Counted<'a> {
 }
 
 impl Counted<'_> {
-    /// The customer's events of the period that count.
-    pub async fn facts(&self, db: &mut PgConnection, period: Period) -> Result<Facts, sqlx::Error> {
+    /// The customer's events of the period that count, and how many were looked through for them.
+    pub async fn facts(&self, db: &mut PgConnection, period: Period) -> Result<(Facts, usize), sqlx::Error> {
         let subjects = self.received.iter().map(|received| subject_id(self.environment_id, received));
         let scope = Scope::of_subjects(self.environment_id, subjects.collect(), period);
-        let events = raw_events(db, &scope).await?;
-        Facts::of(db, self.metric_id, self.definition, &events).await
+        let query = (self.metric_id, self.definition);
+        let reading = Facts::read(db, &scope, &UsageFilters::default(), &[query]).await?;
+        let (facts, looked_through) = reading.expect("one query alone is read or fails");
+        Ok((facts.into_iter().next().expect("one query, one answer"), looked_through))
     }
 }
 

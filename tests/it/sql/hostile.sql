@@ -525,3 +525,172 @@ SELECT COUNT(* FROM events
 ;
 ### must not be empty
 -- nothing
+### there is no column `events`
+SELECT events FROM events
+### there is no column `events`
+SELECT COUNT(events) FROM events
+### there is no column `e`
+SELECT COUNT(e) FROM events AS e
+### 
+SELECT COUNT((events).properties) FROM events
+### 
+SELECT events::text AS value FROM events
+### the function `row_to_json` is not allowed
+SELECT row_to_json(events) AS value FROM events
+### the function `to_jsonb` is not allowed
+SELECT to_jsonb(events) AS value FROM events
+### there is no column `events`
+SELECT COUNT(events.events) FROM events
+### 
+SELECT COUNT((e).*) FROM events AS e
+### FOR UPDATE
+SELECT COUNT(*) FROM events FOR UPDATE OF events NOWAIT
+### is not SQL
+SELECT COUNT(*) FROM events FOR NO KEY UPDATE
+### is not allowed
+SELECT properties['n'] AS value FROM events
+### is not allowed
+SELECT SUM(properties->>'n') FROM events
+### is not allowed
+SELECT COUNT(*) FROM events WHERE properties ? 'n'
+### is not allowed
+SELECT COUNT(*) FROM events WHERE properties @> '{}'
+### needs the name of one
+SELECT properties FROM events
+### needs the name of one
+SELECT COUNT(*) FROM events WHERE properties IS NULL
+### is quoted
+SELECT SUM(properties.a.b.c.d) FROM events
+### is quoted
+SELECT SUM(events.properties.a.b) FROM events
+### there is no column `public.events.event_type`
+SELECT COUNT(public.events.event_type) FROM events
+### the function `GROUPING` is not allowed
+SELECT GROUPING(event_type) AS value FROM events GROUP BY event_type
+### joins are not allowed
+WITH a AS (SELECT properties.n AS n FROM events) SELECT COUNT(*) FROM a, a AS b
+### joins are not allowed
+WITH a AS (SELECT properties.n AS n FROM events) SELECT SUM(a.n * b.n) FROM a CROSS JOIN a AS b
+### joins are not allowed
+WITH a AS (SELECT COUNT(*) AS n FROM events), b AS (SELECT n FROM a) SELECT b.n FROM a JOIN b ON a.n = b.n
+### joins are not allowed
+SELECT COUNT(*) FROM (SELECT properties.n FROM events) AS a, (SELECT properties.n FROM events) AS b
+### a subquery is allowed in FROM alone
+WITH a AS (SELECT COUNT(*) AS n FROM events) SELECT SUM(properties.n) / (SELECT n FROM a) AS value FROM events
+### a subquery is allowed in FROM alone
+SELECT COUNT(*) FROM events GROUP BY (SELECT 1)
+### a subquery is allowed in FROM alone
+SELECT COUNT(*) FROM events HAVING (SELECT COUNT(*) FROM events) > 1
+### is not allowed
+SELECT COUNT(*) FROM events WHERE (event_type, 1) IN (('call', 1))
+### is not allowed
+SELECT SUM(ARRAY(SELECT properties.n FROM events)) FROM events
+### the function `lpad` is not allowed
+SELECT lpad('x', 1000000000) AS value FROM events
+### the function `concat` is not allowed
+SELECT COUNT(concat(properties.n, properties.n)) FROM events
+### 
+SELECT COUNT(DISTINCT substring(properties.n FROM 1 FOR 1)) FROM events
+### the function `regexp_replace` is not allowed
+SELECT regexp_replace(properties.n, '(a+)+$', '') AS value FROM events
+### the function `md5` is not allowed
+SELECT COUNT(DISTINCT md5(properties.n)) FROM events
+### the function `factorial` is not allowed
+SELECT factorial(100000) AS value FROM events
+### the function `exp` is not allowed
+SELECT exp(5000) AS value FROM events
+### the function `pg_notify` is not allowed
+SELECT pg_notify('x', 'y') AS value FROM events
+### the function `pg_cancel_backend` is not allowed
+SELECT pg_cancel_backend(1) AS value FROM events
+### the function `pg_stat_file` is not allowed
+SELECT pg_stat_file('/etc/passwd') AS value FROM events
+### the function `lo_export` is not allowed
+SELECT lo_export(1, '/tmp/x') AS value FROM events
+### the function `pg_reload_conf` is not allowed
+SELECT pg_reload_conf() AS value FROM events
+### the function `xpath` is not allowed
+SELECT xpath('/a', properties.n) AS value FROM events
+### the function `to_regclass` is not allowed
+SELECT to_regclass('event') AS value FROM events
+### the function `pg_typeof` is not allowed
+SELECT pg_typeof(properties.n) AS value FROM events
+### the function `inet_server_addr` is not allowed
+SELECT inet_server_addr() AS value FROM events
+### the function `metric_quotient` is not allowed
+SELECT metric_quotient(1, 0) AS value FROM events
+### a cast to
+SELECT CAST(properties.n AS regrole) AS value FROM events
+### a cast to
+SELECT CAST(properties.n AS customer) AS value FROM events
+### a cast to
+SELECT properties.n::pg_catalog.int4 AS value FROM events
+### a cast to
+SELECT properties.n::oid AS value FROM events
+### is not SQL
+SELECT COUNT(*) FROM (TABLE events) AS x
+### must be a SELECT
+SELECT COUNT(*) FROM (DELETE FROM events RETURNING 1) AS x
+### must be a SELECT
+WITH a AS (VALUES (1)) SELECT COUNT(*) FROM events
+### is not SQL
+WITH a AS (TABLE customer) SELECT COUNT(*) FROM a
+### 
+SELECT COUNT(*) FROM events WINDOW w AS ()
+### 
+SELECT COUNT(*) FROM events QUALIFY 1 = 1
+### 
+SELECT TOP 5 COUNT(*) FROM events
+### SELECT *
+SELECT e.* FROM events AS e
+### 
+SELECT ALL * FROM events
+### 
+SELECT COUNT(*) FROM events AS "properties"
+### there is no table `EVENTS`
+SELECT COUNT(*) FROM "EVENTS"
+### there is no table `ev​ents`
+SELECT COUNT(*) FROM "ev​ents"
+### there is no table `ｅvents`
+SELECT COUNT(*) FROM ｅvents
+### 
+SELECT COUNT(*) FROM events WHERE event_type ＝ 'call'
+### 
+SELECT COUNT(*) FROM events； SELECT 1
+### 
+SELECT COUNT(*) FROM events WHERE event_type = ‘call’
+### 
+SELECT COUNT(*) FROM events --
+UNION SELECT 1
+### 
+SELECT COUNT(*) FROM events /* /* */ UNION SELECT 1 */ UNION SELECT 1
+### 
+\copy events to '/tmp/x'
+### 
+SELECT COUNT(*) FROM events \gexec
+### 
+SELECT COUNT(*) FROM events WHERE properties.n = :'x'
+### is not allowed
+SELECT COUNT(*) FROM events WHERE properties.n = {d '2026-01-01'}
+### is not allowed
+SELECT COUNT(*) FROM events WHERE timestamp OVERLAPS timestamp
+### is not allowed
+SELECT COUNT(*) FROM events WHERE properties.n IS DISTINCT FROM properties.m
+### is not allowed
+SELECT COUNT(*) FROM events WHERE event_type ILIKE 'c%'
+### is not allowed
+SELECT COUNT(*) FROM events WHERE (properties.n = 1) IS TRUE
+### 
+SELECT SUM(LAG(properties.n) OVER (ORDER BY timestamp)) FROM events
+### 
+SELECT FIRST_VALUE(properties.n) IGNORE NULLS OVER (ORDER BY timestamp) AS value FROM events
+### GROUPS is not allowed
+SELECT SUM(properties.n) OVER (ORDER BY timestamp GROUPS 1 PRECEDING) AS value FROM events
+### 
+SELECT SUM(properties.n) OVER (ORDER BY timestamp ROWS 1 PRECEDING EXCLUDE TIES) AS value FROM events
+### a cast to
+SELECT CAST(properties.n AS DECIMAL(100000, 100000)[]) AS value FROM events
+### a scale is from
+SELECT CAST(properties.n AS DECIMAL(1000, 1000)) AS value FROM events
+### 
+SELECT CAST(properties.n AS TIMESTAMP WITH TIME ZONE) > timestamp AS value FROM events

@@ -72,7 +72,7 @@ SELECT SUM(1) / 24 AS value FROM events
 SELECT SUM(1) / 1600000000000000000000 AS value FROM events
 ### 0.00000000000000000002
 SELECT SUM(3) / 1600000000000000000000 AS value FROM events
-### null
+### 0
 SELECT SUM(properties.n) / 0 AS value FROM events
 ### 22
 SELECT CAST(SUM(properties.gb) AS INT) AS value FROM events
@@ -256,3 +256,78 @@ SELECT CASE WHEN EARLIEST(event_type) = 'login' THEN 1 ELSE 0 END AS value FROM 
 SELECT COUNT(*) FROM events WHERE event_type = 'call' OR NULL IS NULL
 ### 6
 SELECT SUM(least_of) FROM (SELECT LEAST(properties.n, properties.gb, 5) AS least_of FROM events WHERE properties.gb = '10' OR properties.n = -3 OR properties.n = 7)
+### 0
+SELECT SUM(properties.nothing) FROM events
+### 0
+SELECT COUNT(*) AS value, properties.zone FROM events GROUP BY zone HAVING COUNT(*) > 3
+### [zone] fra: 0 | nyc: 0 | nyc : 0
+SELECT SUM(properties.nothing) AS value, properties.zone FROM events WHERE event_type = 'call' GROUP BY zone
+### 44
+SELECT SUM(last) FROM (
+    SELECT LAST_VALUE(properties.n) OVER (ORDER BY DATE_TRUNC('day', timestamp)) AS last
+    FROM events WHERE event_type = 'call'
+)
+### 39
+SELECT SUM(last) FROM (
+    SELECT LAST_VALUE(properties.n) OVER (PARTITION BY properties.zone ORDER BY DATE_TRUNC('day', timestamp)) AS last
+    FROM events WHERE event_type = 'call'
+)
+### -18
+SELECT SUM(last) FROM (SELECT LAST_VALUE(properties.n) OVER () AS last FROM events WHERE event_type = 'call')
+### 24
+SELECT SUM(first) FROM (
+    SELECT FIRST_VALUE(properties.n) OVER (
+               ORDER BY DATE_TRUNC('day', timestamp) RANGE BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING
+           ) AS first
+    FROM events WHERE event_type = 'call'
+)
+### 24
+SELECT SUM(last) FROM (
+    SELECT LAST_VALUE(properties.n) OVER (ORDER BY timestamp) AS last FROM events WHERE properties.zone = 'fra'
+)
+### 8.5
+SELECT PERCENTILE_CONT(0.75) WITHIN GROUP (ORDER BY properties.n) FROM events
+### 9
+SELECT PERCENTILE_DISC(0.25) WITHIN GROUP (ORDER BY properties.n DESC) FROM events
+### 0
+SELECT PERCENTILE_CONT(0.5) WITHIN GROUP (ORDER BY properties.nothing) FROM events
+### 0
+SELECT PERCENTILE_DISC(0) WITHIN GROUP (ORDER BY properties.nothing) FROM events
+### 13
+SELECT PERCENTILE_CONT(0.5) WITHIN GROUP (ORDER BY properties.n) + PERCENTILE_DISC(0.5) WITHIN GROUP (ORDER BY properties.n DESC) - LATEST(properties.n) - MIN(properties.n) - 6.5 AS value FROM events
+### 19
+SELECT SUM(p) FROM (
+    SELECT PERCENTILE_CONT(0.5) WITHIN GROUP (ORDER BY properties.n) AS p, properties.user AS who
+    FROM events WHERE event_type = 'call' GROUP BY who
+)
+### 10
+SELECT LATEST(properties.gb) FROM events WHERE properties.gb <> 'abc'
+### 1
+SELECT CASE WHEN LATEST(properties.user) = 'A' THEN 1 ELSE 0 END AS value FROM events
+### 0
+SELECT CASE WHEN LATEST(CAST(properties.ok AS BOOLEAN)) THEN 1 ELSE 0 END AS value FROM events
+### 1
+SELECT CASE WHEN EARLIEST(CAST(properties.ok AS BOOLEAN)) THEN 1 ELSE 0 END AS value FROM events
+### 1
+SELECT CASE WHEN LATEST(timestamp) = '2026-03-05' AND EARLIEST(timestamp) = '2026-03-01T08:00:00Z' THEN 1 END AS value FROM events
+### 4
+SELECT COUNT(*) FROM events WHERE timestamp >= '2026-03-04' AND timestamp < '2026-03-06' AND 'x' = 'x'
+### -3
+SELECT ROUND(SUM(CASE WHEN properties.n = -3 THEN -2.5 ELSE 0 END)) AS value FROM events
+### 3
+SELECT ROUND(SUM(CASE WHEN properties.n = 4 THEN 2.5 ELSE 0 END)) AS value FROM events
+### 0.12
+SELECT ROUND(SUM(CASE WHEN properties.n = 4 THEN 0.115 ELSE 0 END), 2) AS value FROM events
+### -2
+SELECT CAST(SUM(CASE WHEN properties.n = 4 THEN -2.9 ELSE 0 END) AS INT) AS value FROM events
+### -0.66666666666666666667
+SELECT SUM(CASE WHEN properties.n = 4 THEN -2 ELSE 0 END) / 3 AS value FROM events
+### 0.00000000000000000002
+SELECT SUM(CASE WHEN properties.n = 4 THEN 1.5 ELSE 0 END) / 100000000000000000000 AS value FROM events
+### 0.00000000000000000002
+SELECT SUM(CASE WHEN properties.n = 4 THEN 2.5 ELSE 0 END) / 100000000000000000000 AS value FROM events
+### 8.5
+SELECT AVG(day_total) FROM (
+    SELECT DATE_TRUNC('day', timestamp) AS d, SUM(properties.n) AS day_total
+    FROM events WHERE event_type = 'call' GROUP BY d
+)

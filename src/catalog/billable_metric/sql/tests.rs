@@ -45,6 +45,35 @@ fn scans_are_found_at_every_depth() {
 }
 
 #[test]
+fn the_event_types_that_filters_name_are_known() {
+    let cases: [(&str, Option<&[&str]>); 12] = [
+        ("FROM events", None),
+        ("FROM events WHERE event_type = 'a'", Some(&["a"])),
+        ("FROM events WHERE 'a' = event_type AND properties.n > 1", Some(&["a"])),
+        ("FROM events WHERE event_type IN ('b', 'a')", Some(&["a", "b"])),
+        ("FROM events WHERE event_type = 'a' OR event_type = 'b' AND properties.n = 1", Some(&["a", "b"])),
+        ("FROM events WHERE event_type = 'a' OR properties.n = 1", None),
+        ("FROM events WHERE event_type = 'a' AND event_type = 'b'", Some(&[])),
+        ("FROM events WHERE NOT event_type = 'a'", None),
+        ("FROM events WHERE event_type <> 'a'", None),
+        ("FROM events WHERE event_type = properties.kind", None),
+        ("FROM events WHERE event_type IN ('a', properties.kind)", None),
+        ("FROM (SELECT properties.n FROM events WHERE event_type = 'a') WHERE n = 'b'", Some(&["a"])),
+    ];
+    for (from, expected) in cases {
+        let query = query(&format!("SELECT COUNT(*) {from}"));
+        let expected = expected.map(|types| types.iter().copied().collect());
+        assert_eq!(query.event_types(), expected, "{from}");
+    }
+    let two = query(
+        "WITH a AS (SELECT COUNT(*) AS n FROM events WHERE event_type = 'a'),
+              b AS (SELECT COUNT(*) AS n FROM events WHERE event_type = 'b')
+         SELECT SUM(n) FROM b",
+    );
+    assert_eq!(two.event_types(), Some(["a", "b"].into()));
+}
+
+#[test]
 fn a_stored_query_that_is_no_longer_taken_says_why() {
     let stored = SqlDefinition::stored("SELECT * FROM events".to_owned());
     assert!(stored.query().is_err_and(|refusal| refusal.to_string().contains("SELECT *")));

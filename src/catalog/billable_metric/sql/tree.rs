@@ -1,5 +1,7 @@
 //! Everything that the query of a metric can ask; what is not here cannot be run.
 
+use std::collections::BTreeSet;
+
 use crate::time::Instant;
 
 /// What kind of value an expression has.
@@ -235,6 +237,14 @@ impl Query {
         }
         scans
     }
+
+    /// The types of all events that any scan can take, as far as its filter names them; nothing where one can take an
+    /// event of any type.
+    #[must_use]
+    pub fn event_types(&self) -> Option<BTreeSet<&str>> {
+        let scans = self.scans().into_iter().map(|filter| filter?.event_types());
+        scans.collect::<Option<Vec<_>>>().map(|types| types.into_iter().flatten().collect())
+    }
 }
 
 impl Aggregate {
@@ -291,6 +301,35 @@ impl Expression {
                 _ => Kind::Number,
             },
             Self::Window(window) => window.function.kind(),
+        }
+    }
+
+    fn as_literal(&self) -> Option<&str> {
+        if let Self::Text(text) = self { Some(text) } else { None }
+    }
+
+    /// The event types beside which this condition is never true; nothing where it can be for any.
+    fn event_types(&self) -> Option<BTreeSet<&str>> {
+        match self {
+            Self::Compare(left, Comparison::Equal, right) => match (&**left, &**right) {
+                (Self::EventType, Self::Text(text)) | (Self::Text(text), Self::EventType) => {
+                    Some(BTreeSet::from([text.as_str()]))
+                }
+                _ => None,
+            },
+            Self::IsIn(of, values) if **of == Self::EventType => {
+                values.iter().map(Self::as_literal).collect()
+            }
+            Self::All(parts) => {
+                let known = parts.iter().filter_map(Self::event_types);
+                known.reduce(|one, other| one.intersection(&other).copied().collect())
+            }
+            Self::Any(parts) => {
+                let parts = parts.iter().map(Self::event_types).collect::<Option<Vec<_>>>()?;
+                Some(parts.into_iter().flatten().collect())
+            }
+            Self::Boolean(false) | Self::Null(_) => Some(BTreeSet::new()),
+            _ => None,
         }
     }
 
