@@ -45,8 +45,9 @@ pub enum ApiError {
     /// 429: too many requests; the header says whether in all or for this customer.
     #[error("too many requests for this operation; at most {per_second} a second are served")]
     TooManyRequests { per_second: u32, limit_type: &'static str, retry_after_seconds: u64 },
-    /// 429: more events wait to be kept than there is room for; nothing of the request was kept.
-    #[error("the server has more events waiting than it can take; send the request again later")]
+    /// 429: other requests take all the memory that there is for bodies or for events that wait to be kept; nothing of
+    /// this one was done.
+    #[error("the server has more requests waiting than it can hold; send this one again later")]
     Overloaded,
     /// 413: a body over the limit.
     #[error("the request body is larger than {limit_bytes} bytes")]
@@ -63,6 +64,9 @@ pub enum ApiError {
     /// 503: the customer's invoices that are due are not all final yet; nothing was done.
     #[error("invoices of this customer that are due are still being finalized; try again")]
     Behind,
+    /// 503: by the clock that was set meanwhile the events of the request may be too old; nothing was kept.
+    #[error("the clock of the sandbox was set while the events came in; send them again")]
+    ClockMoved,
     /// 503: the request was not served in time and given up.
     #[error("the request was not served within {seconds} seconds")]
     TooSlow { seconds: u64 },
@@ -114,7 +118,7 @@ impl ApiError {
             Self::TooManyRequests { .. } | Self::Overloaded => StatusCode::TOO_MANY_REQUESTS,
             Self::PayloadTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NotImplemented(_) => StatusCode::NOT_IMPLEMENTED,
-            Self::Unavailable(_) | Self::Busy(_) | Self::Behind | Self::TooSlow { .. } => {
+            Self::Unavailable(_) | Self::Busy(_) | Self::Behind | Self::ClockMoved | Self::TooSlow { .. } => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
@@ -155,7 +159,7 @@ impl From<Arc<sqlx::Error>> for ApiError {
     fn from(error: Arc<sqlx::Error>) -> Self {
         match error {
             unreachable if is_unreachable(&unreachable) => Self::Unavailable(unreachable),
-            lost if is_transient(&lost) => Self::Busy(lost),
+            lost if is_transient(&lost) || is_timed_out(&lost) => Self::Busy(lost),
             fault => match NotComputable::of(&fault) {
                 Some(not_computable) => Self::BadRequest(not_computable.to_string()),
                 None => Self::internal("a database statement failed", fault),
@@ -211,6 +215,11 @@ fn is_unreachable(error: &sqlx::Error) -> bool {
     code.starts_with("08") || ["57P01", "57P02", "57P03", "53300"].contains(&code.as_ref())
 }
 
+/// The statement ran for longer than any of a request may.
+fn is_timed_out(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() == Some("57014")
+}
+
 /// A deadlock, a serialization failure or a lock not had in time: the transaction was rolled back in favour of
 /// another one and may run again.
 #[must_use]
@@ -250,6 +259,7 @@ impl IntoResponse for ApiError {
             Self::Unavailable(_)
                 | Self::Busy(_)
                 | Self::Behind
+                | Self::ClockMoved
                 | Self::TooSlow { .. }
                 | Self::SameKeyAtWork
                 | Self::Overloaded

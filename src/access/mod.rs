@@ -50,7 +50,7 @@ use crate::postgres;
 use crate::time::Clock;
 
 /// For the flushes of events, the counting of their usage, the look for tokens, and one to spare.
-const RESERVED_CONNECTIONS: u32 = 6;
+const RESERVED_CONNECTIONS: u32 = 7;
 
 /// What every handler and job is given; a clone costs nothing.
 #[derive(Clone)]

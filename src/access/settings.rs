@@ -7,6 +7,8 @@ use super::RateLimits;
 
 /// Some seconds of reading (our decision).
 pub const SQL_EVENTS_A_PAGE: usize = 3_000_000;
+/// A dozen of the largest bodies, or thousands of usual ones.
+const BODY_ROOM_BYTES: usize = 128 << 20;
 
 /// How a server treats requests, whatever they ask for.
 #[derive(Debug)]
@@ -20,6 +22,8 @@ pub struct Settings {
     pub request_timeout: Duration,
     /// About how many events one page of `/v1/usage` looks through for metrics with SQL.
     pub sql_events_a_page: usize,
+    /// What the bodies of all requests at hand may take in memory.
+    pub body_room_bytes: usize,
     /// The addresses that `GET /v1/services` names, each with its service.
     pub service_addresses: Vec<(String, IpAddr)>,
 }
@@ -32,6 +36,7 @@ impl Default for Settings {
             rate_limits: RateLimits::new(&[]),
             request_timeout: Duration::from_mins(1),
             sql_events_a_page: SQL_EVENTS_A_PAGE,
+            body_room_bytes: BODY_ROOM_BYTES,
             service_addresses: Vec::new(),
         }
     }

@@ -29,10 +29,12 @@ use crate::access::{App, TimeLimit, idempotent, limit_rates};
 use crate::error::ApiError;
 use crate::telemetry::observe;
 use crate::usage::ingest::Metering;
+use crate::wire::{BodyRoom, BodyShare};
 
 /// Puts around the routes what every request passes.
 pub fn around(router: Router<App>, app: &App, metering: &Metering) -> Router<App> {
     let (inner_app, outer_app, metering) = (app.clone(), app.clone(), metering.clone());
+    let room = BodyRoom::new(app.settings.body_room_bytes);
     let router = router
         .fallback(|method: Method, uri: Uri| async move {
             ApiError::NotFound(format!("there is no {method} {}", uri.path()))
@@ -40,7 +42,7 @@ pub fn around(router: Router<App>, app: &App, metering: &Metering) -> Router<App
         .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
         .layer(from_fn(move |mut request: Request, next| {
             request.extensions_mut().insert(metering.clone());
-            inner(inner_app.clone(), request, next)
+            inner(inner_app.clone(), room.share(), request, next)
         }));
     let router = match cross_origin(&app.settings.cors_origins) {
         Some(rules) => router.layer(rules),
@@ -54,14 +56,18 @@ async fn outer(app: App, request: Request, next: Next) -> Response {
     read_to_the_end(request, |request| observe(&app.ids, request, |request| next.run(request))).await
 }
 
-/// Within the cross-origin rules: the record of refusals, v2 errors, the time limit around everything that reads a body,
-/// gzip bodies, rate limits, repeats and panics.
-async fn inner(app: App, request: Request, next: Next) -> Response {
+/// Within the cross-origin rules: room for the body, the record of refusals, v2 errors, the time limit around everything
+/// that reads a body, gzip bodies, rate limits, repeats and panics.
+async fn inner(app: App, share: BodyShare, mut request: Request, next: Next) -> Response {
     let app = &app;
+    // A clone of it stays here, as what is read of the request takes memory until it is answered.
+    request.extensions_mut().insert(share.clone());
     let served = |request| without_panic(next.run(request));
     let limited = |request| limit_rates(app, request, |request| idempotent(app, request, served));
     let timed = |request| in_time(app, request, |request| decompressed(request, limited));
-    record_failures(app, request, |request| coded_v2_errors(request, timed)).await
+    let response = record_failures(app, request, |request| coded_v2_errors(request, timed)).await;
+    drop(share);
+    response
 }
 
 /// Reads a body that is sent compressed.

@@ -19,6 +19,7 @@ pub use work::work;
 
 use std::io::Write;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -73,9 +74,21 @@ async fn with_database<T>(
     storage: &Storage,
     action: impl AsyncFnOnce(App) -> Result<T, CommandError>,
 ) -> Result<T, CommandError> {
-    let database = Database::open(storage).await?;
+    with_limited_database(storage, None, action).await
+}
+
+/// The same, each statement of which ends after a while.
+async fn with_limited_database<T>(
+    storage: &Storage,
+    statement_limit: Option<Duration>,
+    action: impl AsyncFnOnce(App) -> Result<T, CommandError>,
+) -> Result<T, CommandError> {
+    let mut database = Database::open(storage).await?;
     let outcome = async {
         database.migrate().await?;
+        if let Some(limit) = statement_limit {
+            database.limit_statements(limit).await;
+        }
         let app = App::new(database.pool.clone(), Arc::new(SystemClock));
         ensure_environments(&mut *app.db.acquire().await?, &app.ids).await?;
         action(app).await

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::listen::listen;
 use super::options::Serve;
-use super::{CommandError, StopSignal, with_database};
+use super::{CommandError, StopSignal, with_limited_database};
 use crate::access::audit::append_operators;
 use crate::access::{self, App, EnvironmentKind, NewToken, Role, find_environment};
 use crate::telemetry::{start_logging, start_metrics};
@@ -22,6 +22,9 @@ use crate::worker;
 /// How long requests, and then the step of due work at hand, may take to end after the signal to stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 const STEP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How much longer than a request a statement may take: the request is answered first.
+const STATEMENT_TIME: Duration = Duration::from_secs(1);
 
 /// Shortest secret that may be given.
 const BOOTSTRAP_TOKEN_LENGTH_MIN: usize = 16;
@@ -49,7 +52,8 @@ pub async fn serve(config: Serve) -> Result<(), CommandError> {
         source,
     })?;
     let settings = config.settings();
-    with_database(&config.storage, async |app| {
+    let statement_limit = settings.request_timeout + STATEMENT_TIME;
+    with_limited_database(&config.storage, Some(statement_limit), async |app| {
         let app = app.with(settings);
         let token = sandbox_token(&app, &config).await?;
         greet(listener.local_addr().unwrap_or(config.listen), &token);

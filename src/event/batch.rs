@@ -4,11 +4,12 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 
 use chrono::TimeDelta;
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::fact::{Event, Events, transaction_key};
@@ -73,15 +74,52 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
     }
 }
 
+/// A list, of which no more is held than a request may have: millions of items would take many times the memory of
+/// their text.
+struct Items<T> {
+    first: Vec<T>,
+    count: usize,
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Items<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for List<T> {
+            type Value = Items<T>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a list")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut first = Vec::with_capacity(EVENTS_MAX);
+                while first.len() < EVENTS_MAX
+                    && let Some(item) = list.next_element()?
+                {
+                    first.push(item);
+                }
+                let mut count = first.len();
+                while list.next_element::<IgnoredAny>()?.is_some() {
+                    count += 1;
+                }
+                Ok(Items { first, count })
+            }
+        }
+
+        deserializer.deserialize_seq(List(PhantomData))
+    }
+}
+
 /// The events of a request body that arrived at `now`.
 ///
 /// 400 names the index and the field of every bad event (of the first twenty).
 pub fn parse_batch(body: &[u8], environment_id: EnvironmentId, now: Instant) -> Result<Events, ApiError> {
     // A sound body is read once, and only one that is not is taken apart to name what is wrong with each event.
-    match serde_json::from_slice::<Vec<Object<'_>>>(body) {
+    match serde_json::from_slice::<Items<Object<'_>>>(body) {
         Ok(inputs) => {
-            let mut batch = Batch::new(inputs.len(), body.len(), environment_id, now)?;
-            for Object(input) in &inputs {
+            let mut batch = Batch::new(inputs.count, body.len(), environment_id, now)?;
+            for Object(input) in &inputs.first {
                 batch.take(Ok(input));
             }
             batch.finish()
@@ -92,10 +130,10 @@ pub fn parse_batch(body: &[u8], environment_id: EnvironmentId, now: Instant) -> 
 
 /// The same, an event at a time.
 fn parse_each(body: &[u8], environment_id: EnvironmentId, now: Instant) -> Result<Events, ApiError> {
-    let items: Vec<&RawValue> = serde_json::from_slice(body)
+    let items: Items<&RawValue> = serde_json::from_slice(body)
         .map_err(|error| ApiError::BadRequest(format!("the body must be a JSON array of events: {error}")))?;
-    let mut batch = Batch::new(items.len(), body.len(), environment_id, now)?;
-    for item in items {
+    let mut batch = Batch::new(items.count, body.len(), environment_id, now)?;
+    for item in items.first {
         batch.take(read_event(item.get()).as_ref().map_err(Clone::clone));
     }
     batch.finish()
@@ -294,6 +332,9 @@ mod tests {
         assert!(parse(&json!({})).is_err());
         let many: Vec<Value> = (0..101).map(|_| dated("2026-05-20T00:00:00Z")[0].clone()).collect();
         assert!(parse(&json!(many)).expect_err("too many").contains("this one 101"));
+        let message = read(format!("[{}0]", "0,".repeat(200_000)).as_bytes()).expect_err("far too many");
+        assert!(message.to_string().contains("this one 200001"), "{message}");
+        assert!(read(format!("[{}0", "0,".repeat(200)).as_bytes()).is_err(), "it does not end");
         let mut wide = dated("2026-05-20T00:00:00Z");
         wide[0]["properties"] =
             (0..2001).map(|number| (number.to_string(), json!(1))).collect::<Map<_, _>>().into();

@@ -28,18 +28,34 @@ use crate::time::Instant;
 /// So many flushes after one in which an old key was taken for new do not guess.
 const CAREFUL_FLUSHES: usize = 256;
 
+/// Keys that events bring.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// Sorted and distinct.
+    pub keys: &'a [Uuid],
+    /// When the event of each was found young enough. A hold counts until then, however long the event waits: a repeat
+    /// that comes at the end of the hold would else count as new when it is too old to be accepted.
+    pub checked_at: &'a [Instant],
+}
+
+impl Asked<'_> {
+    fn checked_at(&self, key: Uuid) -> Instant {
+        let position = self.keys.binary_search(&key).expect("only what is asked is found");
+        self.checked_at[position]
+    }
+}
+
 /// Which transactions are new.
 pub trait DedupStore {
     /// Takes the keys that are new or whose hold is over for the batch at `place`, and answers the others. Of
-    /// concurrent callers exactly one gets a key; the others wait until it commits or rolls back. Keys must be sorted
-    /// and distinct.
+    /// concurrent callers exactly one gets a key; the others wait until it commits or rolls back.
     ///
     /// After an error that [`is_wrong_guess`] the transaction has failed; another one looks these keys up.
     fn admit(
         &self,
         db: &mut PgConnection,
         place: &Place,
-        keys: &[Uuid],
+        asked: Asked<'_>,
     ) -> impl Future<Output = Result<HashSet<Uuid>, sqlx::Error>> + Send;
 }
 
@@ -64,15 +80,16 @@ impl DedupStore for SlottedKeys {
         &self,
         db: &mut PgConnection,
         place: &Place,
-        keys: &[Uuid],
+        asked: Asked<'_>,
     ) -> Result<HashSet<Uuid>, sqlx::Error> {
+        let keys = asked.keys;
         let (mut slots, mut suspects) = self.screens.suspects(&place.sealed, keys);
         let known = self.recent.note(keys);
         slots.extend(known.iter().map(|_| place.slot));
         suspects.extend(known);
         let (mut repeats, mut taken_over) = (HashSet::new(), HashSet::new());
         for holder in holders(db, place, &slots, &suspects).await? {
-            if is_held(db, place, &holder).await? {
+            if is_held(db, place, &holder, asked.checked_at(holder.key)).await? {
                 repeats.insert(holder.key);
             } else if holder.slot == place.slot {
                 let kept = if take_over(db, place, &holder).await? { &mut taken_over } else { &mut repeats };
@@ -88,7 +105,7 @@ impl DedupStore for SlottedKeys {
                 }
             })?;
         } else {
-            let unguessed = insert(db, place, &fresh).await?;
+            let unguessed = insert(db, place, &fresh, asked).await?;
             let careful = self.careful.load(Ordering::Relaxed).saturating_sub(1);
             self.careful
                 .store(if unguessed.is_empty() { careful } else { CAREFUL_FLUSHES }, Ordering::Relaxed);
@@ -181,8 +198,12 @@ async fn times_of_batches(
 
 /// Whether a repeat of the key may still be young enough to be accepted: until 34 days after the later of the event's
 /// arrival and its timestamp, as an event dated ahead could otherwise be replayed while it is young.
-async fn is_held(db: &mut PgConnection, place: &Place, holder: &Holder) -> Result<bool, sqlx::Error> {
-    let now = place.received_at;
+async fn is_held(
+    db: &mut PgConnection,
+    place: &Place,
+    holder: &Holder,
+    now: Instant,
+) -> Result<bool, sqlx::Error> {
     if now <= holder.received_at + BACKDATING {
         return Ok(true);
     }
@@ -222,7 +243,12 @@ async fn insert_new(db: &mut PgConnection, place: &Place, keys: &[Uuid]) -> Resu
 }
 
 /// Writes those of the keys into the open slot that are not held there; answers the others.
-async fn insert(db: &mut PgConnection, place: &Place, keys: &[Uuid]) -> Result<Vec<Uuid>, sqlx::Error> {
+async fn insert(
+    db: &mut PgConnection,
+    place: &Place,
+    keys: &[Uuid],
+    asked: Asked<'_>,
+) -> Result<Vec<Uuid>, sqlx::Error> {
     // In their order, as above.
     let admitted = sqlx::query!(
         "INSERT INTO event_key (slot, key, batch_id)
@@ -243,7 +269,9 @@ async fn insert(db: &mut PgConnection, place: &Place, keys: &[Uuid]) -> Result<V
     }
     let mut repeats = Vec::new();
     for holder in &taken {
-        if is_held(db, place, holder).await? || !take_over(db, place, holder).await? {
+        if is_held(db, place, holder, asked.checked_at(holder.key)).await?
+            || !take_over(db, place, holder).await?
+        {
             repeats.push(holder.key);
         }
     }

@@ -37,6 +37,8 @@ pub struct Place {
     numbers: Vec<i64>,
     /// The environment's time.
     pub received_at: Instant,
+    /// When the database server was started: another one may not have what this process wrote.
+    pub server_started_at: Instant,
 }
 
 impl Place {
@@ -55,6 +57,7 @@ impl Place {
             sealed: arrival.slots.sealed,
             numbers: arrival.numbers,
             received_at: arrival.frozen_at.unwrap_or(real_now),
+            server_started_at: arrival.server_started_at,
         }))
     }
 

@@ -33,7 +33,7 @@ mod value;
 
 pub use batch::{BACKDATING, FUTURE_DATING, parse_batch};
 pub use codec::Facts;
-pub use dedup::{DedupStore, SlottedKeys, is_wrong_guess};
+pub use dedup::{Asked, DedupStore, SlottedKeys, is_wrong_guess};
 pub use fact::{Event, Events, Fact, ReceivedEvent, subject_id, transaction_key};
 pub use log::{BatchLog, EventLog, Place, first_seq_after};
 pub use pending::{

@@ -20,6 +20,10 @@ use crate::time::Instant;
 const KEYS_MAX: i64 = 25_000_000;
 const AGE_MAX: TimeDelta = TimeDelta::hours(24);
 
+/// Longest that events wait between the check that they are young enough and their arrival; far more than requests are
+/// given.
+pub const WAITING_MAX: TimeDelta = TimeDelta::hours(1);
+
 /// A slot that takes no more keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, sqlx::Type)]
 pub struct SealedSlot {
@@ -29,9 +33,9 @@ pub struct SealedSlot {
 
 impl SealedSlot {
     /// When none of its ids is held and none of its events can be found any more: they came before it was sealed and
-    /// are dated at most a day later.
+    /// are dated at most a day later. A repeat that was young enough then may still wait.
     fn is_over(&self, now: Instant) -> bool {
-        self.sealed_at + FUTURE_DATING + BACKDATING < now
+        self.sealed_at + FUTURE_DATING + BACKDATING + WAITING_MAX < now
     }
 }
 
@@ -51,6 +55,8 @@ pub struct Arrival {
     pub slots: Slots,
     /// Where the environment's clock stands.
     pub frozen_at: Option<Instant>,
+    /// When the database server was started that the flush reached.
+    pub server_started_at: Instant,
 }
 
 /// The arrival of a flush that needs `count` numbers; under the lock of arrivals, and in one trip to the database.
@@ -62,6 +68,7 @@ pub async fn arrive(
     let row = sqlx::query!(
         r#"SELECT ARRAY(SELECT nextval('arrival_seq') FROM generate_series(1, $2)) AS "numbers!",
                   (SELECT frozen_at FROM environment WHERE id = $1) AS frozen_at,
+                  pg_postmaster_start_time() AS "server_started_at!",
                   (SELECT slot FROM event_slot WHERE environment_id = $1 AND sealed_at IS NULL) AS open,
                   ARRAY(SELECT slot FROM event_slot WHERE environment_id = $1 AND sealed_at IS NOT NULL
                         ORDER BY slot) AS "sealed!""#,
@@ -74,6 +81,7 @@ pub async fn arrive(
         numbers: row.numbers,
         slots: Slots { open: row.open, sealed: row.sealed },
         frozen_at: row.frozen_at,
+        server_started_at: row.server_started_at,
     })
 }
 

@@ -3,11 +3,12 @@
 use super::segment::{make_segments, newest_loose_batch};
 use super::slot;
 use crate::access::{App, Environment};
+use crate::postgres::begin_unhurried;
 
 /// Does what is due of it in one environment; any number of processes may.
 pub async fn upkeep(app: &App, environment: &Environment) -> Result<(), sqlx::Error> {
     let (id, now) = (environment.id, environment.now(app.clock.now()));
-    let mut transaction = app.db.begin().await?;
+    let mut transaction = begin_unhurried(&app.db).await?;
     if slot::rotate(&mut transaction, id, now, app.clock.now()).await? {
         tracing::info!(environment_id = %id, "the slot of transaction ids is sealed and the next one open");
     }
@@ -15,14 +16,14 @@ pub async fn upkeep(app: &App, environment: &Environment) -> Result<(), sqlx::Er
     // What comes meanwhile is for the next time: under load there would be no end.
     let newest = newest_loose_batch(&mut *app.db.acquire().await?, id).await?;
     while let Some(newest) = newest {
-        let mut transaction = app.db.begin().await?;
+        let mut transaction = begin_unhurried(&app.db).await?;
         let batches = make_segments(&mut transaction, id, newest).await?;
         transaction.commit().await?;
         if batches == 0 {
             break;
         }
     }
-    let mut transaction = app.db.begin().await?;
+    let mut transaction = begin_unhurried(&app.db).await?;
     let dropped = slot::retire(&mut transaction, id, now).await?;
     transaction.commit().await?;
     if !dropped.is_empty() {

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::wire::WellFormed;
@@ -19,6 +19,10 @@ const EXPONENT_MAX: i64 = 100;
 /// Longest text of a number; no meter reading comes near it. A longer one is refused when it is sent, so that none is
 /// ever taken for something that is no number.
 pub const NUMBER_LENGTH_MAX: usize = 1_000;
+
+/// Most members of one object that are read, repeated names among them: many short ones take many times the memory of
+/// their text.
+const MEMBERS_MAX: usize = 20_000;
 
 /// A property of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,6 +110,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Properties<'a> {
                 let mut members = Vec::new();
                 while let Some(Name(name)) = map.next_key()? {
                     let value: &RawValue = map.next_value()?;
+                    if members.len() == MEMBERS_MAX {
+                        return Err(A::Error::custom(format_args!("it has more than {MEMBERS_MAX} members")));
+                    }
                     members.push((name, value.get()));
                 }
                 Ok(Properties { members })
@@ -261,6 +268,16 @@ mod tests {
         assert_eq!((properties.more_than(1), properties.more_than(2)), (Some(2), None));
         assert_eq!(properties.get("a"), Some(PropertyValue::Text("x".into())));
         assert_eq!(properties.get("c"), None);
+    }
+
+    #[test]
+    fn a_name_may_be_repeated_but_not_without_end() {
+        let repeated = |times: usize| format!("{{{}\"a\":1}}", "\"a\":0,".repeat(times - 1));
+        let most = repeated(MEMBERS_MAX);
+        let most = parse_properties(&most).expect("properties");
+        assert_eq!((most.get("a"), most.more_than(1)), (Some(PropertyValue::Number("1")), None));
+        let message = parse_properties(&repeated(MEMBERS_MAX + 1)).expect_err("too many").to_string();
+        assert!(message.contains("more than 20000 members"), "{message}");
     }
 
     #[test]

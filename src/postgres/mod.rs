@@ -91,6 +91,15 @@ impl Database {
         }
     }
 
+    /// From now on ends each statement after a while, except in a transaction that [`begin_unhurried`] began. What a request
+    /// leaves behind that is given up would else hold its connection, and with it another request, until it ends by itself.
+    pub async fn limit_statements(&mut self, limit: Duration) {
+        let options = (*self.pool.connect_options()).clone();
+        let options = options.options([("statement_timeout", format!("{}ms", limit.as_millis()))]);
+        let limited = pool_options(CONNECTIONS_MAX).connect_lazy_with(options);
+        std::mem::replace(&mut self.pool, limited).close().await;
+    }
+
     pub async fn migrate(&self) -> Result<(), DatabaseError> {
         Ok(MIGRATIONS.run(&self.pool).await?)
     }
@@ -170,6 +179,20 @@ pub async fn applied_migrations(pool: &PgPool) -> Result<BTreeSet<i64>, sqlx::Er
     let versions =
         sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success").fetch_all(pool).await?;
     Ok(BTreeSet::from_iter(versions))
+}
+
+/// A transaction whose statements take what they need, for work that nobody waits for with a time limit.
+pub async fn begin_unhurried(
+    pool: &PgPool,
+) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, sqlx::Error> {
+    pool.begin_with("BEGIN; SET LOCAL statement_timeout = 0").await
+}
+
+/// The same as a snapshot, as [`begin_snapshot`].
+pub async fn begin_unhurried_snapshot(
+    pool: &PgPool,
+) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, sqlx::Error> {
+    pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL statement_timeout = 0").await
 }
 
 /// A transaction in which every statement sees the same instant of the database, for reads that must agree.

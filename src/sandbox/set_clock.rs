@@ -5,7 +5,7 @@ use axum::extract::State;
 use chrono::{Datelike, TimeDelta};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use sqlx::PgConnection;
+use sqlx::{Executor, PgConnection};
 
 use super::{SandboxClock, require_sandbox};
 use crate::access::{self, App, Record, Writer};
@@ -69,6 +69,7 @@ async fn stop_at(
 ) -> Result<Option<axum::Json<Data<SandboxClock>>>, ApiError> {
     let environment_id = caller.environment_id();
     let mut change = caller.begin(app).await?;
+    change.execute("SET LOCAL statement_timeout = 0").await?;
     let environment = access::lock_environment(&mut change, environment_id).await?;
     if let Some(now) = environment.frozen_at.filter(|now| *now > target)
         && holds_anything_billable(&mut change, environment_id).await?

@@ -50,7 +50,9 @@ pub async fn handler(
     caller.lift_time_limit();
     let mut change = caller.begin(&app).await?;
     // It rests while the events are read on another connection.
-    change.execute("SET LOCAL idle_in_transaction_session_timeout = 0").await?;
+    change
+        .execute("SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL statement_timeout = 0")
+        .await?;
     let metric = billable_metric::lock(&mut change, environment_id, id).await?;
     let metric = metric.ok_or_else(|| ApiError::not_found("billable metric", id))?;
     if metric.archived_at.is_some() {
@@ -70,6 +72,9 @@ pub async fn handler(
     };
     // Only now, as usage events wait from here on.
     hold_arrivals(&mut change, environment_id).await?;
+    // Whoever counts usage in the background may hold rows of the rollups for longer than arrivals are waited for, and to
+    // come again would be to count everything again.
+    change.execute("SET LOCAL lock_timeout = '20s'").await?;
     let reflow = Reflow { metric_id: id, arrival: next_arrival(&mut change).await?, starting_at };
     billable_metric::insert_reflow(&mut change, environment_id, &reflow).await?;
     PostgresRollups.apply(&mut change, environment_id, &counts, Pace::AtOnce).await?;

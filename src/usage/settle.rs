@@ -19,7 +19,7 @@ use crate::event::{
     PendingBatch, RecentBatches, pending_batches, still_pending, subject_id, take_pending_usage,
 };
 use crate::id::{EnvironmentId, SubjectId};
-use crate::postgres::{begin_snapshot, hold_arrivals, last_arrival};
+use crate::postgres::{begin_snapshot, begin_unhurried_snapshot, hold_arrivals, last_arrival};
 use crate::telemetry::causes;
 
 /// Held while a settled snapshot is taken, which needs several connections: callers that had one each could wait
@@ -153,7 +153,7 @@ pub async fn begin_settled_snapshot(
     settle(pool, environment_id).await?;
     let _one_at_a_time = TAKING_SNAPSHOT.lock().await;
     // All connections before the lock: flushes that wait for it may hold others.
-    let mut snapshot = begin_snapshot(pool).await?;
+    let mut snapshot = begin_unhurried_snapshot(pool).await?;
     let mut gate = pool.begin().await?;
     let mut counting = pool.acquire().await?;
     hold_arrivals(&mut gate, environment_id).await?;

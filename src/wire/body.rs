@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::WellFormed;
+use super::body_room::BodyShare;
 use crate::error::ApiError;
 use crate::telemetry::causes;
 
@@ -63,8 +64,9 @@ async fn read_text(request: Request) -> Result<Bytes, ApiError> {
     Ok(text)
 }
 
-/// The whole body, within the limit.
+/// The whole body, within the limit; 429 where the bodies of other requests take all the room that there is.
 pub async fn read_body(request: Request) -> Result<Bytes, ApiError> {
+    let share = request.extensions().get::<BodyShare>().cloned();
     let mut body = request.into_body();
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
@@ -72,8 +74,17 @@ pub async fn read_body(request: Request) -> Result<Bytes, ApiError> {
             ApiError::BadRequest(format!("the request body cannot be read: {}", causes(&error)))
         })?;
         let Ok(data) = frame.into_data() else { continue };
-        if bytes.len() + data.len() > BODY_LIMIT_BYTES {
+        let length = bytes.len() + data.len();
+        if length > BODY_LIMIT_BYTES {
             return Err(ApiError::PayloadTooLarge { limit_bytes: BODY_LIMIT_BYTES });
+        }
+        if length > bytes.capacity() {
+            // Room is had for what came, never for what a client says that it will send.
+            let capacity = length.max(2 * bytes.capacity()).min(BODY_LIMIT_BYTES);
+            if let Some(share) = &share {
+                share.grow_to(capacity)?;
+            }
+            bytes.reserve_exact(capacity - bytes.len());
         }
         bytes.extend_from_slice(&data);
     }

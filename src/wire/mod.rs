@@ -5,6 +5,7 @@
 //! supported yet. Does not own: any domain's fields, or who is calling (see `access`).
 
 mod body;
+mod body_room;
 mod cursor;
 mod later;
 mod nullable;
@@ -17,6 +18,7 @@ mod timestamp;
 mod well_formed;
 
 pub use body::{BODY_LIMIT_BYTES, Json, JsonBoth, RawBody, read_body};
+pub use body_room::{BodyRoom, BodyShare};
 pub use cursor::CursorKey;
 pub use later::Later;
 pub use nullable::{Nullable, or_default};

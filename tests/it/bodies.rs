@@ -1,10 +1,14 @@
 //! Bodies, paths and queries that are not what they should be.
 
+use std::convert::Infallible;
 use std::fmt::Write;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::Method;
+use futures_util::stream;
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use upbeat::access::Settings;
 
 use crate::gzip;
 use crate::support::{Answer, Api};
@@ -738,6 +742,57 @@ async fn a_body_over_ten_mebibytes_is_413() {
         let answer = raw(&api, path, big((10 << 20) - 10)).await;
         answer.refused(413, &["10485760"]);
         raw(&api, path, big(11 << 20)).await.refused(413, &["10485760"]);
+    }
+}
+
+/// Bodies that begin and do not end.
+fn endless(bytes: usize) -> (mpsc::UnboundedSender<Bytes>, Body) {
+    let (send, receive) = mpsc::unbounded_channel();
+    send.send(Bytes::from(vec![b' '; bytes])).expect("somebody reads");
+    let frames = stream::unfold(receive, async |mut receive: mpsc::UnboundedReceiver<Bytes>| {
+        let next = receive.recv().await?;
+        Some((Ok::<_, Infallible>(next), receive))
+    });
+    (send, Body::from_stream(frames))
+}
+
+#[tokio::test]
+async fn bodies_that_come_at_once_have_a_room_together_and_no_more() {
+    let api = Api::at(NOW).await;
+    let api = api.replica_with(Settings { body_room_bytes: 3 << 20, ..Settings::default() });
+    let event =
+        |id: &str| json!([{ "transaction_id": id, "customer_id": "c", "event_type": "e", "timestamp": NOW }]);
+    let mut open = Vec::new();
+    for path in ["/v1/ingest", "/v1/customers"] {
+        let (send, body) = endless(1 << 20);
+        let api = api.clone();
+        open.push((send, tokio::spawn(async move { api.send(Method::POST, path, body).await })));
+    }
+    let large = format!("{}{}", event("large"), " ".repeat(2 << 20));
+    let refused = async || raw(&api, "/v1/ingest", large.clone()).await;
+    while refused().await.status == 200 {
+        tokio::task::yield_now().await;
+    }
+    let answer = refused().await;
+    answer.refused(429, &["again"]);
+    assert_eq!(answer.header("retry-after"), "1");
+    assert_eq!(encoded(&api, "/v1/ingest", "gzip", gzip::stored(large.as_bytes())).await.status, 429);
+    assert_eq!(
+        raw(&api, "/v1/ingest", event("small").to_string()).await.status,
+        200,
+        "there is room for small ones"
+    );
+    assert_eq!(api.get("/v1/customers").await.status, 200);
+
+    for (send, answer) in open {
+        drop(send);
+        assert_eq!(answer.await.expect("an answer").status, 400);
+    }
+    for _ in 0..10 {
+        assert_eq!(raw(&api, "/v1/ingest", large.clone()).await.status, 200, "what was taken is given back");
+        let (send, body) = endless(2 << 20);
+        drop(send);
+        assert_eq!(api.send(Method::POST, "/v1/customers", body).await.status, 400, "also after a refusal");
     }
 }
 

@@ -3,9 +3,10 @@
 use serde_json::{Value, json};
 use upbeat::access::{Environment, EnvironmentKind, find_environment};
 use upbeat::event::upkeep;
+use upbeat::postgres::hold_arrivals;
 use upbeat::usage::verify_rollups;
 
-use crate::support::{Api, Metric};
+use crate::support::{Answer, Api, Metric};
 
 /// A sandbox with a SUM of `n`, and the customer `acct`.
 struct Meter {
@@ -98,6 +99,71 @@ async fn an_id_is_held_across_sealed_slots_and_free_again_after_34_days() {
     meter.agrees().await;
 }
 
+/// Sends events that wait for their arrival while the sandbox's clock is set.
+async fn send_while_the_clock_is_set(meter: &Meter, event: Value, now: &str) -> Answer {
+    let environment_id = meter.environment().await.id;
+    let mut gate = meter.api.app.db.begin().await.expect("a transaction");
+    hold_arrivals(&mut gate, environment_id).await.expect("the lock");
+    let api = meter.api.clone();
+    let request = tokio::spawn(async move { api.post("/v1/ingest", json!([event])).await });
+    let waits = "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database
+                 WHERE datname = current_database() AND locktype = 'advisory' AND NOT granted";
+    while meter.api.number(waits).await == 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let set = format!("UPDATE environment SET frozen_at = '{now}' WHERE id = '{environment_id}'");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(set)).execute(&mut *gate).await.expect("the clock");
+    gate.commit().await.expect("arrivals go on");
+    request.await.expect("an answer")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeat_that_waits_while_its_hold_ends_is_a_repeat() {
+    for is_sealed in [false, true] {
+        let meter = Meter::at("2026-03-01T00:00:00Z").await;
+        meter.send("t", "2026-03-01T00:00:00Z", 1).await;
+        meter.api.move_clock("2026-04-04T00:00:00Z").await;
+        if is_sealed {
+            meter.upkeep().await;
+        }
+        let repeat = json!({
+            "transaction_id": "t", "customer_id": "acct", "event_type": "use",
+            "timestamp": "2026-03-01T00:00:00Z", "properties": { "n": 1 },
+        });
+        let answer = send_while_the_clock_is_set(&meter, repeat.clone(), "2026-04-04T00:30:00Z").await;
+        assert_eq!(answer.status, 200, "it was young enough when it came");
+        assert_eq!(meter.sum().await, json!(1));
+        meter.api.post("/v1/ingest", json!([repeat])).await.refused(400, &["more than 34 days"]);
+        meter.send("t", "2026-04-04T00:30:00Z", 10).await;
+        assert_eq!(meter.sum().await, json!(11), "the id is free again");
+        meter.agrees().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_that_wait_while_the_clock_is_set_far_ahead_are_sent_again() {
+    let meter = Meter::at("2026-03-01T00:00:00Z").await;
+    meter.send("t", "2026-03-01T00:00:00Z", 1).await;
+    let event = |id: &str| {
+        json!({
+            "transaction_id": id, "customer_id": "acct", "event_type": "use", "timestamp": "2026-03-01T00:00:00Z",
+            "properties": { "n": 1 },
+        })
+    };
+    for (id, now) in [("t", "2026-03-02T00:00:00Z"), ("u", "2026-03-03T00:00:00Z")] {
+        let answer = send_while_the_clock_is_set(&meter, event(id), now).await;
+        answer.refused(503, &["clock", "again"]);
+        assert_eq!(answer.header("retry-after"), "1");
+    }
+    assert_eq!(meter.found("t").await.len(), 1, "nothing of it was kept");
+    assert_eq!(meter.found("u").await.len(), 0);
+    for _ in 0..2 {
+        meter.api.events(json!([event("t"), event("u")])).await;
+    }
+    assert_eq!(meter.sum().await, json!(2));
+    meter.agrees().await;
+}
+
 #[tokio::test]
 async fn a_slot_that_is_over_is_dropped_and_its_facts_stay() {
     let meter = Meter::at("2026-03-01T00:00:00Z").await;
@@ -105,10 +171,10 @@ async fn a_slot_that_is_over_is_dropped_and_its_facts_stay() {
     meter.api.move_clock("2026-03-03T00:00:00Z").await;
     meter.upkeep().await;
     meter.send("b", "2026-03-03T00:00:00Z", 10).await;
-    meter.api.move_clock("2026-04-07T00:00:00Z").await;
+    meter.api.move_clock("2026-04-07T01:00:00Z").await;
     meter.upkeep().await;
-    assert_eq!(meter.slots().await, 3, "35 days after it was sealed nothing is over yet");
-    meter.api.move_clock("2026-04-07T00:00:01Z").await;
+    assert_eq!(meter.slots().await, 3, "35 days and an hour after it was sealed nothing is over yet");
+    meter.api.move_clock("2026-04-07T01:00:01Z").await;
     meter.upkeep().await;
     assert_eq!(meter.slots().await, 2);
     assert_eq!(meter.api.number("SELECT count(*) FROM event_batch").await, 1);

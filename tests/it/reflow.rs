@@ -98,6 +98,66 @@ async fn sandbox(api: &Api) -> upbeat::id::EnvironmentId {
 }
 
 #[tokio::test]
+async fn rows_that_somebody_counts_into_are_waited_for() {
+    let api = Api::at("2026-03-09T00:00:00Z").await;
+    let customer = api.customer("acct").await;
+    api.event("acct", "2026-03-01T12:30:00Z", json!({ "n": 1 })).await;
+    let metric = api.metric(Metric { aggregation: "SUM", key: Some("n"), groups: &[] }).await;
+    api.event("acct", "2026-03-01T12:45:00Z", json!({ "n": 10 })).await;
+    agrees(&api).await;
+    let mut counting = api.app.db.begin().await.expect("a transaction");
+    let held = sqlx::raw_sql("SELECT FROM usage_rollup FOR UPDATE").fetch_all(&mut *counting).await;
+    assert_eq!(held.expect("the rows").len(), 1);
+    let (waiting, metric_id) = (api.clone(), metric.clone());
+    let reflowed = tokio::spawn(async move { reflow(&waiting, &metric_id, "2026-03-01T00:00:00Z").await });
+    tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
+    assert!(!reflowed.is_finished());
+    counting.rollback().await.expect("the rows are free");
+    assert_eq!(reflowed.await.expect("an answer").1, 1);
+    assert_eq!(sum(&api, &customer, &metric).await, json!(11));
+    agrees(&api).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn reflows_beside_arriving_events_count_each_once() {
+    let api = Api::at("2026-03-09T00:00:00Z").await;
+    let customer = api.customer("acct").await;
+    let event = |number: u32| {
+        json!([{
+            "transaction_id": format!("t{number}"), "customer_id": "acct", "event_type": "use",
+            "timestamp": format!("2026-03-0{}T12:00:00Z", 1 + number % 8), "properties": { "n": 1 },
+        }])
+    };
+    for number in 0..20 {
+        api.events(event(number)).await;
+    }
+    let metric = api.metric(Metric { aggregation: "SUM", key: Some("n"), groups: &[] }).await;
+    let sender = {
+        let api = api.clone();
+        tokio::spawn(async move {
+            for number in 20..120 {
+                api.events(event(number)).await;
+            }
+        })
+    };
+    let reflows = (0..6).map(|number| {
+        let (api, metric) = (api.clone(), metric.clone());
+        tokio::spawn(
+            async move { reflow(&api, &metric, &format!("2026-03-0{}T00:00:00Z", 6 - number)).await.1 },
+        )
+    });
+    let reflows: Vec<_> = reflows.collect();
+    let mut applied = 0;
+    for reflow in reflows {
+        applied += reflow.await.expect("an answer");
+    }
+    sender.await.expect("all are kept");
+    assert_eq!(applied, 20, "each earlier event was added by one of them");
+    assert_eq!(sum(&api, &customer, &metric).await, json!(120));
+    agrees(&api).await;
+}
+
+#[tokio::test]
 async fn what_cannot_be_applied_is_refused() {
     let api = Api::at("2026-03-09T00:00:00Z").await;
     let metric = api.metric(Metric { aggregation: "COUNT", key: None, groups: &[] }).await;

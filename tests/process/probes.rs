@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::{Client, Database, Launch, Line, PATIENCE, Place, Proxy, signal, wait_until};
+use crate::support::{Client, Database, Launch, Line, PATIENCE, Place, Proxy, execute, signal, wait_until};
 
 /// No answer may take longer while the database is gone.
 const ANSWER_TIME: Duration = Duration::from_secs(15);
@@ -128,5 +128,30 @@ fn an_idle_server_is_small() {
     let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
     let kib: u64 = resident.trim().trim_end_matches(" kB").parse().expect("a number");
     assert!(kib < 60 * 1024, "{kib} KiB are resident");
+    server.stop();
+}
+
+#[test]
+fn statements_of_requests_that_were_given_up_do_not_keep_their_connections() {
+    let (place, database) = (Place::new(), Database::new());
+    let launch = Launch::new(&place).database(&database.url).bootstrapped();
+    let server = launch.environment("UPBEAT_REQUEST_TIMEOUT", "1").serve();
+    let options = database.options();
+    let holder = thread::spawn(move || {
+        execute(&options, "BEGIN; LOCK TABLE rate_card; SELECT pg_sleep(12); COMMIT");
+    });
+    sleep(Duration::from_millis(500));
+    // More than the server has connections.
+    let list = "/v1/contract-pricing/rate-cards/list";
+    thread::scope(|scope| {
+        for _ in 0..30 {
+            scope.spawn(|| assert_eq!(server.client.post(list, &json!({})).status, 503));
+        }
+    });
+    let answers = || server.client.get("/v1/customers").status == 200;
+    assert!(wait_until(Duration::from_secs(5), answers), "given-up statements hold every connection");
+    assert!(!holder.is_finished(), "the lock is still held");
+    holder.join().expect("the session ends");
+    assert_eq!(server.client.post(list, &json!({})).status, 200);
     server.stop();
 }

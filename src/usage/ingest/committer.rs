@@ -6,14 +6,12 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::super::settle::roll;
-use super::flush::{Flusher, Kept};
-use super::queue::{Queue, Waiting};
+use super::flush::{FlushError, Flusher, Kept};
+use super::queue::{COMMITTERS, Queue, Waiting};
 use crate::access::{App, list_environments};
+use crate::error::ApiError;
 use crate::event::{RecentBatches, Screens};
 use crate::telemetry::causes;
-
-/// While one flush waits for the disk others use the processor.
-const COMMITTERS: usize = 3;
 
 /// How often this process looks for sealed slots that it has no filter of.
 const SCREENS_EVERY: Duration = Duration::from_secs(30);
@@ -84,7 +82,7 @@ async fn commit(queue: Queue, flusher: Arc<Flusher>, uncounted: Arc<Notify>) {
     }
 }
 
-fn answer(requests: Vec<Waiting>, outcome: Result<Kept, sqlx::Error>) {
+fn answer(requests: Vec<Waiting>, outcome: Result<Kept, FlushError>) {
     match outcome {
         Ok(kept) => {
             metrics::counter!("upbeat_events_accepted_total").increment(kept.events as u64);
@@ -94,7 +92,12 @@ fn answer(requests: Vec<Waiting>, outcome: Result<Kept, sqlx::Error>) {
                 let _ = request.answer.send(Ok(()));
             }
         }
-        Err(error) => {
+        Err(FlushError::ClockMoved) => {
+            for request in requests {
+                let _ = request.answer.send(Err(ApiError::ClockMoved));
+            }
+        }
+        Err(FlushError::Database(error)) => {
             let error = Arc::new(error);
             for request in requests {
                 let _ = request.answer.send(Err(error.clone().into()));

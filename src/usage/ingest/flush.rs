@@ -12,11 +12,12 @@ use super::queue::Waiting;
 use crate::access::{self, App};
 use crate::error::is_transient;
 use crate::event::{
-    BatchLog, DedupStore, Event, EventLog, Fact, Place, RecentBatches, Screens, SlottedKeys, is_wrong_guess,
-    slot, subject_id,
+    Asked, BatchLog, DedupStore, Event, EventLog, Fact, Place, RecentBatches, Screens, SlottedKeys,
+    is_wrong_guess, slot, subject_id,
 };
 use crate::id::{EnvironmentId, SubjectId};
 use crate::postgres::begin_arrivals;
+use crate::time::Instant;
 
 /// How often a flush is tried again when PostgreSQL gave way to another transaction.
 const ATTEMPTS: usize = 8;
@@ -33,8 +34,39 @@ pub struct Flusher {
     app: App,
     keys: SlottedKeys,
     recent: RecentBatches,
-    /// Subjects that earlier flushes of this process wrote, and that are therefore in the database.
-    known: Mutex<HashSet<SubjectId>>,
+    known: Mutex<KnownSubjects>,
+}
+
+/// Subjects that earlier flushes of this process wrote, and that are therefore in the database.
+#[derive(Default)]
+struct KnownSubjects {
+    /// By the server that has them. A database that is restored, or a standby that takes over, may be without the last of
+    /// them, and no flush need fail in between.
+    server_started_at: Option<Instant>,
+    subjects: HashSet<SubjectId>,
+}
+
+impl KnownSubjects {
+    /// The subjects that the server has for sure.
+    fn of_server(&mut self, started_at: Instant) -> &mut HashSet<SubjectId> {
+        if self.server_started_at.replace(started_at) != Some(started_at) || self.subjects.len() > KNOWN_MAX {
+            self.subjects.clear();
+        }
+        &mut self.subjects
+    }
+}
+
+/// Why nothing of a flush was kept.
+pub enum FlushError {
+    /// A sandbox's clock was set so far ahead that ids of the events may be free again that were held when they came.
+    ClockMoved,
+    Database(sqlx::Error),
+}
+
+impl From<sqlx::Error> for FlushError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error)
+    }
 }
 
 /// What was kept.
@@ -50,20 +82,21 @@ impl Flusher {
     }
 
     /// Keeps the events of all the requests, or none. The requests are of one environment.
-    pub async fn flush(&self, requests: &[Waiting]) -> Result<Kept, sqlx::Error> {
+    pub async fn flush(&self, requests: &[Waiting]) -> Result<Kept, FlushError> {
         let environment_id = requests[0].environment_id;
         let flush = Flush::of(environment_id, requests);
         let mut attempts = 0;
         loop {
             attempts += 1;
             let flushed = timeout(FLUSH_TIMEOUT, self.try_flush(&flush)).await;
-            match flushed.unwrap_or_else(|late| Err(sqlx::Error::Io(late.into()))) {
+            match flushed.unwrap_or_else(|late| Err(sqlx::Error::Io(late.into()).into())) {
                 Ok(Some(kept)) => return Ok(kept),
                 Ok(None) => self.open_slot(environment_id).await?,
-                Err(error) if attempts < ATTEMPTS && (is_transient(&error) || is_wrong_guess(&error)) => {}
+                Err(FlushError::Database(error))
+                    if attempts < ATTEMPTS && (is_transient(&error) || is_wrong_guess(&error)) => {}
                 Err(error) => {
                     // A database that comes back may be without its last commits.
-                    self.known().clear();
+                    self.known().subjects.clear();
                     return Err(error);
                 }
             }
@@ -71,24 +104,28 @@ impl Flusher {
     }
 
     /// Nothing where the environment has no open slot yet.
-    async fn try_flush(&self, flush: &Flush<'_>) -> Result<Option<Kept>, sqlx::Error> {
+    async fn try_flush(&self, flush: &Flush<'_>) -> Result<Option<Kept>, FlushError> {
         let environment_id = flush.environment_id;
         let mut transaction = begin_arrivals(&self.app.reserved_db, environment_id).await?;
         // The clock is read under the lock: an event that comes after an invoice was finalized has also arrived later.
         let now = self.app.clock.now();
         let place = Place::take(&mut transaction, environment_id, now, flush.events.len()).await?;
         let Some(place) = place else { return Ok(None) };
+        if flush.checked_at.iter().any(|checked_at| place.received_at - *checked_at > slot::WAITING_MAX) {
+            return Err(FlushError::ClockMoved);
+        }
 
-        let taken = self.keys.admit(&mut transaction, &place, &flush.keys).await?;
+        let asked = Asked { keys: &flush.keys, checked_at: &flush.checked_at };
+        let taken = self.keys.admit(&mut transaction, &place, asked).await?;
         let facts = flush.facts(&place, &taken);
         let repeats = facts.iter().filter(|fact| fact.is_duplicate).count();
-        let new_subjects = self.unknown(flush);
+        let new_subjects = self.unknown(flush, place.server_started_at);
         let subjects = flush.customers.values().copied().collect();
         let mark = self.app.ids.next::<Uuid>();
         let batch = BatchLog.append(&mut transaction, &place, &facts, subjects, &new_subjects, mark).await?;
         transaction.commit().await?;
         self.recent.keep(Arc::new(batch));
-        self.learn(&new_subjects);
+        self.learn(&new_subjects, place.server_started_at);
         Ok(Some(Kept { events: facts.len(), repeats }))
     }
 
@@ -100,22 +137,20 @@ impl Flusher {
     }
 
     /// The subjects of the flush that may have no row yet.
-    fn unknown<'a>(&self, flush: &Flush<'a>) -> Vec<(SubjectId, &'a str)> {
-        let known = self.known();
+    fn unknown<'a>(&self, flush: &Flush<'a>, server_started_at: Instant) -> Vec<(SubjectId, &'a str)> {
+        let mut known = self.known();
+        let known = known.of_server(server_started_at);
         let named = flush.customers.iter().map(|(received, subject)| (*subject, *received));
         named.filter(|(subject, _)| !known.contains(subject)).collect()
     }
 
     /// Remembers subjects that were written.
-    fn learn(&self, subjects: &[(SubjectId, &str)]) {
+    fn learn(&self, subjects: &[(SubjectId, &str)], server_started_at: Instant) {
         let mut known = self.known();
-        if known.len() > KNOWN_MAX {
-            known.clear();
-        }
-        known.extend(subjects.iter().map(|(subject, _)| *subject));
+        known.of_server(server_started_at).extend(subjects.iter().map(|(subject, _)| *subject));
     }
 
-    fn known(&self) -> MutexGuard<'_, HashSet<SubjectId>> {
+    fn known(&self) -> MutexGuard<'_, KnownSubjects> {
         self.known.lock().expect("no thread panics while it holds what is known")
     }
 }
@@ -128,6 +163,8 @@ struct Flush<'a> {
     customers: HashMap<&'a str, SubjectId>,
     /// Sorted and distinct.
     keys: Vec<Uuid>,
+    /// When the first event of each key was found young enough.
+    checked_at: Vec<Instant>,
     /// The positions of events that repeat one before them in this flush.
     repeated: HashSet<usize>,
 }
@@ -135,6 +172,8 @@ struct Flush<'a> {
 impl<'a> Flush<'a> {
     fn of(environment_id: EnvironmentId, requests: &'a [Waiting]) -> Self {
         let events: Vec<Event<'a>> = requests.iter().flat_map(|request| request.events.iter()).collect();
+        let checks = requests.iter().flat_map(|request| request.events.iter().map(|_| request.checked_at));
+        let checks: Vec<Instant> = checks.collect();
         let mut customers = HashMap::new();
         for event in &events {
             customers
@@ -145,9 +184,10 @@ impl<'a> Flush<'a> {
         order.sort_unstable();
         let repeats = order.windows(2).filter(|pair| pair[0].0 == pair[1].0);
         let repeated = repeats.map(|pair| pair[1].1).collect();
-        let mut keys: Vec<Uuid> = order.into_iter().map(|(key, _)| key).collect();
-        keys.dedup();
-        Self { environment_id, events, customers, keys, repeated }
+        order.dedup_by_key(|(key, _)| *key);
+        let (keys, firsts): (Vec<Uuid>, Vec<usize>) = order.into_iter().unzip();
+        let checked_at = firsts.into_iter().map(|first| checks[first]).collect();
+        Self { environment_id, events, customers, keys, checked_at, repeated }
     }
 
     /// The events as they are kept; those whose key is taken are repeats.
@@ -163,5 +203,23 @@ impl<'a> Flush<'a> {
             is_duplicate: self.repeated.contains(&position) || taken.contains(&event.key),
         };
         self.events.iter().enumerate().map(|(position, event)| fact((position, event))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, TimeDelta};
+
+    use super::*;
+
+    #[test]
+    fn what_one_server_has_is_not_believed_of_another() {
+        let mut known = KnownSubjects::default();
+        let (first, other) = (DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH + TimeDelta::days(1));
+        let subject = SubjectId(Uuid::from_u128(7));
+        known.of_server(first).insert(subject);
+        assert!(known.of_server(first).contains(&subject));
+        assert!(!known.of_server(other).contains(&subject));
+        assert!(!known.of_server(first).contains(&subject), "nor again of the first, which may be restored");
     }
 }

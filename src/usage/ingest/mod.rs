@@ -25,7 +25,7 @@ pub async fn handler(
     EventsBody(body): EventsBody,
 ) -> Result<Empty, ApiError> {
     let events = parse_batch(&body, caller.environment_id(), caller.now)?;
-    metering.queue().submit(caller.environment_id(), events).await?;
+    metering.queue().submit(caller.environment_id(), events, caller.now).await?;
     Ok(Empty)
 }
 

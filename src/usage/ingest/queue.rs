@@ -8,6 +8,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use crate::error::ApiError;
 use crate::event::Events;
 use crate::id::EnvironmentId;
+use crate::time::Instant;
 
 /// What may wait; beyond it requests are refused, so that a slow disk does not fill the memory.
 const ROOM_BYTES: usize = 64 << 20;
@@ -21,10 +22,19 @@ const FLUSH_BYTES_MAX: usize = 4 << 20;
 /// end. Each flush costs some round trips however small it is.
 const PARALLEL_EVENTS_MIN: usize = 300;
 
+/// Most flushes of one environment at a time: while one waits for the disk others use the processor.
+const FLUSHES_MAX: usize = 3;
+
+/// How many flushes may be under way: one environment, however much it sends or how long its flushes hang, leaves room
+/// for one of another.
+pub const COMMITTERS: usize = FLUSHES_MAX + 1;
+
 /// One request's events, and who waits for them to be kept.
 pub struct Waiting {
     pub environment_id: EnvironmentId,
     pub events: Events,
+    /// The environment's time by which the events are young enough.
+    pub checked_at: Instant,
     pub answer: oneshot::Sender<Result<(), ApiError>>,
     /// How many requests came before it.
     number: u64,
@@ -73,13 +83,18 @@ impl Queue {
 
     /// Hands the events over and waits until they are committed; 429 where too much waits already. A caller that gives
     /// up waiting does not stop them.
-    pub async fn submit(&self, environment_id: EnvironmentId, events: Events) -> Result<(), ApiError> {
+    pub async fn submit(
+        &self,
+        environment_id: EnvironmentId,
+        events: Events,
+        checked_at: Instant,
+    ) -> Result<(), ApiError> {
         let size = u32::try_from(events.size_bytes().min(ROOM_BYTES)).expect("the room is smaller than 4 GB");
         let Ok(room) = self.0.room.clone().try_acquire_many_owned(size) else {
             return Err(ApiError::Overloaded);
         };
         let (answer, answered) = oneshot::channel();
-        self.lanes().push(Waiting { environment_id, events, answer, number: 0, _room: room });
+        self.lanes().push(Waiting { environment_id, events, checked_at, answer, number: 0, _room: room });
         self.0.ready.notify_one();
         answered.await.unwrap_or_else(|lost| Err(ApiError::internal("a flush of events was lost", lost)))
     }
@@ -117,11 +132,12 @@ impl Lanes {
         self.requests += 1;
     }
 
-    /// The environment whose flush is to begin now: of those that may, the one whose first request waits longest.
+    /// The environment whose flush is to begin now: of those that may, one with the fewest flushes under way, and of
+    /// these the one whose first request waits longest.
     fn next(&self) -> Option<EnvironmentId> {
         let ready = self.lanes.iter().filter(|(_, lane)| lane.is_ready());
-        let first = ready.filter_map(|(id, lane)| Some((lane.waiting.front()?.number, *id)));
-        first.min_by_key(|(number, _)| *number).map(|(_, id)| id)
+        let first = ready.filter_map(|(id, lane)| Some((lane.flushes, lane.waiting.front()?.number, *id)));
+        first.min_by_key(|(flushes, number, _)| (*flushes, *number)).map(|(_, _, id)| id)
     }
 
     fn take(&mut self) -> Option<(EnvironmentId, Vec<Waiting>)> {
@@ -134,7 +150,7 @@ impl Lanes {
 
 impl Lane {
     fn is_ready(&self) -> bool {
-        self.flushes == 0 || self.events >= PARALLEL_EVENTS_MIN
+        self.flushes == 0 || self.flushes < FLUSHES_MAX && self.events >= PARALLEL_EVENTS_MIN
     }
 
     /// As many as fit into a flush, one at least.
@@ -166,5 +182,62 @@ impl Drop for Batch {
         if lanes.next().is_some() {
             self.queue.0.ready.notify_one();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use chrono::{DateTime, Utc};
+    use tokio::time::timeout;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::event::parse_batch;
+
+    const ONE: EnvironmentId = EnvironmentId(Uuid::from_u128(1));
+    const OTHER: EnvironmentId = EnvironmentId(Uuid::from_u128(2));
+
+    /// Hands over a request of a hundred events, which nobody waits for.
+    async fn submit(queue: &Queue, environment_id: EnvironmentId) {
+        let now = DateTime::<Utc>::UNIX_EPOCH;
+        let event =
+            r#"{"transaction_id":"t","customer_id":"c","event_type":"e","timestamp":"1970-01-01T00:00:00Z"}"#;
+        let body = format!("[{}]", [event; 100].join(","));
+        let events = parse_batch(body.as_bytes(), environment_id, now).expect("sound events");
+        let waits = timeout(Duration::ZERO, queue.submit(environment_id, events, now)).await;
+        assert!(waits.is_err(), "it waits for a flush");
+    }
+
+    async fn next(queue: &Queue) -> Option<Batch> {
+        timeout(Duration::from_millis(20), queue.next_flush()).await.ok()
+    }
+
+    #[tokio::test]
+    async fn one_environment_leaves_room_for_a_flush_of_another() {
+        let queue = Queue::new();
+        for _ in 0..100 {
+            submit(&queue, ONE).await;
+        }
+        let mut flushes = Vec::new();
+        for _ in 0..FLUSHES_MAX {
+            let batch = next(&queue).await.expect("many wait");
+            assert_eq!((batch.environment_id, batch.requests.len()), (ONE, 10));
+            flushes.push(batch);
+        }
+        assert!(next(&queue).await.is_none(), "the last committer is for others");
+        submit(&queue, OTHER).await;
+        let other = next(&queue).await.expect("it is ready");
+        assert_eq!((other.environment_id, other.requests.len()), (OTHER, 1));
+        assert_eq!(flushes.len() + 1, COMMITTERS);
+
+        // Of two that may go on, the one with fewer flushes under way comes first, though the other waits longer.
+        for _ in 0..5 {
+            submit(&queue, OTHER).await;
+        }
+        flushes.pop();
+        assert_eq!(next(&queue).await.expect("it is ready").environment_id, OTHER);
+        assert_eq!(next(&queue).await.expect("it is ready").environment_id, ONE);
     }
 }
