@@ -1,5 +1,6 @@
 //! Every route of the server, what stands around all of them, and the document that describes them.
 
+mod coding;
 mod document;
 mod frame;
 mod missing;

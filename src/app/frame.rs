@@ -4,7 +4,6 @@
 //! all that lie in it, at every request.
 
 use std::any::Any;
-use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
@@ -12,17 +11,15 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::header::CONTENT_ENCODING;
 use axum::http::{HeaderName, HeaderValue, Method, Uri};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use futures_util::FutureExt;
 use tokio::time::timeout;
-use tower::{ServiceExt, service_fn};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
-use tower_http::decompression::RequestDecompression;
 
+use super::coding::decompressed;
 use super::unread::read_to_the_end;
 use crate::access::audit::record_failures;
 use crate::access::{App, TimeLimit, idempotent, limit_rates};
@@ -68,29 +65,6 @@ async fn inner(app: App, share: BodyShare, mut request: Request, next: Next) -> 
     let response = record_failures(app, request, |request| coded_v2_errors(request, timed)).await;
     drop(share);
     response
-}
-
-/// Reads a body that is sent compressed.
-async fn decompressed<F: Future<Output = Response>>(
-    request: Request,
-    next: impl FnOnce(Request) -> F,
-) -> Response {
-    if !request.headers().contains_key(CONTENT_ENCODING) {
-        return next(request).await;
-    }
-    let mut next = Some(next);
-    let service = service_fn(move |request: axum::http::Request<_>| {
-        let next = next.take().expect("a request is served once");
-        let served = next(request.map(Body::new));
-        async move { Ok::<_, Infallible>(served.await) }
-    });
-    let service = RequestDecompression::new(service).pass_through_unaccepted(true);
-    match Box::pin(service.oneshot(request)).await {
-        Ok(response) => response.map(Body::new),
-        Err(error) => {
-            ApiError::BadRequest(format!("the request body cannot be read: {error}")).into_response()
-        }
-    }
 }
 
 /// A panic is a fault that is answered.

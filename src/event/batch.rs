@@ -31,6 +31,9 @@ const PROPERTIES_MAX: usize = 2000;
 /// Bad events that one message names.
 const PROBLEMS_MAX: usize = 20;
 
+/// Characters of a text that a message quotes.
+const QUOTED_MAX: usize = 60;
+
 /// An event as it is sent; other fields are ignored (schema `Event`).
 #[derive(Deserialize)]
 struct EventInput<'a> {
@@ -236,20 +239,26 @@ fn check_event<'a>(
 }
 
 pub(super) fn parse_timestamp(text: &str, now: Instant) -> Result<Instant, String> {
-    let instant = parse_strict_instant(text).map_err(|error| format!(".timestamp: `{text}` {error}"))?;
+    let refused = |reason: &dyn fmt::Display| Err(format!(".timestamp: `{}` {reason}", shortened(text)));
+    let instant = match parse_strict_instant(text) {
+        Ok(instant) => instant,
+        Err(error) => return refused(&error),
+    };
     if instant < now - BACKDATING {
-        return Err(format!(
-            ".timestamp: `{text}` is more than 34 days before {}, the environment's time",
-            shown(now)
-        ));
+        return refused(&format_args!("is more than 34 days before {}, the environment's time", shown(now)));
     }
     if instant > now + FUTURE_DATING {
-        return Err(format!(
-            ".timestamp: `{text}` is more than 24 hours after {}, the environment's time",
-            shown(now)
-        ));
+        return refused(&format_args!("is more than 24 hours after {}, the environment's time", shown(now)));
     }
     Ok(instant)
+}
+
+/// As much of a text as tells which one it is: a message must not be as long as the request.
+fn shortened(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(QUOTED_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+        None => text.into(),
+    }
 }
 
 pub(super) fn check_properties(text: &str) -> Result<(), String> {
@@ -305,6 +314,8 @@ mod tests {
             let message = parse(&dated(refused)).expect_err(refused);
             assert!(message.starts_with("[0].timestamp: "), "{message}");
         }
+        let message = parse(&dated(&"9".repeat(100_000))).expect_err("not a timestamp");
+        assert!(message.len() < 200, "{message}");
         let events = parse(&dated("2026-05-20T02:00:00+05:30")).expect("valid");
         assert_eq!(
             events.iter().next().expect("one").timestamp,

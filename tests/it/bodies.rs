@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use axum::body::{Body, Bytes};
 use axum::http::Method;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use upbeat::access::Settings;
@@ -753,7 +753,7 @@ fn endless(bytes: usize) -> (mpsc::UnboundedSender<Bytes>, Body) {
         let next = receive.recv().await?;
         Some((Ok::<_, Infallible>(next), receive))
     });
-    (send, Body::from_stream(frames))
+    (send, Body::from_stream(frames.fuse()))
 }
 
 #[tokio::test]
@@ -831,10 +831,36 @@ async fn corrupt_gzip_is_400() {
         assert!(answer.body["message"].is_string());
     }
     assert_eq!(api.get("/v1/customers").await.data(), json!([]));
-    for encoding in ["br", "deflate", "zstd", "nonsense"] {
+    for encoding in ["br", "deflate", "zstd", "nonsense", "gzip, gzip"] {
         let answer = encoded(&api, "/v1/customers", encoding, whole.clone()).await;
-        assert_eq!(answer.status, 400, "{encoding}: {}", answer.body);
+        answer.refused(400, &["Content-Encoding", encoding]);
     }
+}
+
+#[tokio::test]
+async fn gzip_has_several_names_and_may_have_several_members() {
+    let api = Api::at(NOW).await;
+    let body = |id: &str| {
+        let event = json!({ "transaction_id": id, "customer_id": "c", "event_type": "e", "timestamp": NOW });
+        json!([event]).to_string()
+    };
+    for (index, encoding) in ["gzip", "GZIP", "x-gzip", " Gzip "].iter().enumerate() {
+        let packed = gzip::stored(body(&index.to_string()).as_bytes());
+        assert_eq!(encoded(&api, "/v1/ingest", encoding, packed).await.status, 200, "{encoding}");
+    }
+    assert_eq!(encoded(&api, "/v1/ingest", "identity", body("plain").into_bytes()).await.status, 200);
+    let text = body("in two members");
+    let (one, other) = text.split_at(20);
+    let members = [gzip::stored(one.as_bytes()), gzip::stored(other.as_bytes())].concat();
+    assert_eq!(encoded(&api, "/v1/ingest", "gzip", members).await.status, 200);
+    // What follows a whole member is not lost in silence.
+    let two = [gzip::stored(body("first").as_bytes()), gzip::stored(body("second").as_bytes())].concat();
+    encoded(&api, "/v1/ingest", "gzip", two).await.refused(400, &["trailing characters"]);
+    let garbage = [gzip::stored(body("third").as_bytes()), b"garbage".to_vec()].concat();
+    encoded(&api, "/v1/ingest", "gzip", garbage).await.refused(400, &["cannot be read"]);
+    let ids = ["0", "1", "2", "3", "plain", "in two members", "first", "second", "third"];
+    let found = api.post("/v1/events/search", json!({ "transactionIds": ids })).await.body;
+    assert_eq!(found.as_array().map(Vec::len), Some(6), "{found}");
 }
 
 #[tokio::test]
