@@ -16,6 +16,16 @@
 //! what is old there; a sealed slot keeps its table and index until it is dropped (refused for now: packing its keys
 //! into sorted runs, which saves three quarters of the disk and needs a third place to look for a key); filters are
 //! built by each process from the keys and kept nowhere.
+//!
+//! Refused, 2026-11-28, for now: events dated before the last 34 days, which the hosted product takes in by hand alone. An
+//! id is held only for as long as a repeat is young enough to be accepted; without that bound a backfill that is sent again
+//! after its hold would count twice in silence. It needs a name of its own that its ids are unique under for good.
+//!
+//! A slot is made under the lock of arrivals in the transaction that seals the one before it, which takes some
+//! milliseconds once a day, and an old one is dropped in a transaction that waits a second at most for readers and is
+//! tried again a minute later. Refused, 2026-11-28: slots made a day ahead, as nobody knows when 25 million keys are
+//! reached; and to detach concurrently before the drop, which no transaction can do and which leaves a half-detached
+//! table behind a process that is killed.
 
 mod batch;
 mod codec;

@@ -20,9 +20,9 @@ use crate::time::Instant;
 const KEYS_MAX: i64 = 25_000_000;
 const AGE_MAX: TimeDelta = TimeDelta::hours(24);
 
-/// Longest that events wait between the check that they are young enough and their arrival; far more than requests are
+/// Longest that events wait between the check that they are young enough and their arrival; more than any request is
 /// given.
-pub const WAITING_MAX: TimeDelta = TimeDelta::hours(1);
+pub const WAITING_MAX: TimeDelta = TimeDelta::hours(2);
 
 /// A slot that takes no more keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, sqlx::Type)]

@@ -141,10 +141,12 @@ pub async fn connect(options: PgConnectOptions) -> Result<PgPool, DatabaseError>
     pool_options(CONNECTIONS_MAX).connect_with(options).await.map_err(failed)
 }
 
-/// A pool of its own beside another, to the same database with the same settings; it connects when it is used.
+/// A pool of its own beside another, to the same database with the same settings but no limit on statements; it connects
+/// when it is used.
 #[must_use]
 pub fn beside(pool: &PgPool, connections: u32) -> PgPool {
-    pool_options(connections).connect_lazy_with((*pool.connect_options()).clone())
+    let options = (*pool.connect_options()).clone().options([("statement_timeout", "0")]);
+    pool_options(connections).connect_lazy_with(options)
 }
 
 fn pool_options(connections: u32) -> PgPoolOptions {

@@ -14,6 +14,10 @@
 //! for each group key. Refused: one rollup row for each declared key, because the quickstart prices by one key
 //! and presents by another, which only the full tuple can answer, and because any smaller grouping is a merge
 //! of it.
+//!
+//! Refused, 2026-11-28: a rollup table in monthly partitions. Nothing of it is ever dropped, since an old month may still
+//! be read and counted into; every read names its subjects and metrics, by which the index finds their hours whatever else
+//! the table holds; and a read over a year would look into twelve indexes in place of one.
 
 pub mod calc;
 pub mod get;

@@ -171,10 +171,10 @@ async fn a_slot_that_is_over_is_dropped_and_its_facts_stay() {
     meter.api.move_clock("2026-03-03T00:00:00Z").await;
     meter.upkeep().await;
     meter.send("b", "2026-03-03T00:00:00Z", 10).await;
-    meter.api.move_clock("2026-04-07T01:00:00Z").await;
+    meter.api.move_clock("2026-04-07T02:00:00Z").await;
     meter.upkeep().await;
-    assert_eq!(meter.slots().await, 3, "35 days and an hour after it was sealed nothing is over yet");
-    meter.api.move_clock("2026-04-07T01:00:01Z").await;
+    assert_eq!(meter.slots().await, 3, "35 days and two hours after it was sealed nothing is over yet");
+    meter.api.move_clock("2026-04-07T02:00:01Z").await;
     meter.upkeep().await;
     assert_eq!(meter.slots().await, 2);
     assert_eq!(meter.api.number("SELECT count(*) FROM event_batch").await, 1);
