@@ -22,5 +22,5 @@ mod view;
 pub use get::CustomerPath;
 pub use store::{
     CustomerRow, active_ids, aliases_by_customer, archive, find, find_by_subjects, get, hold, lock,
-    lock_active, require, subjects_by_customer, touch,
+    lock_active, subjects_by_customer, subjects_of_known, touch,
 };

@@ -111,27 +111,6 @@ pub async fn active_ids(
     .await
 }
 
-/// 404 unless every id is a customer of the environment.
-pub async fn require(
-    db: &mut PgConnection,
-    environment_id: EnvironmentId,
-    ids: &[Uuid],
-) -> Result<(), ApiError> {
-    let found: HashSet<Uuid> = sqlx::query_scalar!(
-        "SELECT id FROM customer WHERE environment_id = $1 AND id = ANY($2)",
-        environment_id.0,
-        ids
-    )
-    .fetch_all(db)
-    .await?
-    .into_iter()
-    .collect();
-    match ids.iter().find(|id| !found.contains(*id)) {
-        Some(missing) => Err(ApiError::not_found("customer", missing)),
-        None => Ok(()),
-    }
-}
-
 /// Locks the customer until the transaction ends; 404 where there is none.
 pub async fn lock(
     db: &mut PgConnection,
@@ -499,7 +478,14 @@ pub async fn subjects_by_customer(
     environment_id: EnvironmentId,
     ids: &[Uuid],
 ) -> Result<BTreeMap<CustomerId, Vec<String>>, sqlx::Error> {
-    let mut subjects = aliases_by_customer(db, environment_id, ids).await?;
+    Ok(with_own_ids(aliases_by_customer(db, environment_id, ids).await?, ids))
+}
+
+/// Adds to the aliases of each customer its id.
+fn with_own_ids(
+    mut subjects: BTreeMap<CustomerId, Vec<String>>,
+    ids: &[Uuid],
+) -> BTreeMap<CustomerId, Vec<String>> {
     for id in ids {
         let own = subjects.entry(CustomerId(*id)).or_default();
         for spelling in spellings(*id) {
@@ -508,7 +494,32 @@ pub async fn subjects_by_customer(
             }
         }
     }
-    Ok(subjects)
+    subjects
+}
+
+/// The same of customers that must be there, in one look; 404 where one is not.
+pub async fn subjects_of_known(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    ids: &[Uuid],
+) -> Result<BTreeMap<CustomerId, Vec<String>>, ApiError> {
+    let rows = sqlx::query!(
+        r#"SELECT id AS "id: CustomerId",
+                  ARRAY(SELECT alias FROM ingest_alias alias
+                        WHERE alias.environment_id = $1 AND alias.customer_id = customer.id ORDER BY position)
+                  AS "aliases!"
+           FROM customer WHERE environment_id = $1 AND id = ANY($2)"#,
+        environment_id.0,
+        ids,
+    )
+    .fetch_all(db)
+    .await?;
+    let aliases: BTreeMap<CustomerId, Vec<String>> =
+        rows.into_iter().map(|row| (row.id, row.aliases)).collect();
+    match ids.iter().find(|id| !aliases.contains_key(&CustomerId(**id))) {
+        Some(missing) => Err(ApiError::not_found("customer", missing)),
+        None => Ok(with_own_ids(aliases, ids)),
+    }
 }
 
 /// The customer that each string in events means, archived ones included: by its id, else by an alias. A string that

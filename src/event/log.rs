@@ -163,12 +163,12 @@ impl EventLog for BatchLog {
         since: Instant,
         repeats_max: usize,
     ) -> Result<Vec<ReceivedEvent>, sqlx::Error> {
-        let batches = batches_of(db, environment_id, transaction_ids, repeats_max).await?;
+        let (mut payloads, others) = batches_of(db, environment_id, transaction_ids, repeats_max).await?;
+        let mut others = others.chunks(BATCHES_READ);
         let mut left: HashMap<&str, usize> =
             transaction_ids.iter().map(|id| (id.as_str(), repeats_max)).collect();
         let mut found = Vec::new();
-        for batches in batches.chunks(BATCHES_READ) {
-            let payloads = read_payloads(db, environment_id, batches).await?;
+        while !payloads.is_empty() {
             let wanted: HashSet<String> = transaction_ids.iter().cloned().collect();
             let picked = tokio::task::spawn_blocking(move || pick(&payloads, &wanted, since));
             for event in picked.await.map_err(|error| sqlx::Error::Decode(error.into()))?? {
@@ -180,38 +180,64 @@ impl EventLog for BatchLog {
                 }
                 found.push(event);
             }
+            payloads = match others.next() {
+                Some(batches) => read_payloads(db, environment_id, batches).await?,
+                None => Vec::new(),
+            };
         }
         Ok(found)
     }
 }
 
-/// The batches that hold events of these ids, in the order of arrival.
+/// The batches that hold events of these ids, in the order of arrival: of the first ones codec and payload, of the
+/// others slot and number.
 async fn batches_of(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     transaction_ids: &[String],
     repeats_max: usize,
-) -> Result<Vec<(i32, i64)>, sqlx::Error> {
+) -> Result<(Vec<(i16, Vec<u8>)>, Vec<(i32, i64)>), sqlx::Error> {
     let keys: Vec<Uuid> = transaction_ids.iter().map(|id| transaction_key(environment_id, id)).collect();
-    let slots = slot::all(db, environment_id).await?;
     let rows = sqlx::query!(
-        r#"SELECT DISTINCT slot AS "slot!", batch_id AS "batch_id!" FROM (
-               SELECT slot, batch_id FROM event_key WHERE slot = ANY($1) AND key = ANY($2)
-               UNION ALL
+        r#"WITH own AS MATERIALIZED (SELECT array_agg(slot) AS slots FROM event_slot WHERE environment_id = $1),
+           place AS (
+               SELECT slot, batch_id FROM event_key WHERE slot = ANY((SELECT slots FROM own)::int[]) AND key = ANY($2)
+               UNION
                SELECT repeat.slot, repeat.batch_id FROM unnest($2::uuid[]) AS given (key)
                CROSS JOIN LATERAL (
                    SELECT slot, batch_id FROM event_repeat
-                   WHERE slot = ANY($1) AND event_repeat.key = given.key ORDER BY batch_id LIMIT $3
+                   WHERE slot = ANY((SELECT slots FROM own)::int[]) AND event_repeat.key = given.key
+                   ORDER BY batch_id LIMIT $3
                ) AS repeat
-           ) place
-           ORDER BY 2"#,
-        &slots,
+           ), numbered AS (
+               SELECT slot, batch_id, row_number() OVER (ORDER BY batch_id) AS number FROM place
+           )
+           SELECT numbered.slot AS "slot!", numbered.batch_id AS "batch_id!", number <= $4 AS "is_first!",
+                  batch.codec AS "codec?", batch.payload AS "payload?"
+           FROM numbered
+           LEFT JOIN LATERAL (
+               SELECT codec, payload FROM event_batch
+               WHERE environment_id = $1 AND event_batch.slot = numbered.slot
+                 AND event_batch.batch_id = numbered.batch_id AND numbered.number <= $4
+               OFFSET 0
+           ) AS batch ON true
+           ORDER BY number"#,
+        environment_id.0,
         &keys,
         i64::try_from(repeats_max).expect("limits are small"),
+        i64::try_from(BATCHES_READ).expect("a small number"),
     )
     .fetch_all(db)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.slot, row.batch_id)).collect())
+    let (mut first, mut others) = (Vec::new(), Vec::new());
+    for row in rows {
+        match (row.codec, row.payload) {
+            _ if !row.is_first => others.push((row.slot, row.batch_id)),
+            (Some(codec), Some(payload)) => first.push((codec, payload)),
+            _ => {}
+        }
+    }
+    Ok((first, others))
 }
 
 /// The events of these ids that are dated `since` or later.

@@ -10,8 +10,9 @@ use super::codec::Facts;
 use super::fact::subject_id;
 use crate::id::{EnvironmentId, SubjectId};
 
-/// Batches that are taken at once.
-const BATCHES_AT_ONCE: i64 = 200;
+/// Batches that are taken at once: hours that many of them touch are written once, so that whoever counts catches up
+/// however much came in, and what is taken is some ten megabytes at most.
+const BATCHES_AT_ONCE: i64 = 1000;
 
 /// Batches that are read from the database at once.
 const BATCHES_READ: usize = 50;
@@ -65,6 +66,12 @@ impl PendingBatch {
 
     pub fn facts(&self) -> Result<Facts, sqlx::Error> {
         unpack(self.codec, &self.payload)
+    }
+
+    /// Bytes of its events as they are kept.
+    #[must_use]
+    pub fn payload_bytes(&self) -> usize {
+        self.payload.len()
     }
 
     fn size_bytes(&self) -> usize {
@@ -160,13 +167,17 @@ pub async fn pending_usage(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
 ) -> Result<Vec<Note>, sqlx::Error> {
-    sqlx::query_as!(
-        Note,
-        "SELECT batch_id, slot, mark FROM rollup_pending WHERE environment_id = $1",
+    // As columns: hundreds of rows would cost more to hand over than to find.
+    let columns = sqlx::query!(
+        r#"SELECT coalesce(array_agg(batch_id), '{}') AS "batch_ids!", coalesce(array_agg(slot), '{}') AS "slots!",
+                  coalesce(array_agg(mark), '{}') AS "marks!: Vec<Option<Uuid>>"
+           FROM rollup_pending WHERE environment_id = $1"#,
         environment_id.0,
     )
-    .fetch_all(db)
-    .await
+    .fetch_one(db)
+    .await?;
+    let notes = columns.batch_ids.into_iter().zip(columns.slots).zip(columns.marks);
+    Ok(notes.map(|((batch_id, slot), mark)| Note { batch_id, slot, mark }).collect())
 }
 
 /// The batches, remembered or read. Those that had to be read are remembered.

@@ -85,16 +85,6 @@ pub async fn arrive(
     })
 }
 
-/// Every slot that is there.
-pub async fn all(db: &mut PgConnection, environment_id: EnvironmentId) -> Result<Vec<i32>, sqlx::Error> {
-    sqlx::query_scalar!(
-        "SELECT slot FROM event_slot WHERE environment_id = $1 ORDER BY slot",
-        environment_id.0
-    )
-    .fetch_all(db)
-    .await
-}
-
 /// The slots that take no more keys.
 pub async fn sealed(db: &mut PgConnection, environment_id: EnvironmentId) -> Result<Vec<i32>, sqlx::Error> {
     sqlx::query_scalar!(

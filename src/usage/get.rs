@@ -110,6 +110,13 @@ pub async fn handler(
     if let Some(missing) = named.into_iter().find(|id| !metrics.contains_key(id)) {
         return Err(ApiError::not_found("billable metric", missing));
     }
+    let mut subjects = match &request.customer_ids {
+        Some(ids) => {
+            let ids = sorted(ids.iter().map(|id| id.0).collect());
+            customer::subjects_of_known(&mut snapshot, environment_id, &ids).await?
+        }
+        None => BTreeMap::new(),
+    };
     let from = after.map(|(pair, index)| if index + 1 == windows.count() { following(pair) } else { pair });
     let mut budget = Budget { events: app.settings.sql_events_a_page };
     let pairs = pairs(&mut snapshot, environment_id, &request, range, from, &mut budget).await?;
@@ -119,10 +126,22 @@ pub async fn handler(
     let found = load_metrics(&mut snapshot, environment_id, found.collect::<Vec<_>>()).await?;
     metrics.extend(found);
     let groupings = groupings(&request, &metrics)?;
-    let asked = Asked { metrics: &metrics, groupings: &groupings, shown: &shown, range, windows: &windows };
+    if request.customer_ids.is_none() {
+        let ids = sorted(shown.keys().map(|(customer, _)| customer.0).collect());
+        subjects = customer::subjects_by_customer(&mut snapshot, environment_id, &ids).await?;
+    }
+    let asked = Asked {
+        metrics: &metrics,
+        groupings: &groupings,
+        shown: &shown,
+        subjects: &subjects,
+        range,
+        windows: &windows,
+    };
     let mut budget = Budget { events: app.settings.sql_events_a_page };
     let values = read(&mut snapshot, environment_id, &asked, &uncounted, &mut budget).await?;
-    snapshot.commit().await?;
+    // It is undone behind the answer.
+    drop(snapshot);
 
     let mut are_more = pairs.are_more;
     if let Some(unread) = values.unread {
@@ -179,7 +198,7 @@ struct Pairs {
     are_more: bool,
 }
 
-/// The pairs that are asked for, in order, from the one that the last page ended in; no more than a page can
+/// The pairs that are asked for, whose customers are there, in order, from the one that the last page ended in; no more than a page can
 /// show. Named customers and metrics come whether they have usage or not; where a list is omitted, only what
 /// has usage in the range.
 async fn pairs(
@@ -196,9 +215,6 @@ async fn pairs(
         .billable_metrics
         .as_ref()
         .map(|metrics| sorted(metrics.iter().map(|metric| metric.id.0).collect()));
-    if let Some(ids) = &customers {
-        customer::require(db, environment_id, ids).await?;
-    }
     match (&customers, &metrics) {
         (Some(customers), Some(metrics)) => {
             let customers = customers.iter().skip_while(|id| from.is_some_and(|(first, _)| **id < first.0));
@@ -375,6 +391,8 @@ struct Asked<'a> {
     metrics: &'a BTreeMap<BillableMetricId, AnyMetricRow>,
     groupings: &'a BTreeMap<BillableMetricId, Grouping>,
     shown: &'a BTreeMap<Pair, Range<i64>>,
+    /// What events call each customer.
+    subjects: &'a BTreeMap<CustomerId, Vec<String>>,
     range: Period,
     windows: &'a Windows,
 }
@@ -406,7 +424,7 @@ async fn read(
     uncounted: &Uncounted,
     budget: &mut Budget,
 ) -> Result<Values, sqlx::Error> {
-    let whole = questions(db, environment_id, asked).await?;
+    let whole = questions(environment_id, asked);
     let (cut, uncounted) = (Cut::default(), uncounted.counts(db, &whole).await?);
     let rows = window_rows(db, environment_id, &whole, asked.windows, &cut, &uncounted).await?;
     let total: HashMap<Slot, Option<ExactNumber>> =
@@ -446,8 +464,7 @@ async fn read_queries(
             return Ok(());
         }
         is_first = false;
-        let subjects = customer::subjects_by_customer(db, environment_id, &[pair.0.0]).await?;
-        let received = &subjects[&pair.0];
+        let received = &asked.subjects[&pair.0];
         let counted = Counted { environment_id, metric_id: pair.1, definition, received };
         let grouping = asked.groupings.get(&pair.1);
         // Which values to show depends on the whole range, as with rollups.
@@ -479,18 +496,12 @@ async fn read_queries(
 }
 
 /// The windows of each pair on the page, not split by group.
-async fn questions(
-    db: &mut PgConnection,
-    environment_id: EnvironmentId,
-    asked: &Asked<'_>,
-) -> Result<Vec<Question>, sqlx::Error> {
-    let customer_ids = sorted(asked.shown.keys().map(|(customer, _)| customer.0).collect());
-    let subjects = customer::subjects_by_customer(db, environment_id, &customer_ids).await?;
+fn questions(environment_id: EnvironmentId, asked: &Asked<'_>) -> Vec<Question> {
     let question = |((customer_id, metric_id), indexes): (&Pair, &Range<i64>)| {
         let (metric, period) = (asked.metrics[metric_id].clone().streaming()?, asked.windows.span(indexes));
-        Some(Question::new(environment_id, *customer_id, &subjects[customer_id], &metric, period))
+        Some(Question::new(environment_id, *customer_id, &asked.subjects[customer_id], &metric, period))
     };
-    Ok(asked.shown.iter().filter_map(question).collect())
+    asked.shown.iter().filter_map(question).collect()
 }
 
 /// Those of the questions whose metric is asked with a grouping, split by it.

@@ -115,7 +115,9 @@ pub async fn handler(
     let began_at = position.map_or(caller.now, |position| position.began_at.0);
 
     let (mut db, uncounted) = begin_usage_read(&app.db, environment_id, metering.recent()).await?;
-    customer::get(&mut db, environment_id, request.customer_id).await?;
+    let customer_id = request.customer_id;
+    let subjects = customer::subjects_of_known(&mut db, environment_id, &[customer_id.0]).await?;
+    let received = &subjects[&customer_id];
     let metric = billable_metric::find(&mut db, environment_id, request.billable_metric_id).await?;
     let metric = metric.ok_or_else(|| ApiError::not_found("billable metric", request.billable_metric_id))?;
     let grouping = request.grouping(&metric.definition)?;
@@ -124,9 +126,6 @@ pub async fn handler(
         None => current_period(&mut db, environment_id, request.customer_id, began_at).await?,
     };
     let windows = Windows::new(request.window_size, range);
-    let customer_id = request.customer_id;
-    let subjects = customer::subjects_by_customer(&mut db, environment_id, &[customer_id.0]).await?;
-    let received = &subjects[&customer_id];
     let limit = page.limit.get();
     let rows = match &metric.definition {
         Counting::Sql(definition) => {
@@ -149,7 +148,8 @@ pub async fn handler(
             read(&mut db, environment_id, question, &windows, after, limit + 1, &uncounted).await?
         }
     };
-    db.commit().await?;
+    // It is undone behind the answer.
+    drop(db);
 
     let position = |row: &Row| Position {
         began_at: Timestamp(began_at),

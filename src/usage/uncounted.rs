@@ -4,16 +4,23 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use tokio::sync::Mutex;
 
 use super::calc::{Counter, Counts};
 use super::settle::{count, settle};
-use super::store::Question;
+use super::store::{Hurry, Question};
 use crate::catalog::billable_metric;
 use crate::event::{PendingBatch, RecentBatches, find_pending, pending_usage};
 use crate::id::{BillableMetricId, EnvironmentId, SubjectId};
 
 /// With more batches a reader counts them for good first, so that the next one need not look at them.
 const BATCHES_MAX: usize = 1000;
+
+/// Bytes of batches that a reader decodes beside others: some ten thousand events.
+const READ_BYTES_MAX: usize = 1 << 20;
+
+/// Held by a reader that decodes more.
+static MANY: Mutex<()> = Mutex::const_new(());
 
 /// What is pending in a snapshot.
 pub struct Uncounted {
@@ -58,6 +65,10 @@ impl Uncounted {
         if batches.is_empty() {
             return Ok(Counts::default());
         }
+        // Many are decoded by one reader at a time, and the counting for good makes haste: else readers keep it from the
+        // processor, and each of them has all of it to decode again.
+        let bytes: usize = batches.iter().map(|batch| batch.payload_bytes()).sum();
+        let _haste = if bytes > READ_BYTES_MAX { Some((MANY.lock().await, Hurry::new())) } else { None };
         let named: HashSet<BillableMetricId> = questions.iter().map(|question| question.metric_id).collect();
         let mut metrics = billable_metric::all_metrics(db, self.environment_id).await?;
         metrics.retain(|(metric, _)| named.contains(&metric.id));

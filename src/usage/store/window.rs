@@ -9,12 +9,30 @@ use super::super::calc::{Latest, Tally, Windows};
 use super::{Distinct, DistinctCounts, Part, Question, QuestionColumns};
 use crate::catalog::billable_metric::AggregationType;
 use crate::id::{EnvironmentId, GroupId};
+use crate::money::Decimal;
 
 /// Which part: the place of the question, the window and the group.
 type Key = (usize, i64, Option<GroupId>);
 
 /// See [`super::RollupStore::parts`].
 pub async fn parts(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    questions: &[Question],
+    windows: &Windows,
+) -> Result<Vec<Part>, sqlx::Error> {
+    let mut parts = match questions {
+        [question] => parts_of_one(db, environment_id, question, windows).await?,
+        _ => parts_of_many(db, environment_id, questions, windows).await?,
+    };
+    let mut latest = latest(db, environment_id, questions, windows).await?;
+    for part in &mut parts {
+        part.tally.latest = latest.remove(&(part.question, part.window, part.group_id));
+    }
+    Ok(parts)
+}
+
+async fn parts_of_many(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     questions: &[Question],
@@ -29,7 +47,7 @@ pub async fn parts(
                FROM unnest($2::uuid[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::boolean[], $7::text[])
                     WITH ORDINALITY AS given (metric_id, starts_at, ends_at, subjects, needs_groups, kept, number)
            ), part AS (
-               SELECT min(number) AS number, (date_part('epoch', rollup.hour)::bigint - $8) / 3600 / $9 AS "window",
+               SELECT tag, (date_part('epoch', rollup.hour)::bigint - $8) / 3600 / $9 AS "window",
                       CASE WHEN needs_groups THEN group_id END AS group_id,
                       sum(event_count)::bigint AS event_count, sum(total) AS total, max(greatest_value) AS greatest
                FROM question
@@ -49,7 +67,7 @@ pub async fn parts(
            SELECT number AS "number!", "window" AS "window!", group_id AS "group_id: GroupId",
                   coalesce(known.group_values, '{}') AS "group_values!", event_count AS "event_count!", total, greatest
            FROM part
-           JOIN question USING (number)
+           JOIN question USING (tag)
            LEFT JOIN LATERAL (
                SELECT group_values FROM usage_group
                WHERE usage_group.environment_id = $1 AND usage_group.billable_metric_id = question.metric_id
@@ -69,21 +87,78 @@ pub async fn parts(
         origin.timestamp(),
         hours,
     )
-    .fetch_all(&mut *db)
+    .fetch_all(db)
     .await?;
-    let mut latest = latest(db, environment_id, questions, windows).await?;
-    let part = rows.into_iter().map(|row| {
-        let question = place(row.number);
-        let tally = Tally {
-            event_count: row.event_count,
-            total: row.total,
-            greatest: row.greatest,
-            latest: latest.remove(&(question, row.window, row.group_id)),
-            ..Tally::default()
-        };
-        Part { question, window: row.window, group_id: row.group_id, group_values: row.group_values, tally }
+    let part = rows.into_iter().map(|row| Part {
+        question: place(row.number),
+        window: row.window,
+        group_id: row.group_id,
+        group_values: row.group_values,
+        tally: tally(row.event_count, row.total, row.greatest),
     });
     Ok(part.collect())
+}
+
+/// The same of one question, which is what most callers have: PostgreSQL takes half the time where it need not ask each
+/// row which question it answers.
+async fn parts_of_one(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    question: &Question,
+    windows: &Windows,
+) -> Result<Vec<Part>, sqlx::Error> {
+    let one = std::slice::from_ref(question);
+    let columns = QuestionColumns::of(one);
+    let subjects: Vec<Uuid> = question.subject_ids.iter().map(|id| id.0).collect();
+    let (origin, hours) = windows.origin_and_hours();
+    let rows = sqlx::query!(
+        r#"WITH part AS (
+               SELECT CASE WHEN $9 THEN 0 ELSE (date_part('epoch', hour)::bigint - $7) / 3600 / $8 END AS "window",
+                      CASE WHEN $6 THEN group_id END AS group_id,
+                      sum(event_count)::bigint AS event_count, sum(total) AS total, max(greatest_value) AS greatest
+               FROM usage_rollup
+               WHERE environment_id = $1 AND subject_id = ANY($2) AND billable_metric_id = $3
+                 AND hour >= $4 AND hour < $5
+               -- hashed and not sorted, as below
+               GROUP BY '0'::text::xid, 1, 2
+           )
+           SELECT "window" AS "window!", group_id AS "group_id: GroupId",
+                  coalesce(known.group_values, '{}') AS "group_values!", event_count AS "event_count!", total, greatest
+           FROM part
+           LEFT JOIN LATERAL (
+               SELECT group_values FROM usage_group
+               WHERE usage_group.environment_id = $1 AND usage_group.billable_metric_id = $3
+                 AND usage_group.id = part.group_id
+               OFFSET 0
+           ) AS known ON true
+           WHERE $10::text IS NULL OR NOT EXISTS (
+               SELECT FROM jsonb_to_recordset($10::text::jsonb) AS kept (place int, texts jsonb)
+               WHERE NOT kept.texts ? known.group_values[kept.place])"#,
+        environment_id.0,
+        &subjects,
+        question.metric_id.0,
+        question.period.start,
+        question.period.end,
+        columns.need_groups[0],
+        origin.timestamp(),
+        hours,
+        windows.count() == 1,
+        columns.kept[0].as_deref() as _,
+    )
+    .fetch_all(db)
+    .await?;
+    let part = rows.into_iter().map(|row| Part {
+        question: 0,
+        window: row.window,
+        group_id: row.group_id,
+        group_values: row.group_values,
+        tally: tally(row.event_count, row.total, row.greatest),
+    });
+    Ok(part.collect())
+}
+
+fn tally(event_count: i64, total: Option<Decimal>, greatest: Option<Decimal>) -> Tally {
+    Tally { event_count, total, greatest, ..Tally::default() }
 }
 
 /// The newest values, of questions about metrics that keep them. (In a statement of their own, because finding them

@@ -1,5 +1,6 @@
 //! When requests are due, and how long they took.
 
+use std::fmt::{self, Display, Formatter};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -51,5 +52,13 @@ impl Times {
             times.get(place).map_or(0, |time| u64::try_from(time.as_micros()).expect("less than ages"))
         };
         Self { count: times.len(), p50_micros: at(50), p99_micros: at(99), max_micros: at(100) }
+    }
+}
+
+impl Display for Times {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        let [p50, p99, longest] =
+            [self.p50_micros, self.p99_micros, self.max_micros].map(Duration::from_micros);
+        write!(formatter, "p50 {p50:.2?}, p99 {p99:.2?}, longest {longest:.2?}")
     }
 }

@@ -299,9 +299,11 @@ impl Bench {
             contender.expected.add(sent.totals);
             contender.expected.add(read.totals);
             known += read.totals.requests;
-            for ((row, _), times) in operations.iter().zip(&read.times) {
+            for ((row, operation), times) in operations.iter().zip(&read.times) {
+                println!("  {:<20} {times}", operation.path);
                 self.report.add(*row, Column::Upbeat, times.p99_micros);
             }
+            println!("  {:<20} {}", "ingest and usage", read.visible);
             self.report.add(VISIBLE, Column::Upbeat, read.visible.p99_micros);
             contender.check(&server).await;
             server.stop().await;
@@ -336,6 +338,8 @@ impl Bench {
         let counted = &api.post("/v1/usage", &usage).await["data"][0]["value"];
         assert_eq!(counted.as_u64(), Some(filled_seats.totals.requests), "every seat is counted");
         contender.check(&server).await;
+        // What filling left to be counted is no part of reading.
+        self.postgres.settle(self.plan.quiet_for).await;
         server.stop().await;
         // A database at rest: otherwise autovacuum after the filling is measured.
         contender.vacuum().await;
