@@ -120,6 +120,8 @@ async fn what_is_not_counted_yet_is_read_as_if_it_were() {
 
     // Nobody can write rollups from here on.
     let mut held = api.app.db.begin().await.expect("a transaction");
+    let patient = "SET LOCAL idle_in_transaction_session_timeout = 0";
+    sqlx::query(patient).execute(&mut *held).await.expect("a setting");
     sqlx::query("LOCK TABLE usage_rollup IN SHARE MODE").execute(&mut *held).await.expect("a lock");
     for start in [30, 70, 110] {
         api.events(events(start..start + 40)).await;
