@@ -1,6 +1,7 @@
 //! Composite products: what they share in (reference: pricing, sections 3.2 to 3.5).
 
 use serde_json::{Value, json};
+use upbeat::access::{EnvironmentKind, Role};
 
 use crate::support::{Api, Metric, product_update as update};
 use crate::world::{NOW, refuse, with};
@@ -231,4 +232,13 @@ async fn of_two_changes_that_close_a_circle_one_is_refused() {
     let mut statuses = [one_way.status.as_u16(), other_way.status.as_u16()];
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 400], "{} {}", one_way.body, other_way.body);
+}
+
+#[tokio::test]
+async fn a_product_of_another_environment_is_none() {
+    let api = Api::at(NOW).await;
+    let one = usage(&api, "one").await;
+    let production = api.with_token(EnvironmentKind::Production, Role::Admin).await;
+    let body = composite("c", json!({ "composite_product_ids": [one] }));
+    refuse(&production, CREATE, vec![(body, "composite_product_ids[0]: there is no product")]).await;
 }

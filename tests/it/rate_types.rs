@@ -482,6 +482,68 @@ async fn shares_of_spend_take_no_unit_and_the_rest_that_of_the_card() {
 }
 
 #[tokio::test]
+async fn a_product_keeps_the_unit_of_its_first_rate_on_a_card() {
+    let shop = Shop::new(json!({ "name": "card" })).await;
+    let api = &shop.api;
+    let [credits, tokens, gone] = ["credits", "tokens", "gone"].map(|name| json!({ "name": name }));
+    let (credits, tokens, gone) = (
+        api.post("/v1/credit-types/create", credits).await.id(),
+        api.post("/v1/credit-types/create", tokens).await.id(),
+        api.post("/v1/credit-types/create", gone).await.id(),
+    );
+    let converted =
+        [&credits, &gone].map(|unit| json!({ "custom_credit_type_id": unit, "fiat_per_custom_credit": 2 }));
+    let update = json!({ "rate_card_id": shop.card, "add_credit_type_conversions": converted });
+    api.post("/v1/contract-pricing/rate-cards/update", update).await.id();
+    let part = "credit_type_id: must be";
+    let in_unit = |rate: Value, unit: &str| with(&rate, "/credit_type_id", json!(unit));
+
+    refuse(api, ADD_RATE, vec![(in_unit(shop.flat(), &tokens), part)]).await;
+    let shown = json!({ "id": credits, "name": "credits" });
+    assert_eq!(shop.add(in_unit(shop.flat(), &credits)).await["credit_type"], shown);
+    let later = with(&shop.flat(), "/starting_at", json!("2026-06-01T00:00:00Z"));
+    let other = format!("credit_type_id: must be {credits} (credits), the unit of the product's other rates");
+    refuse(
+        api,
+        ADD_RATE,
+        vec![
+            (later.clone(), &other),
+            (in_unit(later.clone(), USD), &other),
+            (in_unit(later.clone(), &gone), &other),
+        ],
+    )
+    .await;
+    shop.add(in_unit(later, &credits)).await;
+
+    // Within one request too, and each product by itself.
+    let seat = |unit: &str| without(&in_unit(shop.seat("MONTHLY", 5), unit), "/rate_card_id");
+    let many = |rates: Value| json!({ "rate_card_id": shop.card, "rates": rates });
+    let part = format!(
+        "rates[1].credit_type_id: must be {USD} (USD (cents)), the unit of the product's other rates"
+    );
+    refuse(api, ADD_RATES, vec![(many(json!([seat(USD), seat(&credits)])), &part)]).await;
+    api.post(ADD_RATES, many(json!([seat(&credits), seat(&credits)]))).await.id();
+    shop.add(in_unit(shop.legacy(), &credits)).await;
+    let commit = json!({ "rate_type": "FLAT", "price": 1 });
+    shop.add(with(&in_unit(shop.flat(), &credits), "/commit_rate", commit)).await;
+    shop.add(in_unit(shop.percentage("0.1"), &tokens)).await;
+    let shown: Vec<Value> =
+        shop.rates(json!([])).await.iter().map(|row| row["rate"]["credit_type"]["name"].clone()).collect();
+    assert_eq!(shown, [json!("credits"), json!("credits"), json!("credits"), json!("USD (cents)")]);
+
+    // On another card the same product has another unit; an archived unit takes no new rate and keeps what it has.
+    let card = api.post(CREATE_CARD, json!({ "name": "dollars" })).await.id();
+    shop.add(with(&shop.flat(), "/rate_card_id", json!(card))).await;
+    api.post("/v1/credit-types/archive", json!({ "id": credits })).await.id();
+    refuse(api, ADD_RATE, vec![(in_unit(shop.flat(), &credits), "credit_type_id: ")]).await;
+    refuse(api, ADD_RATE, vec![(shop.flat(), &other)]).await;
+    assert_eq!(
+        shop.rates(json!([{ "product_id": shop.usage }])).await[0]["rate"]["credit_type"]["name"],
+        "credits"
+    );
+}
+
+#[tokio::test]
 async fn products_of_every_type_have_a_place_on_the_card() {
     let shop = Shop::new(json!({ "name": "card" })).await;
     let many = [shop.flat(), shop.percentage("0.1"), shop.seat("MONTHLY", 1)];

@@ -42,6 +42,7 @@ pub async fn handler(
 pub fn doc(operation: TransformOperation) -> TransformOperation {
     operation.id("addRate").tag("Rate cards").summary("Add a rate").description(
         "Appends to the card's timeline; where entries overlap, the one added last is in force. Every contract on the \
-         card follows.",
+         card follows. USAGE products have FLAT and TIERED rates, SUBSCRIPTION products FLAT ones for each billing \
+         frequency and the legacy SUBSCRIPTION, COMPOSITE products PERCENTAGE and TIERED_PERCENTAGE.",
     )
 }
