@@ -201,7 +201,7 @@ fn products_and_rate_cards() -> ApiRouter<App> {
 }
 
 fn contracts() -> ApiRouter<App> {
-    use contract::{create, get, list};
+    use contract::{create, get, get_rate_schedule, list};
     use invoice::{archive_contract as archive, set_usage_filter, update_end_date};
     ApiRouter::new()
         .api_route("/v1/contracts/create", post_with(create::handler, create::doc))
@@ -210,6 +210,10 @@ fn contracts() -> ApiRouter<App> {
         .api_route(
             "/v1/contracts/setUsageFilter",
             post_with(set_usage_filter::handler, set_usage_filter::doc),
+        )
+        .api_route(
+            "/v1/contracts/getContractRateSchedule",
+            post_with(get_rate_schedule::handler, get_rate_schedule::doc),
         )
         .api_route("/v1/contracts/get", post_with(get::handler_v1, get::doc_v1))
         .api_route("/v1/contracts/list", post_with(list::handler_v1, list::doc_v1))

@@ -21,7 +21,6 @@ pub const MISSING: &[(&str, &str)] = &[
     ("POST", "/v1/dashboards/getEmbeddableUrl"),
     ("POST", "/v1/contracts/amend"),
     ("POST", "/v1/contracts/updateInvoiceIssueDate"),
-    ("POST", "/v1/contracts/getContractRateSchedule"),
     ("POST", "/v1/contracts/getSubscriptionQuantityHistory"),
     ("POST", "/v1/contracts/getSubscriptionSeatsHistory"),
     ("POST", "/v1/contracts/scheduleProServicesInvoice"),

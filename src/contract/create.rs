@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::rate_override::{self, Override, OverrideInput};
 use super::scheduled_charge::{self, ScheduledCharge, ScheduledChargeInput};
 use super::statement::{StatementDay, first_statement_at};
 use super::store;
@@ -55,6 +56,9 @@ pub struct CreateContract {
     scheduled_charges_on_usage_invoices: Option<ChargesOnUsageInvoices>,
     /// Only this usage of the customer is billed; all of it when omitted.
     usage_filter: Option<UsageFilterInput>,
+    /// Prices and entitlement that the contract agrees beside its card; at most 1,000.
+    #[serde(default, deserialize_with = "crate::wire::or_default")]
+    overrides: Vec<OverrideInput>,
     #[serde(default, rename = "package_id")]
     #[schemars(skip)]
     _package_id: Later,
@@ -73,9 +77,6 @@ pub struct CreateContract {
     #[serde(default, rename = "recurring_credits")]
     #[schemars(skip)]
     _recurring_credits: Later,
-    #[serde(default, rename = "overrides")]
-    #[schemars(skip)]
-    _overrides: Later,
     #[serde(default, rename = "discounts")]
     #[schemars(skip)]
     _discounts: Later,
@@ -141,17 +142,7 @@ pub async fn handler(
     let environment_id = caller.environment_id();
     let starting_at = request.starting_at.0;
     let ending_before = request.ending_before.map(|end| end.0);
-    if ending_before.is_some_and(|end| end <= starting_at) {
-        return Err(ApiError::field("ending_before", "must be after starting_at"));
-    }
-    for (field, value) in [
-        ("net_payment_terms_days", &request.net_payment_terms_days),
-        ("total_contract_value", &request.total_contract_value),
-    ] {
-        if value.as_ref().is_some_and(|value| is_negative(&value.0)) {
-            return Err(ApiError::field(field, "must not be negative"));
-        }
-    }
+    check_terms(&request)?;
     let schedule = schedule(request.usage_statement_schedule.as_ref(), starting_at)?;
     let generation = request.usage_statement_schedule.and_then(|input| input.invoice_generation_starting_at);
     let generation = generation.map(|instant| instant.0);
@@ -160,6 +151,9 @@ pub async fn handler(
     let fields = request.custom_fields.checked()?;
     let charge_fields = scheduled_charge::custom_fields(&inputs)?;
     let charges = scheduled_charge::planned(inputs, contract_id, &app.ids, caller.now)?;
+    let prioritization =
+        request.multiplier_override_prioritization.unwrap_or(MultiplierPrioritization::LowestMultiplier);
+    let mut overrides = rate_override::planned(request.overrides, prioritization, &app.ids, caller.now)?;
 
     let mut change = caller.begin(&app).await?;
     let customer = customer::lock(&mut change, environment_id, request.customer_id).await?;
@@ -175,6 +169,7 @@ pub async fn handler(
     )
     .await?;
     let product_names = fixed_products(&mut change, environment_id, &charges, caller.now).await?;
+    check_overrides(&mut change, environment_id, card.as_ref(), &mut overrides).await?;
     let mut contract = Contract {
         customer_id: customer.id,
         id: contract_id,
@@ -190,9 +185,7 @@ pub async fn handler(
         total_contract_value: request.total_contract_value.map(|value| value.0),
         netsuite_sales_order_id: request.netsuite_sales_order_id,
         salesforce_opportunity_id: request.salesforce_opportunity_id,
-        multiplier_override_prioritization: request
-            .multiplier_override_prioritization
-            .unwrap_or(MultiplierPrioritization::LowestMultiplier),
+        multiplier_override_prioritization: prioritization,
         scheduled_charges_on_usage_invoices: request.scheduled_charges_on_usage_invoices,
         usage_filters: UsageFilters::default(),
         overrides: Vec::new(),
@@ -211,6 +204,10 @@ pub async fn handler(
             .await
             .map_err(|error| error.within("usage_filter"))?;
     }
+    let overrides =
+        rate_override::insert(&mut change, environment_id, &contract, overrides, &caller.token_name).await?;
+    let names = rate_override::names(&mut change, environment_id, overrides.iter(), caller.now).await?;
+    contract.overrides = overrides;
     scheduled_charge::insert(&mut change, environment_id, customer.id, &charges).await?;
     schedule_work(&mut change, environment_id, &contract).await?;
     custom_field::set(&mut change, environment_id, ManagedEntity::Contract, contract.id.0, &fields).await?;
@@ -227,6 +224,7 @@ pub async fn handler(
         contract,
         charges,
         product_names,
+        override_names: names,
         custom_fields: fields,
         charge_fields,
         now: caller.now,
@@ -235,6 +233,41 @@ pub async fn handler(
     let answer = change.commit(record, axum::Json(Data { data: created })).await?;
     app.work_ready.notify_one();
     Ok(answer)
+}
+
+/// 404 and 400 for overrides that do not fit the contract's card.
+async fn check_overrides(
+    db: &mut sqlx::PgConnection,
+    environment_id: EnvironmentId,
+    card: Option<&RateCardRow>,
+    overrides: &mut [Override],
+) -> Result<(), ApiError> {
+    if overrides.is_empty() {
+        return Ok(());
+    }
+    let targetings = overrides.iter().map(|one| &one.targeting);
+    let card = rate_override::Card::load(db, environment_id, card, targetings).await?;
+    for (index, one) in overrides.iter_mut().enumerate() {
+        let path = format!("overrides[{index}]");
+        card.check(&path, &one.targeting, &mut one.kind, one.starting_at, one.ending_before)?;
+    }
+    Ok(())
+}
+
+/// 400 for terms that make no sense by themselves.
+fn check_terms(request: &CreateContract) -> Result<(), ApiError> {
+    if request.ending_before.is_some_and(|end| end <= request.starting_at) {
+        return Err(ApiError::field("ending_before", "must be after starting_at"));
+    }
+    for (field, value) in [
+        ("net_payment_terms_days", &request.net_payment_terms_days),
+        ("total_contract_value", &request.total_contract_value),
+    ] {
+        if value.as_ref().is_some_and(|value| is_negative(&value.0)) {
+            return Err(ApiError::field(field, "must not be negative"));
+        }
+    }
+    Ok(())
 }
 
 /// Adds the filter that the contract is made with.

@@ -1,7 +1,7 @@
 //! Contracts: what one customer agreed to, when its usage statements begin and end, and what it pays on fixed dates.
 //!
-//! Owns: a contract's terms and their history, its statement calendar, its scheduled charges. Does not own: prices
-//! (its rate card has them), quantities, what a usage filter means (`catalog::usage_filter`), invoices; ending and
+//! Owns: a contract's terms and their history, its statement calendar, its scheduled charges, its overrides. Does not
+//! own: prices (its rate card has them), quantities, what a usage filter means (`catalog::usage_filter`), invoices; ending and
 //! archiving a contract and filtering its usage change its invoices, so they live with those
 //! (`invoice::update_end_date`, `invoice::archive_contract`, `invoice::set_usage_filter`).
 //!
@@ -12,6 +12,7 @@
 
 pub mod create;
 pub mod get;
+pub mod get_rate_schedule;
 pub mod list;
 pub mod list_billable_metrics;
 pub mod rate_override;

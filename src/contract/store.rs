@@ -2,6 +2,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::rate_override;
 use super::terms::{ChargesOnUsageInvoices, Contract, MultiplierPrioritization};
 use crate::catalog::usage_filter::{UsageFilter, UsageFilters};
 use crate::id::{ContractId, CreditTypeId, CustomerId, EnvironmentId, RateCardId};
@@ -28,6 +29,7 @@ struct Columns {
     multiplier_override_prioritization: MultiplierPrioritization,
     charges_on_usage_invoices: Option<ChargesOnUsageInvoices>,
     usage_filters: Option<Json<Vec<UsageFilter>>>,
+    overrides: Option<Json<Vec<rate_override::Row>>>,
     uniqueness_key: Option<String>,
     created_at: Instant,
     created_by: String,
@@ -54,8 +56,10 @@ impl From<Columns> for Contract {
             salesforce_opportunity_id: row.salesforce_opportunity_id,
             multiplier_override_prioritization: row.multiplier_override_prioritization,
             scheduled_charges_on_usage_invoices: row.charges_on_usage_invoices,
-            overrides: Vec::new(),
             usage_filters: UsageFilters::new(row.usage_filters.map_or_else(Vec::new, |filters| filters.0)),
+            overrides: row
+                .overrides
+                .map_or_else(Vec::new, |rows| rows.0.into_iter().map(Into::into).collect()),
             uniqueness_key: row.uniqueness_key,
             created_at: row.created_at,
             created_by: row.created_by,
@@ -162,6 +166,9 @@ pub async fn list(
                   (SELECT jsonb_agg(to_jsonb(usage_filter) ORDER BY added) FROM usage_filter
                    WHERE usage_filter.environment_id = $1 AND usage_filter.customer_id = contract.customer_id
                      AND usage_filter.contract_id = contract.id) AS "usage_filters: Json<Vec<UsageFilter>>",
+                  (SELECT jsonb_agg(to_jsonb(contract_override) ORDER BY added) FROM contract_override
+                   WHERE contract_override.environment_id = $1 AND contract_override.customer_id = contract.customer_id
+                     AND contract_override.contract_id = contract.id) AS "overrides: Json<Vec<rate_override::Row>>",
                   uniqueness_key, created_at, created_by, archived_at, finalized_until
            FROM contract
            WHERE environment_id = $1 AND customer_id = $2
@@ -211,6 +218,9 @@ pub async fn list_in_force(
                   (SELECT jsonb_agg(to_jsonb(usage_filter) ORDER BY added) FROM usage_filter
                    WHERE usage_filter.environment_id = $1 AND usage_filter.customer_id = contract.customer_id
                      AND usage_filter.contract_id = contract.id) AS "usage_filters: Json<Vec<UsageFilter>>",
+                  (SELECT jsonb_agg(to_jsonb(contract_override) ORDER BY added) FROM contract_override
+                   WHERE contract_override.environment_id = $1 AND contract_override.customer_id = contract.customer_id
+                     AND contract_override.contract_id = contract.id) AS "overrides: Json<Vec<rate_override::Row>>",
                   uniqueness_key, created_at, created_by, archived_at, finalized_until
            FROM contract
            WHERE environment_id = $1 AND archived_at IS NULL
@@ -248,6 +258,9 @@ pub async fn find(
                   (SELECT jsonb_agg(to_jsonb(usage_filter) ORDER BY added) FROM usage_filter
                    WHERE usage_filter.environment_id = $1 AND usage_filter.customer_id = contract.customer_id
                      AND usage_filter.contract_id = contract.id) AS "usage_filters: Json<Vec<UsageFilter>>",
+                  (SELECT jsonb_agg(to_jsonb(contract_override) ORDER BY added) FROM contract_override
+                   WHERE contract_override.environment_id = $1 AND contract_override.customer_id = contract.customer_id
+                     AND contract_override.contract_id = contract.id) AS "overrides: Json<Vec<rate_override::Row>>",
                   uniqueness_key, created_at, created_by, archived_at, finalized_until
            FROM contract WHERE environment_id = $1 AND customer_id = $2 AND id = $3"#,
         environment_id.0,

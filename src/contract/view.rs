@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::rate_override::{Override, OverrideV1, OverrideV2};
 use super::scheduled_charge::{Items, ScheduledCharge, ScheduledChargeView};
 use super::terms::{ChargesOnUsageInvoices, Contract, MultiplierPrioritization};
 use super::usage_filter::{UsageFilterHistory, UsageFilterSegment};
@@ -48,7 +49,7 @@ struct ContractTerms {
     ending_before: Option<Instant>,
     commits: Vec<NoTerm>,
     credits: Vec<NoTerm>,
-    overrides: Vec<NoTerm>,
+    overrides: Vec<OverrideV1>,
     scheduled_charges: Vec<ScheduledChargeView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     scheduled_charges_on_usage_invoices: Option<ChargesOnUsageInvoices>,
@@ -83,7 +84,7 @@ pub struct ContractV2 {
     commits: Vec<NoTerm>,
     credits: Vec<NoTerm>,
     has_more: HasMore,
-    overrides: Vec<NoTerm>,
+    overrides: Vec<OverrideV2>,
     scheduled_charges: Vec<ScheduledChargeView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     scheduled_charges_on_usage_invoices: Option<ChargesOnUsageInvoices>,
@@ -136,6 +137,11 @@ impl WholeContract {
         };
         self.charges.iter().map(view).collect()
     }
+
+    fn overrides_v1(&self, is_shown: impl Fn(&Override) -> bool) -> Vec<OverrideV1> {
+        let shown = self.contract.overrides.iter().filter(|one| is_shown(one));
+        shown.map(|one| OverrideV1::new(one, &self.override_names)).collect()
+    }
 }
 
 impl From<WholeContract> for ContractV1 {
@@ -143,6 +149,8 @@ impl From<WholeContract> for ContractV1 {
         let agreed = whole.charges(Items::Agreed);
         let standing = whole.charges(Items::Standing);
         let now = whole.now;
+        let overrides = whole.overrides_v1(|_| true);
+        let initial_overrides = whole.overrides_v1(|one| one.is_initial);
         let contract = whole.contract;
         let filters = &contract.usage_filters;
         let usage_filter = UsageFilterHistory::of(filters, contract.ending_before, now);
@@ -155,7 +163,7 @@ impl From<WholeContract> for ContractV1 {
             ending_before: contract.ending_before,
             commits: Vec::new(),
             credits: Vec::new(),
-            overrides: Vec::new(),
+            overrides,
             scheduled_charges: standing,
             scheduled_charges_on_usage_invoices: contract.scheduled_charges_on_usage_invoices,
             transitions: Vec::new(),
@@ -169,6 +177,7 @@ impl From<WholeContract> for ContractV1 {
         };
         let initial = ContractTerms {
             ending_before: contract.initial_ending_before,
+            overrides: initial_overrides,
             scheduled_charges: agreed,
             usage_filter: initial_filter,
             ..current.clone()
@@ -191,6 +200,8 @@ impl From<WholeContract> for ContractV1 {
 impl From<WholeContract> for ContractV2 {
     fn from(whole: WholeContract) -> Self {
         let scheduled_charges = whole.charges(Items::Standing);
+        let overrides = whole.contract.overrides.iter();
+        let overrides = overrides.map(|one| OverrideV2::new(one, &whole.override_names)).collect();
         let contract = whole.contract;
         let segments = contract.usage_filters.segments(contract.ending_before);
         Self {
@@ -204,7 +215,7 @@ impl From<WholeContract> for ContractV2 {
             commits: Vec::new(),
             credits: Vec::new(),
             has_more: HasMore { commits: false, credits: false },
-            overrides: Vec::new(),
+            overrides,
             scheduled_charges,
             scheduled_charges_on_usage_invoices: contract.scheduled_charges_on_usage_invoices,
             transitions: Vec::new(),

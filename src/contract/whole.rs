@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::rate_override::{self, Names};
 use super::scheduled_charge::{ScheduledCharge, of_contracts, product_names};
 use super::store;
 use super::terms::Contract;
@@ -18,6 +19,7 @@ pub struct WholeContract {
     pub contract: Contract,
     pub charges: Vec<ScheduledCharge>,
     pub product_names: BTreeMap<ProductId, String>,
+    pub override_names: Names,
     pub custom_fields: CustomFields,
     pub charge_fields: BTreeMap<Uuid, CustomFields>,
     /// When it is shown.
@@ -35,6 +37,8 @@ pub async fn whole(
     let ids: Vec<Uuid> = contracts.iter().map(|contract| contract.id.0).collect();
     let mut charges = of_contracts(db, environment_id, customer_id, &ids).await?;
     let names = product_names(db, environment_id, charges.values().flatten(), now).await?;
+    let overrides = contracts.iter().flat_map(|contract| &contract.overrides);
+    let override_names = rate_override::names(db, environment_id, overrides, now).await?;
     let charge_ids: Vec<Uuid> = charges.values().flatten().map(|charge| charge.id.0).collect();
     let charge_fields =
         custom_field::of_many(db, environment_id, ManagedEntity::ScheduledCharge, &charge_ids).await?;
@@ -42,6 +46,7 @@ pub async fn whole(
     let whole = contracts.into_iter().map(|contract| WholeContract {
         charges: charges.remove(&contract.id).unwrap_or_default(),
         product_names: names.clone(),
+        override_names: override_names.clone(),
         custom_fields: fields.remove(&contract.id.0).unwrap_or_default(),
         charge_fields: charge_fields.clone(),
         now,
@@ -60,6 +65,7 @@ pub async fn as_of(
     let contract = &mut whole.contract;
     contract.ending_before = store::ending_before_as_of(db, environment_id, contract, at).await?;
     contract.usage_filters = contract.usage_filters.as_of(at);
+    contract.overrides.retain(|one| one.created_at <= at);
     contract.archived_at = contract.archived_at.filter(|archived_at| *archived_at <= at);
     whole.charges.retain(|charge| charge.created_at <= at);
     for item in whole.charges.iter_mut().flat_map(|charge| &mut charge.items) {

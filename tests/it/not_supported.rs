@@ -134,7 +134,6 @@ async fn fields_of_a_contract_that_are_not_supported_are_refused() {
         "credits",
         "recurring_commits",
         "recurring_credits",
-        "overrides",
         "discounts",
         "professional_services",
         "reseller_royalties",

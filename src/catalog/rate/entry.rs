@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::casing::wire_enum;
+use crate::catalog::product::ProductType;
 use crate::id::{CreditTypeId, ProductId};
 use crate::money::{Decimal, InputNumber};
 use crate::time::Instant;
@@ -35,6 +36,34 @@ wire_enum! {
         Weekly = "WEEKLY",
     }
     also [Annual = "YEARLY"]
+}
+
+impl RateType {
+    /// The types that rates of a product may have; none where contracts price it.
+    #[must_use]
+    pub fn of_product(product_type: ProductType) -> &'static [Self] {
+        match product_type {
+            ProductType::Usage => &[Self::Flat, Self::Tiered],
+            ProductType::Subscription => &[Self::Flat, Self::Subscription],
+            ProductType::Composite => &[Self::Percentage, Self::TieredPercentage],
+            ProductType::Fixed | ProductType::ProService => &[],
+        }
+    }
+
+    /// Whether rates of a product may have this type, or why not.
+    pub fn check_product(self, product_type: ProductType) -> Result<(), String> {
+        let allowed = Self::of_product(product_type);
+        if allowed.contains(&self) {
+            return Ok(());
+        }
+        let names: Vec<&str> = allowed.iter().map(|rate_type| rate_type.as_str()).collect();
+        Err(format!(
+            "{} is not for a {} product; {} are",
+            self.as_str(),
+            product_type.as_str(),
+            names.join(" and ")
+        ))
+    }
 }
 
 /// Values of a product's pricing group key, by property name.

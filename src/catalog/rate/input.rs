@@ -114,22 +114,12 @@ impl RateInput {
     /// The rate types of a product's type, and the fields that come with them.
     fn check_type(&self, path: &str, product_type: ProductType) -> Result<(), ApiError> {
         let field = |name: &str, reason: String| ApiError::field(&format!("{path}{name}"), reason);
-        let (product_name, rate_name) = (product_type.as_str(), self.rate_type.as_str());
-        let allowed: &[RateType] = match product_type {
-            ProductType::Usage => &[RateType::Flat, RateType::Tiered],
-            ProductType::Subscription => &[RateType::Flat, RateType::Subscription],
-            ProductType::Composite => &[RateType::Percentage, RateType::TieredPercentage],
-            ProductType::Fixed | ProductType::ProService => {
-                let reason = format!("a {product_name} product has no rates; contracts price it");
-                return Err(field("product_id", reason));
-            }
-        };
-        if !allowed.contains(&self.rate_type) {
-            let names: Vec<&str> = allowed.iter().map(|rate_type| rate_type.as_str()).collect();
-            let reason =
-                format!("{rate_name} is not for a {product_name} product; {} are", names.join(" and "));
-            return Err(field("rate_type", reason));
+        let product_name = product_type.as_str();
+        if RateType::of_product(product_type).is_empty() {
+            let reason = format!("a {product_name} product has no rates; contracts price it");
+            return Err(field("product_id", reason));
         }
+        self.rate_type.check_product(product_type).map_err(|reason| field("rate_type", reason))?;
         let is_recurring = product_type == ProductType::Subscription && self.rate_type == RateType::Flat;
         match self.billing_frequency {
             None if is_recurring => {

@@ -20,6 +20,6 @@ mod view;
 pub use entry::{BillingFrequency, GroupValues, Price, RateEntry, RateType, Tier, TimelineKey};
 pub use price_input::PriceInput;
 pub use selector::{RateSelector, RateSelectorWithProductTags, Selection};
-pub use store::{CardProduct, card_products, entries, entries_of_products};
+pub use store::{CardProduct, card_products, entries, entries_of_products, units_on_card};
 pub use timelines::{CardRates, Place, Timeline};
 pub use view::{CommitRate, MinimumConfig, Rate};

@@ -8,9 +8,21 @@
 //! priority, and when it was added; an override counts only inside its contract's term.
 
 pub mod calc;
+mod card;
+mod input;
+mod names;
+mod overwrite;
+mod store;
 mod terms;
+mod view;
 
+pub use card::Card;
+pub use input::{OverrideInput, Rule, RuleInput, SpecifierInput, planned};
+pub use names::names;
+pub use overwrite::OverwriteRateInput;
+pub use store::{Row, insert};
 pub use terms::{
     Exclusion, Override, OverrideKind, OverrideTier, OverrideType, OverwriteRate, PresentationValues,
     RateTarget, Specifier, Targeting,
 };
+pub use view::{Names, OverrideV1, OverrideV2};

@@ -41,6 +41,8 @@ pub struct Override {
     pub id: OverrideId,
     /// The order of addition, over all contracts.
     pub added: i64,
+    /// Whether the contract was made with it.
+    pub is_initial: bool,
     pub created_at: Instant,
     /// Inclusive; may lie before the contract.
     pub starting_at: Instant,

@@ -7,9 +7,11 @@ mod choice;
 mod effective;
 mod matching;
 mod price;
+mod stretch;
 #[cfg(test)]
 mod tests;
 
 pub use choice::{Chosen, Lost, Reason, boundaries, choose, entitlement};
 pub use effective::{EffectivePrice, PriceSource, effective_price, scaled};
 pub use matching::{Drawn, Line, matches, of_line};
+pub use stretch::{Stretch, stretch_at};

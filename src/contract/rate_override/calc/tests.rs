@@ -33,6 +33,7 @@ fn rule(added: i64, kind: OverrideKind) -> Override {
     Override {
         id: OverrideId(Uuid::from_u128(u128::try_from(added).expect("from 0"))),
         added,
+        is_initial: true,
         created_at: day(0),
         starting_at: day(0),
         ending_before: None,
@@ -417,6 +418,53 @@ fn beyond_a_finite_range_the_next_candidate_prices() {
     );
 }
 
+#[test]
+fn pricing_e17_a_share_of_spend_is_multiplied_and_keeps_its_minimum() {
+    let share = |fraction| Price::Percentage {
+        fraction: number(fraction),
+        minimum: Some(50_000.into()),
+        use_list_prices: false,
+    };
+    let half = [rule(1, times("0.5"))];
+    let chosen = of_contract(&half, &own(), LowestMultiplier);
+    assert_eq!(effective_price(&share("0.1"), &chosen).price, share("0.05"));
+    let by_range = [rule(1, ranges(&[(Some("10"), "0.5")]))];
+    let chosen = of_contract(&by_range, &own(), Explicit);
+    let Price::TieredPercentage { tiers, minimum, .. } = effective_price(&share("0.1"), &chosen).price else {
+        panic!("a share by ranges of spend");
+    };
+    assert_eq!(Price::Tiered(tiers), tiered(&[(Some("10"), "0.05"), (None, "0.1")]));
+    assert_eq!(minimum, Some(50_000.into()));
+}
+
+#[test]
+fn a_minimum_switches_commit_specific_overrides_off() {
+    let share = |minimum: Option<i64>| {
+        let price = Price::Percentage {
+            fraction: number("0.2"),
+            minimum: minimum.map(Into::into),
+            use_list_prices: false,
+        };
+        OverrideKind::Overwrite(OverwriteRate { price, credit_type_id: None })
+    };
+    let for_commits = |kind| Override { is_commit_specific: true, ..rule(1, kind) };
+    let line = own();
+    let chain = |overrides: &[Override], has_minimum| {
+        let line = Line { has_minimum, ..line.line() };
+        let payer = drawn(7);
+        let chosen = choose(overrides, &line, day(1), LowestMultiplier, Some(&payer), RateTarget::ListRate);
+        let off = chosen.lost.iter().filter(|lost| lost.reason == Reason::Minimum).count();
+        (chosen.chain.iter().map(|one| one.added).collect::<Vec<_>>(), off)
+    };
+    let alone = [for_commits(times("0.5"))];
+    assert_eq!(chain(&alone, false), (vec![1], 0));
+    assert_eq!(chain(&alone, true), (vec![], 1));
+    // What the contract puts in the place of the rate counts instead of the rate.
+    assert_eq!(chain(&[for_commits(times("0.5")), rule(2, share(None))], true), (vec![1], 0));
+    assert_eq!(chain(&[for_commits(times("0.5")), rule(2, share(Some(5)))], false), (vec![2], 1));
+    assert_eq!(chain(&[for_commits(share(Some(5))), rule(2, times("0.9"))], false), (vec![2], 1));
+}
+
 // -- against the plain definitions --
 
 const TAGS: [&str; 3] = ["a", "b", "c"];
@@ -731,6 +779,26 @@ proptest! {
             prop_assert_eq!(chosen(at - 1), chosen(at));
             prop_assert_eq!(entitled(at - 1), entitled(at));
         }
+    }
+
+    #[test]
+    fn a_stretch_is_as_long_as_nothing_changes(
+        overrides in any_overrides(), line in any_line(), at in 0_i64..8, card: bool,
+    ) {
+        let applies = |at| {
+            let chosen =
+                choose(&overrides, &line.line(), day(at), Explicit, None, RateTarget::ListRate);
+            let chain: Vec<i64> = chosen.chain.iter().map(|one| one.added).collect();
+            (chain, entitlement(&overrides, &line.line(), day(at), card))
+        };
+        let stretch = stretch_at(&overrides, &line.line(), day(at), Explicit, card);
+        let first = (-1..=at).rev().take_while(|earlier| applies(*earlier) == applies(at)).last();
+        let first = first.filter(|first| *first >= 0).map(day);
+        prop_assert_eq!(stretch.start, first);
+        let beyond = (at..12).find(|later| applies(*later) != applies(at)).map(day);
+        prop_assert_eq!(stretch.end, beyond);
+        let chain: Vec<i64> = stretch.chosen.chain.iter().map(|one| one.added).collect();
+        prop_assert_eq!((chain, stretch.entitled), applies(at));
     }
 
     #[test]
