@@ -9,5 +9,6 @@ mod contracts;
 mod desk;
 mod invoicing;
 mod metering;
+mod overrides;
 mod pricing;
 mod sql_metrics;

@@ -93,6 +93,7 @@ impl World {
                 json!({ "rate_card_id": card, "at": NOW }),
                 NotFound,
             ),
+            read("POST", "/v1/contracts/getContractRateSchedule", of_contract.clone(), NotFound),
             read("POST", "/v1/contracts/get", of_contract.clone(), NotFound),
             read("POST", "/v1/contracts/list", of_customer.clone(), NotFound),
             read("POST", "/v2/contracts/get", of_contract.clone(), Code("CustomerNotFound")),

@@ -20,7 +20,7 @@ pub async fn tell(teller: &mut Teller) {
     rate_cards(teller, &tokens_sold).await;
     custom_fields(teller).await;
     let northwind = customers(teller).await;
-    let contract = contracts(teller, &northwind, &support).await;
+    let contract = contracts(teller, &northwind, &tokens_sold, &support).await;
     let acme = Acme { tokens, support, northwind, contract };
     usage(teller, &acme).await;
     invoices(teller, &acme).await;
@@ -205,7 +205,7 @@ async fn customers(teller: &mut Teller) -> String {
     northwind
 }
 
-async fn contracts(teller: &mut Teller, northwind: &str, support: &str) -> String {
+async fn contracts(teller: &mut Teller, northwind: &str, tokens_sold: &str, support: &str) -> String {
     let contract = json!({
         "customer_id": northwind,
         "name": "Northwind 2026",
@@ -221,6 +221,13 @@ async fn contracts(teller: &mut Teller, northwind: &str, support: &str) -> Strin
                 "schedule_items": [{ "timestamp": "2026-03-15T00:00:00Z", "unit_price": 120_000, "quantity": 1 }],
             },
         }],
+        "overrides": [{
+            "starting_at": "2026-03-01T00:00:00Z",
+            "ending_before": "2026-06-01T00:00:00Z",
+            "type": "MULTIPLIER",
+            "multiplier": 0.9,
+            "override_specifiers": [{ "product_id": tokens_sold, "pricing_group_values": { "model": "large" } }],
+        }],
         "total_contract_value": 500_000,
         "salesforce_opportunity_id": "0065500000CxYzA",
         "custom_fields": { "order_number": "PO-7781" },
@@ -229,6 +236,10 @@ async fn contracts(teller: &mut Teller, northwind: &str, support: &str) -> Strin
     let contract = teller.make("POST /v1/contracts/create", contract).await;
     let one = json!({ "customer_id": northwind, "contract_id": contract });
     teller.tell("POST /v1/contracts/get", one.clone()).await;
+    let mut rates = one.clone();
+    rates["at"] = json!("2026-03-01T00:00:00Z");
+    rates["selectors"] = json!([{ "product_id": tokens_sold }]);
+    teller.ask("POST /v1/contracts/getContractRateSchedule", json!({ "limit": 10 }), rates).await;
     let mut then = one.clone();
     then["as_of_date"] = json!("2026-03-01T00:00:00Z");
     teller.tell("POST /v2/contracts/get", then).await;
