@@ -696,6 +696,7 @@ fn price_at(price: &Price, place: i64) -> Decimal {
 
 /// What that unit costs under overrides in their order: the first one prices it that covers it.
 fn naive_price_at(base: &Price, order: &[&Override], place: i64) -> Decimal {
+    let unit = Decimal::from(place);
     for one in order {
         match one.kind.as_ref().expect("a kind") {
             OverrideKind::Overwrite(rate) => return price_at(&rate.price, place),
@@ -704,7 +705,7 @@ fn naive_price_at(base: &Price, order: &[&Override], place: i64) -> Decimal {
                 let mut start = zero();
                 for tier in tiers {
                     let end = tier.size.as_ref().map(|size| &start + &size.0);
-                    if end.as_ref().is_none_or(|end| *end >= Decimal::from(place)) {
+                    if end.as_ref().is_none_or(|end| end >= &unit) {
                         let listed: Decimal = price_at(base, place);
                         return listed * &tier.multiplier.0;
                     }
