@@ -5,8 +5,11 @@
 #[expect(dead_code, unused_imports, reason = "shared with the other binary, which needs more of it")]
 mod support;
 
+mod composites;
 mod contracts;
+mod custom_units;
 mod desk;
+mod explanations;
 mod invoicing;
 mod metering;
 mod overrides;

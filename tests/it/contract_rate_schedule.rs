@@ -67,11 +67,11 @@ fn rows(data: &Value) -> Vec<String> {
     let date = |value: &Value| value.as_str().map_or(String::new(), |text| text[..10].to_owned());
     let price = |rate: &Value| match rate.get("tiers") {
         Some(tiers) => {
-            let tier = |tier: &Value| match tier.get("size") {
+            let shown = |tier: &Value| match tier.get("size") {
                 Some(size) => format!("{size}@{}", tier["price"]),
                 None => format!("@{}", tier["price"]),
             };
-            tiers.as_array().expect("tiers").iter().map(tier).collect::<Vec<_>>().join("+")
+            tiers.as_array().expect("tiers").iter().map(shown).collect::<Vec<_>>().join("+")
         }
         None => rate["price"].to_string(),
     };

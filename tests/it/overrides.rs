@@ -209,6 +209,7 @@ async fn other_spellings_are_taken() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one table of refusals")]
 async fn what_makes_no_sense_by_itself_is_refused_by_its_field() {
     let shop = Shop::new().await;
     let of_plain = || json!({ "product_id": shop.plain });

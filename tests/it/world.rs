@@ -79,6 +79,12 @@ impl World {
             read("GET", "/v1/customers/{customer_id}", Value::Null, NotFound),
             read("GET", "/v1/customers/{customer_id}/invoices", Value::Null, NotFound),
             read("GET", "/v1/customers/{customer_id}/invoices/{invoice_id}", Value::Null, NotFound),
+            read(
+                "GET",
+                "/v1/upbeat/customers/{customer_id}/invoices/{invoice_id}/explain",
+                Value::Null,
+                NotFound,
+            ),
             read("GET", "/v1/customers/{customer_id}/billable-metrics", Value::Null, NotFound),
             read("GET", "/v1/billable-metrics", Value::Null, NoId),
             read("GET", "/v1/billable-metrics/{billable_metric_id}", Value::Null, NotFound),

@@ -403,6 +403,7 @@ fn one_override(
     };
     let starting_at = random.number(-3, END);
     Override {
+        is_initial: true,
         id: OverrideId(Uuid::from_u128(0x300 + u128::try_from(added).expect("positive"))),
         added,
         created_at: hour(-9),

@@ -187,7 +187,7 @@ async fn metrics(
 }
 
 pub fn doc(operation: TransformOperation) -> TransformOperation {
-    operation.id("explainInvoice").tag("Upbeat").summary("Explain an invoice").description(
+    operation.id("explainInvoice").tag("Invoices").summary("Explain an invoice").description(
         "For each line: the metric, the pieces of usage with their quantities, conversion and rounding, the entry of the \
          rate card's timeline, the override that makes the price and those that it beat, and the tiers. An own extension.",
     )

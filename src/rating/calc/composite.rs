@@ -120,9 +120,9 @@ impl<'a> Spend<'a, '_> {
         let mut counters: BTreeMap<CreditTypeId, Decimal> = [(currency.id, zero())].into();
         let mut stretches: Vec<Stretch<'a>> = Vec::new();
         for (window, pricing) in windows {
-            let mut spent = self.spent(composite, *window, &pricing.price);
-            spent.entry(currency.id).or_default();
-            for (unit, members) in spent {
+            let mut members_by_unit = self.spent(composite, *window, &pricing.price);
+            members_by_unit.entry(currency.id).or_default();
+            for (unit, members) in members_by_unit {
                 let counter = counters.entry(unit).or_insert_with(zero);
                 let before = counter.clone();
                 let spend: Decimal = members.iter().map(|member| &member.spend).sum();
@@ -131,10 +131,8 @@ impl<'a> Spend<'a, '_> {
                 let pricing = if unit == pricing.unit.id {
                     Arc::clone(pricing)
                 } else {
-                    {
-                        let unit = self.unit(unit);
-                        Arc::new(Pricing { unit, list_unit: unit, ..Pricing::clone(pricing) })
-                    }
+                    let unit = self.unit(unit);
+                    Arc::new(Pricing { unit, list_unit: unit, ..Pricing::clone(pricing) })
                 };
                 let (combination, basis) =
                     (Arc::clone(&combination), Basis::Spend { before, members, steps });
@@ -165,7 +163,7 @@ impl<'a> Spend<'a, '_> {
         let is_of_customer = scope(composite, window.start) == CompositeScope::Customer;
         let others = self.others.spend.iter().filter(|_| is_of_customer);
         let others = others.flat_map(|(id, stretches)| stretches.iter().map(|stretch| (Some(*id), stretch)));
-        let mut spent: BTreeMap<(CreditTypeId, ProductId, Option<ContractId>), Decimal> = BTreeMap::new();
+        let mut costs: BTreeMap<(CreditTypeId, ProductId, Option<ContractId>), Decimal> = BTreeMap::new();
         for (contract_id, stretch) in own.chain(others) {
             let Stretch { product, pricing, .. } = stretch;
             if !pricing.entitled || !is_member(product, composite, state, window.start) {
@@ -185,11 +183,11 @@ impl<'a> Spend<'a, '_> {
                     (pricing.list_unit.id, cost(listed, &before, &after))
                 }
             };
-            *spent.entry((unit, product.product_id, contract_id)).or_default() += spend;
+            *costs.entry((unit, product.product_id, contract_id)).or_default() += spend;
         }
         let mut members: BTreeMap<CreditTypeId, Vec<MemberSpend>> = BTreeMap::new();
         for ((unit, product_id, contract_id), spend) in
-            spent.into_iter().filter(|(_, spend)| *spend != zero())
+            costs.into_iter().filter(|(_, spend)| *spend != zero())
         {
             members.entry(unit).or_default().push(MemberSpend { product_id, contract_id, spend });
         }

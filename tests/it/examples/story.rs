@@ -345,7 +345,13 @@ async fn invoices(teller: &mut Teller, acme: &Acme) {
         "invoice_id": usage.expect("the invoice of March")["id"],
         "include_list_prices": true,
     });
-    teller.ask("GET /v1/customers/{customer_id}/invoices/{invoice_id}", parameters, Value::Null).await;
+    teller
+        .ask("GET /v1/customers/{customer_id}/invoices/{invoice_id}", parameters.clone(), Value::Null)
+        .await;
+    let explain = "GET /v1/upbeat/customers/{customer_id}/invoices/{invoice_id}/explain";
+    let mut parameters = parameters;
+    parameters.as_object_mut().expect("an object").remove("include_list_prices");
+    teller.ask(explain, parameters, Value::Null).await;
 }
 
 async fn records(teller: &mut Teller, acme: &Acme) {

@@ -1,0 +1,233 @@
+//! Examples of the pricing reference about shares of other products' spend, and what else must hold of them.
+
+use serde_json::{Value, json};
+
+use crate::desk::{Desk, number, t, text, tiers};
+
+/// Compute, which lists at 60 and costs this contract 50, and Storage at 10, both in June.
+struct Cloud {
+    desk: Desk,
+    compute: String,
+    storage: String,
+}
+
+impl Cloud {
+    async fn new() -> Self {
+        let desk = Desk::at("2026-06-20").await;
+        let compute = desk.product("Compute", "SUM", json!({ "tags": ["cloud"] })).await;
+        let storage = desk.product("Storage", "SUM", json!({ "tags": ["cloud", "disk"] })).await;
+        desk.flat(&compute, "2026-06-01", "60").await;
+        desk.flat(&storage, "2026-06-01", "10").await;
+        Self { desk, compute, storage }
+    }
+
+    /// A composite with this rate.
+    async fn composite(&self, name: &str, fields: Value, rate: Value) -> String {
+        let mut product = fields;
+        product["name"] = json!(name);
+        product["type"] = json!("COMPOSITE");
+        let product = self.desk.api.post("/v1/contract-pricing/products/create", product).await.id();
+        self.desk.rate(&product, "2026-06-01", rate).await;
+        product
+    }
+
+    async fn contract(&self, more: Value) -> String {
+        let mut terms = more;
+        let fixed = json!({
+            "starting_at": t("2026-06-01"), "type": "OVERWRITE", "product_id": self.compute,
+            "overwrite_rate": { "rate_type": "FLAT", "price": 50 },
+        });
+        match terms["overrides"].as_array_mut() {
+            Some(overrides) => overrides.push(fixed),
+            None => terms["overrides"] = json!([fixed]),
+        }
+        self.desk.contract("2026-06-01", terms).await
+    }
+
+    async fn june(&self) -> Vec<String> {
+        text(&self.desk.close("2026-06-01", "2026-07-02").await)
+    }
+}
+
+fn percentage(fraction: &str, more: Value) -> Value {
+    let mut rate = json!({ "rate_type": "PERCENTAGE", "price": number(fraction) });
+    rate.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+    rate
+}
+
+fn of(members: &[&String]) -> Value {
+    json!({ "composite_product_ids": members })
+}
+
+/// Every event counts for both products: 10,000 units cost 500,000 and 100,000.
+const BOTH: i64 = 10_000;
+
+#[tokio::test]
+async fn pricing_e17_a_share_of_what_the_contract_pays() {
+    let cloud = Cloud::new().await;
+    cloud.composite("Support", of(&[&cloud.compute, &cloud.storage]), percentage("0.1", json!({}))).await;
+    cloud.contract(json!({})).await;
+    cloud.desk.n("2026-06-02", BOTH).await;
+    assert_eq!(
+        cloud.june().await,
+        [
+            "Compute 06-01..07-01 10000 × 50 = 500000",
+            "Storage 06-01..07-01 10000 × 10 = 100000",
+            "Support 06-01..07-01 600000 × 0.1 = 60000",
+            "total 660000",
+        ]
+    );
+    let line = &cloud.desk.invoice("2026-06-01").await["line_items"][2];
+    assert_eq!((&line["type"], &line["product_type"]), (&json!("usage"), &json!("CompositeProductListItem")));
+}
+
+#[tokio::test]
+async fn pricing_e17_a_share_of_list_prices() {
+    let cloud = Cloud::new().await;
+    let rate = percentage("0.1", json!({ "use_list_prices": true }));
+    cloud.composite("Support", of(&[&cloud.compute, &cloud.storage]), rate).await;
+    cloud.contract(json!({})).await;
+    cloud.desk.n("2026-06-02", BOTH).await;
+    assert_eq!(cloud.june().await[2..], ["Support 06-01..07-01 700000 × 0.1 = 70000", "total 670000"]);
+}
+
+#[tokio::test]
+async fn pricing_e17_a_minimum_takes_the_place_of_less() {
+    let cloud = Cloud::new().await;
+    let rate = percentage("0.1", json!({ "minimum_config": { "minimum": 50_000 } }));
+    cloud.composite("Support", of(&[&cloud.compute, &cloud.storage]), rate).await;
+    cloud.contract(json!({})).await;
+    assert_eq!(
+        cloud.desk.lines("2026-06-01").await[2..],
+        ["Support 06-01..07-01 1 × 50000 = 50000", "total 50000"],
+        "also of nothing"
+    );
+    cloud.desk.n("2026-06-02", BOTH / 2).await;
+    assert_eq!(
+        cloud.desk.lines("2026-06-01").await[2..],
+        ["Support 06-01..07-01 1 × 50000 = 50000", "total 350000"]
+    );
+    cloud.desk.n("2026-06-03", BOTH / 2).await;
+    assert_eq!(cloud.june().await[2..], ["Support 06-01..07-01 600000 × 0.1 = 60000", "total 660000"]);
+}
+
+#[tokio::test]
+async fn pricing_e17_graduated_shares() {
+    let cloud = Cloud::new().await;
+    let mut rate = tiers(&[("1000000", "0.10"), ("", "0.05")]);
+    rate["rate_type"] = json!("TIERED_PERCENTAGE");
+    cloud.composite("Support", json!({ "composite_tags": ["cloud"] }), rate).await;
+    cloud.contract(json!({})).await;
+    cloud.desk.n("2026-06-02", BOTH).await;
+    cloud.desk.n("2026-06-03", 2 * BOTH).await;
+    assert_eq!(
+        cloud.june().await[2..],
+        [
+            "Support 06-01..07-01 [1] 1000000 × 0.1 = 100000",
+            "Support 06-01..07-01 [2] 800000 × 0.05 = 40000",
+            "total 1940000",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn pricing_e17_a_multiplier_halves_the_share_and_not_the_minimum() {
+    let cloud = Cloud::new().await;
+    let rate = percentage("0.1", json!({ "minimum_config": { "minimum": 50_000 } }));
+    let support = cloud.composite("Support", of(&[&cloud.compute, &cloud.storage]), rate).await;
+    let half = json!({
+        "starting_at": t("2026-06-01"), "type": "MULTIPLIER", "multiplier": number("0.5"), "product_id": support,
+    });
+    cloud.contract(json!({ "overrides": [half] })).await;
+    cloud.desk.n("2026-06-02", BOTH).await;
+    assert_eq!(cloud.june().await[2..], ["Support 06-01..07-01 1 × 50000 = 50000", "total 650000"]);
+}
+
+#[tokio::test]
+async fn a_share_that_changes_is_of_what_was_spent_under_it() {
+    let cloud = Cloud::new().await;
+    let support = cloud.composite("Support", of(&[&cloud.storage]), percentage("0.1", json!({}))).await;
+    cloud.desk.rate(&support, "2026-06-11", percentage("0.2", json!({}))).await;
+    cloud.contract(json!({})).await;
+    cloud.desk.n("2026-06-02", 100).await;
+    cloud.desk.n("2026-06-12", 10).await;
+    assert_eq!(
+        cloud.june().await,
+        [
+            "Compute 06-01..07-01 110 × 50 = 5500",
+            "Storage 06-01..07-01 110 × 10 = 1100",
+            "Support 06-01..06-11 1000 × 0.1 = 100",
+            "Support 06-11..07-01 100 × 0.2 = 20",
+            "total 6720",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn composites_of_composites_are_of_what_the_members_come_to() {
+    let cloud = Cloud::new().await;
+    let support = cloud.composite("Support", of(&[&cloud.storage]), percentage("0.1", json!({}))).await;
+    let mut fields = of(&[&cloud.storage, &support]);
+    fields["include_composite_spend"] = json!(true);
+    cloud.composite("Fee", fields, percentage("0.01", json!({}))).await;
+    cloud.contract(json!({})).await;
+    cloud.desk.n("2026-06-02", 100).await;
+    assert_eq!(
+        cloud.june().await[2..],
+        ["Support 06-01..07-01 1000 × 0.1 = 100", "Fee 06-01..07-01 1100 × 0.01 = 11", "total 6111",]
+    );
+}
+
+#[tokio::test]
+async fn a_share_of_the_customer_is_billed_once_on_its_first_contract() {
+    let cloud = Cloud::new().await;
+    let mut fields = of(&[&cloud.storage]);
+    fields["composite_scope"] = json!("CUSTOMER");
+    cloud.composite("Support", fields, percentage("0.1", json!({}))).await;
+    // Both contracts bill all usage in full, and Support is of both.
+    let later = cloud.desk.contract("2026-06-11", json!({})).await;
+    let first = cloud.contract(json!({})).await;
+    cloud.desk.n("2026-06-02", 100).await;
+    cloud.desk.n("2026-06-12", 10).await;
+    cloud.desk.clock("2026-07-02").await;
+    let invoices = cloud.desk.api.invoices(&cloud.desk.customer).await;
+    let of_contract = |contract: &str| {
+        let own = |invoice: &&Value| {
+            invoice["contract_id"] == contract && invoice["end_timestamp"] == "2026-07-01T00:00:00+00:00"
+        };
+        text(invoices.iter().find(own).expect("an invoice"))
+    };
+    assert_eq!(
+        of_contract(&first),
+        [
+            "Compute 06-01..07-01 110 × 50 = 5500",
+            "Storage 06-01..07-01 110 × 10 = 1100",
+            "Support 06-01..07-01 1200 × 0.1 = 120",
+            "total 6720",
+        ]
+    );
+    assert_eq!(
+        of_contract(&later),
+        ["Compute 06-11..07-01 10 × 60 = 600", "Storage 06-11..07-01 10 × 10 = 100", "total 700"]
+    );
+}
+
+#[tokio::test]
+async fn a_legacy_subscription_charges_every_contract_and_prorates() {
+    let desk = Desk::at("2026-06-20").await;
+    let fields = json!({ "name": "Base fee", "type": "SUBSCRIPTION" });
+    let product = desk.api.post("/v1/contract-pricing/products/create", fields).await.id();
+    let rate = |price: i64| json!({ "rate_type": "SUBSCRIPTION", "price": price, "quantity": 2, "is_prorated": true });
+    desk.rate(&product, "2026-01-01", rate(3000)).await;
+    // A change inside a billing period waits for the next one.
+    desk.rate(&product, "2026-06-25", rate(4000)).await;
+    desk.contract("2026-06-16", json!({})).await;
+    let june = desk.close("2026-06-16", "2026-07-02").await;
+    assert_eq!(text(&june), ["Base fee 06-16..07-01 2 × 1500 = 3000", "total 3000"]);
+    let line = &june["line_items"][0];
+    assert_eq!(
+        (&line["type"], &line["product_type"], &line["is_prorated"]),
+        (&json!("subscription"), &json!("SubscriptionProductListItem"), &json!(true))
+    );
+    assert_eq!(desk.lines("2026-07-01").await, ["Base fee 07-01..08-01 2 × 4000 = 8000", "total 8000"]);
+}
