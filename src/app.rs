@@ -21,7 +21,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::access::App;
 use crate::catalog::{billable_metric, credit_type, product, rate, rate_card};
-use crate::{console, contract, customer, invoice, sandbox, usage};
+use crate::{console, contract, customer, invoice, named_schedule, sandbox, usage};
 
 /// The whole server as a router, for a socket or for a test.
 pub fn app(state: App, metrics: Option<PrometheusHandle>) -> Router {
@@ -73,6 +73,7 @@ fn documented() -> (Router<App>, OpenApi) {
             .merge(billable_metrics())
             .merge(products_and_rate_cards())
             .merge(contracts())
+            .merge(named_schedules())
             .merge(usage_and_invoices())
             .merge(custom_fields())
             .merge(settings())
@@ -219,6 +220,30 @@ fn contracts() -> ApiRouter<App> {
         .api_route("/v1/contracts/list", post_with(list::handler_v1, list::doc_v1))
         .api_route("/v2/contracts/get", post_with(get::handler_v2, get::doc_v2))
         .api_route("/v2/contracts/list", post_with(list::handler_v2, list::doc_v2))
+}
+
+fn named_schedules() -> ApiRouter<App> {
+    use named_schedule::{list, of_contract, of_customer, of_rate_card};
+    ApiRouter::new()
+        .api_route(
+            "/v1/contract-pricing/rate-cards/getNamedSchedule",
+            post_with(of_rate_card::get, of_rate_card::get_doc),
+        )
+        .api_route(
+            "/v1/contract-pricing/rate-cards/updateNamedSchedule",
+            post_with(of_rate_card::update, of_rate_card::update_doc),
+        )
+        .api_route("/v1/customers/getNamedSchedule", post_with(of_customer::get, of_customer::get_doc))
+        .api_route(
+            "/v1/customers/updateNamedSchedule",
+            post_with(of_customer::update, of_customer::update_doc),
+        )
+        .api_route("/v1/contracts/getNamedSchedule", post_with(of_contract::get, of_contract::get_doc))
+        .api_route(
+            "/v1/contracts/updateNamedSchedule",
+            post_with(of_contract::update, of_contract::update_doc),
+        )
+        .api_route("/v1/contracts/listNamedSchedules", post_with(list::handler, list::doc))
 }
 
 fn usage_and_invoices() -> ApiRouter<App> {

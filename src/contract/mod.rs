@@ -27,8 +27,8 @@ mod work;
 
 pub use statement::{GRACE, Statement, StatementDay, first_statement_at};
 pub use store::{
-    advance_statement, archive, change_end, customers_with_contracts, exists, find_for_update, list_in_force,
-    list_of_customer,
+    advance_statement, archive, change_end, customers_with_contracts, exists, find, find_for_update,
+    list_in_force, list_of_customer,
 };
 pub use terms::{Contract, MultiplierPrioritization};
 pub use usage_filter::{

@@ -4,6 +4,7 @@
 //! their own (timestamps, hour boundaries, bounded text), and the refusal of documented fields that are not
 //! supported yet. Does not own: any domain's fields, or who is calling (see `access`).
 
+mod any_json;
 mod body;
 mod body_room;
 mod cursor;
@@ -17,6 +18,7 @@ mod text;
 mod timestamp;
 mod well_formed;
 
+pub use any_json::AnyJson;
 pub use body::{BODY_LIMIT_BYTES, Json, JsonBoth, RawBody, read_body};
 pub use body_room::{BodyRoom, BodyShare};
 pub use cursor::CursorKey;

@@ -87,20 +87,6 @@ async fn fields_of_a_metric_that_are_not_supported_are_refused() {
 }
 
 #[tokio::test]
-async fn fields_of_a_rate_card_that_are_not_supported_are_refused() {
-    let api = Api::new().await;
-    let path = "/v1/contract-pricing/rate-cards/create";
-    let custom = json!({
-        "name": "a",
-        "credit_type_conversions": [{
-            "custom_credit_type_id": "00000000-0000-4000-8000-000000000000", "fiat_per_custom_credit": 1,
-        }],
-    });
-    let part = "credit_type_conversions[0].custom_credit_type_id:";
-    api.post(path, custom).await.refused(400, &[part, "not supported"]);
-}
-
-#[tokio::test]
 async fn fields_of_a_rate_that_are_not_supported_are_refused() {
     let api = Api::at(NOW).await;
     let world = World::new(&api).await;

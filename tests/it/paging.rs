@@ -102,6 +102,14 @@ async fn full() -> (Api, World, Vec<List>) {
         api.contract(&world.customer, &card, &start, json!({ "ending_before": "2026-04-01T00:00:00Z" }))
             .await;
     }
+    for name in ["a", "b", "c", "d", "e"] {
+        let schedule = json!({
+            "customer_id": world.customer, "contract_id": world.contract, "schedule_name": name,
+            "starting_at": NOW, "value": name,
+        });
+        assert_eq!(api.post("/v1/contracts/updateNamedSchedule", schedule).await.status, 200);
+        api.post("/v1/credit-types/create", json!({ "name": name })).await.id();
+    }
     for model in ["a", "b", "c", "d", "e"] {
         api.event("acct-1", NOW, json!({ "model": model, "tokens": 1 })).await;
     }
@@ -142,6 +150,11 @@ async fn full() -> (Api, World, Vec<List>) {
                 "/v1/contract-pricing/rate-cards/getRateSchedule",
                 json!({ "rate_card_id": world.card, "starting_at": "2026-01-01T00:00:00Z" }),
             )
+        },
+        List {
+            key: "",
+            in_body: true,
+            ..List::post("/v1/contracts/listNamedSchedules", json!({ "customer_id": world.customer }))
         },
         contracts("/v1/contracts/list"),
         contracts("/v2/contracts/list"),

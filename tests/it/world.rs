@@ -18,6 +18,8 @@ pub struct World {
     pub customer: String,
     pub contract: String,
     pub invoice: String,
+    /// A custom pricing unit.
+    pub unit: String,
 }
 
 /// What becomes of a request whose ids are those of another environment.
@@ -56,14 +58,15 @@ impl World {
         let customer = api.customer("acct-1").await;
         let contract = api.contract(&customer, &rates, "2026-03-01T00:00:00Z", json!({})).await;
         let invoice = api.invoice(&customer, "2026-03-01").await["id"].as_str().expect("an id").to_owned();
-        Self { metric, product, card: rates.card, customer, contract, invoice }
+        let unit = api.post("/v1/credit-types/create", json!({ "name": "AI credits" })).await.id();
+        Self { metric, product, card: rates.card, customer, contract, invoice, unit }
     }
 
     /// Every operation of the server. `openapi::…` holds that none of the document is missing.
     #[expect(clippy::too_many_lines, reason = "a line or two for each operation")]
     pub fn operations(&self) -> Vec<Operation> {
         use Foreign::{Code, Field, NoId, NotFound};
-        let Self { metric, product, card, customer, contract, invoice } = self;
+        let Self { metric, product, card, customer, contract, invoice, .. } = self;
         let read = |method, route, body, foreign| self.operation(method, route, body, false, foreign);
         let write = |method, route, body, foreign| self.operation(method, route, body, true, foreign);
         let of_contract = json!({ "customer_id": customer, "contract_id": contract });
@@ -263,6 +266,7 @@ impl World {
         ]
         .into_iter()
         .chain(self.operations_of_rate_cards())
+        .chain(self.operations_of_units_and_schedules())
         .map(|mut operation| {
             operation.path = operation.path.replace("{invoice_id}", invoice);
             operation
@@ -296,6 +300,28 @@ impl World {
                 true,
             ),
             rate_card("/v1/contract-pricing/rate-cards/archive", json!({ "id": card }), true),
+        ]
+    }
+
+    fn operations_of_units_and_schedules(&self) -> Vec<Operation> {
+        use Foreign::{NoId, NotFound};
+        let Self { card, customer, contract, unit, .. } = self;
+        let of_card = json!({ "rate_card_id": card, "schedule_name": "limits" });
+        let of_customer = json!({ "customer_id": customer, "schedule_name": "limits" });
+        let of_contract = with(&of_customer, "/contract_id", json!(contract));
+        let set = |of: &Value| with(&with(of, "/starting_at", json!(NOW)), "/value", json!({ "calls": 1.5 }));
+        let post = |route, body, writes, foreign| self.operation("POST", route, body, writes, foreign);
+        let of_customers = json!({ "customer_id": customer });
+        vec![
+            post("/v1/credit-types/create", json!({ "name": "One more" }), true, NoId),
+            post("/v1/contract-pricing/rate-cards/getNamedSchedule", of_card.clone(), false, NotFound),
+            post("/v1/customers/getNamedSchedule", of_customer.clone(), false, NotFound),
+            post("/v1/contracts/getNamedSchedule", of_contract.clone(), false, NotFound),
+            post("/v1/contracts/listNamedSchedules", of_customers, false, NotFound),
+            post("/v1/contract-pricing/rate-cards/updateNamedSchedule", set(&of_card), true, NotFound),
+            post("/v1/customers/updateNamedSchedule", set(&of_customer), true, NotFound),
+            post("/v1/contracts/updateNamedSchedule", set(&of_contract), true, NotFound),
+            post("/v1/credit-types/archive", json!({ "id": unit }), true, NotFound),
         ]
     }
 

@@ -11,6 +11,10 @@ const TAGS: &[(&str, &str)] = &[
     ("Products", "What is sold, and how it is shown on invoices."),
     ("Rate cards", "What products cost, over time."),
     ("Contracts", "What was agreed with a customer: prices, terms and when its statements close."),
+    (
+        "Named schedules",
+        "Values over time under a name, for pricing logic of your own; no invoice comes from them.",
+    ),
     ("Usage", "Usage events in, quantities out."),
     ("Invoices", "What a customer owes: a draft while its period runs, final after it."),
     ("Custom fields", "Keys and values of your own on objects."),

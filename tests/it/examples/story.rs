@@ -17,10 +17,11 @@ pub async fn tell(teller: &mut Teller) {
     clock(teller).await;
     let tokens = billable_metrics(teller).await;
     let (tokens_sold, support) = products(teller, &tokens).await;
-    rate_cards(teller, &tokens_sold).await;
+    let card = rate_cards(teller, &tokens_sold).await;
     custom_fields(teller).await;
     let northwind = customers(teller).await;
     let contract = contracts(teller, &northwind, &tokens_sold, &support).await;
+    named_schedules(teller, &card, &northwind, &contract).await;
     let acme = Acme { tokens, support, northwind, contract };
     usage(teller, &acme).await;
     invoices(teller, &acme).await;
@@ -98,10 +99,14 @@ async fn products(teller: &mut Teller, tokens: &str) -> (String, String) {
     (sold, support)
 }
 
-async fn rate_cards(teller: &mut Teller, tokens_sold: &str) {
+async fn rate_cards(teller: &mut Teller, tokens_sold: &str) -> String {
+    let credits = teller.make("POST /v1/credit-types/create", json!({ "name": "AI credits" })).await;
+    let old = teller.aside("/v1/credit-types/create", json!({ "name": "Old credits" })).await;
+    teller.tell("POST /v1/credit-types/archive", json!({ "id": old })).await;
     let card = json!({
         "name": "List prices 2026",
         "description": "What everybody pays who has not agreed on something else.",
+        "credit_type_conversions": [{ "custom_credit_type_id": credits, "fiat_per_custom_credit": 2 }],
         "aliases": [{ "name": "list", "starting_at": "2026-01-01T00:00:00Z" }],
     });
     let card = teller.make("POST /v1/contract-pricing/rate-cards/create", card).await;
@@ -161,6 +166,7 @@ async fn rate_cards(teller: &mut Teller, tokens_sold: &str) {
     teller.ask("POST /v1/contract-pricing/rate-cards/list", parameters, json!({})).await;
     let draft = teller.aside("/v1/contract-pricing/rate-cards/create", json!({ "name": "A draft" })).await;
     teller.tell("POST /v1/contract-pricing/rate-cards/archive", json!({ "id": draft })).await;
+    card
 }
 
 async fn custom_fields(teller: &mut Teller) {
@@ -261,6 +267,37 @@ async fn contracts(teller: &mut Teller, northwind: &str, tokens_sold: &str, supp
     let parameters = json!({ "customer_id": northwind, "limit": 10 });
     teller.ask("GET /v1/customers/{customer_id}/billable-metrics", parameters, Value::Null).await;
     contract
+}
+
+async fn named_schedules(teller: &mut Teller, card: &str, northwind: &str, contract: &str) {
+    let value = json!({ "calls_per_minute": 600 });
+    let set = json!({
+        "rate_card_id": card,
+        "schedule_name": "limits",
+        "starting_at": "2026-01-01T00:00:00Z",
+        "ending_before": "2027-01-01T00:00:00Z",
+        "value": value,
+    });
+    teller.tell("POST /v1/contract-pricing/rate-cards/updateNamedSchedule", set).await;
+    let get = json!({ "rate_card_id": card, "schedule_name": "limits" });
+    teller.tell("POST /v1/contract-pricing/rate-cards/getNamedSchedule", get).await;
+    let of_customer = json!({ "customer_id": northwind, "schedule_name": "limits" });
+    let mut set = of_customer.clone();
+    set["starting_at"] = json!("2026-03-01T00:00:00Z");
+    set["value"] = json!({ "calls_per_minute": 1200 });
+    teller.tell("POST /v1/customers/updateNamedSchedule", set.clone()).await;
+    let mut get = of_customer.clone();
+    get["covering_date"] = json!("2026-03-01T00:00:00Z");
+    teller.tell("POST /v1/customers/getNamedSchedule", get).await;
+    set["contract_id"] = json!(contract);
+    set["properties"] = json!({ "region": "eu" });
+    teller.tell("POST /v1/contracts/updateNamedSchedule", set).await;
+    let mut get = of_customer;
+    get["contract_id"] = json!(contract);
+    get["properties"] = json!({ "region": "eu" });
+    teller.tell("POST /v1/contracts/getNamedSchedule", get).await;
+    let list = json!({ "customer_id": northwind, "properties": { "region": "eu" }, "limit": 10 });
+    teller.tell("POST /v1/contracts/listNamedSchedules", list).await;
 }
 
 async fn usage(teller: &mut Teller, acme: &Acme) {
