@@ -21,7 +21,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::access::App;
 use crate::catalog::{billable_metric, credit_type, product, rate, rate_card};
-use crate::{console, contract, customer, invoice, named_schedule, sandbox, usage};
+use crate::{console, contract, customer, invoice, named_schedule, package, sandbox, usage};
 
 /// The whole server as a router, for a socket or for a test.
 pub fn app(state: App, metrics: Option<PrometheusHandle>) -> Router {
@@ -73,6 +73,7 @@ fn documented() -> (Router<App>, OpenApi) {
             .merge(billable_metrics())
             .merge(products_and_rate_cards())
             .merge(contracts())
+            .merge(packages())
             .merge(named_schedules())
             .merge(usage_and_invoices())
             .merge(custom_fields())
@@ -202,10 +203,17 @@ fn products_and_rate_cards() -> ApiRouter<App> {
 }
 
 fn contracts() -> ApiRouter<App> {
-    use contract::{create, get, get_rate_schedule, list};
+    use contract::{create_with_customer, get, get_rate_schedule, list};
     use invoice::{archive_contract as archive, set_usage_filter, update_end_date};
     ApiRouter::new()
-        .api_route("/v1/contracts/create", post_with(create::handler, create::doc))
+        .api_route(
+            "/v1/contracts/create",
+            post_with(package::create_contract::handler, package::create_contract::doc),
+        )
+        .api_route(
+            "/v1/composite/createCustomerWithContract",
+            post_with(create_with_customer::handler, create_with_customer::doc),
+        )
         .api_route("/v1/contracts/archive", post_with(archive::handler, archive::doc))
         .api_route("/v1/contracts/updateEndDate", post_with(update_end_date::handler, update_end_date::doc))
         .api_route(
@@ -220,6 +228,19 @@ fn contracts() -> ApiRouter<App> {
         .api_route("/v1/contracts/list", post_with(list::handler_v1, list::doc_v1))
         .api_route("/v2/contracts/get", post_with(get::handler_v2, get::doc_v2))
         .api_route("/v2/contracts/list", post_with(list::handler_v2, list::doc_v2))
+}
+
+fn packages() -> ApiRouter<App> {
+    use package::{archive, create, get, list, list_contracts};
+    ApiRouter::new()
+        .api_route("/v1/packages/create", post_with(create::handler, create::doc))
+        .api_route("/v1/packages/get", post_with(get::handler, get::doc))
+        .api_route("/v1/packages/list", post_with(list::handler, list::doc))
+        .api_route("/v1/packages/archive", post_with(archive::handler, archive::doc))
+        .api_route(
+            "/v1/packages/listContractsOnPackage",
+            post_with(list_contracts::handler, list_contracts::doc),
+        )
 }
 
 fn named_schedules() -> ApiRouter<App> {

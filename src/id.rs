@@ -117,7 +117,9 @@ typed_ids! {
     CreditTypeId,
     /// A contract.
     ContractId,
-    /// A scheduled charge of a contract.
+    /// A package.
+    PackageId,
+    /// A scheduled charge of a contract, or of a package.
     ScheduledChargeId,
     /// One payment of a schedule.
     ScheduleItemId,

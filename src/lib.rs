@@ -31,6 +31,7 @@ pub mod custom_field; // keys and values that a company writes on its objects
 pub mod customer; // customers and their ingest aliases
 pub mod catalog; // pricing units, billable metrics, products, rate cards, rates
 pub mod contract; // contracts and their statement calendars
+pub mod package; // contract terms for many customers, and new contracts of them
 pub mod named_schedule; // values over time under a name, for pricing logic of one's own
 
 // -- the flow --

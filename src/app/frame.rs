@@ -116,15 +116,16 @@ fn cross_origin(origins: &[String]) -> Option<CorsLayer> {
     Some(rules)
 }
 
-/// v2 operations answer a 400 with a code beside the message.
+/// v2 operations answer a 400 with a code beside the message, and so does one of v1.
 async fn coded_v2_errors<F: Future<Output = Response>>(
     request: Request,
     next: impl FnOnce(Request) -> F,
 ) -> Response {
-    let is_v2 = request.uri().path().starts_with("/v2/");
+    let path = request.uri().path();
+    let is_coded = path.starts_with("/v2/") || path == "/v1/packages/listContractsOnPackage";
     let mut response = next(request).await;
     let error = response.extensions().get::<Arc<ApiError>>().cloned();
-    if let (true, Some(error)) = (is_v2, error)
+    if let (true, Some(error)) = (is_coded, error)
         && let Some(body) = error.v2_body()
     {
         let mut coded = (response.status(), Json(body)).into_response();

@@ -1,5 +1,5 @@
-//! What can be sold and at what price: pricing units, billable metrics, products, rate cards, rates; and the usage
-//! filters of contracts, which bind them.
+//! What can be sold and at what price: pricing units, billable metrics, products, rate cards, rates; the names that
+//! stand for rate cards and packages; and the usage filters of contracts, which bind them.
 //!
 //! Owns: definitions that many customers share. Does not own: who bought what (contracts), quantities (usage)
 //! or prices in force for one invoice line (rating).
@@ -7,6 +7,7 @@
 //! Invariants: a billable metric never changes what it counts; a rate card's timeline is append-only, and where
 //! its entries overlap the one added last is in force.
 
+pub mod alias;
 pub mod billable_metric;
 pub mod credit_type;
 pub mod product;

@@ -1,11 +1,10 @@
-//! `POST /v1/contracts/create`
+//! Making a contract of its terms (the operation is `package::create_contract`, because a package may bring them).
 
 use std::collections::BTreeMap;
 
-use aide::transform::TransformOperation;
-use axum::extract::State;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::rate_override::{self, Override, OverrideInput};
@@ -14,24 +13,22 @@ use super::statement::{StatementDay, first_statement_at};
 use super::store;
 use super::terms::{ChargesOnUsageInvoices, Contract, MultiplierPrioritization};
 use super::usage_filter::{self, UsageFilterInput};
-use super::view::ContractV2;
 use super::whole::WholeContract;
 use super::work::schedule_work;
-use crate::access::{App, Record, Writer, reserve_uniqueness_key};
-use crate::catalog::product::{self, ProductRow, ProductType};
+use crate::access::{Writer, reserve_uniqueness_key};
 use crate::catalog::rate_card::{self, RateCardRow};
 use crate::catalog::usage_filter::UsageFilters;
 use crate::custom_field::{self, CustomFields, CustomFieldsInput, ManagedEntity};
-use crate::customer;
+use crate::customer::{self, CustomerRow};
 use crate::error::ApiError;
-use crate::id::{ContractId, CustomerId, EnvironmentId, ProductId, RateCardId};
-use crate::money::{CreditType, InputNumber, is_negative};
+use crate::id::{ContractId, CustomerId, EnvironmentId, Ids, PackageId, RateCardId};
+use crate::money::{CreditType, Decimal, InputNumber, is_negative};
 use crate::time::{Instant, StatementFrequency, StatementSchedule, shown};
-use crate::wire::{Data, HourBoundary, Json, Later, UniquenessKey};
+use crate::wire::{HourBoundary, Later, UniquenessKey};
 
+/// The terms of a contract in a request (schema `CreateContractPayload` without its customer and its package).
 #[derive(Deserialize, JsonSchema)]
-pub struct CreateContract {
-    customer_id: CustomerId,
+pub struct ContractTerms {
     /// Inclusive; on the hour; past or future.
     starting_at: HourBoundary,
     /// Exclusive; on the hour; open-ended when omitted.
@@ -59,12 +56,6 @@ pub struct CreateContract {
     /// Prices and entitlement that the contract agrees beside its card; at most 1,000.
     #[serde(default, deserialize_with = "crate::wire::or_default")]
     overrides: Vec<OverrideInput>,
-    #[serde(default, rename = "package_id")]
-    #[schemars(skip)]
-    _package_id: Later,
-    #[serde(default, rename = "package_alias")]
-    #[schemars(skip)]
-    _package_alias: Later,
     #[serde(default, rename = "commits")]
     #[schemars(skip)]
     _commits: Later,
@@ -127,117 +118,226 @@ struct UsageStatementScheduleInput {
     invoice_generation_starting_at: Option<HourBoundary>,
 }
 
-/// The answer: the id, and the contract as v2 shows it.
-#[derive(Serialize, JsonSchema)]
-pub struct CreatedContract {
-    id: ContractId,
-    contract: ContractV2,
+/// Which rate card a contract is to be on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RateCardReference {
+    Id(RateCardId),
+    /// The card that holds it as the contract starts.
+    Alias(String),
 }
 
-pub async fn handler(
-    State(app): State<App>,
-    caller: Writer,
-    Json(request): Json<CreateContract>,
-) -> Result<axum::Json<Data<CreatedContract>>, ApiError> {
-    let environment_id = caller.environment_id();
-    let starting_at = request.starting_at.0;
-    let ending_before = request.ending_before.map(|end| end.0);
-    check_terms(&request)?;
-    let schedule = schedule(request.usage_statement_schedule.as_ref(), starting_at)?;
-    let generation = request.usage_statement_schedule.and_then(|input| input.invoice_generation_starting_at);
-    let generation = generation.map(|instant| instant.0);
-    let contract_id = app.ids.next();
-    let inputs = request.scheduled_charges.unwrap_or_default();
-    let fields = request.custom_fields.checked()?;
-    let charge_fields = scheduled_charge::custom_fields(&inputs)?;
-    let charges = scheduled_charge::planned(inputs, contract_id, &app.ids, caller.now)?;
-    let prioritization =
-        request.multiplier_override_prioritization.unwrap_or(MultiplierPrioritization::LowestMultiplier);
-    let mut overrides = rate_override::planned(request.overrides, prioritization, &app.ids, caller.now)?;
+/// A contract that is to be made, its own terms checked; nothing that it names was looked at.
+pub struct NewContract {
+    pub id: ContractId,
+    pub customer_id: CustomerId,
+    /// The package that its terms come from.
+    pub package_id: Option<PackageId>,
+    pub name: Option<String>,
+    pub rate_card: Option<RateCardReference>,
+    pub starting_at: Instant,
+    pub ending_before: Option<Instant>,
+    pub schedule: StatementSchedule,
+    pub invoice_generation_starting_at: Option<Instant>,
+    pub net_payment_terms_days: Option<Decimal>,
+    pub total_contract_value: Option<Decimal>,
+    pub netsuite_sales_order_id: Option<String>,
+    pub salesforce_opportunity_id: Option<String>,
+    pub multiplier_override_prioritization: MultiplierPrioritization,
+    pub charges: Vec<ScheduledCharge>,
+    /// Those of each charge, in the order of the charges.
+    pub charge_fields: Vec<CustomFields>,
+    pub scheduled_charges_on_usage_invoices: Option<ChargesOnUsageInvoices>,
+    pub usage_filter: Option<UsageFilterInput>,
+    pub overrides: Vec<Override>,
+    pub uniqueness_key: Option<UniquenessKey>,
+    pub custom_fields: CustomFields,
+}
 
-    let mut change = caller.begin(&app).await?;
-    let customer = customer::lock(&mut change, environment_id, request.customer_id).await?;
+/// What a request may say beside a package.
+pub struct BesidePackage {
+    pub starting_at: Instant,
+    pub uniqueness_key: Option<UniquenessKey>,
+    pub custom_fields: CustomFields,
+}
+
+impl ContractTerms {
+    /// The contract that they describe; 400 for terms that make no sense by themselves.
+    pub fn checked(
+        self,
+        id: ContractId,
+        customer_id: CustomerId,
+        ids: &Ids,
+        now: Instant,
+    ) -> Result<NewContract, ApiError> {
+        let starting_at = self.starting_at.0;
+        let ending_before = self.ending_before.map(|end| end.0);
+        if ending_before.is_some_and(|end| end <= starting_at) {
+            return Err(ApiError::field("ending_before", "must be after starting_at"));
+        }
+        for (field, value) in [
+            ("net_payment_terms_days", &self.net_payment_terms_days),
+            ("total_contract_value", &self.total_contract_value),
+        ] {
+            if value.as_ref().is_some_and(|value| is_negative(&value.0)) {
+                return Err(ApiError::field(field, "must not be negative"));
+            }
+        }
+        let rate_card = match (self.rate_card_id, self.rate_card_alias) {
+            (Some(_), Some(_)) => {
+                let reason = "give either rate_card_id or rate_card_alias, not both";
+                return Err(ApiError::field("rate_card_alias", reason));
+            }
+            (Some(id), None) => Some(RateCardReference::Id(id)),
+            (None, alias) => alias.map(RateCardReference::Alias),
+        };
+        let schedule = schedule(self.usage_statement_schedule.as_ref(), starting_at)?;
+        let generation = self.usage_statement_schedule.and_then(|input| input.invoice_generation_starting_at);
+        let inputs = self.scheduled_charges.unwrap_or_default();
+        let custom_fields = self.custom_fields.checked()?;
+        let prioritization =
+            self.multiplier_override_prioritization.unwrap_or(MultiplierPrioritization::LowestMultiplier);
+        let charge_fields = scheduled_charge::custom_fields(&inputs)?;
+        Ok(NewContract {
+            id,
+            customer_id,
+            package_id: None,
+            name: self.name,
+            rate_card,
+            starting_at,
+            ending_before,
+            schedule,
+            invoice_generation_starting_at: generation.map(|instant| instant.0),
+            net_payment_terms_days: self.net_payment_terms_days.map(|days| days.0),
+            total_contract_value: self.total_contract_value.map(|value| value.0),
+            netsuite_sales_order_id: self.netsuite_sales_order_id,
+            salesforce_opportunity_id: self.salesforce_opportunity_id,
+            multiplier_override_prioritization: prioritization,
+            charges: scheduled_charge::planned(inputs, id, ids, now)?,
+            charge_fields,
+            scheduled_charges_on_usage_invoices: self.scheduled_charges_on_usage_invoices,
+            usage_filter: self.usage_filter,
+            overrides: rate_override::planned(self.overrides, prioritization, ids, now)?,
+            uniqueness_key: self.uniqueness_key,
+            custom_fields,
+        })
+    }
+
+    /// What stands beside a package; 400 naming any other term, which the package has (schema
+    /// `CreateContractPayload`). An empty list asks for nothing.
+    pub fn beside_a_package(self) -> Result<BesidePackage, ApiError> {
+        let terms = [
+            ("ending_before", self.ending_before.is_some()),
+            ("rate_card_id", self.rate_card_id.is_some()),
+            ("rate_card_alias", self.rate_card_alias.is_some()),
+            ("usage_statement_schedule", self.usage_statement_schedule.is_some()),
+            ("name", self.name.is_some()),
+            ("net_payment_terms_days", self.net_payment_terms_days.is_some()),
+            ("total_contract_value", self.total_contract_value.is_some()),
+            ("netsuite_sales_order_id", self.netsuite_sales_order_id.is_some()),
+            ("salesforce_opportunity_id", self.salesforce_opportunity_id.is_some()),
+            ("multiplier_override_prioritization", self.multiplier_override_prioritization.is_some()),
+            ("scheduled_charges", self.scheduled_charges.is_some_and(|charges| !charges.is_empty())),
+            ("scheduled_charges_on_usage_invoices", self.scheduled_charges_on_usage_invoices.is_some()),
+            ("usage_filter", self.usage_filter.is_some()),
+            ("overrides", !self.overrides.is_empty()),
+        ];
+        if let Some((field, _)) = terms.into_iter().find(|(_, is_given)| *is_given) {
+            let reason = "cannot stand beside a package, which has the terms; only starting_at, uniqueness_key and \
+                          custom_fields may";
+            return Err(ApiError::field(field, reason));
+        }
+        Ok(BesidePackage {
+            starting_at: self.starting_at.0,
+            uniqueness_key: self.uniqueness_key,
+            custom_fields: self.custom_fields.checked()?,
+        })
+    }
+}
+
+/// Makes the contract, with what is due for it; answers its customer too.
+///
+/// 404 for a customer, a card or a product that is not there, 400 for one that is archived or of the wrong type, 409
+/// for a uniqueness key that was used before.
+pub async fn create(
+    db: &mut PgConnection,
+    caller: &Writer,
+    mut new: NewContract,
+) -> Result<(CustomerRow, WholeContract), ApiError> {
+    let environment_id = caller.environment_id();
+    let customer = customer::lock(db, environment_id, new.customer_id).await?;
     if customer.archived_at.is_some() {
         return Err(ApiError::field("customer_id", "the customer is archived"));
     }
-    let card = resolve_rate_card(
-        &mut change,
-        environment_id,
-        request.rate_card_id,
-        request.rate_card_alias.as_deref(),
-        starting_at,
-    )
-    .await?;
-    let product_names = fixed_products(&mut change, environment_id, &charges, caller.now).await?;
-    check_overrides(&mut change, environment_id, card.as_ref(), &mut overrides).await?;
+    let card = resolve_rate_card(db, environment_id, new.rate_card.as_ref(), new.starting_at).await?;
+    let products = new.charges.iter().map(|charge| charge.product_id);
+    let product_names = scheduled_charge::fixed_products(db, environment_id, products, caller.now).await?;
+    check_overrides(db, environment_id, card.as_ref(), &mut new.overrides).await?;
     let mut contract = Contract {
         customer_id: customer.id,
-        id: contract_id,
-        name: request.name,
+        id: new.id,
+        package_id: new.package_id,
+        name: new.name,
         rate_card_id: card.as_ref().map(|card| card.id),
         unit: card.as_ref().map_or_else(CreditType::usd, RateCardRow::unit),
-        starting_at,
-        ending_before,
-        initial_ending_before: ending_before,
-        schedule,
-        invoice_generation_starting_at: generation,
-        net_payment_terms_days: request.net_payment_terms_days.map(|days| days.0),
-        total_contract_value: request.total_contract_value.map(|value| value.0),
-        netsuite_sales_order_id: request.netsuite_sales_order_id,
-        salesforce_opportunity_id: request.salesforce_opportunity_id,
-        multiplier_override_prioritization: prioritization,
-        scheduled_charges_on_usage_invoices: request.scheduled_charges_on_usage_invoices,
+        starting_at: new.starting_at,
+        ending_before: new.ending_before,
+        initial_ending_before: new.ending_before,
+        schedule: new.schedule,
+        invoice_generation_starting_at: new.invoice_generation_starting_at,
+        net_payment_terms_days: new.net_payment_terms_days,
+        total_contract_value: new.total_contract_value,
+        netsuite_sales_order_id: new.netsuite_sales_order_id,
+        salesforce_opportunity_id: new.salesforce_opportunity_id,
+        multiplier_override_prioritization: new.multiplier_override_prioritization,
+        scheduled_charges_on_usage_invoices: new.scheduled_charges_on_usage_invoices,
         usage_filters: UsageFilters::default(),
         overrides: Vec::new(),
-        uniqueness_key: request.uniqueness_key.as_ref().map(|key| key.0.clone()),
+        uniqueness_key: new.uniqueness_key.as_ref().map(|key| key.0.clone()),
         created_at: caller.now,
         created_by: caller.token_name.clone(),
         archived_at: None,
-        finalized_until: first_statement_at(starting_at, generation),
+        finalized_until: first_statement_at(new.starting_at, new.invoice_generation_starting_at),
     };
-    if let Some(key) = &request.uniqueness_key {
-        reserve_uniqueness_key(&mut change, environment_id, "contract", key, contract.id.0).await?;
+    if let Some(key) = &new.uniqueness_key {
+        reserve_uniqueness_key(db, environment_id, "contract", key, contract.id.0).await?;
     }
-    store::insert(&mut change, environment_id, &contract).await?;
-    if let Some(input) = request.usage_filter {
-        add_filter(&mut change, environment_id, &mut contract, input, &caller)
+    store::insert(db, environment_id, &contract).await?;
+    if let Some(input) = new.usage_filter {
+        add_filter(db, environment_id, &mut contract, input, caller)
             .await
             .map_err(|error| error.within("usage_filter"))?;
     }
-    let overrides =
-        rate_override::insert(&mut change, environment_id, &contract, overrides, &caller.token_name).await?;
-    let names = rate_override::names(&mut change, environment_id, overrides.iter(), caller.now).await?;
-    contract.overrides = overrides;
-    scheduled_charge::insert(&mut change, environment_id, customer.id, &charges).await?;
-    schedule_work(&mut change, environment_id, &contract).await?;
-    custom_field::set(&mut change, environment_id, ManagedEntity::Contract, contract.id.0, &fields).await?;
+    contract.overrides =
+        rate_override::insert(db, environment_id, &contract, new.overrides, &caller.token_name).await?;
+    let override_names =
+        rate_override::names(db, environment_id, contract.overrides.iter(), caller.now).await?;
+    scheduled_charge::insert(db, environment_id, customer.id, &new.charges).await?;
+    schedule_work(db, environment_id, &contract).await?;
+    let fields = new.custom_fields;
+    custom_field::set(db, environment_id, ManagedEntity::Contract, contract.id.0, &fields).await?;
     let charge_fields: BTreeMap<Uuid, CustomFields> =
-        charges.iter().map(|charge| charge.id.0).zip(charge_fields).collect();
-    for (index, charge) in charges.iter().enumerate() {
+        new.charges.iter().map(|charge| charge.id.0).zip(new.charge_fields).collect();
+    for (index, charge) in new.charges.iter().enumerate() {
         let (entity, fields) = (ManagedEntity::ScheduledCharge, &charge_fields[&charge.id.0]);
-        custom_field::set(&mut change, environment_id, entity, charge.id.0, fields)
+        custom_field::set(db, environment_id, entity, charge.id.0, fields)
             .await
             .map_err(|error| error.within(&format!("scheduled_charges[{index}]")))?;
     }
-    let record = Record::new(contract.id.0, format!("Created a contract of customer {}", customer.name));
     let whole = WholeContract {
         contract,
-        charges,
+        charges: new.charges,
         product_names,
-        override_names: names,
+        override_names,
         custom_fields: fields,
         charge_fields,
         now: caller.now,
     };
-    let created = CreatedContract { id: contract_id, contract: whole.into() };
-    let answer = change.commit(record, axum::Json(Data { data: created })).await?;
-    app.work_ready.notify_one();
-    Ok(answer)
+    Ok((customer, whole))
 }
 
 /// 404 and 400 for overrides that do not fit the contract's card.
 async fn check_overrides(
-    db: &mut sqlx::PgConnection,
+    db: &mut PgConnection,
     environment_id: EnvironmentId,
     card: Option<&RateCardRow>,
     overrides: &mut [Override],
@@ -254,25 +354,9 @@ async fn check_overrides(
     Ok(())
 }
 
-/// 400 for terms that make no sense by themselves.
-fn check_terms(request: &CreateContract) -> Result<(), ApiError> {
-    if request.ending_before.is_some_and(|end| end <= request.starting_at) {
-        return Err(ApiError::field("ending_before", "must be after starting_at"));
-    }
-    for (field, value) in [
-        ("net_payment_terms_days", &request.net_payment_terms_days),
-        ("total_contract_value", &request.total_contract_value),
-    ] {
-        if value.as_ref().is_some_and(|value| is_negative(&value.0)) {
-            return Err(ApiError::field(field, "must not be negative"));
-        }
-    }
-    Ok(())
-}
-
 /// Adds the filter that the contract is made with.
 async fn add_filter(
-    db: &mut sqlx::PgConnection,
+    db: &mut PgConnection,
     environment_id: EnvironmentId,
     contract: &mut Contract,
     input: UsageFilterInput,
@@ -300,50 +384,18 @@ fn schedule(
     Ok(StatementSchedule { frequency, anchor })
 }
 
-/// The names of the charges' products, kept from being archived until the transaction ends: 404 where there is none,
-/// 400 for one that is archived or not FIXED.
-async fn fixed_products(
-    db: &mut sqlx::PgConnection,
-    environment_id: EnvironmentId,
-    charges: &[ScheduledCharge],
-    now: Instant,
-) -> Result<BTreeMap<ProductId, String>, ApiError> {
-    let ids: Vec<Uuid> = charges.iter().map(|charge| charge.product_id.0).collect();
-    let products = product::share_many(db, environment_id, &ids).await?;
-    let products: BTreeMap<ProductId, ProductRow> =
-        products.into_iter().map(|product| (product.id, product)).collect();
-    for (index, charge) in charges.iter().enumerate() {
-        let product = products.get(&charge.product_id);
-        let product = product.ok_or_else(|| ApiError::not_found("product", charge.product_id))?;
-        let refused =
-            |reason: &str| ApiError::field(&format!("scheduled_charges[{index}].product_id"), reason);
-        if product.product_type != ProductType::Fixed {
-            return Err(refused("a scheduled charge is of a FIXED product"));
-        }
-        if product.archived_at.is_some() {
-            return Err(refused("the product is archived"));
-        }
-    }
-    Ok(products.into_iter().map(|(id, product)| (id, product.timeline().at(now).name.clone())).collect())
-}
-
 /// The card of the contract: none, the one named by id, or the one that holds the alias as the contract starts.
 /// It is resolved once and never moved by later changes of the alias.
 async fn resolve_rate_card(
-    db: &mut sqlx::PgConnection,
+    db: &mut PgConnection,
     environment_id: EnvironmentId,
-    id: Option<RateCardId>,
-    alias: Option<&str>,
+    reference: Option<&RateCardReference>,
     starting_at: Instant,
 ) -> Result<Option<RateCardRow>, ApiError> {
-    let id = match (id, alias) {
-        (None, None) => return Ok(None),
-        (Some(_), Some(_)) => {
-            let reason = "give either rate_card_id or rate_card_alias, not both";
-            return Err(ApiError::field("rate_card_alias", reason));
-        }
-        (Some(id), None) => id,
-        (None, Some(alias)) => {
+    let id = match reference {
+        None => return Ok(None),
+        Some(RateCardReference::Id(id)) => *id,
+        Some(RateCardReference::Alias(alias)) => {
             let holder = rate_card::resolve_alias(db, environment_id, alias, starting_at).await?;
             holder.ok_or_else(|| {
                 ApiError::NotFound(format!(
@@ -359,12 +411,4 @@ async fn resolve_rate_card(
         return Err(ApiError::field("rate_card_id", "the rate card is archived"));
     }
     Ok(Some(card))
-}
-
-pub fn doc(operation: TransformOperation) -> TransformOperation {
-    operation.id("createContract").tag("Contracts").summary("Create a contract").description(
-        "Every statement period since its start gets its usage invoice; those that are over are finalized soon after. \
-         Scheduled charges have their invoices at once, as drafts until their dates. Without a rate card no usage is \
-         priced.",
-    )
 }

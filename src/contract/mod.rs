@@ -3,7 +3,8 @@
 //! Owns: a contract's terms and their history, its statement calendar, its scheduled charges, its overrides. Does not
 //! own: prices (its rate card has them), quantities, what a usage filter means (`catalog::usage_filter`), invoices; ending and
 //! archiving a contract and filtering its usage change its invoices, so they live with those
-//! (`invoice::update_end_date`, `invoice::archive_contract`, `invoice::set_usage_filter`).
+//! (`invoice::update_end_date`, `invoice::archive_contract`, `invoice::set_usage_filter`); a package may bring the terms
+//! of a new one, so the operation that makes it is `package::create_contract`.
 //!
 //! Invariants: terms are rows that refer to a rate card, never copies of prices, so a change of the card
 //! reaches every contract; statements tile the time from the first one to the watermark, and on from there to the
@@ -11,6 +12,7 @@
 //! changes a contract locks its customer, then what is due for it, then the contract.
 
 pub mod create;
+pub mod create_with_customer;
 pub mod get;
 pub mod get_rate_schedule;
 pub mod list;
@@ -25,16 +27,18 @@ mod view;
 mod whole;
 mod work;
 
+pub use create::RateCardReference;
 pub use statement::{GRACE, Statement, StatementDay, first_statement_at};
 pub use store::{
-    advance_statement, archive, change_end, customers_with_contracts, exists, find, find_for_update,
-    list_in_force, list_of_customer,
+    ContractFilter, ContractOfPackage, advance_statement, archive, change_end, customers_with_contracts,
+    exists, find, find_for_update, list_in_force, list_of_customer, list_of_package,
 };
-pub use terms::{Contract, MultiplierPrioritization};
+pub use terms::{ChargesOnUsageInvoices, Contract, MultiplierPrioritization};
 pub use usage_filter::{
     UsageFilterInput, add as add_usage_filter, contradiction as usage_filter_contradiction,
     planned as planned_usage_filter,
 };
+pub use view::{ContractV2, NoTerm};
 pub use work::{
     lock, next_charge_date, remove_work, schedule_next_charge, schedule_next_statement, schedule_work,
 };

@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::rate_override;
 use super::terms::{ChargesOnUsageInvoices, Contract, MultiplierPrioritization};
 use crate::catalog::usage_filter::{UsageFilter, UsageFilters};
-use crate::id::{ContractId, CreditTypeId, CustomerId, EnvironmentId, RateCardId};
+use crate::id::{ContractId, CreditTypeId, CustomerId, EnvironmentId, PackageId, RateCardId};
 use crate::money::{CreditType, Decimal};
 use crate::time::{Instant, StatementFrequency, StatementSchedule};
 
@@ -13,6 +13,7 @@ use crate::time::{Instant, StatementFrequency, StatementSchedule};
 struct Columns {
     customer_id: CustomerId,
     id: ContractId,
+    package_id: Option<PackageId>,
     name: Option<String>,
     rate_card_id: Option<RateCardId>,
     unit_id: Option<CreditTypeId>,
@@ -42,6 +43,7 @@ impl From<Columns> for Contract {
         Self {
             customer_id: row.customer_id,
             id: row.id,
+            package_id: row.package_id,
             name: row.name,
             rate_card_id: row.rate_card_id,
             unit: row.unit_id.and_then(CreditType::find_fiat).cloned().unwrap_or_else(CreditType::usd),
@@ -80,8 +82,9 @@ pub async fn insert(
                                net_payment_terms_days, total_contract_value, netsuite_sales_order_id,
                                salesforce_opportunity_id, multiplier_override_prioritization, uniqueness_key,
                                scheduled_charges_on_usage_invoices, created_at, created_by, finalized_until,
-                               initial_ending_before)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)",
+                               initial_ending_before, package_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
+                 $22)",
         environment_id.0,
         contract.customer_id.0,
         contract.id.0,
@@ -103,6 +106,7 @@ pub async fn insert(
         contract.created_by,
         contract.finalized_until,
         contract.initial_ending_before,
+        contract.package_id.map(|id| id.0),
     )
     .execute(db)
     .await?;
@@ -153,7 +157,8 @@ pub async fn list(
         after.map_or((None, None, None), |(start, created, id)| (Some(start), Some(created), Some(id)));
     let rows = sqlx::query_as!(
         Columns,
-        r#"SELECT customer_id AS "customer_id: CustomerId", id AS "id: ContractId", name,
+        r#"SELECT customer_id AS "customer_id: CustomerId", id AS "id: ContractId",
+                  package_id AS "package_id: PackageId", name,
                   rate_card_id AS "rate_card_id: RateCardId",
                   (SELECT fiat_credit_type_id FROM rate_card WHERE rate_card.environment_id = $1
                    AND rate_card.id = contract.rate_card_id) AS "unit_id: CreditTypeId", starting_at, ending_before,
@@ -195,6 +200,55 @@ pub async fn list(
     Ok(rows.into_iter().map(Into::into).collect())
 }
 
+/// A contract of a package, and no more of it than a list of the package shows.
+pub struct ContractOfPackage {
+    pub customer_id: CustomerId,
+    pub id: ContractId,
+    pub starting_at: Instant,
+    pub ending_before: Option<Instant>,
+    pub created_at: Instant,
+    pub archived_at: Option<Instant>,
+}
+
+/// The contracts of a package, by start.
+pub async fn list_of_package(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    package_id: PackageId,
+    filter: &ContractFilter,
+    after: Option<ContractPosition>,
+    limit: usize,
+) -> Result<Vec<ContractOfPackage>, sqlx::Error> {
+    let (after_start, after_created, after_id) =
+        after.map_or((None, None, None), |(start, created, id)| (Some(start), Some(created), Some(id)));
+    sqlx::query_as!(
+        ContractOfPackage,
+        r#"SELECT customer_id AS "customer_id: CustomerId", id AS "id: ContractId", starting_at, ending_before,
+                  created_at, archived_at
+           FROM contract
+           WHERE environment_id = $1 AND package_id = $2
+             AND ($3 OR archived_at IS NULL)
+             AND starting_at >= coalesce($4::timestamptz, '-infinity')
+             AND starting_at <= coalesce($5::timestamptz, 'infinity')
+             AND ($5::timestamptz IS NULL OR ending_before IS NULL OR ending_before > $5)
+             AND (starting_at, created_at, id)
+                 > (coalesce($6::timestamptz, '-infinity'), coalesce($7::timestamptz, '-infinity'),
+                    coalesce($8::uuid, '00000000-0000-0000-0000-000000000000'))
+           ORDER BY starting_at, created_at, id LIMIT $9"#,
+        environment_id.0,
+        package_id.0,
+        filter.include_archived,
+        filter.starting_at,
+        filter.covering_date,
+        after_start,
+        after_created,
+        after_id,
+        i64::try_from(limit).expect("limits are small"),
+    )
+    .fetch_all(db)
+    .await
+}
+
 /// Contracts of all customers that are not archived, by customer and id, after `after`.
 pub async fn list_in_force(
     db: &mut PgConnection,
@@ -205,7 +259,8 @@ pub async fn list_in_force(
     let (after_customer, after_id) = after.map(|(customer, id)| (customer.0, id.0)).unzip();
     let rows = sqlx::query_as!(
         Columns,
-        r#"SELECT customer_id AS "customer_id: CustomerId", id AS "id: ContractId", name,
+        r#"SELECT customer_id AS "customer_id: CustomerId", id AS "id: ContractId",
+                  package_id AS "package_id: PackageId", name,
                   rate_card_id AS "rate_card_id: RateCardId",
                   (SELECT fiat_credit_type_id FROM rate_card WHERE rate_card.environment_id = $1
                    AND rate_card.id = contract.rate_card_id) AS "unit_id: CreditTypeId", starting_at, ending_before,
@@ -245,7 +300,8 @@ pub async fn find(
 ) -> Result<Option<Contract>, sqlx::Error> {
     let row = sqlx::query_as!(
         Columns,
-        r#"SELECT customer_id AS "customer_id: CustomerId", id AS "id: ContractId", name,
+        r#"SELECT customer_id AS "customer_id: CustomerId", id AS "id: ContractId",
+                  package_id AS "package_id: PackageId", name,
                   rate_card_id AS "rate_card_id: RateCardId",
                   (SELECT fiat_credit_type_id FROM rate_card WHERE rate_card.environment_id = $1
                    AND rate_card.id = contract.rate_card_id) AS "unit_id: CreditTypeId", starting_at, ending_before,

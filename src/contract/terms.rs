@@ -1,7 +1,7 @@
 use super::rate_override::Override;
 use crate::casing::wire_enum;
 use crate::catalog::usage_filter::UsageFilters;
-use crate::id::{ContractId, CustomerId, RateCardId};
+use crate::id::{ContractId, CustomerId, PackageId, RateCardId};
 use crate::money::{CreditType, Decimal};
 use crate::time::{Instant, StatementSchedule};
 
@@ -26,6 +26,8 @@ wire_enum! {
 pub struct Contract {
     pub customer_id: CustomerId,
     pub id: ContractId,
+    /// The package that its terms came from.
+    pub package_id: Option<PackageId>,
     pub name: Option<String>,
     pub rate_card_id: Option<RateCardId>,
     /// The unit of its invoices: the card's currency, USD without a card.

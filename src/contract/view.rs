@@ -9,7 +9,7 @@ use super::terms::{ChargesOnUsageInvoices, Contract, MultiplierPrioritization};
 use super::usage_filter::{UsageFilterHistory, UsageFilterSegment};
 use super::whole::WholeContract;
 use crate::custom_field::CustomFields;
-use crate::id::{ContractId, CustomerId, RateCardId};
+use crate::id::{ContractId, CustomerId, PackageId, RateCardId};
 use crate::money::Number;
 use crate::time::{Instant, StatementFrequency};
 
@@ -22,6 +22,9 @@ pub struct NoTerm {}
 pub struct ContractV1 {
     id: ContractId,
     customer_id: CustomerId,
+    /// The package that its terms came from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    package_id: Option<PackageId>,
     /// As it was created.
     initial: ContractTerms,
     /// As it is now.
@@ -74,6 +77,9 @@ struct ContractTerms {
 pub struct ContractV2 {
     id: ContractId,
     customer_id: CustomerId,
+    /// The package that its terms came from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    package_id: Option<PackageId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -185,6 +191,7 @@ impl From<WholeContract> for ContractV1 {
         Self {
             id: contract.id,
             customer_id: contract.customer_id,
+            package_id: contract.package_id,
             initial,
             current,
             amendments: Vec::new(),
@@ -208,6 +215,7 @@ impl From<WholeContract> for ContractV2 {
             usage_statement_schedule: UsageStatementSchedule::of(&contract),
             id: contract.id,
             customer_id: contract.customer_id,
+            package_id: contract.package_id,
             name: contract.name,
             rate_card_id: contract.rate_card_id,
             starting_at: contract.starting_at,

@@ -4,6 +4,7 @@ use aide::transform::TransformOperation;
 use axum::extract::State;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use sqlx::PgConnection;
 
 use super::input::{AccountId, CustomerName, distinct, with_external_id};
 use super::store::{self, CustomerRow};
@@ -11,6 +12,7 @@ use super::view::Customer;
 use crate::access::{App, Record, Writer};
 use crate::custom_field::{self, CustomFieldsInput, ManagedEntity};
 use crate::error::ApiError;
+use crate::id::Ids;
 use crate::wire::{AliasText, Data, Json, Later};
 
 #[derive(Deserialize, JsonSchema)]
@@ -50,11 +52,24 @@ pub async fn handler(
     caller: Writer,
     Json(request): Json<CreateCustomer>,
 ) -> Result<axum::Json<Data<Customer>>, ApiError> {
+    let mut change = caller.begin(&app).await?;
+    let customer = create(&mut change, &app.ids, &caller, request).await?;
+    let record = Record::new(customer.id.0, format!("Created customer {}", customer.name));
+    change.commit(record, axum::Json(Data { data: customer })).await
+}
+
+/// Makes the customer: 400 for aliases or custom fields that make no sense, 409 for an alias that is taken.
+pub async fn create(
+    db: &mut PgConnection,
+    ids: &Ids,
+    caller: &Writer,
+    request: CreateCustomer,
+) -> Result<Customer, ApiError> {
     let aliases = with_external_id(request.external_id, distinct(request.ingest_aliases)?)?;
     let fields = request.custom_fields.checked()?;
     let config = request.customer_config.unwrap_or_default();
     let customer = CustomerRow {
-        id: app.ids.next(),
+        id: ids.next(),
         name: request.name.0,
         salesforce_account_id: config.salesforce_account_id.map(|id| id.0),
         leave_stripe_invoices_in_draft: config.leave_stripe_invoices_in_draft,
@@ -62,14 +77,11 @@ pub async fn handler(
         updated_at: caller.now,
         archived_at: None,
     };
-    let mut change = caller.begin(&app).await?;
-    store::insert(&mut change, caller.environment_id(), &customer).await?;
-    store::replace_aliases(&mut change, caller.environment_id(), customer.id, &aliases, caller.now).await?;
+    store::insert(db, caller.environment_id(), &customer).await?;
+    store::replace_aliases(db, caller.environment_id(), customer.id, &aliases, caller.now).await?;
     let id = customer.id.0;
-    custom_field::set(&mut change, caller.environment_id(), ManagedEntity::Customer, id, &fields).await?;
-    let record = Record::new(id, format!("Created customer {}", customer.name));
-    let customer = Customer { custom_fields: fields, ..Customer::new(customer, aliases) };
-    change.commit(record, axum::Json(Data { data: customer })).await
+    custom_field::set(db, caller.environment_id(), ManagedEntity::Customer, id, &fields).await?;
+    Ok(Customer { custom_fields: fields, ..Customer::new(customer, aliases) })
 }
 
 pub fn doc(operation: TransformOperation) -> TransformOperation {

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::existence::{require, touch};
+use super::existence::{require, require_changeable, touch};
 use crate::access::{App, Record, Writer};
 use crate::custom_field::{self, ManagedEntity};
 use crate::error::ApiError;
@@ -33,6 +33,7 @@ pub async fn handler(
     if held.is_empty() {
         require(&mut change, environment_id, entity, entity_id, caller.now).await?;
     }
+    require_changeable(entity)?;
     custom_field::delete(&mut change, environment_id, entity, entity_id, &keys).await?;
     touch(&mut change, environment_id, entity, entity_id, caller.now).await?;
     let record = Record::new(entity_id, format!("Removed the custom fields {}", keys.join(", ")));

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::existence::{require, touch};
+use super::existence::{require, require_changeable, touch};
 use crate::access::{App, Record, Writer};
 use crate::custom_field::{self, CustomFieldsInput, ManagedEntity};
 use crate::error::ApiError;
@@ -30,6 +30,7 @@ pub async fn handler(
     let fields = custom_fields.checked()?;
     let mut change = caller.begin(&app).await?;
     require(&mut change, caller.environment_id(), entity, entity_id, caller.now).await?;
+    require_changeable(entity)?;
     custom_field::set(&mut change, caller.environment_id(), entity, entity_id, &fields).await?;
     touch(&mut change, caller.environment_id(), entity, entity_id, caller.now).await?;
     let keys: Vec<String> = fields.into_keys().collect();

@@ -338,6 +338,27 @@ async fn pricing_e19_alias_cut_over() {
 }
 
 #[tokio::test]
+async fn pricing_e20_package_dates() {
+    let desk = Desk::at("2026-01-15").await;
+    let fee = desk.api.fixed_product("Fee").await;
+    let offset = |value: i64, unit: &str| json!({ "value": value, "unit": unit });
+    let item = |offset: Value| json!({ "unit_price": 1000, "quantity": 1, "date_offset": offset });
+    let items = [offset(0, "DAYS"), offset(1, "MONTHS"), offset(2, "MONTHS")].map(item);
+    let package = json!({
+        "name": "Starter", "rate_card_id": desk.rates.card, "duration": offset(12, "MONTHS"),
+        "scheduled_charges": [{ "product_id": fee, "schedule": { "schedule_items": items } }],
+    });
+    let package = desk.api.post("/v1/packages/create", package).await.id();
+    let body = json!({ "customer_id": desk.customer, "starting_at": t("2026-01-31"), "package_id": package });
+    let contract = desk.api.post("/v1/contracts/create", body).await.data()["contract"].clone();
+    assert_eq!(contract["ending_before"], t("2027-01-31"));
+    let items = &contract["scheduled_charges"][0]["schedule"]["schedule_items"];
+    let dates: Vec<&Value> = items.as_array().expect("items").iter().map(|item| &item["timestamp"]).collect();
+    // counted from the start each, never from the one before: the 31st does not drift to the 28th
+    assert_eq!(dates, [&t("2026-01-31"), &t("2026-02-28"), &t("2026-03-31")]);
+}
+
+#[tokio::test]
 async fn pricing_e21_entitlement() {
     let desk = Desk::at("2026-06-25").await;
     let late = desk.product("Late", "SUM", json!({})).await;

@@ -114,8 +114,6 @@ async fn fields_of_a_contract_that_are_not_supported_are_refused() {
     let world = World::new(&api).await;
     let good = json!({ "customer_id": world.customer, "starting_at": "2026-03-01T00:00:00Z" });
     let fields = [
-        "package_id",
-        "package_alias",
         "commits",
         "credits",
         "recurring_commits",
@@ -133,4 +131,23 @@ async fn fields_of_a_contract_that_are_not_supported_are_refused() {
         "spend_trackers",
     ];
     refuses_fields(&api, "/v1/contracts/create", &good, "", &fields).await;
+}
+
+#[tokio::test]
+async fn fields_of_a_package_that_are_not_supported_are_refused() {
+    let api = Api::new().await;
+    let fields = [
+        "commits",
+        "credits",
+        "recurring_commits",
+        "recurring_credits",
+        "overrides",
+        "subscriptions",
+        "billing_provider",
+        "delivery_method",
+        "spend_threshold_configuration",
+        "prepaid_balance_threshold_configuration",
+        "spend_trackers",
+    ];
+    refuses_fields(&api, "/v1/packages/create", &json!({ "name": "a" }), "", &fields).await;
 }

@@ -109,6 +109,11 @@ async fn full() -> (Api, World, Vec<List>) {
         });
         assert_eq!(api.post("/v1/contracts/updateNamedSchedule", schedule).await.status, 200);
         api.post("/v1/credit-types/create", json!({ "name": name })).await.id();
+        api.post("/v1/packages/create", json!({ "name": name })).await.id();
+        let of_package = json!({
+            "customer_id": world.customer, "starting_at": "2026-03-01T00:00:00Z", "package_id": world.package,
+        });
+        api.post("/v1/contracts/create", of_package).await.id();
     }
     for model in ["a", "b", "c", "d", "e"] {
         api.event("acct-1", NOW, json!({ "model": model, "tokens": 1 })).await;
@@ -156,6 +161,11 @@ async fn full() -> (Api, World, Vec<List>) {
             in_body: true,
             ..List::post("/v1/contracts/listNamedSchedules", json!({ "customer_id": world.customer }))
         },
+        List {
+            key: "/contract_id",
+            ..List::post("/v1/packages/listContractsOnPackage", json!({ "package_id": world.package }))
+        },
+        List::post("/v1/packages/list", json!({})),
         contracts("/v1/contracts/list"),
         contracts("/v2/contracts/list"),
         every_day,

@@ -267,7 +267,7 @@ async fn an_update_that_makes_no_sense_is_refused_and_changes_nothing() {
             (add(json!({ "fiat_per_custom_credit": "1" })), price),
             (
                 add(json!({ "custom_credit_type_id": NOBODY })),
-                "add_credit_type_conversions[0].custom_credit_type_id: is not a pricing unit",
+                "add_credit_type_conversions[0].custom_credit_type_id: is not the id of a pricing unit",
             ),
             (
                 add(json!({ "custom_credit_type_id": "x" })),

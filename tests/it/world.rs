@@ -20,6 +20,7 @@ pub struct World {
     pub invoice: String,
     /// A custom pricing unit.
     pub unit: String,
+    pub package: String,
 }
 
 /// What becomes of a request whose ids are those of another environment.
@@ -58,8 +59,10 @@ impl World {
         let customer = api.customer("acct-1").await;
         let contract = api.contract(&customer, &rates, "2026-03-01T00:00:00Z", json!({})).await;
         let invoice = api.invoice(&customer, "2026-03-01").await["id"].as_str().expect("an id").to_owned();
+        let package = json!({ "name": "Plan", "rate_card_id": rates.card });
+        let package = api.post("/v1/packages/create", package).await.id();
         let unit = api.post("/v1/credit-types/create", json!({ "name": "AI credits" })).await.id();
-        Self { metric, product, card: rates.card, customer, contract, invoice, unit }
+        Self { metric, product, card: rates.card, customer, contract, invoice, unit, package }
     }
 
     /// Every operation of the server. `openapi::…` holds that none of the document is missing.
@@ -77,7 +80,7 @@ impl World {
         });
         let mut add_rate = rate.clone();
         add_rate["rate_card_id"] = json!(card);
-        vec![
+        let rest = vec![
             read("GET", "/v1/customers", Value::Null, NoId),
             read("GET", "/v1/customers/{customer_id}", Value::Null, NotFound),
             read("GET", "/v1/customers/{customer_id}/invoices", Value::Null, NotFound),
@@ -248,7 +251,11 @@ impl World {
                 "POST",
                 "/v1/contracts/setUsageFilter",
                 with(
-                    &with(&with(&of_contract, "/group_key", json!("model")), "/group_values", json!(["small"])),
+                    &with(
+                        &with(&of_contract, "/group_key", json!("model")),
+                        "/group_values",
+                        json!(["small"]),
+                    ),
                     "/starting_at",
                     json!("2026-04-01T00:00:00Z"),
                 ),
@@ -260,18 +267,25 @@ impl World {
                 with(&of_contract, "/void_invoices", json!(true)),
                 NotFound,
             ),
-            write("POST", "/v1/contract-pricing/products/archive", json!({ "product_id": product }), NotFound),
+            write(
+                "POST",
+                "/v1/contract-pricing/products/archive",
+                json!({ "product_id": product }),
+                NotFound,
+            ),
             write("POST", "/v1/billable-metrics/archive", json!({ "id": metric }), NotFound),
             write("POST", "/v1/customers/archive", json!({ "id": customer }), NotFound),
-        ]
-        .into_iter()
-        .chain(self.operations_of_rate_cards())
-        .chain(self.operations_of_units_and_schedules())
-        .map(|mut operation| {
-            operation.path = operation.path.replace("{invoice_id}", invoice);
-            operation
-        })
-        .collect()
+        ];
+        // What takes things away comes last.
+        self.operations_of_units_schedules_and_packages()
+            .into_iter()
+            .chain(rest)
+            .chain(self.operations_of_rate_cards())
+            .map(|mut operation| {
+                operation.path = operation.path.replace("{invoice_id}", invoice);
+                operation
+            })
+            .collect()
     }
 
     /// Those of rate cards that need nothing but the card and its product.
@@ -303,15 +317,20 @@ impl World {
         ]
     }
 
-    fn operations_of_units_and_schedules(&self) -> Vec<Operation> {
-        use Foreign::{NoId, NotFound};
-        let Self { card, customer, contract, unit, .. } = self;
+    fn operations_of_units_schedules_and_packages(&self) -> Vec<Operation> {
+        use Foreign::{Code, NoId, NotFound};
+        let Self { card, customer, contract, unit, package, .. } = self;
         let of_card = json!({ "rate_card_id": card, "schedule_name": "limits" });
         let of_customer = json!({ "customer_id": customer, "schedule_name": "limits" });
         let of_contract = with(&of_customer, "/contract_id", json!(contract));
         let set = |of: &Value| with(&with(of, "/starting_at", json!(NOW)), "/value", json!({ "calls": 1.5 }));
         let post = |route, body, writes, foreign| self.operation("POST", route, body, writes, foreign);
         let of_customers = json!({ "customer_id": customer });
+        let of_package = json!({ "package_id": package });
+        let with_contract = json!({
+            "customer": { "name": "One more" },
+            "contract": { "rate_card_id": card, "starting_at": "2026-03-01T00:00:00Z" },
+        });
         vec![
             post("/v1/credit-types/create", json!({ "name": "One more" }), true, NoId),
             post("/v1/contract-pricing/rate-cards/getNamedSchedule", of_card.clone(), false, NotFound),
@@ -322,6 +341,12 @@ impl World {
             post("/v1/customers/updateNamedSchedule", set(&of_customer), true, NotFound),
             post("/v1/contracts/updateNamedSchedule", set(&of_contract), true, NotFound),
             post("/v1/credit-types/archive", json!({ "id": unit }), true, NotFound),
+            post("/v1/packages/create", json!({ "name": "One more", "rate_card_id": card }), true, NotFound),
+            post("/v1/packages/get", of_package.clone(), false, NotFound),
+            post("/v1/packages/list", json!({}), false, NoId),
+            post("/v1/packages/listContractsOnPackage", of_package.clone(), false, Code("PackageNotFound")),
+            post("/v1/composite/createCustomerWithContract", with_contract, true, NotFound),
+            post("/v1/packages/archive", of_package, true, NotFound),
         ]
     }
 

@@ -65,7 +65,7 @@ impl Shared {
                     .to_owned()
             }
             Self::CodedBadRequest => {
-                "In v2: a field is missing or wrong, an id is unknown, or a rule forbids what is \
+                "With a code: a field is missing or wrong, an id is unknown, or a rule forbids what is \
                                       asked. The code says which, the message names the field."
                     .to_owned()
             }
@@ -169,18 +169,18 @@ pub fn list(document: &mut OpenApi) {
 }
 
 fn errors_of(name: &str, operation: &mut Operation, schemas: &BTreeMap<String, Value>) -> Vec<(u16, Shared)> {
-    let is_v2 = name.contains(" /v2/");
+    let is_coded = name.contains(" /v2/") || name == "POST /v1/packages/listContractsOnPackage";
     let is_post = name.starts_with("POST ");
     let writer = vec!["writer".to_owned()];
     let is_write = operation.security.iter().any(|one| one.get(SECURITY_SCHEME) == Some(&writer));
     let mut errors = Vec::new();
     // A POST may carry an `Idempotency-Key`, which may be malformed.
     if is_post || operation.request_body.is_some() || !operation.parameters.is_empty() {
-        errors.push((400, if is_v2 { Shared::CodedBadRequest } else { Shared::BadRequest }));
+        errors.push((400, if is_coded { Shared::CodedBadRequest } else { Shared::BadRequest }));
     }
     errors.push((401, Shared::Unauthorized));
     errors.push((403, if is_write { Shared::ForbiddenToReaders } else { Shared::Forbidden }));
-    if !is_v2 && names_an_object(name, operation, schemas) {
+    if !is_coded && names_an_object(name, operation, schemas) {
         errors.push((404, Shared::NotFound));
     }
     if is_post && name != "POST /v1/ingest" {
@@ -193,14 +193,17 @@ fn errors_of(name: &str, operation: &mut Operation, schemas: &BTreeMap<String, V
 /// Operations that answer an unknown id like any other bad field, 400.
 const UNKNOWN_IS_BAD: &[&str] = &["POST /v1/contract-pricing/products/create"];
 
-/// Whether a request names an object by its id, in its path or its body. Pricing units are no objects of an
-/// environment: an unknown one is 400.
+/// Operations that name an object further down in their body.
+const NAMES_WITHIN: &[&str] = &["POST /v1/composite/createCustomerWithContract"];
+
+/// Whether a request names an object by its id, in its path or its body. Pricing units that
+/// something else is in are no objects of the request: an unknown one is 400.
 fn names_an_object(name: &str, operation: &mut Operation, schemas: &BTreeMap<String, Value>) -> bool {
     if UNKNOWN_IS_BAD.contains(&name) {
         return false;
     }
     let body = body_mut(operation).and_then(|body| body.schema.as_ref());
-    name.contains('{') || body.is_some_and(|schema| has_id(schema.json_schema.as_value(), schemas))
+    name.contains('{') || NAMES_WITHIN.contains(&name) || body.is_some_and(|schema| has_id(schema.json_schema.as_value(), schemas))
 }
 
 fn has_id(schema: &Value, schemas: &BTreeMap<String, Value>) -> bool {

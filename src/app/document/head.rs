@@ -11,6 +11,7 @@ const TAGS: &[(&str, &str)] = &[
     ("Products", "What is sold, and how it is shown on invoices."),
     ("Rate cards", "What products cost, over time."),
     ("Contracts", "What was agreed with a customer: prices, terms and when its statements close."),
+    ("Packages", "Contract terms for many customers, their dates counted from the start of each contract."),
     (
         "Named schedules",
         "Values over time under a name, for pricing logic of your own; no invoice comes from them.",

@@ -5,10 +5,10 @@ use axum::extract::State;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::alias::{self, AliasInput};
 use super::conversion::{self, ConversionInput};
 use super::store::{self, RateCardRow};
 use crate::access::{App, Record, Writer};
+use crate::catalog::alias::{self, AliasHolder, AliasInput};
 use crate::custom_field::{self, CustomFieldsInput, ManagedEntity};
 use crate::error::ApiError;
 use crate::id::CreditTypeId;
@@ -58,7 +58,7 @@ pub async fn handler(
     let conversions = conversion::validate(field, fiat_credit_type_id, &[], &units, inputs)?;
     store::insert(&mut change, caller.environment_id(), &card).await?;
     store::add_conversions(&mut change, caller.environment_id(), card.id, &conversions).await?;
-    alias::assign(&mut change, caller.environment_id(), card.id, &aliases).await?;
+    alias::assign(&mut change, caller.environment_id(), AliasHolder::RateCard(card.id), &aliases).await?;
     let (entity, id) = (ManagedEntity::RateCard, card.id.0);
     custom_field::set(&mut change, caller.environment_id(), entity, id, &fields).await?;
     let record = Record::new(card.id.0, format!("Created rate card {}", card.name));

@@ -5,7 +5,6 @@
 //! changed any more. Changes of one card wait for each other at its row, changes of aliases at one lock of the
 //! environment, taken after the row.
 
-mod alias;
 pub mod archive;
 mod calc;
 mod conversion;
@@ -18,6 +17,5 @@ mod store;
 pub mod update;
 mod view;
 
-pub use alias::resolve_alias;
 pub use conversion::{CardUnits, ConvertedUnit, units, units_for_new_rates};
-pub use store::{RateCardRow, find, lock_active, share};
+pub use store::{RateCardRow, find, lock_active, resolve_alias, share};

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::alias::Alias;
+use crate::catalog::alias::{self, AliasHolderType};
 use crate::error::ApiError;
 use crate::id::{CreditTypeId, EnvironmentId, ProductId, RateCardId};
 use crate::money::{CreditType, Decimal};
@@ -283,24 +283,16 @@ pub async fn conversions_by_card(
     Ok(conversions)
 }
 
-pub async fn aliases_by_card(
+/// The card that the alias names at `at`, archived cards left out.
+pub async fn resolve_alias(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
-    ids: &[Uuid],
-) -> Result<BTreeMap<RateCardId, Vec<Alias>>, sqlx::Error> {
-    let rows = sqlx::query!(
-        r#"SELECT rate_card_id AS "rate_card_id: RateCardId", name, starting_at, ending_before
-           FROM rate_card_alias WHERE environment_id = $1 AND rate_card_id = ANY($2)
-           ORDER BY name, starting_at NULLS FIRST"#,
-        environment_id.0,
-        ids,
-    )
-    .fetch_all(db)
-    .await?;
-    let mut aliases: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for row in rows {
-        let alias = Alias { name: row.name, starting_at: row.starting_at, ending_before: row.ending_before };
-        aliases.entry(row.rate_card_id).or_default().push(alias);
-    }
-    Ok(aliases)
+    name: &str,
+    at: Instant,
+) -> Result<Option<RateCardId>, sqlx::Error> {
+    let Some(id) = alias::holder(db, environment_id, AliasHolderType::RateCard, name, at).await? else {
+        return Ok(None);
+    };
+    let card = find(db, environment_id, RateCardId(id)).await?;
+    Ok(card.filter(|card| card.archived_at.is_none()).map(|card| card.id))
 }

@@ -5,10 +5,10 @@ use axum::extract::State;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::alias::{self, AliasInput};
 use super::conversion::{self, ConversionInput};
 use super::store;
 use crate::access::{App, Record, Writer};
+use crate::catalog::alias::{self, AliasHolder, AliasInput};
 use crate::error::ApiError;
 use crate::id::RateCardId;
 use crate::wire::{Data, IdBody, Json, NonBlank, id_data};
@@ -65,7 +65,7 @@ pub async fn handler(
         store::add_conversions(&mut change, environment_id, card.id, &added).await?;
     }
     if let Some(aliases) = aliases {
-        alias::replace(&mut change, environment_id, card.id, &aliases).await?;
+        alias::replace(&mut change, environment_id, AliasHolder::RateCard(card.id), &aliases).await?;
     }
     let record = Record::new(card.id.0, format!("Updated {} of rate card {name}", given.join(", ")));
     change.commit(record, id_data(card.id.0)).await

@@ -5,8 +5,8 @@ use serde::Serialize;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::alias::Alias;
 use super::store::{self, Conversion, RateCardRow};
+use crate::catalog::alias::{self, Alias, AliasHolderType};
 use crate::catalog::credit_type;
 use crate::custom_field::{self, Carries, CustomFields, ManagedEntity};
 use crate::id::{CreditTypeId, EnvironmentId, RateCardId};
@@ -85,7 +85,7 @@ pub async fn rate_cards(
     let ids: Vec<_> = cards.iter().map(|card| card.id.0).collect();
     let conversions = store::conversions_by_card(db, environment_id, &ids).await?;
     let units = custom_units(db, environment_id, conversions.values().flatten()).await?;
-    let mut aliases = store::aliases_by_card(db, environment_id, &ids).await?;
+    let mut aliases = alias::of_many(db, environment_id, AliasHolderType::RateCard, &ids).await?;
     let view = |card: RateCardRow| RateCard {
         fiat_credit_type: fiat(card.fiat_credit_type_id),
         credit_type_conversions: conversions
@@ -94,7 +94,7 @@ pub async fn rate_cards(
             .flatten()
             .map(|conversion| CreditTypeConversion::new(conversion, &units))
             .collect(),
-        aliases: aliases.remove(&card.id).unwrap_or_default(),
+        aliases: aliases.remove(&card.id.0).unwrap_or_default(),
         custom_fields: CustomFields::new(),
         id: card.id,
         name: card.name,

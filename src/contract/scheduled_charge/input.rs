@@ -13,7 +13,7 @@ use crate::time::{Instant, RecurringFrequency};
 use crate::wire::{NonBlank, Timestamp};
 
 /// Most items that the schedules of one request have together (our decision: eight hundred years of months).
-const ITEMS_MAX: usize = 10_000;
+pub const ITEMS_MAX: usize = 10_000;
 
 #[derive(Deserialize, JsonSchema)]
 pub struct ScheduledChargeInput {

@@ -9,12 +9,16 @@
 
 mod calc;
 mod input;
+mod products;
 mod store;
 mod view;
 
-pub use input::{ScheduledChargeInput, custom_fields, planned};
+pub use calc::{ItemPrice, PlannedItem};
+pub use input::{ITEMS_MAX, ScheduledChargeInput, custom_fields, planned};
+pub use products::fixed_products;
 pub use store::{
-    DueItem, PendingDate, ScheduledCharge, exists, first_pending_date, insert, items_of_invoices,
-    mark_invoiced, of_contracts, pending_dates, pending_dates_of, pending_items, product_names, remove_from,
+    DueItem, PendingDate, ScheduleItem, ScheduledCharge, exists, first_pending_date, insert,
+    items_of_invoices, mark_invoiced, of_contracts, pending_dates, pending_dates_of, pending_items,
+    product_names, remove_from,
 };
 pub use view::{Items, ScheduledChargeView};

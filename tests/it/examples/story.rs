@@ -21,6 +21,7 @@ pub async fn tell(teller: &mut Teller) {
     custom_fields(teller).await;
     let northwind = customers(teller).await;
     let contract = contracts(teller, &northwind, &tokens_sold, &support).await;
+    packages(teller, &card, &support).await;
     named_schedules(teller, &card, &northwind, &contract).await;
     let acme = Acme { tokens, support, northwind, contract };
     usage(teller, &acme).await;
@@ -267,6 +268,59 @@ async fn contracts(teller: &mut Teller, northwind: &str, tokens_sold: &str, supp
     let parameters = json!({ "customer_id": northwind, "limit": 10 });
     teller.ask("GET /v1/customers/{customer_id}/billable-metrics", parameters, Value::Null).await;
     contract
+}
+
+async fn packages(teller: &mut Teller, card: &str, support: &str) {
+    let key = json!({ "entity": "package_scheduled_charge", "key": "kind", "enforce_uniqueness": false });
+    teller.aside("/v1/customFields/addKey", key).await;
+    let key = json!({ "entity": "scheduled_charge", "key": "kind", "enforce_uniqueness": false });
+    teller.aside("/v1/customFields/addKey", key).await;
+    let starter = json!({
+        "name": "Starter 2026",
+        "contract_name": "Starter",
+        "rate_card_id": card,
+        "aliases": [{ "name": "starter", "starting_at": "2026-01-01T00:00:00Z" }],
+        "duration": { "value": 12, "unit": "MONTHS" },
+        "net_payment_terms_days": 30,
+        "usage_statement_schedule": { "frequency": "MONTHLY", "day": "CONTRACT_START" },
+        "scheduled_charges": [{
+            "product_id": support,
+            "name": "Onboarding",
+            "schedule": {
+                "schedule_items": [
+                    { "unit_price": 25_000, "quantity": 1, "date_offset": { "value": 14, "unit": "DAYS" } },
+                ],
+            },
+            "custom_fields": { "kind": "once" },
+        }],
+        "uniqueness_key": "starter-2026",
+    });
+    let starter = teller.make("POST /v1/packages/create", starter).await;
+    let one = json!({ "package_id": starter });
+    teller.tell("POST /v1/packages/get", one.clone()).await;
+    let list = json!({ "archive_filter": "NOT_ARCHIVED" });
+    teller.ask("POST /v1/packages/list", json!({ "limit": 10 }), list).await;
+    let customer = teller.aside("/v1/customers", json!({ "name": "Contoso" })).await;
+    let contract = json!({
+        "customer_id": customer,
+        "starting_at": "2026-03-01T00:00:00Z",
+        "package_alias": "starter",
+    });
+    teller.aside("/v1/contracts/create", contract).await;
+    let mut contracts = one.clone();
+    contracts["covering_date"] = json!("2026-06-01T00:00:00Z");
+    teller.ask("POST /v1/packages/listContractsOnPackage", json!({ "limit": 10 }), contracts).await;
+    teller.tell("POST /v1/packages/archive", one).await;
+    let both = json!({
+        "customer": { "name": "Fabrikam", "ingest_aliases": ["fabrikam"] },
+        "contract": {
+            "name": "Fabrikam 2026",
+            "starting_at": "2026-03-01T00:00:00Z",
+            "rate_card_alias": "list",
+            "uniqueness_key": "fabrikam-2026",
+        },
+    });
+    teller.tell("POST /v1/composite/createCustomerWithContract", both).await;
 }
 
 async fn named_schedules(teller: &mut Teller, card: &str, northwind: &str, contract: &str) {

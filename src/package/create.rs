@@ -1,0 +1,165 @@
+//! `POST /v1/packages/create`
+
+use aide::transform::TransformOperation;
+use axum::extract::State;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use sqlx::PgConnection;
+
+use super::input::{self, ScheduledChargeTemplateInput, StatementTemplateInput};
+use super::store;
+use super::terms::{CardReference, ChargeTemplate, Package};
+use crate::access::{App, Record, Writer, reserve_uniqueness_key};
+use crate::catalog::alias::{self, AliasHolder, AliasInput};
+use crate::catalog::rate_card;
+use crate::contract::scheduled_charge;
+use crate::contract::{ChargesOnUsageInvoices, MultiplierPrioritization};
+use crate::custom_field::{self, ManagedEntity};
+use crate::error::ApiError;
+use crate::id::{EnvironmentId, RateCardId};
+use crate::money::{InputNumber, is_negative};
+use crate::time::RelativeDate;
+use crate::wire::{Data, IdBody, Json, Later, NonBlank, UniquenessKey, id_data};
+
+#[derive(Deserialize, JsonSchema)]
+pub struct CreatePackage {
+    /// For people of your own; customers never see it.
+    name: NonBlank,
+    /// The name of its contracts.
+    contract_name: Option<String>,
+    /// Makes one package, ever.
+    uniqueness_key: Option<UniquenessKey>,
+    /// The prices; or `rate_card_alias`.
+    rate_card_id: Option<RateCardId>,
+    /// The card that holds this alias as a contract starts; or `rate_card_id`.
+    rate_card_alias: Option<String>,
+    /// Names that contracts may use instead of the package's id.
+    #[serde(default, deserialize_with = "crate::wire::or_default")]
+    aliases: Vec<AliasInput>,
+    /// How long its contracts last; open-ended when omitted.
+    duration: Option<RelativeDate>,
+    /// Invoices are due so many days after issue.
+    net_payment_terms_days: Option<InputNumber>,
+    usage_statement_schedule: Option<StatementTemplateInput>,
+    multiplier_override_prioritization: Option<MultiplierPrioritization>,
+    /// Payments of each contract.
+    #[serde(default, deserialize_with = "crate::wire::or_default")]
+    scheduled_charges: Vec<ScheduledChargeTemplateInput>,
+    /// ALL: a charge that is dated on the day on which a usage statement ends goes onto that statement's invoice.
+    scheduled_charges_on_usage_invoices: Option<ChargesOnUsageInvoices>,
+    #[serde(default, rename = "commits")]
+    #[schemars(skip)]
+    _commits: Later,
+    #[serde(default, rename = "credits")]
+    #[schemars(skip)]
+    _credits: Later,
+    #[serde(default, rename = "recurring_commits")]
+    #[schemars(skip)]
+    _recurring_commits: Later,
+    #[serde(default, rename = "recurring_credits")]
+    #[schemars(skip)]
+    _recurring_credits: Later,
+    #[serde(default, rename = "overrides")]
+    #[schemars(skip)]
+    _overrides: Later,
+    #[serde(default, rename = "subscriptions")]
+    #[schemars(skip)]
+    _subscriptions: Later,
+    #[serde(default, rename = "billing_provider")]
+    #[schemars(skip)]
+    _billing_provider: Later,
+    #[serde(default, rename = "delivery_method")]
+    #[schemars(skip)]
+    _delivery_method: Later,
+    #[serde(default, rename = "spend_threshold_configuration")]
+    #[schemars(skip)]
+    _spend_threshold_configuration: Later,
+    #[serde(default, rename = "prepaid_balance_threshold_configuration")]
+    #[schemars(skip)]
+    _prepaid_balance_threshold_configuration: Later,
+    #[serde(default, rename = "spend_trackers")]
+    #[schemars(skip)]
+    _spend_trackers: Later,
+}
+
+pub async fn handler(
+    State(app): State<App>,
+    caller: Writer,
+    Json(request): Json<CreatePackage>,
+) -> Result<axum::Json<Data<IdBody>>, ApiError> {
+    let environment_id = caller.environment_id();
+    if request.net_payment_terms_days.as_ref().is_some_and(|days| is_negative(&days.0)) {
+        return Err(ApiError::field("net_payment_terms_days", "must not be negative"));
+    }
+    let rate_card = match (request.rate_card_id, request.rate_card_alias) {
+        (Some(_), Some(_)) => {
+            let reason = "give either rate_card_id or rate_card_alias, not both";
+            return Err(ApiError::field("rate_card_alias", reason));
+        }
+        (Some(id), None) => Some(CardReference::Id(id)),
+        (None, alias) => alias.map(CardReference::Alias),
+    };
+    let package = Package {
+        id: app.ids.next(),
+        name: request.name.0,
+        contract_name: request.contract_name,
+        rate_card,
+        duration: request.duration.map(|given| input::duration("duration", given)).transpose()?,
+        net_payment_terms_days: request.net_payment_terms_days.map(|days| days.0),
+        statements: input::statements(request.usage_statement_schedule.as_ref())?,
+        scheduled_charges_on_usage_invoices: request.scheduled_charges_on_usage_invoices,
+        multiplier_override_prioritization: request
+            .multiplier_override_prioritization
+            .unwrap_or(MultiplierPrioritization::LowestMultiplier),
+        uniqueness_key: request.uniqueness_key.as_ref().map(|key| key.0.clone()),
+        created_at: caller.now,
+        created_by: caller.token_name.clone(),
+        archived_at: None,
+    };
+    let aliases = alias::validate(request.aliases)?;
+    let charges = input::charges(request.scheduled_charges, package.id, &app.ids)?;
+    let (charges, fields): (Vec<ChargeTemplate>, Vec<_>) = charges.into_iter().unzip();
+
+    let mut change = caller.begin(&app).await?;
+    if let Some(CardReference::Id(id)) = package.rate_card {
+        require_active_card(&mut change, environment_id, id).await?;
+    }
+    let products = charges.iter().map(|charge| charge.product_id);
+    scheduled_charge::fixed_products(&mut change, environment_id, products, caller.now).await?;
+    if let Some(key) = &request.uniqueness_key {
+        reserve_uniqueness_key(&mut change, environment_id, "package", key, package.id.0).await?;
+    }
+    store::insert(&mut change, environment_id, &package).await?;
+    store::insert_charges(&mut change, environment_id, &charges).await?;
+    alias::assign(&mut change, environment_id, AliasHolder::Package(package.id), &aliases).await?;
+    for (index, (charge, fields)) in charges.iter().zip(&fields).enumerate() {
+        let entity = ManagedEntity::PackageScheduledCharge;
+        custom_field::set(&mut change, environment_id, entity, charge.id.0, fields)
+            .await
+            .map_err(|error| error.within(&format!("scheduled_charges[{index}]")))?;
+    }
+    let record = Record::new(package.id.0, format!("Created package {}", package.name));
+    change.commit(record, id_data(package.id.0)).await
+}
+
+/// 404 where there is no such card, 400 where it is archived; it stays active until the transaction ends.
+async fn require_active_card(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    id: RateCardId,
+) -> Result<(), ApiError> {
+    rate_card::share(db, environment_id, id).await?;
+    let card = rate_card::find(db, environment_id, id).await?;
+    match card.ok_or_else(|| ApiError::not_found("rate card", id))?.archived_at {
+        Some(_) => Err(ApiError::field("rate_card_id", "the rate card is archived")),
+        None => Ok(()),
+    }
+}
+
+pub fn doc(operation: TransformOperation) -> TransformOperation {
+    operation.id("createPackage").tag("Packages").summary("Create a package").description(
+        "A package never changes: a new version is another package that takes its alias over, and the older one keeps \
+         the rest of the alias. Dates are counted from the start of each contract; days have 24 hours, months and \
+         years keep the day, the last of the month where it is shorter.",
+    )
+}

@@ -1,0 +1,198 @@
+//! `POST /v1/contracts/create`: a contract of its own terms, or of a package's.
+
+use aide::transform::TransformOperation;
+use axum::extract::State;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
+
+use super::calc;
+use super::store;
+use super::terms::{CardReference, ChargeTemplate, WholePackage};
+use crate::access::{App, Record, Writer};
+use crate::catalog::alias::{self, AliasHolderType};
+use crate::contract::create::{BesidePackage, ContractTerms, NewContract, create};
+use crate::contract::scheduled_charge::{ScheduleItem, ScheduledCharge};
+use crate::contract::{ContractV2, RateCardReference};
+use crate::custom_field::CustomFields;
+use crate::error::ApiError;
+use crate::id::{ContractId, CustomerId, EnvironmentId, Ids, PackageId};
+use crate::time::{Instant, shown};
+use crate::wire::{Data, JsonBoth};
+
+/// Whose contract it is, and the package that it comes from.
+#[derive(Deserialize, JsonSchema)]
+pub struct ContractParties {
+    customer_id: CustomerId,
+    /// The terms; beside it stand `starting_at`, `uniqueness_key` and `custom_fields` alone.
+    package_id: Option<PackageId>,
+    /// The package that holds this alias at `starting_at`; or `package_id`.
+    package_alias: Option<String>,
+}
+
+/// Which package a request names.
+enum PackageReference {
+    Id(PackageId),
+    Alias(String),
+}
+
+impl ContractParties {
+    fn package(self) -> Result<Option<PackageReference>, ApiError> {
+        match (self.package_id, self.package_alias) {
+            (Some(_), Some(_)) => {
+                let reason = "give either package_id or package_alias, not both";
+                Err(ApiError::field("package_alias", reason))
+            }
+            (Some(id), None) => Ok(Some(PackageReference::Id(id))),
+            (None, alias) => Ok(alias.map(PackageReference::Alias)),
+        }
+    }
+}
+
+/// The answer: the id, and the contract as v2 shows it.
+#[derive(Serialize, JsonSchema)]
+pub struct CreatedContract {
+    id: ContractId,
+    contract: ContractV2,
+}
+
+pub async fn handler(
+    State(app): State<App>,
+    caller: Writer,
+    JsonBoth(parties, terms): JsonBoth<ContractParties, ContractTerms>,
+) -> Result<axum::Json<Data<CreatedContract>>, ApiError> {
+    let environment_id = caller.environment_id();
+    let customer_id = parties.customer_id;
+    let id: ContractId = app.ids.next();
+    let (mut change, new) = match parties.package()? {
+        None => {
+            let new = terms.checked(id, customer_id, &app.ids, caller.now)?;
+            (caller.begin(&app).await?, new)
+        }
+        Some(reference) => {
+            let beside = terms.beside_a_package()?;
+            let mut change = caller.begin(&app).await?;
+            let package = find(&mut change, environment_id, reference, beside.starting_at).await?;
+            let new = contract_of(package, id, customer_id, beside, &app.ids, caller.now)?;
+            (change, new)
+        }
+    };
+    let (customer, whole) = create(&mut change, &caller, new).await?;
+    let record = Record::new(id.0, format!("Created a contract of customer {}", customer.name));
+    let created = CreatedContract { id, contract: whole.into() };
+    let answer = change.commit(record, axum::Json(Data { data: created })).await?;
+    app.work_ready.notify_one();
+    Ok(answer)
+}
+
+/// The package, which nobody archives until the transaction ends: 404 for an id or an alias that names none, 400 for
+/// one that is archived (both our decisions).
+async fn find(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    reference: PackageReference,
+    starting_at: Instant,
+) -> Result<WholePackage, ApiError> {
+    let package = match &reference {
+        PackageReference::Id(id) => {
+            let package = store::share(db, environment_id, *id).await?;
+            package.ok_or_else(|| ApiError::not_found("package", id))?
+        }
+        PackageReference::Alias(name) => {
+            let holder =
+                alias::holder(db, environment_id, AliasHolderType::Package, name, starting_at).await?;
+            let package = match holder {
+                Some(id) => store::share(db, environment_id, PackageId(id)).await?,
+                None => None,
+            };
+            package.filter(|package| package.archived_at.is_none()).ok_or_else(|| {
+                let at = shown(starting_at);
+                ApiError::NotFound(format!("package_alias: no package holds the alias `{name}` at {at}"))
+            })?
+        }
+    };
+    if package.archived_at.is_some() {
+        return Err(ApiError::field("package_id", "the package is archived"));
+    }
+    let mut whole = store::whole(db, environment_id, vec![package]).await?;
+    Ok(whole.pop().expect("one package in, one out"))
+}
+
+/// The terms of the package for this contract, taken over once.
+fn contract_of(
+    whole: WholePackage,
+    id: ContractId,
+    customer_id: CustomerId,
+    beside: BesidePackage,
+    ids: &Ids,
+    now: Instant,
+) -> Result<NewContract, ApiError> {
+    let WholePackage { package, charges, mut charge_fields } = whole;
+    let BesidePackage { starting_at, uniqueness_key, custom_fields } = beside;
+    let too_late = |error: calc::TooLate| ApiError::field("starting_at", error);
+    let term = calc::term(&package, starting_at).map_err(too_late)?;
+    let mut copied: Vec<(ScheduledCharge, CustomFields)> = Vec::with_capacity(charges.len());
+    for (index, charge) in charges.into_iter().enumerate() {
+        let fields = charge_fields.remove(&charge.id.0).unwrap_or_default();
+        let charge = copy(charge, id, starting_at, ids, now).map_err(|mut error| {
+            error.term = format!("scheduled_charges[{index}].{}", error.term);
+            too_late(error)
+        })?;
+        copied.push((charge, fields));
+    }
+    let (charges, charge_fields) = copied.into_iter().unzip();
+    Ok(NewContract {
+        id,
+        customer_id,
+        package_id: Some(package.id),
+        name: package.contract_name,
+        rate_card: package.rate_card.map(|card| match card {
+            CardReference::Id(id) => RateCardReference::Id(id),
+            CardReference::Alias(alias) => RateCardReference::Alias(alias),
+        }),
+        starting_at,
+        ending_before: term.ending_before,
+        schedule: term.schedule,
+        invoice_generation_starting_at: term.invoice_generation_starting_at,
+        net_payment_terms_days: package.net_payment_terms_days,
+        total_contract_value: None,
+        netsuite_sales_order_id: None,
+        salesforce_opportunity_id: None,
+        multiplier_override_prioritization: package.multiplier_override_prioritization,
+        charges,
+        charge_fields,
+        scheduled_charges_on_usage_invoices: package.scheduled_charges_on_usage_invoices,
+        usage_filter: None,
+        overrides: Vec::new(),
+        uniqueness_key,
+        custom_fields,
+    })
+}
+
+fn copy(
+    charge: ChargeTemplate,
+    contract_id: ContractId,
+    starting_at: Instant,
+    ids: &Ids,
+    now: Instant,
+) -> Result<ScheduledCharge, calc::TooLate> {
+    let items = calc::items(&charge, starting_at)?;
+    Ok(ScheduledCharge {
+        contract_id,
+        id: ids.next(),
+        product_id: charge.product_id,
+        name: charge.name,
+        unit: charge.unit,
+        netsuite_sales_order_id: None,
+        created_at: now,
+        items: items.into_iter().map(|item| ScheduleItem::new(ids.next(), item)).collect(),
+    })
+}
+
+pub fn doc(operation: TransformOperation) -> TransformOperation {
+    operation.id("createContract").tag("Contracts").summary("Create a contract").description(
+        "Every statement period since its start gets its usage invoice; those that are over are finalized soon after. \
+         Scheduled charges have their invoices at once, as drafts until their dates. Without a rate card no usage is \
+         priced. A contract of a package takes over what the package says, its dates counted from `starting_at`.",
+    )
+}

@@ -1,0 +1,138 @@
+//! The terms of a package as a request brings them.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::terms::{ChargeTemplate, ItemTemplate, StatementTemplate};
+use crate::contract::StatementDay;
+use crate::contract::scheduled_charge::{ITEMS_MAX, ItemPrice};
+use crate::custom_field::{CustomFields, CustomFieldsInput};
+use crate::error::ApiError;
+use crate::id::{CreditTypeId, Ids, PackageId, ProductId};
+use crate::money::{CreditType, InputNumber};
+use crate::time::{RelativeDate, StatementFrequency};
+use crate::wire::NonBlank;
+
+/// When usage statements close; monthly on the first when omitted (schema `UsageStatementScheduleTemplateInput`).
+#[derive(Deserialize, JsonSchema)]
+pub struct StatementTemplateInput {
+    frequency: StatementFrequency,
+    /// FIRST_OF_MONTH when omitted. CUSTOM_DATE is the same as CONTRACT_START: a package has no date of its own.
+    day: Option<StatementDay>,
+    /// No usage statements for what lies before.
+    invoice_generation_starting_at_offset: Option<RelativeDate>,
+}
+
+/// A payment on dates that are counted from the contract's start.
+#[derive(Deserialize, JsonSchema)]
+pub struct ScheduledChargeTemplateInput {
+    /// A FIXED product.
+    product_id: ProductId,
+    schedule: RelativeSchedulePointInTimeInput,
+    /// Shown on invoices; the product's name when omitted.
+    name: Option<NonBlank>,
+    /// Copied to the charges of each contract: each key must be on the list of this type and of `scheduled_charge`.
+    #[serde(default, deserialize_with = "crate::wire::or_default")]
+    custom_fields: CustomFieldsInput,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct RelativeSchedulePointInTimeInput {
+    /// A currency; USD when omitted.
+    credit_type_id: Option<CreditTypeId>,
+    schedule_items: Vec<RelativeScheduleItemInput>,
+}
+
+/// Negative amounts give money back.
+#[derive(Deserialize, JsonSchema)]
+struct RelativeScheduleItemInput {
+    unit_price: InputNumber,
+    quantity: InputNumber,
+    /// From the contract's start.
+    date_offset: RelativeDate,
+}
+
+/// 400 for an offset that goes back.
+pub fn offset(path: &str, offset: RelativeDate) -> Result<RelativeDate, ApiError> {
+    if offset.value < 0 {
+        return Err(ApiError::field(&format!("{path}.value"), "must not be negative"));
+    }
+    Ok(offset)
+}
+
+/// 400 for a length of time that is none.
+pub fn duration(path: &str, duration: RelativeDate) -> Result<RelativeDate, ApiError> {
+    if duration.value <= 0 {
+        return Err(ApiError::field(&format!("{path}.value"), "must be greater than 0"));
+    }
+    Ok(duration)
+}
+
+/// The statement calendar of a request.
+pub fn statements(input: Option<&StatementTemplateInput>) -> Result<StatementTemplate, ApiError> {
+    let generation = input.and_then(|input| input.invoice_generation_starting_at_offset);
+    let path = "usage_statement_schedule.invoice_generation_starting_at_offset";
+    Ok(StatementTemplate {
+        frequency: input.map_or(StatementFrequency::Monthly, |input| input.frequency),
+        day: input.and_then(|input| input.day).unwrap_or(StatementDay::FirstOfMonth),
+        invoice_generation_offset: generation.map(|generation| offset(path, generation)).transpose()?,
+    })
+}
+
+/// The charges of a request, each with its custom fields. Products are not looked at.
+pub fn charges(
+    inputs: Vec<ScheduledChargeTemplateInput>,
+    package_id: PackageId,
+    ids: &Ids,
+) -> Result<Vec<(ChargeTemplate, CustomFields)>, ApiError> {
+    let mut left = ITEMS_MAX;
+    let mut charges = Vec::with_capacity(inputs.len());
+    for (index, input) in inputs.into_iter().enumerate() {
+        let path = format!("scheduled_charges[{index}]");
+        let fields = input.custom_fields.checked().map_err(|error| error.within(&path))?;
+        let unit = unit(&format!("{path}.schedule"), input.schedule.credit_type_id)?;
+        let items =
+            items(&format!("{path}.schedule.schedule_items"), input.schedule.schedule_items, left, ids)?;
+        left -= items.len();
+        let charge = ChargeTemplate {
+            package_id,
+            id: ids.next(),
+            product_id: input.product_id,
+            name: input.name.map(|name| name.0),
+            unit,
+            items,
+        };
+        charges.push((charge, fields));
+    }
+    Ok(charges)
+}
+
+fn unit(path: &str, id: Option<CreditTypeId>) -> Result<CreditType, ApiError> {
+    let Some(id) = id else { return Ok(CreditType::usd()) };
+    let refused =
+        || ApiError::field(&format!("{path}.credit_type_id"), format!("no currency has the id {id}"));
+    CreditType::find_fiat(id).cloned().ok_or_else(refused)
+}
+
+fn items(
+    path: &str,
+    inputs: Vec<RelativeScheduleItemInput>,
+    left: usize,
+    ids: &Ids,
+) -> Result<Vec<ItemTemplate>, ApiError> {
+    if inputs.is_empty() {
+        return Err(ApiError::field(path, "must not be empty"));
+    }
+    if inputs.len() > left {
+        let reason = format!("with it the package has more than {ITEMS_MAX} scheduled payments");
+        return Err(ApiError::field(path, reason));
+    }
+    let item = |(index, input): (usize, RelativeScheduleItemInput)| {
+        Ok(ItemTemplate {
+            id: ids.next(),
+            date_offset: offset(&format!("{path}[{index}].date_offset"), input.date_offset)?,
+            price: ItemPrice { unit_price: input.unit_price.0, quantity: input.quantity.0 },
+        })
+    };
+    inputs.into_iter().enumerate().map(item).collect()
+}
