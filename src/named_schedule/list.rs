@@ -55,7 +55,7 @@ pub async fn handler(
     let after: Option<SchedulePosition> = key.decode(request.next_page.as_deref())?;
     let limit = request.limit.get();
     let mut db = app.db.acquire().await?;
-    customer::require(&mut db, environment_id, &[customer_id.0]).await?;
+    customer::get(&mut db, environment_id, customer_id).await?;
     if let Some(contract_id) = contract_id
         && contract::find(&mut db, environment_id, customer_id, contract_id).await?.is_none()
     {

@@ -26,7 +26,7 @@ pub async fn get(
 ) -> Result<axum::Json<Data<Vec<SegmentView>>>, ApiError> {
     let environment_id = caller.environment_id();
     let mut db = app.db.acquire().await?;
-    customer::require(&mut db, environment_id, &[customer_id.0]).await?;
+    customer::get(&mut db, environment_id, customer_id).await?;
     let (name, covering) = (&asked.schedule_name.0, asked.covering_date.map(|date| date.0));
     let owner = Owner::Customer(customer_id);
     let segments = store::find(&mut db, environment_id, owner, name, &Properties::new(), covering).await?;

@@ -137,7 +137,7 @@ fn quantity(workload: &Workload, state: &ProductState, events: &[&Event]) -> Dec
         AggregationType::Max => numbers.max().cloned().expect("one"),
         AggregationType::Latest => events.last().expect("one").number.clone(),
         AggregationType::Unique => {
-            Decimal::from(numbers.map(|number| number.normalized()).collect::<BTreeSet<_>>().len() as u64)
+            Decimal::from(numbers.map(Decimal::normalized).collect::<BTreeSet<_>>().len() as u64)
         }
     };
     let converted = match state.quantity_conversion.value() {

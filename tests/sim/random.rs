@@ -21,7 +21,8 @@ impl Random {
     }
 
     pub fn count(&mut self, low: usize, high: usize) -> usize {
-        usize::try_from(self.number(low as i64, high as i64)).expect("not negative")
+        let number = |count: usize| i64::try_from(count).expect("small");
+        usize::try_from(self.number(number(low), number(high))).expect("not negative")
     }
 
     /// Once in `many`.

@@ -91,7 +91,7 @@ pub fn workload(seed: u64) -> Workload {
     let metric_count = random.count(1, 3);
     let metrics: BTreeMap<BillableMetricId, MetricTerms> = (0..metric_count)
         .map(|number| {
-            let aggregation = *random.pick(&AggregationType::ALL);
+            let aggregation = *random.pick(AggregationType::ALL);
             let group_names = GROUPS.map(str::to_owned).to_vec();
             let counting = MetricCounting::Streaming(aggregation);
             (metric_id(number), MetricTerms { counting, group_names })
@@ -180,13 +180,13 @@ fn conversion(random: &mut Random) -> Nullable<QuantityConversion> {
     Nullable::Value(QuantityConversion {
         name: None,
         conversion_factor: InputNumber(random.number(1, 7).into()),
-        operation: *random.pick(&ConversionOperation::ALL),
+        operation: *random.pick(ConversionOperation::ALL),
     })
 }
 
 fn rounding(random: &mut Random) -> Nullable<QuantityRounding> {
     Nullable::Value(QuantityRounding {
-        rounding_method: *random.pick(&RoundingMethod::ALL),
+        rounding_method: *random.pick(RoundingMethod::ALL),
         decimal_places: u32::try_from(random.number(0, 2)).expect("small"),
     })
 }

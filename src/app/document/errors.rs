@@ -203,7 +203,9 @@ fn names_an_object(name: &str, operation: &mut Operation, schemas: &BTreeMap<Str
         return false;
     }
     let body = body_mut(operation).and_then(|body| body.schema.as_ref());
-    name.contains('{') || NAMES_WITHIN.contains(&name) || body.is_some_and(|schema| has_id(schema.json_schema.as_value(), schemas))
+    name.contains('{')
+        || NAMES_WITHIN.contains(&name)
+        || body.is_some_and(|schema| has_id(schema.json_schema.as_value(), schemas))
 }
 
 fn has_id(schema: &Value, schemas: &BTreeMap<String, Value>) -> bool {
