@@ -64,7 +64,7 @@ impl Shop {
 
 /// `name size start..end list -> override` for each row.
 fn rows(data: &Value) -> Vec<String> {
-    let date = |value: &Value| value.as_str().map_or(String::new(), |text| text[..10].to_owned());
+    let day_of = |value: &Value| value.as_str().map_or(String::new(), |text| text[..10].to_owned());
     let price = |rate: &Value| match rate.get("tiers") {
         Some(tiers) => {
             let shown = |tier: &Value| match tier.get("size") {
@@ -82,8 +82,8 @@ fn rows(data: &Value) -> Vec<String> {
         format!(
             "{} {size} {}..{} {}{changed}",
             row["product_name"].as_str().expect("a name"),
-            date(&row["starting_at"]),
-            date(&row["ending_before"]),
+            day_of(&row["starting_at"]),
+            day_of(&row["ending_before"]),
             price(&row["list_rate"]),
         )
     };

@@ -58,9 +58,9 @@ fn day(date: &str) -> String {
 }
 
 fn segments(data: &Value) -> Vec<String> {
-    let date = |value: &Value| value.as_str().map(|text| text[5..10].to_owned()).unwrap_or_default();
+    let day_of = |value: &Value| value.as_str().map(|text| text[5..10].to_owned()).unwrap_or_default();
     let one = |row: &Value| {
-        format!("{}..{} {}", date(&row["starting_at"]), date(&row["ending_before"]), row["value"])
+        format!("{}..{} {}", day_of(&row["starting_at"]), day_of(&row["ending_before"]), row["value"])
     };
     data.as_array().expect("segments").iter().map(one).collect()
 }
