@@ -72,6 +72,19 @@ CREATE TABLE package_scheduled_charge_item (
     FOREIGN KEY (environment_id, charge_id) REFERENCES package_scheduled_charge
 );
 
+-- In the order of their ids, as the package brought them.
+CREATE TABLE package_override (
+    environment_id     uuid NOT NULL,
+    package_id         uuid NOT NULL,
+    id                 uuid NOT NULL,
+    starting_at_offset jsonb NOT NULL,
+    duration           jsonb,
+    -- as a contract's override is kept, but for its dates
+    rule               jsonb NOT NULL,
+    PRIMARY KEY (environment_id, package_id, id),
+    FOREIGN KEY (environment_id, package_id) REFERENCES package
+);
+
 ALTER TABLE contract ADD COLUMN package_id uuid;
 ALTER TABLE contract ADD CONSTRAINT contract_is_of_a_package
     FOREIGN KEY (environment_id, package_id) REFERENCES package;

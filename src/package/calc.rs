@@ -1,8 +1,10 @@
 //! From the terms of a package to those of a contract that starts at an instant. Pure.
 
-use super::terms::{ChargeTemplate, Package};
+use super::terms::{ChargeTemplate, ItemTemplate, OverrideTemplate, Package};
 use crate::contract::StatementDay;
+use crate::contract::rate_override::Override;
 use crate::contract::scheduled_charge::PlannedItem;
+use crate::id::OverrideId;
 use crate::time::{Instant, RelativeDate, StatementSchedule};
 
 /// A term whose date lies after the year 9999 for this start.
@@ -48,9 +50,31 @@ pub fn term(package: &Package, start: Instant) -> Result<Term, TooLate> {
 /// A payment that is dated after the contract's end is kept, as it is where a contract is made without a package (our
 /// decision: what was agreed is not dropped without a word).
 pub fn items(charge: &ChargeTemplate, start: Instant) -> Result<Vec<PlannedItem>, TooLate> {
-    let item = |(index, item): (usize, &super::terms::ItemTemplate)| {
+    let item = |(index, item): (usize, &ItemTemplate)| {
         let field = || format!("schedule_items[{index}].date_offset");
         Ok(PlannedItem { dated_at: after(start, item.date_offset, field)?, price: item.price.clone() })
     };
     charge.items.iter().enumerate().map(item).collect()
+}
+
+/// The override of a contract that starts at `start`, made at `now`; cut at the contract's end, and none where it would
+/// begin there or later.
+pub fn override_of(
+    template: OverrideTemplate,
+    id: OverrideId,
+    start: Instant,
+    contract_end: Option<Instant>,
+    now: Instant,
+) -> Result<Option<Override>, TooLate> {
+    let starting_at = after(start, template.starting_at_offset, || "starting_at_offset".to_owned())?;
+    let end = template.duration.map(|duration| after(starting_at, duration, || "duration".to_owned()));
+    let end = end.transpose()?;
+    if contract_end.is_some_and(|contract_end| starting_at >= contract_end) {
+        return Ok(None);
+    }
+    let ending_before = match (end, contract_end) {
+        (Some(end), Some(contract_end)) => Some(end.min(contract_end)),
+        (end, _) => end,
+    };
+    Ok(Some(Override { id, starting_at, ending_before, created_at: now, ..template.rule }))
 }

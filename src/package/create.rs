@@ -6,19 +6,20 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use sqlx::PgConnection;
 
-use super::input::{self, ScheduledChargeTemplateInput, StatementTemplateInput};
+use super::input::{self, OverrideTemplateInput, ScheduledChargeTemplateInput, StatementTemplateInput};
 use super::store;
-use super::terms::{CardReference, ChargeTemplate, Package};
+use super::terms::{CardReference, ChargeTemplate, OverrideTemplate, Package};
 use crate::access::{App, Record, Writer, reserve_uniqueness_key};
 use crate::catalog::alias::{self, AliasHolder, AliasInput};
-use crate::catalog::rate_card;
+use crate::catalog::rate_card::{self, RateCardRow};
+use crate::contract::rate_override::Card;
 use crate::contract::scheduled_charge;
 use crate::contract::{ChargesOnUsageInvoices, MultiplierPrioritization};
 use crate::custom_field::{self, ManagedEntity};
 use crate::error::ApiError;
 use crate::id::{EnvironmentId, RateCardId};
 use crate::money::{InputNumber, is_negative};
-use crate::time::RelativeDate;
+use crate::time::{Instant, RelativeDate};
 use crate::wire::{Data, IdBody, Json, Later, NonBlank, UniquenessKey, id_data};
 
 #[derive(Deserialize, JsonSchema)]
@@ -47,6 +48,9 @@ pub struct CreatePackage {
     scheduled_charges: Vec<ScheduledChargeTemplateInput>,
     /// ALL: a charge that is dated on the day on which a usage statement ends goes onto that statement's invoice.
     scheduled_charges_on_usage_invoices: Option<ChargesOnUsageInvoices>,
+    /// Prices and entitlement beside the card; at most 1,000.
+    #[serde(default, deserialize_with = "crate::wire::or_default")]
+    overrides: Vec<OverrideTemplateInput>,
     #[serde(default, rename = "commits")]
     #[schemars(skip)]
     _commits: Later,
@@ -59,9 +63,6 @@ pub struct CreatePackage {
     #[serde(default, rename = "recurring_credits")]
     #[schemars(skip)]
     _recurring_credits: Later,
-    #[serde(default, rename = "overrides")]
-    #[schemars(skip)]
-    _overrides: Later,
     #[serde(default, rename = "subscriptions")]
     #[schemars(skip)]
     _subscriptions: Later,
@@ -119,11 +120,15 @@ pub async fn handler(
     let aliases = alias::validate(request.aliases)?;
     let charges = input::charges(request.scheduled_charges, package.id, &app.ids)?;
     let (charges, fields): (Vec<ChargeTemplate>, Vec<_>) = charges.into_iter().unzip();
+    let prioritization = package.multiplier_override_prioritization;
+    let overrides = input::overrides(request.overrides, package.id, prioritization, &app.ids, caller.now)?;
 
     let mut change = caller.begin(&app).await?;
-    if let Some(CardReference::Id(id)) = package.rate_card {
-        require_active_card(&mut change, environment_id, id).await?;
-    }
+    let card = match package.rate_card {
+        Some(CardReference::Id(id)) => Some(active_card(&mut change, environment_id, id).await?),
+        Some(CardReference::Alias(_)) | None => None,
+    };
+    check_overrides(&mut change, environment_id, card.as_ref(), &overrides, caller.now).await?;
     let products = charges.iter().map(|charge| charge.product_id);
     scheduled_charge::fixed_products(&mut change, environment_id, products, caller.now).await?;
     if let Some(key) = &request.uniqueness_key {
@@ -131,6 +136,7 @@ pub async fn handler(
     }
     store::insert(&mut change, environment_id, &package).await?;
     store::insert_charges(&mut change, environment_id, &charges).await?;
+    store::insert_overrides(&mut change, environment_id, &overrides).await?;
     alias::assign(&mut change, environment_id, AliasHolder::Package(package.id), &aliases).await?;
     for (index, (charge, fields)) in charges.iter().zip(&fields).enumerate() {
         let entity = ManagedEntity::PackageScheduledCharge;
@@ -143,17 +149,44 @@ pub async fn handler(
 }
 
 /// 404 where there is no such card, 400 where it is archived; it stays active until the transaction ends.
-async fn require_active_card(
+async fn active_card(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     id: RateCardId,
-) -> Result<(), ApiError> {
+) -> Result<RateCardRow, ApiError> {
     rate_card::share(db, environment_id, id).await?;
     let card = rate_card::find(db, environment_id, id).await?;
-    match card.ok_or_else(|| ApiError::not_found("rate card", id))?.archived_at {
+    let card = card.ok_or_else(|| ApiError::not_found("rate card", id))?;
+    match card.archived_at {
         Some(_) => Err(ApiError::field("rate_card_id", "the rate card is archived")),
-        None => Ok(()),
+        None => Ok(card),
     }
+}
+
+/// 404 for products that are not there. Where the package names its card by id, 400 for what does not fit the card: by
+/// an alias the card is known only as a contract is made, and so is what fits it.
+async fn check_overrides(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    card: Option<&RateCardRow>,
+    overrides: &[OverrideTemplate],
+    now: Instant,
+) -> Result<(), ApiError> {
+    if overrides.is_empty() {
+        return Ok(());
+    }
+    let targetings = overrides.iter().map(|template| &template.rule.targeting);
+    let known = Card::load(db, environment_id, card, targetings).await?;
+    for (index, template) in overrides.iter().enumerate() {
+        let (path, rule) = (format!("overrides[{index}]"), &template.rule);
+        if card.is_some() {
+            // The unit that this fills in is that of the day; each contract finds its own.
+            known.check(&path, &rule.targeting, &mut rule.kind.clone(), now, None)?;
+        } else {
+            known.check_existence(&path, &rule.targeting)?;
+        }
+    }
+    Ok(())
 }
 
 pub fn doc(operation: TransformOperation) -> TransformOperation {

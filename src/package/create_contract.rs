@@ -127,7 +127,7 @@ fn contract_of(
     ids: &Ids,
     now: Instant,
 ) -> Result<NewContract, ApiError> {
-    let WholePackage { package, charges, mut charge_fields } = whole;
+    let WholePackage { package, charges, mut charge_fields, overrides } = whole;
     let BesidePackage { starting_at, uniqueness_key, custom_fields } = beside;
     let too_late = |error: calc::TooLate| ApiError::field("starting_at", error);
     let term = calc::term(&package, starting_at).map_err(too_late)?;
@@ -141,6 +141,14 @@ fn contract_of(
         copied.push((charge, fields));
     }
     let (charges, charge_fields) = copied.into_iter().unzip();
+    let mut copied_overrides = Vec::with_capacity(overrides.len());
+    for (index, template) in overrides.into_iter().enumerate() {
+        let copy = calc::override_of(template, ids.next(), starting_at, term.ending_before, now);
+        copied_overrides.extend(copy.map_err(|mut error| {
+            error.term = format!("overrides[{index}].{}", error.term);
+            too_late(error)
+        })?);
+    }
     Ok(NewContract {
         id,
         customer_id,
@@ -163,7 +171,7 @@ fn contract_of(
         charge_fields,
         scheduled_charges_on_usage_invoices: package.scheduled_charges_on_usage_invoices,
         usage_filter: None,
-        overrides: Vec::new(),
+        overrides: copied_overrides,
         uniqueness_key,
         custom_fields,
     })

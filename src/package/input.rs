@@ -2,15 +2,19 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
-use super::terms::{ChargeTemplate, ItemTemplate, StatementTemplate};
-use crate::contract::StatementDay;
+use super::terms::{ChargeTemplate, ItemTemplate, OverrideTemplate, StatementTemplate};
+use crate::contract::rate_override::{
+    OVERRIDES_MAX, OverrideTier, OverrideType, OverwriteRateInput, RateTarget, RuleInput, SpecifierInput,
+};
 use crate::contract::scheduled_charge::{ITEMS_MAX, ItemPrice};
+use crate::contract::{MultiplierPrioritization, StatementDay};
 use crate::custom_field::{CustomFields, CustomFieldsInput};
 use crate::error::ApiError;
 use crate::id::{CreditTypeId, Ids, PackageId, ProductId};
 use crate::money::{CreditType, InputNumber};
-use crate::time::{RelativeDate, StatementFrequency};
+use crate::time::{Instant, RelativeDate, StatementFrequency};
 use crate::wire::NonBlank;
 
 /// When usage statements close; monthly on the first when omitted (schema `UsageStatementScheduleTemplateInput`).
@@ -50,6 +54,42 @@ struct RelativeScheduleItemInput {
     quantity: InputNumber,
     /// From the contract's start.
     date_offset: RelativeDate,
+}
+
+/// A rule about prices or entitlement, beside the rate card (schema `OverrideTemplateInput`).
+#[derive(Deserialize, JsonSchema)]
+pub struct OverrideTemplateInput {
+    /// From the contract's start.
+    #[serde(alias = "starting_offset")]
+    starting_at_offset: RelativeDate,
+    /// From there; as long as the contract when omitted.
+    duration: Option<RelativeDate>,
+    /// OVERWRITE replaces the rate, MULTIPLIER multiplies it, TIERED multiplies it by quantity ranges; without a type
+    /// only `entitled` counts.
+    #[serde(rename = "type")]
+    override_type: Option<OverrideType>,
+    /// For MULTIPLIER; 0.8 is 20 % off.
+    multiplier: Option<InputNumber>,
+    /// The lowest goes first; greater than 0; for every TIERED, and under EXPLICIT for every MULTIPLIER.
+    priority: Option<InputNumber>,
+    /// For OVERWRITE.
+    overwrite_rate: Option<OverwriteRateInput>,
+    /// For TIERED; at least one.
+    tiers: Option<Vec<OverrideTier>>,
+    /// Whether the products may be billed; as the card says when omitted.
+    entitled: Option<bool>,
+    /// What meets any of these is meant; everything on the card where there is none.
+    override_specifiers: Vec<SpecifierInput>,
+    /// True: it prices only what a commit or credit pays for.
+    #[serde(default, deserialize_with = "crate::wire::or_default")]
+    is_commit_specific: bool,
+    /// LIST_RATE when omitted; COMMIT_RATE only with `is_commit_specific`.
+    #[serde(alias = "rate_target")]
+    target: Option<RateTarget>,
+    #[schemars(skip)]
+    product_id: Option<IgnoredAny>,
+    #[schemars(skip)]
+    applicable_product_tags: Option<IgnoredAny>,
 }
 
 /// 400 for an offset that goes back.
@@ -135,4 +175,56 @@ fn items(
         })
     };
     inputs.into_iter().enumerate().map(item).collect()
+}
+
+/// The overrides of a request, each looked at by itself: neither products nor cards are.
+pub fn overrides(
+    inputs: Vec<OverrideTemplateInput>,
+    package_id: PackageId,
+    prioritization: MultiplierPrioritization,
+    ids: &Ids,
+    now: Instant,
+) -> Result<Vec<OverrideTemplate>, ApiError> {
+    if inputs.len() > OVERRIDES_MAX {
+        return Err(ApiError::field("overrides", format!("at most {OVERRIDES_MAX} in one request")));
+    }
+    let template = |(index, input): (usize, OverrideTemplateInput)| {
+        let path = format!("overrides[{index}]");
+        // Fields of a contract's override. Left out of account, they would make another rule of this one.
+        let others = [
+            ("product_id", input.product_id.is_some()),
+            ("applicable_product_tags", input.applicable_product_tags.is_some()),
+        ];
+        if let Some((field, _)) = others.into_iter().find(|(_, is_given)| *is_given) {
+            let reason = "is not for packages; say it in override_specifiers";
+            return Err(ApiError::field(&format!("{path}.{field}"), reason));
+        }
+        let id = ids.next();
+        Ok(OverrideTemplate {
+            package_id,
+            id,
+            starting_at_offset: offset(&format!("{path}.starting_at_offset"), input.starting_at_offset)?,
+            duration: input.duration.map(|given| duration(&format!("{path}.duration"), given)).transpose()?,
+            rule: RuleInput::from(input).validate(&path, prioritization)?.in_force(id, now, None, now),
+        })
+    };
+    inputs.into_iter().enumerate().map(template).collect()
+}
+
+impl From<OverrideTemplateInput> for RuleInput {
+    fn from(input: OverrideTemplateInput) -> Self {
+        Self {
+            override_type: input.override_type,
+            multiplier: input.multiplier,
+            priority: input.priority,
+            overwrite_rate: input.overwrite_rate,
+            tiers: input.tiers,
+            entitled: input.entitled,
+            product_id: None,
+            applicable_product_tags: Vec::new(),
+            override_specifiers: input.override_specifiers,
+            is_commit_specific: input.is_commit_specific,
+            target: input.target,
+        }
+    }
 }

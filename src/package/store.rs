@@ -4,14 +4,18 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::terms::{CardReference, ChargeTemplate, ItemTemplate, Package, StatementTemplate, WholePackage};
+use super::terms::{
+    CardReference, ChargeTemplate, ItemTemplate, OverrideTemplate, Package, StatementTemplate, WholePackage,
+};
 use crate::casing::wire_enum;
+use crate::contract::rate_override;
 use crate::contract::scheduled_charge::ItemPrice;
 use crate::contract::{ChargesOnUsageInvoices, MultiplierPrioritization, StatementDay};
 use crate::custom_field::{self, ManagedEntity};
 use crate::error::ApiError;
 use crate::id::{
-    CreditTypeId, EnvironmentId, PackageId, ProductId, RateCardId, ScheduleItemId, ScheduledChargeId,
+    CreditTypeId, EnvironmentId, OverrideId, PackageId, ProductId, RateCardId, ScheduleItemId,
+    ScheduledChargeId,
 };
 use crate::money::{CreditType, Decimal};
 use crate::time::{Instant, RelativeDate, StatementFrequency};
@@ -156,6 +160,56 @@ async fn insert_items(
     Ok(())
 }
 
+pub async fn insert_overrides(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    overrides: &[OverrideTemplate],
+) -> Result<(), sqlx::Error> {
+    for template in overrides {
+        sqlx::query!(
+            "INSERT INTO package_override (environment_id, package_id, id, starting_at_offset, duration, rule)
+             VALUES ($1, $2, $3, $4, $5, $6)",
+            environment_id.0,
+            template.package_id.0,
+            template.id.0,
+            Json(template.starting_at_offset) as _,
+            template.duration.map(Json) as _,
+            Json(rate_override::Row::from(&template.rule)) as _,
+        )
+        .execute(&mut *db)
+        .await?;
+    }
+    Ok(())
+}
+
+async fn overrides_by_package(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    ids: &[Uuid],
+) -> Result<BTreeMap<PackageId, Vec<OverrideTemplate>>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"SELECT package_id AS "package_id: PackageId", id AS "id: OverrideId",
+                  starting_at_offset AS "starting_at_offset: Json<RelativeDate>",
+                  duration AS "duration: Json<RelativeDate>", rule AS "rule: Json<rate_override::Row>"
+           FROM package_override WHERE environment_id = $1 AND package_id = ANY($2) ORDER BY id"#,
+        environment_id.0,
+        ids,
+    )
+    .fetch_all(db)
+    .await?;
+    let mut overrides: BTreeMap<PackageId, Vec<OverrideTemplate>> = BTreeMap::new();
+    for row in rows {
+        overrides.entry(row.package_id).or_default().push(OverrideTemplate {
+            package_id: row.package_id,
+            id: row.id,
+            starting_at_offset: row.starting_at_offset.0,
+            duration: row.duration.map(|duration| duration.0),
+            rule: row.rule.0.into(),
+        });
+    }
+    Ok(overrides)
+}
+
 /// The package, archived ones included.
 pub async fn find(
     db: &mut PgConnection,
@@ -278,12 +332,14 @@ pub async fn whole(
 ) -> Result<Vec<WholePackage>, sqlx::Error> {
     let ids: Vec<Uuid> = packages.iter().map(|package| package.id.0).collect();
     let mut charges = charges_by_package(db, environment_id, &ids).await?;
+    let mut overrides = overrides_by_package(db, environment_id, &ids).await?;
     let charge_ids: Vec<Uuid> = charges.values().flatten().map(|charge| charge.id.0).collect();
     let entity = ManagedEntity::PackageScheduledCharge;
     let fields = custom_field::of_many(db, environment_id, entity, &charge_ids).await?;
     let whole = packages.into_iter().map(|package| WholePackage {
         charges: charges.remove(&package.id).unwrap_or_default(),
         charge_fields: fields.clone(),
+        overrides: overrides.remove(&package.id).unwrap_or_default(),
         package,
     });
     Ok(whole.collect())

@@ -2,15 +2,16 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
+use crate::contract::rate_override::Override;
 use crate::contract::scheduled_charge::ItemPrice;
 use crate::contract::{ChargesOnUsageInvoices, MultiplierPrioritization, StatementDay};
 use crate::custom_field::CustomFields;
-use crate::id::{PackageId, ProductId, RateCardId, ScheduleItemId, ScheduledChargeId};
+use crate::id::{OverrideId, PackageId, ProductId, RateCardId, ScheduleItemId, ScheduledChargeId};
 use crate::money::{CreditType, Decimal};
 use crate::time::{Instant, RelativeDate, StatementFrequency};
 use crate::wire::PageRow;
 
-/// A package without its scheduled charges.
+/// A package without its scheduled charges and overrides.
 #[derive(Clone, Debug)]
 pub struct Package {
     pub id: PackageId,
@@ -68,12 +69,26 @@ pub struct ItemTemplate {
     pub price: ItemPrice,
 }
 
+/// An override of a package's contracts.
+#[derive(Clone, Debug)]
+pub struct OverrideTemplate {
+    pub package_id: PackageId,
+    pub id: OverrideId,
+    /// From the contract's start.
+    pub starting_at_offset: RelativeDate,
+    /// From there; for ever when unset.
+    pub duration: Option<RelativeDate>,
+    /// What it does and to what. Its dates are those of the package's making; a contract puts its own in their place.
+    pub rule: Override,
+}
+
 /// A package with everything that its contracts come from.
 #[derive(Clone, Debug)]
 pub struct WholePackage {
     pub package: Package,
     pub charges: Vec<ChargeTemplate>,
     pub charge_fields: BTreeMap<Uuid, CustomFields>,
+    pub overrides: Vec<OverrideTemplate>,
 }
 
 impl PageRow for Package {

@@ -8,12 +8,17 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::store;
-use super::terms::{CardReference, ChargeTemplate, ItemTemplate, Package, StatementTemplate, WholePackage};
+use super::terms::{
+    CardReference, ChargeTemplate, ItemTemplate, OverrideTemplate, Package, StatementTemplate, WholePackage,
+};
 use crate::catalog::alias::{self, Alias, AliasHolderType};
 use crate::catalog::product;
+use crate::contract::rate_override::{self, Names, RuleView, Specifier};
 use crate::contract::{ChargesOnUsageInvoices, MultiplierPrioritization, NoTerm, StatementDay};
 use crate::custom_field::CustomFields;
-use crate::id::{EnvironmentId, PackageId, ProductId, RateCardId, ScheduleItemId, ScheduledChargeId};
+use crate::id::{
+    EnvironmentId, OverrideId, PackageId, ProductId, RateCardId, ScheduleItemId, ScheduledChargeId,
+};
 use crate::money::{CreditType, Number};
 use crate::time::{Instant, RelativeDate, StatementFrequency};
 
@@ -36,7 +41,7 @@ pub struct PackageView {
     net_payment_terms_days: Option<Number>,
     usage_statement_schedule: StatementTemplateView,
     commits: Vec<NoTerm>,
-    overrides: Vec<NoTerm>,
+    overrides: Vec<OverrideTemplateView>,
     multiplier_override_prioritization: MultiplierPrioritization,
     scheduled_charges: Vec<ChargeTemplateView>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,6 +50,19 @@ pub struct PackageView {
     created_by: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     archived_at: Option<Instant>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "OverrideTemplate")]
+struct OverrideTemplateView {
+    id: OverrideId,
+    /// From the contract's start.
+    starting_at_offset: RelativeDate,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration: Option<RelativeDate>,
+    override_specifiers: Vec<Specifier>,
+    #[serde(flatten)]
+    rule: RuleView,
 }
 
 /// The offset from which on invoices are made is not shown (schema `UsageStatementScheduleTemplate`).
@@ -104,6 +122,18 @@ impl From<ItemTemplate> for RelativeScheduleItem {
     }
 }
 
+impl OverrideTemplateView {
+    fn new(template: &OverrideTemplate, names: &Names) -> Self {
+        Self {
+            id: template.id,
+            starting_at_offset: template.starting_at_offset,
+            duration: template.duration,
+            override_specifiers: rate_override::specifiers(&template.rule),
+            rule: RuleView::new(&template.rule, names),
+        }
+    }
+}
+
 impl ChargeTemplateView {
     fn new(
         charge: ChargeTemplate,
@@ -127,8 +157,13 @@ impl ChargeTemplateView {
 }
 
 impl PackageView {
-    fn new(whole: WholePackage, aliases: Vec<Alias>, product_names: &BTreeMap<ProductId, String>) -> Self {
-        let WholePackage { package, charges, mut charge_fields } = whole;
+    fn new(
+        whole: WholePackage,
+        aliases: Vec<Alias>,
+        product_names: &BTreeMap<ProductId, String>,
+        override_names: &Names,
+    ) -> Self {
+        let WholePackage { package, charges, mut charge_fields, overrides } = whole;
         let charge = |charge: ChargeTemplate| {
             let fields = charge_fields.remove(&charge.id.0).unwrap_or_default();
             ChargeTemplateView::new(charge, product_names, fields)
@@ -147,7 +182,7 @@ impl PackageView {
             net_payment_terms_days: package.net_payment_terms_days.map(Number),
             usage_statement_schedule: package.statements.into(),
             commits: Vec::new(),
-            overrides: Vec::new(),
+            overrides: overrides.iter().map(|one| OverrideTemplateView::new(one, override_names)).collect(),
             multiplier_override_prioritization: package.multiplier_override_prioritization,
             scheduled_charges: charges.into_iter().map(charge).collect(),
             scheduled_charges_on_usage_invoices: package.scheduled_charges_on_usage_invoices,
@@ -173,9 +208,11 @@ pub async fn packages(
     let products = product::find_many(db, environment_id, &product_ids).await?;
     let names: BTreeMap<ProductId, String> =
         products.into_iter().map(|product| (product.id, product.timeline().at(now).name.clone())).collect();
+    let rules = whole.iter().flat_map(|whole| &whole.overrides).map(|template| &template.rule);
+    let override_names = rate_override::names(db, environment_id, rules, now).await?;
     let views = whole.into_iter().map(|whole| {
         let aliases = aliases.remove(&whole.package.id.0).unwrap_or_default();
-        PackageView::new(whole, aliases, &names)
+        PackageView::new(whole, aliases, &names, &override_names)
     });
     Ok(views.collect())
 }

@@ -450,6 +450,68 @@ async fn pricing_e30_a_free_week_and_a_week_off() {
 }
 
 #[tokio::test]
+async fn pricing_e32_package_versions() {
+    let desk = Desk::at("2023-12-01").await;
+    let product = desk.product("Compute", "SUM", json!({})).await;
+    desk.flat(&product, "2023-12-01", "100").await;
+    let offset = |value: i64, unit: &str| json!({ "value": value, "unit": unit });
+    let package = async |name: &str, from: &str, overrides: Value| {
+        let body = json!({
+            "name": name, "rate_card_id": desk.rates.card, "overrides": overrides,
+            "aliases": [{ "name": "N", "starting_at": t(from) }],
+        });
+        desk.api.post("/v1/packages/create", body).await.id()
+    };
+    let first = package("2024 Compute", "2024-01-01", json!([])).await;
+    let fixed = json!([{
+        "starting_at_offset": offset(0, "DAYS"), "type": "OVERWRITE",
+        "overwrite_rate": { "rate_type": "FLAT", "price": 120 }, "override_specifiers": [{ "product_id": product }],
+    }]);
+    let second = package("2025 Compute", "2025-01-01", fixed).await;
+    let shown = desk.api.post("/v1/packages/get", json!({ "package_id": first })).await.data();
+    let year = json!({ "name": "N", "starting_at": t("2024-01-01"), "ending_before": t("2025-01-01") });
+    assert_eq!(shown["aliases"], json!([year]));
+    let mut customers = Vec::new();
+    for (start, package) in [("2024-12-31", &first), ("2025-01-01", &second)] {
+        let customer = desk.api.customer(start).await;
+        let body = json!({ "customer_id": customer, "starting_at": t(start), "package_alias": "N" });
+        let contract = desk.api.post("/v1/contracts/create", body).await.data()["contract"].clone();
+        assert_eq!(contract["package_id"], json!(package));
+        customers.push((start, customer));
+    }
+    // The card is raised from February on.
+    desk.flat(&product, "2025-02-01", "130").await;
+    desk.clock("2025-02-10").await;
+    for (start, _) in &customers {
+        for day in ["2025-01-15", "2025-02-05"] {
+            desk.api.event(start, &t(day), json!({ "n": 1 })).await;
+        }
+    }
+    for ((_, customer), [january, february]) in customers.iter().zip([[100, 130], [120, 120]]) {
+        assert_eq!(desk.api.invoice(customer, "2025-01-01").await["total"], january);
+        assert_eq!(desk.api.invoice(customer, "2025-02-01").await["total"], february);
+    }
+
+    // Starter lasts a year, and its fee of 1,000 is paid every month of it.
+    let fee = desk.api.fixed_product("Fee").await;
+    let month =
+        |months: i64| json!({ "unit_price": 1000, "quantity": 1, "date_offset": offset(months, "MONTHS") });
+    let starter = json!({
+        "name": "Starter", "duration": offset(12, "MONTHS"),
+        "scheduled_charges": [{
+            "product_id": fee, "schedule": { "schedule_items": (0..12).map(month).collect::<Vec<_>>() },
+        }],
+    });
+    let starter = desk.api.post("/v1/packages/create", starter).await.id();
+    let body = json!({ "customer_id": desk.customer, "starting_at": t("2025-10-01"), "package_id": starter });
+    let contract = desk.api.post("/v1/contracts/create", body).await.data()["contract"].clone();
+    assert_eq!(contract["ending_before"], t("2026-10-01"));
+    let items =
+        contract["scheduled_charges"][0]["schedule"]["schedule_items"].as_array().expect("items").clone();
+    assert_eq!((items.len(), &items[11]["timestamp"]), (12, &json!(t("2026-09-01"))));
+}
+
+#[tokio::test]
 async fn pricing_e35_free_allotment() {
     let desk = Desk::at("2026-06-20").await;
     let product = desk.product("Calls", "SUM", json!({})).await;

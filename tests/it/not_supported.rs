@@ -141,7 +141,6 @@ async fn fields_of_a_package_that_are_not_supported_are_refused() {
         "credits",
         "recurring_commits",
         "recurring_credits",
-        "overrides",
         "subscriptions",
         "billing_provider",
         "delivery_method",

@@ -304,6 +304,7 @@ async fn only_a_few_terms_stand_beside_a_package() {
         ("scheduled_charges", json!([fee(&product, vec![])])),
         ("scheduled_charges_on_usage_invoices", json!("ALL")),
         ("usage_filter", json!({ "group_key": "model", "group_values": ["small"] })),
+        ("overrides", json!([{ "starting_at": NOW_HOUR, "type": "MULTIPLIER", "multiplier": 1 }])),
     ];
     for (field, value) in refused {
         let answer = api.post(SIGN, with(&good, &format!("/{field}"), value)).await;
@@ -489,4 +490,132 @@ async fn a_package_that_is_being_archived_gives_no_contract_afterwards() {
     api.until_waiting(1).await;
     held.commit().await.expect("a commit");
     signing.await.expect("an answer").refused(400, &["package_id: the package is archived"]);
+}
+
+/// Rules for a card that prices the world's product by model.
+fn rules(product: &str) -> Value {
+    json!([
+        {
+            "starting_at_offset": length(1, "MONTHS"), "duration": length(1, "MONTHS"), "type": "MULTIPLIER",
+            "multiplier": number("0.5"), "priority": 1, "override_specifiers": [{ "product_id": product }],
+        },
+        {
+            "starting_at_offset": length(0, "DAYS"), "type": "OVERWRITE",
+            "overwrite_rate": { "rate_type": "FLAT", "price": 7 },
+            "override_specifiers": [{ "product_id": product, "pricing_group_values": { "model": "small" } }],
+        },
+        {
+            "starting_at_offset": length(2, "MONTHS"), "duration": length(30, "YEARS"), "type": "TIERED", "priority": 2,
+            "tiers": [{ "size": 10, "multiplier": number("0.9") }, { "multiplier": number("0.8") }],
+            "override_specifiers": [],
+        },
+        { "starting_at_offset": length(1, "YEARS"), "entitled": false, "override_specifiers": [] },
+    ])
+}
+
+#[tokio::test]
+async fn overrides_are_shown_by_offsets_and_taken_over_with_dates() {
+    let (api, world, _) = setting().await;
+    let package = json!({
+        "name": "Plan", "rate_card_id": world.card, "duration": length(1, "YEARS"),
+        "multiplier_override_prioritization": "EXPLICIT", "overrides": rules(&world.product),
+    });
+    let package = api.post(CREATE, package).await.id();
+    let data = shown(&api, &package).await;
+    let overrides = data["overrides"].as_array().expect("overrides");
+    let usd = json!({ "id": "2714e483-4ff1-48e4-9e25-ac732e8f24f2", "name": "USD (cents)" });
+    let first = json!({
+        "id": overrides[0]["id"], "starting_at_offset": length(1, "MONTHS"), "duration": length(1, "MONTHS"),
+        "product": { "id": world.product, "name": "Tokens" }, "applicable_product_tags": [],
+        "override_specifiers": [{ "product_id": world.product }], "type": "MULTIPLIER", "multiplier": number("0.5"),
+        "priority": 1, "is_commit_specific": false, "target": "LIST_RATE",
+    });
+    assert_eq!(overrides[0], first);
+    assert_eq!(
+        overrides[1]["overwrite_rate"],
+        json!({ "rate_type": "FLAT", "price": 7, "credit_type": usd })
+    );
+    assert_eq!((&overrides[2]["override_specifiers"], overrides[2].get("ending_before")), (&json!([]), None));
+    assert_eq!(overrides[2]["override_tiers"][0], json!({ "size": 10, "multiplier": number("0.9") }));
+    assert_eq!((overrides.len(), &overrides[3]["entitled"]), (4, &json!(false)));
+
+    let contract =
+        sign(&api, &world.customer, "2026-01-31T05:00:00Z", json!({ "package_id": package })).await;
+    let taken = contract["overrides"].as_array().expect("overrides");
+    let dates: Vec<(&Value, Option<&Value>)> =
+        taken.iter().map(|one| (&one["starting_at"], one.get("ending_before"))).collect();
+    let (january, february) = (json!("2026-01-31T05:00:00Z"), json!("2026-02-28T05:00:00Z"));
+    let (march, after_february) = (json!("2026-03-31T05:00:00Z"), json!("2026-03-28T05:00:00Z"));
+    let end = json!("2027-01-31T05:00:00Z");
+    // What would begin at the end is left out, and what goes on beyond it is cut.
+    let expected = [(&february, Some(&after_february)), (&january, None), (&march, Some(&end))];
+    assert_eq!(dates, expected);
+    assert_ne!(taken[0]["id"], overrides[0]["id"]);
+    assert_eq!((&taken[0]["multiplier"], &taken[1]["overwrite_rate"]["price"]), (&number("0.5"), &json!(7)));
+    assert_eq!(taken[1]["overwrite_rate"]["credit_type"], usd);
+    api.event("acct-1", "2026-03-05T00:00:00Z", json!({ "model": "small", "tokens": 10 })).await;
+    let invoices = api.invoices(&world.customer).await;
+    let of_contract = invoices.iter().filter(|invoice| invoice["contract_id"] == contract["id"]);
+    let priced: Vec<String> = of_contract.flat_map(lines).filter(|line| line.contains(" 10 ")).collect();
+    assert!(priced.iter().any(|line| line.ends_with("10 × 7 = 70")), "{priced:?}");
+}
+
+#[tokio::test]
+async fn overrides_that_make_no_sense_are_refused() {
+    let (api, world, product) = setting().await;
+    let package = |rule: Value| json!({ "name": "a", "rate_card_id": world.card, "overrides": [rule] });
+    let good = rules(&world.product)[0].clone();
+    let change = |field: &str, value: Value| package(with(&good, &format!("/{field}"), value));
+    let overwrite = rules(&world.product)[1].clone();
+    let cases = vec![
+        (
+            package(crate::world::without(&good, "/starting_at_offset")),
+            "overrides[0]: missing field `starting_at_offset`",
+        ),
+        (
+            package(crate::world::without(&good, "/override_specifiers")),
+            "overrides[0]: missing field `override_specifiers`",
+        ),
+        (
+            change("starting_at_offset", length(-1, "DAYS")),
+            "overrides[0].starting_at_offset.value: must not be negative",
+        ),
+        (change("duration", length(0, "DAYS")), "overrides[0].duration.value: must be greater than 0"),
+        (change("multiplier", json!(-1)), "overrides[0].multiplier: must not be negative"),
+        (change("type", json!("TIERED")), "overrides[0].type: TIERED needs"),
+        (change("priority", json!(0)), "overrides[0].priority: must be greater than 0"),
+        (change("product_id", json!(world.product)), "overrides[0].product_id: is not for packages"),
+        (
+            change("applicable_product_tags", json!(["a"])),
+            "overrides[0].applicable_product_tags: is not for packages",
+        ),
+        (
+            package(with(&overwrite, "/override_specifiers", json!([{ "product_tags": ["a"] }]))),
+            "overrides[0].override_specifiers[0].product_tags:",
+        ),
+        (
+            package(with(&overwrite, "/override_specifiers/0/pricing_group_values", json!({ "other": "x" }))),
+            "overrides[0].override_specifiers[0].pricing_group_values:",
+        ),
+        (
+            change("override_specifiers", json!([{ "product_id": product }])),
+            "overrides[0].override_specifiers[0].product_id: No such product in rate card",
+        ),
+    ];
+    refuse(&api, CREATE, cases).await;
+    let unknown = with(&good, "/override_specifiers", json!([{ "product_id": NOBODY }]));
+    api.post(CREATE, package(unknown.clone()))
+        .await
+        .refused(404, &["overrides[0].override_specifiers[0].product_id"]);
+    let by_alias = |rule: &Value| json!({ "name": "a", "rate_card_alias": "std", "overrides": [rule] });
+    api.post(CREATE, by_alias(&unknown))
+        .await
+        .refused(404, &["overrides[0].override_specifiers[0].product_id"]);
+    // Whether the card of an alias prices the product is known when a contract is made.
+    let off_card = with(&good, "/override_specifiers", json!([{ "product_id": product }]));
+    let package = api.post(CREATE, by_alias(&off_card)).await.id();
+    let alias = json!({ "rate_card_id": world.card, "aliases": [{ "name": "std" }] });
+    api.post("/v1/contract-pricing/rate-cards/update", alias).await.data();
+    let body = json!({ "customer_id": world.customer, "starting_at": NOW_HOUR, "package_id": package });
+    api.post(SIGN, body).await.refused(400, &["overrides[0]", "No such product in rate card"]);
 }

@@ -45,6 +45,15 @@ impl Card {
         Ok(Self { units: Some(units), products, units_on_card: on_card })
     }
 
+    /// 404 for a product that is not there, whatever the card.
+    pub fn check_existence(&self, path: &str, targeting: &Targeting) -> Result<(), ApiError> {
+        let unknown = named_products(targeting).into_iter().find(|(_, id)| !self.products.contains_key(id));
+        match unknown {
+            Some((name, id)) => Err(ApiError::NotFound(format!("{path}.{name}: product {id} was not found"))),
+            None => Ok(()),
+        }
+    }
+
     /// Whether a rule makes sense on the card from its start on: 404 for an unknown product, 400 for one that the card
     /// does not price and for an OVERWRITE that does not fit its product. The unit of an OVERWRITE that names none is
     /// filled in: that of the product's rates, which never changes. `path` is where the rule is in the request.
@@ -56,10 +65,8 @@ impl Card {
         starting_at: Instant,
         ending_before: Option<Instant>,
     ) -> Result<(), ApiError> {
+        self.check_existence(path, targeting)?;
         for (name, id) in named_products(targeting) {
-            if !self.products.contains_key(&id) {
-                return Err(ApiError::NotFound(format!("{path}.{name}: product {id} was not found")));
-            }
             if !self.units_on_card.contains_key(&id) {
                 let reason = format!("No such product in rate card: {id}");
                 return Err(ApiError::field(&format!("{path}.{name}"), reason));

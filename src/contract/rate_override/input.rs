@@ -20,7 +20,7 @@ use crate::time::Instant;
 use crate::wire::HourBoundary;
 
 /// Most overrides of one request (our decision: each is held against every line of the contract).
-const OVERRIDES_MAX: usize = 1000;
+pub const OVERRIDES_MAX: usize = 1000;
 
 /// Most specifiers of one override (our decision, as above).
 const SPECIFIERS_MAX: usize = 1000;

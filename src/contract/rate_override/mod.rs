@@ -17,7 +17,7 @@ mod terms;
 mod view;
 
 pub use card::Card;
-pub use input::{OverrideInput, Rule, RuleInput, SpecifierInput, planned};
+pub use input::{OVERRIDES_MAX, OverrideInput, Rule, RuleInput, SpecifierInput, planned};
 pub use names::names;
 pub use overwrite::OverwriteRateInput;
 pub use store::{Row, insert};
@@ -25,4 +25,4 @@ pub use terms::{
     Exclusion, Override, OverrideKind, OverrideTier, OverrideType, OverwriteRate, PresentationValues,
     RateTarget, Specifier, Targeting,
 };
-pub use view::{Names, OverrideV1, OverrideV2};
+pub use view::{Names, OverrideV1, OverrideV2, RuleView, specifiers};

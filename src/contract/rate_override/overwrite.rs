@@ -50,7 +50,7 @@ impl OverwriteRateInput {
 }
 
 /// The rate as it is kept.
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct StoredRate {
     rate_type: RateType,
     price: Option<Number>,

@@ -10,7 +10,7 @@ use crate::money::Number;
 use crate::time::Instant;
 
 /// A row of the table as JSON, in which overrides come and go many at a time.
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Row {
     id: OverrideId,
     #[serde(default)]

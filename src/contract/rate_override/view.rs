@@ -29,13 +29,20 @@ pub struct OverrideV2 {
     starting_at: Instant,
     #[serde(skip_serializing_if = "Option::is_none")]
     ending_before: Option<Instant>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    override_specifiers: Option<Vec<Specifier>>,
+    #[serde(flatten)]
+    rule: RuleView,
+}
+
+/// What an override does and to what, but for its specifiers, wherever one is shown.
+#[derive(Clone, Serialize, JsonSchema)]
+pub struct RuleView {
     /// The one product that is meant.
     #[serde(skip_serializing_if = "Option::is_none")]
     product: Option<ProductName>,
     /// Any of these; empty where the override is not aimed by tags alone.
     applicable_product_tags: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    override_specifiers: Option<Vec<Specifier>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     entitled: Option<bool>,
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
@@ -82,17 +89,35 @@ struct ProductName {
 impl OverrideV2 {
     #[must_use]
     pub fn new(one: &Override, names: &Names) -> Self {
-        let targeting = &one.targeting;
+        Self {
+            id: one.id,
+            created_at: one.created_at,
+            starting_at: one.starting_at,
+            ending_before: one.ending_before,
+            override_specifiers: Some(specifiers(one)).filter(|specifiers| !specifiers.is_empty()),
+            rule: RuleView::new(one, names),
+        }
+    }
+}
+
+/// The specifiers of an override as they are shown. One product is shown in both ways, however it was named (published
+/// sample of an edit).
+#[must_use]
+pub fn specifiers(one: &Override) -> Vec<Specifier> {
+    match sole_product(one) {
+        Some(id) if one.targeting.specifiers.is_empty() => {
+            vec![Specifier { product_id: Some(id), ..Specifier::default() }]
+        }
+        _ => one.targeting.specifiers.clone(),
+    }
+}
+
+impl RuleView {
+    #[must_use]
+    pub fn new(one: &Override, names: &Names) -> Self {
         let sole = sole_product(one);
         let product =
             sole.map(|id| ProductName { id, name: names.products.get(&id).cloned().unwrap_or_default() });
-        // One product is shown in both ways, however it was named (published sample of an edit).
-        let specifiers = match sole {
-            Some(id) if targeting.specifiers.is_empty() => {
-                vec![Specifier { product_id: Some(id), ..Specifier::default() }]
-            }
-            _ => targeting.specifiers.clone(),
-        };
         let (mut multiplier, mut overwrite_rate, mut override_tiers) = (None, None, None);
         match &one.kind {
             Some(OverrideKind::Multiplier(by)) => multiplier = Some(Number(by.clone())),
@@ -101,13 +126,8 @@ impl OverrideV2 {
             None => {}
         }
         Self {
-            id: one.id,
-            created_at: one.created_at,
-            starting_at: one.starting_at,
-            ending_before: one.ending_before,
             product,
-            applicable_product_tags: targeting.applicable_product_tags.clone(),
-            override_specifiers: Some(specifiers).filter(|specifiers| !specifiers.is_empty()),
+            applicable_product_tags: one.targeting.applicable_product_tags.clone(),
             entitled: one.entitled,
             override_type: one.kind.as_ref().map(OverrideKind::override_type),
             priority: one.priority.clone().map(Number),
@@ -124,7 +144,7 @@ impl OverrideV1 {
     #[must_use]
     pub fn new(one: &Override, names: &Names) -> Self {
         let whole = OverrideV2::new(one, names);
-        let rate = whole.overwrite_rate.clone();
+        let rate = whole.rule.overwrite_rate.clone();
         Self {
             rate_type: rate.as_ref().map(|rate| rate.rate_type),
             price: rate.as_ref().and_then(|rate| rate.price.clone()),

@@ -282,6 +282,13 @@ async fn packages(teller: &mut Teller, card: &str, support: &str) {
         "aliases": [{ "name": "starter", "starting_at": "2026-01-01T00:00:00Z" }],
         "duration": { "value": 12, "unit": "MONTHS" },
         "net_payment_terms_days": 30,
+        "overrides": [{
+            "starting_at_offset": { "value": 0, "unit": "DAYS" },
+            "duration": { "value": 3, "unit": "MONTHS" },
+            "type": "MULTIPLIER",
+            "multiplier": 0.5,
+            "override_specifiers": [{ "product_tags": ["models"] }],
+        }],
         "usage_statement_schedule": { "frequency": "MONTHLY", "day": "CONTRACT_START" },
         "scheduled_charges": [{
             "product_id": support,
