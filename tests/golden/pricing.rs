@@ -481,9 +481,9 @@ async fn pricing_e32_package_versions() {
     }
     // The card is raised from February on.
     desk.flat(&product, "2025-02-01", "130").await;
-    desk.clock("2025-02-10").await;
-    for (start, _) in &customers {
-        for day in ["2025-01-15", "2025-02-05"] {
+    for (now, day) in [("2025-01-20", "2025-01-15"), ("2025-02-10", "2025-02-05")] {
+        desk.clock(now).await;
+        for (start, _) in &customers {
             desk.api.event(start, &t(day), json!({ "n": 1 })).await;
         }
     }
