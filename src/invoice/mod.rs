@@ -6,7 +6,8 @@
 //!
 //! Invariants: drafts are never stored but computed when they are read; a finalized invoice is stored whole and
 //! never changes; its id follows from its contract and its period or date, so a draft keeps its id when it is finalized
-//! and there is never a second one; the total is the sum of the lines; a scheduled charge is on one invoice at most.
+//! and there is never a second one; the total is the sum of the lines in its unit, and lines
+//! in a custom pricing unit are in it as their conversion; a scheduled charge is on one invoice at most.
 
 pub mod archive_contract;
 pub mod archive_customer;

@@ -144,6 +144,34 @@ async fn metering_o_sql_granularity_documented_numbers() {
     desk.close("2026-01-01", "2026-02-03").await;
 }
 
+#[tokio::test]
+async fn pricing_e34_sql_granularity_in_cents_and_a_swap_of_averages() {
+    let desk = Desk::at("2026-03-20").await;
+    let by_hour = product(&desk, "By hour", SUM, "HOUR").await;
+    let by_period = product(&desk, "By period", SUM, "SERVICE_PERIOD").await;
+    for product in [&by_hour, &by_period] {
+        desk.flat(product, "2026-03-01", "1000").await;
+        desk.flat(product, "2026-03-15", "2000").await;
+    }
+    desk.contract("2026-03-01", json!({})).await;
+    for (at, n) in [("2026-03-01 05:00", 5), ("2026-03-02 06:00", 10), ("2026-03-03 07:00", 15)] {
+        desk.n(at, n).await;
+    }
+    assert_eq!(
+        desk.lines("2026-03-01").await,
+        [
+            "By hour 03-01..03-15 30 × 1000 = 30000",
+            "By hour 03-15..04-01 0 × 2000 = 0",
+            "By period 03-01..04-01 30 × 2000 = 60000",
+            "total 90000"
+        ]
+    );
+    let readings =
+        [("2026-03-01", "a", 4), ("2026-03-02", "a", 6), ("2026-03-15", "b", 10), ("2026-03-16", "b", 12)];
+    let prices = [("2026-03-01", "1"), ("2026-03-02", "2"), ("2026-03-15", "1"), ("2026-03-16", "2")];
+    assert_eq!(swapped("HOUR", "2026-03-15", &readings, &prices).await, ["4", "1", "10", "1"]);
+}
+
 /// The average of `n` over one kind of events.
 fn average(kind: &str) -> String {
     format!("SELECT AVG(properties.n) FROM events WHERE properties.kind = '{kind}'")
