@@ -17,7 +17,9 @@ use crate::customer::{self, billable_status::status_at};
 use crate::error::NotComputable;
 use crate::event::{PreviewedEvent, first_seq_after, subject_id};
 use crate::id::{BillableMetricId, ContractId, CustomerId, EnvironmentId, RateCardId, SubjectId};
-use crate::rating::calc::{Cuts, OtherContracts, Stretch, composite_changes, cuts, rate_usage, route};
+use crate::rating::calc::{
+    Combination, Cuts, OtherContracts, Stretch, composite_changes, cuts, pricings, rate_usage, route,
+};
 use crate::rating::{Agreement, Newest, Terms, Usage, UsageScope, load_definitions, load_terms, load_usage};
 use crate::time::{Instant, Period};
 use crate::usage::calc::previewed_pieces;
@@ -69,11 +71,11 @@ pub struct Calculator<'a> {
     before_seq: Option<i64>,
 }
 
-/// The usage of a contract other than the one that is billed, by statement.
-struct OtherUsage<'a> {
+/// A contract other than the one that is billed.
+struct OtherContract<'a> {
     contract: &'a Contract,
     terms: Arc<Terms>,
-    statements: Vec<(Statement, Cuts, Usage)>,
+    statements: Vec<Statement>,
 }
 
 impl<'a> Calculator<'a> {
@@ -114,7 +116,8 @@ impl<'a> Calculator<'a> {
         contracts.retain(|other| seen.others.contains_key(&other.id));
         for other in &mut contracts {
             let seen = &seen.others[&other.id];
-            *other = as_seen(other, seen);
+            // One that was archived by then is not among those that were seen.
+            *other = Contract { archived_at: None, ..as_seen(other, seen) };
             if let Entry::Vacant(entry) = terms.entry(other.rate_card_id) {
                 let others = load_terms(db, environment_id, other.rate_card_id, Some(seen.newest)).await?;
                 entry.insert(Arc::new(others));
@@ -185,12 +188,14 @@ impl<'a> Calculator<'a> {
     ) -> Result<(Invoice, T), sqlx::Error> {
         let terms = self.terms(contract).await?;
         let agreement = agreement_of(contract, &terms, contract.statement(period));
-        let cuts = finer(&cuts(&agreement));
-        let usage = self.usage(contract, &terms, &cuts).await?;
         let contracts = self.contracts_beside(contract, &agreement).await?;
-        let beside = self.usage_beside(contract, &agreement, &contracts).await?;
+        let beside = self.terms_beside(contract, &agreement, &contracts).await?;
+        let changes = changes(&agreement, &beside);
+        let cuts = finer(&cuts(&agreement).also_at(changes.iter().copied()));
+        let usage = self.usage(contract, &terms, &cuts).await?;
+        let used_beside = self.usage_beside(&beside, &changes).await?;
         let (mut invoice, seen) = {
-            let others = others(&agreement, contract, &beside);
+            let others = others(&agreement, contract, &beside, &used_beside, changes);
             let calculated = usage_invoice(contract, &agreement, usage, &cuts, &others, now);
             let (invoice, stretches) = calculated.map_err(|fault| NotComputable::new(fault.to_string()))?;
             let seen = look(&agreement, &stretches, &invoice);
@@ -241,32 +246,44 @@ impl<'a> Calculator<'a> {
         Ok(contracts)
     }
 
-    /// What the customer used under other contracts in the time of a statement.
-    async fn usage_beside<'b>(
+    /// The customer's other contracts that have statements in the time of one.
+    async fn terms_beside<'b>(
         &mut self,
         contract: &Contract,
         agreement: &Agreement<'_>,
         contracts: &'b [Contract],
-    ) -> Result<Vec<OtherUsage<'b>>, sqlx::Error> {
-        let counted = agreement.statement.counted;
-        let mut windows = composite_changes(agreement);
-        windows.extend([counted.start, agreement.statement.from, counted.end]);
+    ) -> Result<Vec<OtherContract<'b>>, sqlx::Error> {
         let mut beside = Vec::new();
         for other in contracts.iter().filter(|other| other.id != contract.id && other.archived_at.is_none()) {
+            let statements: Vec<Statement> = other.statements_during(agreement.statement.counted).collect();
+            if statements.is_empty() {
+                continue;
+            }
             let terms = self.terms(other).await?;
-            let mut statements = Vec::new();
-            for statement in other.statements_during(counted) {
-                let cuts = cuts(&agreement_of(other, &terms, statement)).also_at(windows.iter().copied());
-                let usage = self.usage(other, &terms, &cuts).await?;
-                statements.push((statement, cuts, usage));
-            }
-            if !statements.is_empty() {
-                let seen = self.seen_terms(other);
-                self.others.entry(contract.id).or_default().insert(other.id, seen);
-                beside.push(OtherUsage { contract: other, terms, statements });
-            }
+            let seen = self.seen_terms(other);
+            self.others.entry(contract.id).or_default().insert(other.id, seen);
+            beside.push(OtherContract { contract: other, terms, statements });
         }
         Ok(beside)
+    }
+
+    /// What the customer used under other contracts, by statement; cut also at `changes`.
+    async fn usage_beside(
+        &mut self,
+        beside: &[OtherContract<'_>],
+        changes: &[Instant],
+    ) -> Result<Vec<Vec<(Cuts, Usage)>>, sqlx::Error> {
+        let mut used = Vec::with_capacity(beside.len());
+        for OtherContract { contract, terms, statements } in beside {
+            let mut by_statement = Vec::with_capacity(statements.len());
+            for statement in statements {
+                let cuts = cuts(&agreement_of(contract, terms, *statement)).also_at(changes.iter().copied());
+                let usage = self.usage(contract, terms, &cuts).await?;
+                by_statement.push((cuts, usage));
+            }
+            used.push(by_statement);
+        }
+        Ok(used)
     }
 
     /// The first of the metrics of a statement's usage that a query counts, if any.
@@ -370,29 +387,54 @@ fn agreement_of<'a>(contract: &'a Contract, terms: &'a Terms, statement: Stateme
     }
 }
 
-/// What other contracts spent, and which of the composites they bill: of several contracts that have one of the whole
-/// customer, the one that starts first bills it (our decision).
+/// Where anything changes that shares of the customer's whole spend are of, or who bills them.
+fn changes(billed: &Agreement<'_>, beside: &[OtherContract<'_>]) -> Vec<Instant> {
+    if beside.is_empty() {
+        return Vec::new();
+    }
+    let Statement { counted, from, .. } = billed.statement;
+    let mut changes = composite_changes(billed);
+    changes.extend([counted.start, from]);
+    for OtherContract { contract, terms, statements } in beside {
+        changes.extend(terms.products.iter().flat_map(|product| product.states.starts()));
+        for statement in statements {
+            changes.extend(composite_changes(&agreement_of(contract, terms, *statement)));
+            changes.extend([statement.counted.start, statement.counted.end]);
+        }
+    }
+    changes.retain(|change| counted.contains(*change));
+    changes.sort_unstable();
+    changes.dedup();
+    changes
+}
+
+/// What other contracts spent, and when they bill a composite: of several contracts that sell one of the whole customer at
+/// a time, the one that started first bills it (our decision).
 fn others<'a>(
     billed: &Agreement<'_>,
     contract: &Contract,
-    beside: &'a [OtherUsage<'_>],
+    beside: &'a [OtherContract<'_>],
+    used: &[Vec<(Cuts, Usage)>],
+    changes: Vec<Instant>,
 ) -> OtherContracts<'a> {
-    let mut others = OtherContracts::default();
-    for OtherUsage { contract: other, terms, statements } in beside {
+    let mut others = OtherContracts { changes, ..OtherContracts::default() };
+    for (OtherContract { contract: other, terms, statements }, used) in beside.iter().zip(used) {
+        let is_first = (other.starting_at, other.created_at, other.id)
+            < (contract.starting_at, contract.created_at, contract.id);
         let mut stretches = Vec::new();
-        for (statement, cuts, usage) in statements {
+        for (statement, (cuts, usage)) in statements.iter().zip(used) {
             let agreement = agreement_of(other, terms, *statement);
             let usage = route(terms, usage.clone(), &other.usage_filters, cuts);
             stretches.extend(rate_usage(&agreement, &usage, cuts).into_values().flatten());
+            let composites =
+                terms.products.iter().filter(|product| product.is_of_customer(billed.statement.from));
+            for composite in composites.filter(|_| is_first) {
+                let sold = pricings(&agreement, composite, &Combination::default(), statement.counted);
+                let sold = sold.into_iter().filter(|(_, pricing)| pricing.entitled).map(|(period, _)| period);
+                others.billed_elsewhere.entry(composite.product_id).or_default().extend(sold);
+            }
         }
         others.spend.push((other.id, stretches));
-        let is_first = (other.starting_at, other.created_at, other.id)
-            < (contract.starting_at, contract.created_at, contract.id);
-        let composites =
-            terms.products.iter().filter(|product| product.is_of_customer(billed.statement.from));
-        if is_first {
-            others.billed_elsewhere.extend(composites.map(|product| product.product_id));
-        }
     }
     others
 }

@@ -150,10 +150,16 @@ impl Terms {
         self.metrics.get(&id).expect("a metric of a product: a foreign key")
     }
 
-    /// The card's currency or one of its custom pricing units.
+    /// The unit of one of the card's prices: its currency or one of its custom pricing units.
     #[must_use]
     pub fn unit(&self, id: CreditTypeId) -> &CreditType {
-        let custom = self.conversions.iter().map(|conversion| &conversion.unit).find(|unit| unit.id == id);
-        custom.unwrap_or(&self.unit)
+        self.find_unit(id).expect("a card prices in its units alone")
+    }
+
+    /// A unit in which the card prices.
+    #[must_use]
+    pub fn find_unit(&self, id: CreditTypeId) -> Option<&CreditType> {
+        let custom = self.conversions.iter().map(|conversion| &conversion.unit);
+        std::iter::once(&self.unit).chain(custom).find(|unit| unit.id == id)
     }
 }

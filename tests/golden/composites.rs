@@ -2,7 +2,11 @@
 
 use serde_json::{Value, json};
 
+use upbeat::access::{self, EnvironmentKind};
+use upbeat::invoice::verify_invoices;
+
 use crate::desk::{Desk, number, t, text, tiers};
+use crate::support::Rates;
 
 /// Compute, which lists at 60 and costs this contract 50, and Storage at 10, both in June.
 struct Cloud {
@@ -210,6 +214,127 @@ async fn a_share_of_the_customer_is_billed_once_on_its_first_contract() {
         of_contract(&later),
         ["Compute 06-11..07-01 10 × 60 = 600", "Storage 06-11..07-01 10 × 10 = 100", "total 700"]
     );
+}
+
+/// The customer's invoice of a contract for the statement that ends on this date, as text; `None` where it failed.
+async fn of_contract(desk: &Desk, contract: &str, end: &str) -> (Vec<String>, Option<String>) {
+    let end = format!("{end}T00:00:00+00:00");
+    let invoices = desk.api.invoices(&desk.customer).await;
+    let own =
+        |invoice: &&Value| invoice["contract_id"] == contract && invoice["end_timestamp"] == end.as_str();
+    let invoice = invoices.iter().find(own).expect("an invoice");
+    (text(invoice), invoice["upbeat_failure"]["reason"].as_str().map(str::to_owned))
+}
+
+#[tokio::test]
+async fn a_share_of_the_customer_goes_on_where_the_first_contract_ends() {
+    let cloud = Cloud::new().await;
+    let mut fields = of(&[&cloud.storage]);
+    fields["composite_scope"] = json!("CUSTOMER");
+    cloud.composite("Support", fields, percentage("0.1", json!({}))).await;
+    cloud.desk.contract("2026-06-01", json!({ "ending_before": t("2026-06-25") })).await;
+    let renewal = cloud.desk.contract("2026-06-05", json!({})).await;
+    cloud.desk.n("2026-06-20", 100).await;
+    cloud.desk.clock("2026-06-29").await;
+    cloud.desk.n("2026-06-28", 50).await;
+    let (lines, _) = of_contract(&cloud.desk, &renewal, "2026-07-01").await;
+    assert_eq!(
+        lines,
+        [
+            "Compute 06-05..07-01 150 × 60 = 9000",
+            "Storage 06-05..07-01 150 × 10 = 1500",
+            "Support 06-25..07-01 500 × 0.1 = 50",
+            "total 10550",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_share_of_the_customer_is_not_lost_where_the_first_contract_does_not_sell_it() {
+    let cloud = Cloud::new().await;
+    let mut fields = of(&[&cloud.storage]);
+    fields["composite_scope"] = json!("CUSTOMER");
+    let support = cloud.composite("Support", fields, percentage("0.1", json!({}))).await;
+    let off = json!({ "starting_at": t("2026-06-01"), "entitled": false, "product_id": support });
+    cloud.desk.contract("2026-06-01", json!({ "overrides": [off] })).await;
+    let second = cloud.desk.contract("2026-06-02", json!({})).await;
+    cloud.desk.n("2026-06-10", 100).await;
+    let (lines, _) = of_contract(&cloud.desk, &second, "2026-07-01").await;
+    assert_eq!(lines[2..], ["Support 06-02..07-01 2000 × 0.1 = 200", "total 7200"]);
+}
+
+#[tokio::test]
+async fn a_share_of_another_currency_is_no_amount_of_this_one() {
+    let cloud = Cloud::new().await;
+    let mut fields = json!({ "composite_tags": ["cloud"] });
+    fields["composite_scope"] = json!("CUSTOMER");
+    cloud.composite("Support", fields, percentage("0.1", json!({}))).await;
+    let first = cloud.desk.contract("2026-06-01", json!({})).await;
+    let units = cloud.desk.api.get("/v1/credit-types/list").await.data();
+    let euro = units.as_array().expect("a list").iter().find(|unit| unit["name"] == "EUR").expect("the euro");
+    let card = json!({ "name": "Europe", "fiat_credit_type_id": euro["id"] });
+    let rates =
+        Rates { card: cloud.desk.api.post("/v1/contract-pricing/rate-cards/create", card).await.id() };
+    let rate = json!({ "rate_type": "FLAT", "price": 1, "credit_type_id": euro["id"] });
+    cloud.desk.api.rate(&rates, &cloud.storage, &t("2026-06-01"), rate).await;
+    cloud.desk.api.contract(&cloud.desk.customer, &rates, &t("2026-06-02"), json!({})).await;
+    cloud.desk.n("2026-06-10", 100).await;
+    let (_, failure) = of_contract(&cloud.desk, &first, "2026-07-01").await;
+    let reason = failure.expect("a reason");
+    assert!(reason.contains("`Support`") && reason.contains("EUR"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_share_of_the_customer_stays_as_it_was_finalized() {
+    let cloud = Cloud::new().await;
+    let mut fields = of(&[&cloud.storage]);
+    fields["composite_scope"] = json!("CUSTOMER");
+    cloud.composite("Support", fields, percentage("0.1", json!({}))).await;
+    let first = cloud.contract(json!({})).await;
+    let second = cloud.desk.contract("2026-06-02", json!({})).await;
+    cloud.desk.n("2026-06-10", 100).await;
+    cloud.desk.clock("2026-07-02").await;
+    let before = of_contract(&cloud.desk, &first, "2026-07-01").await;
+    assert_eq!(before.0[2..], ["Support 06-01..07-01 2000 × 0.1 = 200", "total 6200"]);
+    let other = json!({ "customer_id": cloud.desk.customer, "contract_id": second, "void_invoices": false });
+    cloud.desk.api.post("/v1/contracts/archive", other).await.id();
+    let mut db = cloud.desk.api.app.db.acquire().await.expect("a connection");
+    let sandbox = access::find_environment(&mut db, EnvironmentKind::Sandbox).await.expect("the sandbox");
+    let (_, faults) = verify_invoices(&cloud.desk.api.app.db, sandbox.id).await.expect("a check");
+    assert!(faults.is_empty(), "{faults:?}");
+}
+
+#[tokio::test]
+async fn an_override_by_range_prices_a_legacy_subscription_by_its_quantity() {
+    let desk = Desk::at("2026-06-20").await;
+    let fields = json!({ "name": "Base fee", "type": "SUBSCRIPTION" });
+    let product = desk.api.post("/v1/contract-pricing/products/create", fields).await.id();
+    let rate = json!({ "rate_type": "SUBSCRIPTION", "price": 1000, "quantity": 3, "is_prorated": true });
+    desk.rate(&product, "2026-01-01", rate).await;
+    let by_range = json!({
+        "starting_at": t("2026-06-01"), "type": "TIERED", "priority": 1, "product_id": product,
+        "tiers": [{ "size": 2, "multiplier": number("0.5") }],
+    });
+    let explicit = json!({ "multiplier_override_prioritization": "EXPLICIT", "overrides": [by_range] });
+    desk.contract("2026-06-01", explicit).await;
+    assert_eq!(
+        desk.lines("2026-06-01").await,
+        [
+            "Base fee 06-01..07-01 [1] 2 × 500 = 1000",
+            "Base fee 06-01..07-01 [2] 1 × 1000 = 1000",
+            "total 2000",
+        ]
+    );
+    let replaced = json!({
+        "starting_at": t("2026-07-01"), "type": "OVERWRITE", "product_id": product,
+        "overwrite_rate": { "rate_type": "SUBSCRIPTION", "price": 700, "quantity": 1, "is_prorated": true },
+    });
+    desk.contract("2026-07-01", json!({ "overrides": [replaced] })).await;
+    desk.clock("2026-07-03").await;
+    let invoices = desk.api.invoices(&desk.customer).await;
+    let july = invoices.iter().filter(|invoice| invoice["start_timestamp"] == "2026-07-01T00:00:00+00:00");
+    let totals: Vec<&Value> = july.map(|invoice| &invoice["total"]).collect();
+    assert!(totals.contains(&&json!(700)), "{totals:?}");
 }
 
 #[tokio::test]

@@ -434,13 +434,10 @@ fn subscription(workload: &Workload, product: &ProductTerms) -> Decimal {
     if !entitled(workload, &line, entry.entitled) {
         return zero();
     }
-    let price = match chain(workload, &line).as_slice() {
-        [] => price.clone(),
-        [OverrideKind::Multiplier(multiplier), ..] => price * multiplier,
-        _ => return zero(),
-    };
     let hours = |start: Instant, end: Instant| Decimal::from((end - start).num_hours());
     let whole = hours(statement.calendar.start, statement.calendar.end);
     let part = hours(statement.from, statement.counted.end);
-    quantity * divide(&(price * part), &whole)
+    let listed = Price::Flat(price.clone());
+    let prorated = |charged: Decimal, _| divide(&(charged * &part), &whole);
+    cost_of_move(&zero(), quantity, &listed, &chain(workload, &line), prorated)
 }

@@ -51,7 +51,7 @@ pub struct CreateProduct {
     composite_tags: Option<Vec<String>>,
     /// Whose spend is shared in, for life; CONTRACT when omitted. COMPOSITE only.
     composite_scope: Option<CompositeScope>,
-    /// Leaves products out that cost nothing; false when omitted. COMPOSITE only.
+    /// Leaves out usage that costs the contract nothing, which only counts at list prices; false when omitted. COMPOSITE only.
     exclude_free_usage: Option<bool>,
     /// Shares in the spend of other composites too, which may lead in no circle; false when omitted. COMPOSITE only.
     include_composite_spend: Option<bool>,

@@ -119,7 +119,8 @@ pub struct ProductState {
     pub composite_tags: Option<Vec<String>>,
     /// Set for COMPOSITE, and for no other type; no update changes it.
     pub composite_scope: Option<CompositeScope>,
-    /// Leaves members out that cost the contract nothing; unset it is false.
+    /// Leaves out usage that costs the contract nothing, unit by unit; it counts at list prices alone (our decision: the field
+    /// speaks of usage, not of products). Unset it is false.
     pub exclude_free_usage: Option<bool>,
     /// Whether composites may be members as well as usage products; unset it is false.
     pub include_composite_spend: Option<bool>,
@@ -167,7 +168,7 @@ pub struct ProductChanges {
     /// The spend of every such product with any of these tags is shared in too. COMPOSITE only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub composite_tags: Option<Vec<String>>,
-    /// Leaves products out that cost nothing. COMPOSITE only.
+    /// Leaves out usage that costs the contract nothing, which only counts at list prices. COMPOSITE only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exclude_free_usage: Option<bool>,
     /// Shares in the spend of other composites too, which may lead in no circle. COMPOSITE only.

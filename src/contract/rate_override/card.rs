@@ -1,6 +1,6 @@
 //! Holding rules against the rate card of their contract and the products on it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::input::named_products;
 use super::terms::{OverrideKind, OverwriteRate, Specifier, Targeting};
 use crate::catalog::product::{self, ProductRow, ProductType};
-use crate::catalog::rate;
+use crate::catalog::rate::{self, Price};
 use crate::catalog::rate_card::{self, CardUnits, RateCardRow};
 use crate::error::ApiError;
 use crate::id::{CreditTypeId, EnvironmentId, ProductId};
@@ -84,26 +84,36 @@ impl Card {
             } else {
                 format!("{path}.override_specifiers[{index}]")
             };
-            check_overwrite(&place, specifier, product, starting_at, ending_before)?;
+            check_overwrite(&place, specifier, product, &rate.price, (starting_at, ending_before))?;
             let rate_type = rate.price.rate_type().check_product(product.product_type);
             let rate_path = |name: &str| format!("{path}.overwrite_rate.{name}");
             rate_type.map_err(|reason| ApiError::field(&rate_path("rate_type"), reason))?;
-            self.set_unit(rate, id)
-                .map_err(|reason| ApiError::field(&rate_path("credit_type_id"), reason))?;
         }
-        Ok(())
+        let reason = self.set_unit(rate, targeting, specifiers).err();
+        match reason {
+            Some(reason) => Err(ApiError::field(&format!("{path}.overwrite_rate.credit_type_id"), reason)),
+            None => Ok(()),
+        }
     }
 
-    fn set_unit(&self, rate: &mut OverwriteRate, product_id: ProductId) -> Result<(), String> {
+    fn set_unit(
+        &self,
+        rate: &mut OverwriteRate,
+        targeting: &Targeting,
+        specifiers: &[Specifier],
+    ) -> Result<(), String> {
         let units = self.units.as_ref().expect("the product is on the card");
-        let on_card = self.units_on_card[&product_id];
-        match rate.credit_type_id {
-            Some(given) => units.for_new_rate(given).map(|_| ()),
-            None => {
-                rate.credit_type_id = Some(on_card);
-                Ok(())
-            }
+        if let Some(given) = rate.credit_type_id {
+            return units.for_new_rate(given).map(|_| ());
         }
+        let products =
+            specifiers.iter().filter_map(|specifier| targeting.product_id.or(specifier.product_id));
+        let of_products: BTreeSet<CreditTypeId> = products.map(|id| self.units_on_card[&id]).collect();
+        if of_products.len() > 1 {
+            return Err("is required where the products are priced in different units".to_owned());
+        }
+        rate.credit_type_id = of_products.into_iter().next();
+        Ok(())
     }
 }
 
@@ -112,13 +122,22 @@ fn check_overwrite(
     path: &str,
     specifier: &Specifier,
     product: &ProductRow,
-    starting_at: Instant,
-    ending_before: Option<Instant>,
+    price: &Price,
+    (starting_at, ending_before): (Instant, Option<Instant>),
 ) -> Result<(), ApiError> {
     let field = |name: &str, reason: String| ApiError::field(&format!("{path}.{name}"), reason);
-    if product.product_type == ProductType::Subscription && specifier.billing_frequency.is_none() {
-        let reason = "is required for an OVERWRITE of a SUBSCRIPTION product".to_owned();
-        return Err(field("billing_frequency", reason));
+    let is_legacy = matches!(price, Price::Subscription { .. });
+    match specifier.billing_frequency {
+        // A legacy rate has no frequency that could be named.
+        Some(_) if is_legacy => {
+            let reason = "is not for an OVERWRITE of the rate type SUBSCRIPTION".to_owned();
+            return Err(field("billing_frequency", reason));
+        }
+        None if product.product_type == ProductType::Subscription && !is_legacy => {
+            let reason = "is required for an OVERWRITE of a SUBSCRIPTION product".to_owned();
+            return Err(field("billing_frequency", reason));
+        }
+        _ => {}
     }
     let values = &specifier.pricing_group_values;
     if values.is_empty() {

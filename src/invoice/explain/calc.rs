@@ -1,8 +1,8 @@
 //! Why each line is what it is: read off the calculation that made it. Pure.
 
 use super::view::{
-    AppliedOverride, BasisExplanation, BeatenOverride, ExplainedLine, Explanation, MemberExplanation,
-    PriceExplanation, UsageExplanation, UsagePiece,
+    AppliedOverride, BasisExplanation, BeatenOverride, ExplainedLine, Explanation, LaterPrice,
+    MemberExplanation, PriceExplanation, UsageExplanation, UsagePiece,
 };
 use crate::catalog::rate::{GroupValues, Rate};
 use crate::contract::rate_override::{Override, OverrideKind};
@@ -11,6 +11,7 @@ use crate::invoice::model::{Invoice, LineItem};
 use crate::money::{Decimal, Number, is_positive};
 use crate::rating::calc::{Basis, Pricing, Step, Stretch};
 use crate::rating::{Agreement, UnitConversion};
+use crate::time::Instant;
 
 /// How the lines of an invoice come about, in their order: first those of the stretches, then conversions of custom
 /// pricing units.
@@ -73,6 +74,7 @@ fn of_line(number: usize, line: &LineItem, basis: BasisExplanation) -> Explanati
         credit_type: line.credit_type.clone(),
         basis,
         price: None,
+        later_prices: Vec::new(),
         lines: vec![explained],
         total: line.total.clone(),
     }
@@ -86,6 +88,11 @@ fn of_stretch(
 ) -> Explanation {
     let Stretch { product, combination, period, pricing, .. } = stretch;
     let is_minimum = matches!(stretch.basis, Basis::Minimum { .. });
+    let is_later = |(starting_at, _): &&(Instant, Pricing<'_>)| *starting_at < period.end;
+    let later = |(starting_at, pricing): &(Instant, Pricing<'_>)| LaterPrice {
+        starting_at: *starting_at,
+        price: price(pricing, &combination.pricing),
+    };
     let values = |values: &GroupValues| Some(values.clone()).filter(|values| !values.is_empty());
     Explanation {
         product_id: Some(product.product_id),
@@ -97,6 +104,7 @@ fn of_stretch(
         credit_type: pricing.unit.clone(),
         basis: basis(agreement, stretch),
         price: Some(price(pricing, &combination.pricing)),
+        later_prices: pricing.continued.iter().filter(is_later).map(later).collect(),
         lines: (first..)
             .zip(lines)
             .map(|(number, line)| explained(number, line, pricing, is_minimum))
@@ -141,10 +149,9 @@ fn basis(agreement: &Agreement<'_>, stretch: &Stretch<'_>) -> BasisExplanation {
         Basis::Minimum { minimum, reached, .. } => {
             BasisExplanation::Minimum { minimum: Number(minimum.clone()), reached: Number(reached.clone()) }
         }
-        Basis::Subscription { quantity, unit_price } => BasisExplanation::Subscription {
-            quantity: Number(quantity.clone()),
-            unit_price: Number(unit_price.clone()),
-        },
+        Basis::Subscription { quantity, is_prorated, .. } => {
+            BasisExplanation::Subscription { quantity: Number(quantity.clone()), is_prorated: *is_prorated }
+        }
     }
 }
 

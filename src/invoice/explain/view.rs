@@ -51,6 +51,9 @@ pub struct Explanation {
     /// The price, and why it is this one; not where none of the card's is charged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub price: Option<PriceExplanation>,
+    /// Where the same price goes on for another reason.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub later_prices: Vec<LaterPrice>,
     pub lines: Vec<ExplainedLine>,
     /// The sum of the totals of the lines.
     pub total: Number,
@@ -75,8 +78,12 @@ pub enum BasisExplanation {
         /// What the shares of the billing period come to.
         reached: Number,
     },
-    /// A price for a billing period, or its part for a part of one.
-    Subscription { quantity: Number, unit_price: Number },
+    /// A quantity at a price for the billing period.
+    Subscription {
+        quantity: Number,
+        /// Whether its unit prices are the parts for a part of the period.
+        is_prorated: bool,
+    },
     /// The lines in a custom pricing unit, in the currency of the invoice.
     UnitConversion { custom_credit_type: CreditType, quantity: Number, fiat_per_custom_credit: Number },
     /// An amount that the contract names.
@@ -141,6 +148,13 @@ pub struct PriceExplanation {
     pub overrides: Vec<AppliedOverride>,
     /// Overrides that are in force and aimed at these lines, and price none of them, the next best first.
     pub beaten_overrides: Vec<BeatenOverride>,
+}
+
+/// The price of the explanation from an instant on, by another entry of the card or by other overrides.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct LaterPrice {
+    pub starting_at: Instant,
+    pub price: PriceExplanation,
 }
 
 /// An override that prices lines.

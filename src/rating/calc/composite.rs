@@ -1,6 +1,10 @@
 //! What shares of other products' spend cost.
+//!
+//! A share of what the customer spends under all contracts is of the usage under the others, not of their composites (our
+//! decision: those may be shares of this contract in turn). Of several contracts that sell it, the one that started first
+//! bills it, at the times at which it does; what is finalized stays, whichever contract is made later.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::cut::composite_changes;
@@ -19,10 +23,12 @@ use crate::time::{Instant, Period};
 /// What the customer spends under other contracts, for composites of the scope CUSTOMER.
 #[derive(Default)]
 pub struct OtherContracts<'a> {
-    /// The usage of each, cut where the composites of this contract change.
+    /// The usage of each, cut where anything changes that composites of this contract are of.
     pub spend: Vec<(ContractId, Vec<Stretch<'a>>)>,
-    /// The composites that another contract bills.
-    pub billed_elsewhere: BTreeSet<ProductId>,
+    /// When another contract bills a composite.
+    pub billed_elsewhere: BTreeMap<ProductId, Vec<Period>>,
+    /// Where any of that changes.
+    pub changes: Vec<Instant>,
 }
 
 /// What the products of one contract came to, as composites are added one by one.
@@ -74,7 +80,7 @@ impl<'a> Spend<'a, '_> {
             }
         }
         under_way.pop();
-        let stretches = self.composite_stretches(composite, &windows);
+        let stretches = self.composite_stretches(composite, &windows)?;
         for stretch in &stretches {
             stretch.billable_charges()?;
         }
@@ -86,11 +92,14 @@ impl<'a> Spend<'a, '_> {
     /// statement starts, so that composites of composites are cut alike.
     fn windows(&self, composite: &'a ProductTerms) -> Vec<(Period, Arc<Pricing<'a>>)> {
         let Statement { counted, from, .. } = self.agreement.statement;
-        let is_elsewhere = self.others.billed_elsewhere.contains(&composite.product_id);
-        if is_elsewhere && scope(composite, from) == CompositeScope::Customer {
-            return Vec::new();
-        }
+        let elsewhere = self.others.billed_elsewhere.get(&composite.product_id);
+        let is_billed_here = |window: &Period| {
+            let is_elsewhere =
+                elsewhere.is_some_and(|periods| periods.iter().any(|period| period.contains(window.start)));
+            !is_elsewhere || scope(composite, window.start) == CompositeScope::Contract
+        };
         let mut changes = composite_changes(self.agreement);
+        changes.extend(&self.others.changes);
         changes.push(from);
         changes.sort_unstable();
         changes.dedup();
@@ -101,8 +110,8 @@ impl<'a> Spend<'a, '_> {
             let mut starts = vec![period.start];
             starts.extend(inside.filter(|start| *start != period.start));
             let ends = starts.iter().skip(1).copied().chain([period.end]);
-            let parts = starts.iter().copied().zip(ends);
-            windows.extend(parts.map(|(start, end)| (Period { start, end }, Arc::clone(&pricing))));
+            let parts = starts.iter().copied().zip(ends).map(|(start, end)| Period { start, end });
+            windows.extend(parts.filter(is_billed_here).map(|window| (window, Arc::clone(&pricing))));
         }
         windows
     }
@@ -113,7 +122,7 @@ impl<'a> Spend<'a, '_> {
         &self,
         composite: &'a ProductTerms,
         windows: &[(Period, Arc<Pricing<'a>>)],
-    ) -> Vec<Stretch<'a>> {
+    ) -> Result<Vec<Stretch<'a>>, RatingFault> {
         let combination = Arc::new(Combination::default());
         let currency = &self.agreement.terms.unit;
         // What was spent so far, by unit; the card's currency is there even when nothing is.
@@ -131,7 +140,7 @@ impl<'a> Spend<'a, '_> {
                 let pricing = if unit == pricing.unit.id {
                     Arc::clone(pricing)
                 } else {
-                    let unit = self.unit(unit);
+                    let unit = self.unit(composite, unit)?;
                     Arc::new(Pricing { unit, list_unit: unit, ..Pricing::clone(pricing) })
                 };
                 let (combination, basis) =
@@ -142,11 +151,23 @@ impl<'a> Spend<'a, '_> {
         }
         stretches.extend(self.minimum(composite, windows, &stretches));
         stretches.sort_by_key(|stretch| (stretch.period.start, stretch.pricing.unit != currency));
-        stretches
+        Ok(stretches)
     }
 
-    fn unit(&self, id: CreditTypeId) -> &'a CreditType {
-        self.agreement.terms.unit(id)
+    /// The unit of members, which the contract's own card must price in: nothing is converted that it does not convert.
+    fn unit(&self, composite: &ProductTerms, id: CreditTypeId) -> Result<&'a CreditType, RatingFault> {
+        self.agreement.terms.find_unit(id).ok_or_else(|| {
+            let of_members = self.others.spend.iter().flat_map(|(_, stretches)| stretches);
+            let units = of_members.flat_map(|stretch| [stretch.pricing.unit, stretch.pricing.list_unit]);
+            let unit = units
+                .into_iter()
+                .find(|unit| unit.id == id)
+                .map_or_else(|| id.to_string(), |unit| unit.name.clone());
+            RatingFault::ForeignUnit {
+                product: composite.states.at(self.agreement.statement.from).name.clone(),
+                unit,
+            }
+        })
     }
 
     /// What the members cost in a window, by unit: at the contract's prices, or at the card's where the rate says so, of

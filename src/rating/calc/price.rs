@@ -30,6 +30,8 @@ pub struct Pricing<'a> {
     pub chosen: Chosen<'a>,
     /// Where each tier of the price comes from, under an override.
     pub sources: Vec<PriceSource>,
+    /// The same price from later instants on, by another entry or another override.
+    pub continued: Vec<(Instant, Pricing<'a>)>,
 }
 
 impl<'a> Pricing<'a> {
@@ -43,6 +45,7 @@ impl<'a> Pricing<'a> {
             entitled: entry.entitled,
             chosen: Chosen::default(),
             sources: Vec::new(),
+            continued: Vec::new(),
         }
     }
 
@@ -62,7 +65,9 @@ impl<'a> Pricing<'a> {
             return Self { entitled, chosen, ..listed };
         }
         let effective = effective_price(&entry.price, &chosen);
-        let unit = effective.sources.iter().find_map(|source| source.unit);
+        // Shares are in the unit of what they are of, whatever the override says.
+        let is_share = effective.price.uses_list_prices().is_some();
+        let unit = effective.sources.iter().find_map(|source| source.unit).filter(|_| !is_share);
         Self {
             unit: unit.map_or(listed.unit, |id| agreement.terms.unit(id)),
             price: Cow::Owned(effective.price),
@@ -71,6 +76,10 @@ impl<'a> Pricing<'a> {
             sources: effective.sources,
             ..listed
         }
+    }
+
+    fn is_for_the_same_reason(&self, other: &Self) -> bool {
+        self.entry.added == other.entry.added && self.chosen == other.chosen
     }
 
     /// Whether one line may be under both.
@@ -111,6 +120,11 @@ pub fn pricings<'a>(
     let mut push = |period: Period, pricing: Pricing<'a>| match pricings.last_mut() {
         Some((last, before)) if last.end == period.start && before.says_the_same(&pricing) => {
             last.end = period.end;
+            let before = Arc::get_mut(before).expect("nobody else has it yet");
+            let latest = before.continued.last().map_or(&*before, |(_, latest)| latest);
+            if !latest.is_for_the_same_reason(&pricing) {
+                before.continued.push((period.start, pricing));
+            }
         }
         _ => pricings.push((period, Arc::new(pricing))),
     };

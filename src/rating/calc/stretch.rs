@@ -6,8 +6,9 @@ use super::RatingFault;
 use super::price::{Pricing, slices};
 use super::quantity::{Combination, Step};
 use super::tier::TierPosition;
+use crate::catalog::rate::Price;
 use crate::id::{ContractId, ProductId};
-use crate::money::{Decimal, is_billable};
+use crate::money::{Decimal, is_billable, zero};
 use crate::rating::terms::ProductTerms;
 use crate::time::{Instant, Period};
 
@@ -44,8 +45,8 @@ pub enum Basis {
         /// What the shares come to.
         reached: Decimal,
     },
-    /// Part of the price of a whole billing period.
-    Subscription { quantity: Decimal, unit_price: Decimal },
+    /// A quantity at a price for the time: the price of a billing period, or its part for a part of one.
+    Subscription { quantity: Decimal, price: Price, is_prorated: bool },
 }
 
 /// What the members of a composite cost in one of its windows.
@@ -80,12 +81,18 @@ impl Charge {
     }
 }
 
+/// One charge, or one for each tier that a move of the counter touches.
+fn charges(price: &Price, before: &Decimal, after: &Decimal) -> Vec<Charge> {
+    let slices = slices(price, before, after).into_iter();
+    slices.map(|slice| Charge::new(slice.quantity, slice.price, slice.position)).collect()
+}
+
 impl Stretch<'_> {
     /// Whether it is a part of a subscription's billing period; only subscriptions answer.
     #[must_use]
     pub fn is_prorated(&self) -> Option<bool> {
-        let Basis::Subscription { unit_price, .. } = &self.basis else { return None };
-        Some(self.pricing.price.single() != Some(unit_price))
+        let Basis::Subscription { is_prorated, .. } = &self.basis else { return None };
+        Some(*is_prorated)
     }
 
     /// Its charges: one, or one for each tier that is touched.
@@ -95,14 +102,9 @@ impl Stretch<'_> {
             Basis::Usage { before, steps } => (before, steps.iter().map(|step| &step.quantity).sum()),
             Basis::Spend { before, steps, .. } => (before, steps.iter().map(|step| &step.spend).sum()),
             Basis::Minimum { due, .. } => return vec![Charge::new(Decimal::from(1), due.clone(), None)],
-            Basis::Subscription { quantity, unit_price } => {
-                return vec![Charge::new(quantity.clone(), unit_price.clone(), None)];
-            }
+            Basis::Subscription { quantity, price, .. } => return charges(price, &zero(), quantity),
         };
-        slices(&self.pricing.price, before, &(before + quantity))
-            .into_iter()
-            .map(|slice| Charge::new(slice.quantity, slice.price, slice.position))
-            .collect()
+        charges(&self.pricing.price, before, &(before + quantity))
     }
 
     /// Its charges, unless one has more digits than a bill can hold.

@@ -7,6 +7,7 @@ use super::quantity::Combination;
 use super::stretch::{Basis, Stretch};
 use crate::catalog::rate::Price;
 use crate::contract::Statement;
+use crate::contract::rate_override::calc::map_prices;
 use crate::money::{Decimal, divide};
 use crate::rating::terms::{Agreement, ProductTerms};
 use crate::time::Period;
@@ -24,9 +25,15 @@ pub fn subscription_stretch<'a>(agreement: &Agreement<'a>, product: &'a ProductT
     if first.start != statement.counted.start {
         return None;
     }
-    let Price::Subscription { price, quantity, .. } = &*pricing.price else { return None };
-    let basis =
-        Basis::Subscription { quantity: quantity.clone(), unit_price: prorated(price, period, statement) };
+    // An override may change the quantity, or price it in ranges; without one the quantity is the card's.
+    let ((Price::Subscription { quantity, .. }, _)
+    | (Price::Tiered(_), Price::Subscription { quantity, .. })) = (&*pricing.price, &pricing.entry.price)
+    else {
+        return None;
+    };
+    let price = map_prices(&pricing.price, |price| prorated(price, period, statement));
+    let is_prorated = period != statement.calendar;
+    let basis = Basis::Subscription { quantity: quantity.clone(), price, is_prorated };
     Some(Stretch { product, combination, period, pricing, basis })
 }
 

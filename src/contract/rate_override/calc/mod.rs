@@ -14,4 +14,5 @@ mod tests;
 pub use choice::{Chosen, Lost, Reason, boundaries, choose, entitlement};
 pub use effective::{EffectivePrice, PriceSource, effective_price, scaled};
 pub use matching::{Drawn, Line, matches, of_line};
+pub use price::map_prices;
 pub use stretch::{Stretch, stretch_at};
