@@ -21,7 +21,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::access::App;
 use crate::catalog::{billable_metric, credit_type, product, rate, rate_card};
-use crate::{console, contract, customer, invoice, named_schedule, package, sandbox, usage};
+use crate::{console, contract, customer, invoice, named_schedule, package, rating, sandbox, usage};
 
 /// The whole server as a router, for a socket or for a test.
 pub fn app(state: App, metrics: Option<PrometheusHandle>) -> Router {
@@ -276,6 +276,15 @@ fn usage_and_invoices() -> ApiRouter<App> {
         .api_route(
             "/v1/customers/{customer_id}/purchasedSeats",
             get_with(usage::purchased_seats::handler, usage::purchased_seats::doc),
+        )
+        .api_route("/v1/upbeat/usage/unrated", post_with(rating::unrated::handler, rating::unrated::doc))
+        .api_route(
+            "/v1/upbeat/usage/unmatched-customers",
+            post_with(usage::unmatched_customers::handler, usage::unmatched_customers::doc),
+        )
+        .api_route(
+            "/v1/upbeat/usage/unmatched-metrics",
+            post_with(usage::unmatched_metrics::handler, usage::unmatched_metrics::doc),
         )
         .api_route("/v1/events/search", post_with(usage::search::handler, usage::search::doc))
         .api_route(

@@ -21,9 +21,15 @@ async fn run(app: &App) -> Result<(), CommandError> {
         let rollups = verify_rollups(&app.db, environment.id).await?;
         for difference in &rollups {
             let (subject, metric, hour) = (difference.subject_id, difference.metric_id, difference.hour);
-            println!(
-                "{kind}: the rollup of metric {metric} for subject {subject} in the hour {hour} is wrong"
-            );
+            match metric {
+                Some(metric) => println!(
+                    "{kind}: the rollup of metric {metric} for subject {subject} in the hour {hour} is wrong"
+                ),
+                None => println!(
+                    "{kind}: the count of events for subject {subject} that no metric counts, of the day {hour}, is \
+                     wrong"
+                ),
+            }
         }
         let (count, invoices) = verify_invoices(&app.db, environment.id).await?;
         for fault in &invoices {

@@ -7,6 +7,7 @@
 
 mod billing;
 mod clock;
+mod day;
 mod period;
 mod recurrence;
 mod relative;
@@ -14,6 +15,7 @@ mod rfc3339;
 
 pub use billing::{StatementFrequency, StatementSchedule};
 pub use clock::{Clock, SystemClock};
+pub use day::of_day;
 pub use period::Period;
 pub use recurrence::RecurringFrequency;
 pub use relative::{RelativeDate, RelativeUnit};

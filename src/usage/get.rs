@@ -61,7 +61,7 @@ struct MetricInput {
 
 #[derive(Deserialize, JsonSchema)]
 pub struct UsageCursor {
-    next_page: Option<String>,
+    pub next_page: Option<String>,
 }
 
 /// The usage of one customer and metric in one window (schema `UsageBatchAggregate`).

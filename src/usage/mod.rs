@@ -20,6 +20,7 @@
 //! the table holds; and a read over a year would look into twelve indexes in place of one.
 
 pub mod calc;
+mod days;
 pub mod get;
 mod group_by;
 pub mod groups;
@@ -33,9 +34,13 @@ mod settle;
 pub mod sql;
 mod store;
 mod uncounted;
+mod unmatched;
+pub mod unmatched_customers;
+pub mod unmatched_metrics;
 mod verify;
 mod window_rows;
 
+pub use days::days;
 pub use settle::{begin_settled_snapshot, begin_usage_snapshot};
-pub use store::{Piece, PostgresRollups, RollupStore, SegmentedMetric};
+pub use store::{Piece, PostgresRollups, RollupStore, SegmentedMetric, subjects_with_usage};
 pub use verify::{RollupDifference, recount_as_of, verify_rollups};

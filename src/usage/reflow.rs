@@ -10,7 +10,7 @@ use sqlx::Executor;
 
 use super::calc::{Counter, Counts};
 use super::settle::begin_usage_snapshot;
-use super::store::{Pace, PostgresRollups, RollupStore};
+use super::store::{Pace, PostgresRollups, RollupStore, hold_reflows};
 use crate::access::{App, Record, Writer};
 use crate::catalog::billable_metric::{self, BillableMetricRow, Reflow};
 use crate::error::ApiError;
@@ -53,6 +53,7 @@ pub async fn handler(
     change
         .execute("SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL statement_timeout = 0")
         .await?;
+    hold_reflows(&mut change, environment_id).await?;
     let metric = billable_metric::lock(&mut change, environment_id, id).await?;
     let metric = metric.ok_or_else(|| ApiError::not_found("billable metric", id))?;
     if metric.archived_at.is_some() {
@@ -110,13 +111,19 @@ async fn count(
         seqs: i64::MIN..first_seq_after(metric.created_arrival),
     };
     let counter = Counter::of_all_events(environment_id, metric.clone());
+    let metrics = billable_metric::all_metrics(&mut snapshot, environment_id).await?;
+    let reflows = billable_metric::reflows(&mut snapshot, environment_id).await?;
+    let until_now = Counter::new(environment_id, metrics, &reflows);
     let mut counts = Counts::default();
     let mut bookmark = None;
     while let Some((page, last)) = Segments.read(&mut snapshot, &scope, bookmark).await? {
         bookmark = Some(last);
         for (subject_id, fact) in page.iter().flat_map(|facts| scope.facts(facts)) {
-            let read = counter.count(subject_id, &fact, &mut counts);
-            read.map_err(|error| ApiError::internal("stored properties are not JSON", error))?;
+            let unreadable = |error| ApiError::internal("stored properties are not JSON", error);
+            let is_counted = counter.count(subject_id, &fact, &mut counts).map_err(unreadable)?;
+            if is_counted && !until_now.takes(&fact).map_err(unreadable)? {
+                counts.add_unmetered(subject_id, &fact, -1);
+            }
         }
     }
     snapshot.commit().await?;

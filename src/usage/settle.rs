@@ -13,6 +13,7 @@ use tokio::sync::{Mutex, Notify};
 
 use super::calc::{Counter, Counts};
 use super::store::{Hurry, Pace, PostgresRollups, RollupStore};
+use super::unmatched::{self, Arrived};
 use crate::access::{App, list_environments};
 use crate::catalog::billable_metric;
 use crate::event::{
@@ -90,12 +91,40 @@ async fn roll_some(
     let metrics = billable_metric::all_metrics(&mut transaction, environment_id).await?;
     let reflows = billable_metric::reflows(&mut transaction, environment_id).await?;
     let counter = Counter::new(environment_id, metrics, &reflows);
-    let counts = tokio::task::spawn_blocking(move || count(environment_id, &counter, &pending, |_| true))
-        .await
-        .map_err(|error| sqlx::Error::Decode(error.into()))??;
+    let (counts, arrived) =
+        tokio::task::spawn_blocking(move || count_all(environment_id, &counter, &pending))
+            .await
+            .map_err(|error| sqlx::Error::Decode(error.into()))??;
     PostgresRollups.apply(&mut transaction, environment_id, &counts, pace).await?;
     transaction.commit().await?;
+    unmatched::record(db, environment_id, &counts, arrived).await;
     Ok(true)
+}
+
+/// What all the events add up to, those that no metric counts among them, and how many came for each subject.
+fn count_all(
+    environment_id: EnvironmentId,
+    counter: &Counter,
+    pending: &[Arc<PendingBatch>],
+) -> Result<(Counts, Arrived), sqlx::Error> {
+    let (mut counts, mut arrived) = (Counts::default(), Arrived::new());
+    for batch in pending {
+        let facts = batch.facts()?;
+        let subjects = facts.customers().map(|received| (subject_id(environment_id, received), 0));
+        let mut subjects: Vec<(SubjectId, u64)> = subjects.collect();
+        for (customer, fact) in facts.iter().filter(|(_, fact)| !fact.is_duplicate) {
+            let (subject_id, events) = &mut subjects[customer];
+            *events += 1;
+            let read = counter.count(*subject_id, &fact, &mut counts);
+            if !read.map_err(|error| sqlx::Error::Decode(error.into()))? {
+                counts.add_unmetered(*subject_id, &fact, 1);
+            }
+        }
+        for (subject_id, events) in subjects {
+            *arrived.entry(subject_id).or_default() += events;
+        }
+    }
+    Ok((counts, arrived))
 }
 
 /// What the events of the subjects that `is_asked` add up to.

@@ -1,6 +1,12 @@
 //! The tables of quantities, behind the trait that names what they must do.
 
+mod unmetered;
 mod window;
+
+pub use unmetered::{
+    SubjectDay, UnmeteredRow, subjects_after, subjects_by_id, subjects_with_usage, unmetered_after,
+    usage_by_day,
+};
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
@@ -299,7 +305,7 @@ impl RollupStore for PostgresRollups {
                 tokio::time::sleep(BREATH).await;
             }
         }
-        Ok(())
+        unmetered::keep(db, environment_id, counts).await
     }
 
     async fn pieces(
@@ -453,6 +459,15 @@ impl RollupStore for PostgresRollups {
         .fetch_optional(db)
         .await
     }
+}
+
+/// Keeps other reflows of the environment out until the transaction ends: two that see the same event in no metric would
+/// both take it from those that none counts.
+pub async fn hold_reflows(db: &mut PgConnection, environment_id: EnvironmentId) -> Result<(), sqlx::Error> {
+    const REFLOWS: i64 = 0x0075_7062_6561_7403;
+    let (_, low) = environment_id.0.as_u64_pair();
+    sqlx::query!("SELECT pg_advisory_xact_lock($1)", low.cast_signed() ^ REFLOWS).execute(db).await?;
+    Ok(())
 }
 
 /// The columns of questions, for `unnest`, which takes no lists of lists: they are text within.

@@ -17,7 +17,8 @@ use crate::time::Instant;
 #[derive(Debug)]
 pub struct RollupDifference {
     pub subject_id: SubjectId,
-    pub metric_id: BillableMetricId,
+    /// Unset: of the events that no metric counts, by the day.
+    pub metric_id: Option<BillableMetricId>,
     pub hour: Instant,
 }
 
@@ -52,7 +53,8 @@ async fn shadow_rollups(db: &mut PgConnection) -> Result<(), sqlx::Error> {
     db.execute(
         "CREATE TEMPORARY TABLE usage_rollup (LIKE public.usage_rollup INCLUDING INDEXES) ON COMMIT DROP;
              CREATE TEMPORARY TABLE usage_unique (LIKE public.usage_unique INCLUDING INDEXES) ON COMMIT DROP;
-             CREATE TEMPORARY TABLE usage_group (LIKE public.usage_group INCLUDING INDEXES) ON COMMIT DROP",
+             CREATE TEMPORARY TABLE usage_group (LIKE public.usage_group INCLUDING INDEXES) ON COMMIT DROP;
+             CREATE TEMPORARY TABLE usage_unmetered (LIKE public.usage_unmetered INCLUDING INDEXES) ON COMMIT DROP",
     )
     .await?;
     Ok(())
@@ -77,9 +79,10 @@ async fn recount(
         let mut counts = Counts::default();
         for facts in &page {
             for (subject_id, fact) in scope.facts(facts) {
-                counter
-                    .count(subject_id, &fact, &mut counts)
-                    .map_err(|error| sqlx::Error::Decode(error.into()))?;
+                let read = counter.count(subject_id, &fact, &mut counts);
+                if !read.map_err(|error| sqlx::Error::Decode(error.into()))? {
+                    counts.add_unmetered(subject_id, &fact, 1);
+                }
             }
         }
         PostgresRollups.apply(db, environment_id, &counts, Pace::AtOnce).await?;
@@ -95,9 +98,11 @@ async fn compare(
         r#"WITH kept AS (SELECT * FROM public.usage_rollup WHERE environment_id = $1),
                 counted AS (SELECT * FROM usage_rollup WHERE environment_id = $1),
                 kept_unique AS (SELECT * FROM public.usage_unique WHERE environment_id = $1),
-                counted_unique AS (SELECT * FROM usage_unique WHERE environment_id = $1)
+                counted_unique AS (SELECT * FROM usage_unique WHERE environment_id = $1),
+                kept_unmetered AS (SELECT * FROM public.usage_unmetered WHERE environment_id = $1),
+                counted_unmetered AS (SELECT * FROM usage_unmetered WHERE environment_id = $1)
            SELECT DISTINCT subject_id AS "subject_id!: SubjectId",
-                  billable_metric_id AS "metric_id!: BillableMetricId", hour AS "hour!"
+                  billable_metric_id AS "metric_id: BillableMetricId", hour AS "hour!"
            FROM (
                SELECT subject_id, billable_metric_id, hour FROM (TABLE kept EXCEPT TABLE counted) missing
                UNION ALL
@@ -106,6 +111,12 @@ async fn compare(
                SELECT subject_id, billable_metric_id, hour FROM (TABLE kept_unique EXCEPT TABLE counted_unique) missing
                UNION ALL
                SELECT subject_id, billable_metric_id, hour FROM (TABLE counted_unique EXCEPT TABLE kept_unique) surplus
+               UNION ALL
+               SELECT subject_id, NULL, day::timestamp AT TIME ZONE 'UTC'
+               FROM (TABLE kept_unmetered EXCEPT TABLE counted_unmetered) missing
+               UNION ALL
+               SELECT subject_id, NULL, day::timestamp AT TIME ZONE 'UTC'
+               FROM (TABLE counted_unmetered EXCEPT TABLE kept_unmetered) surplus
            ) difference
            ORDER BY 1, 2, 3"#,
         environment_id.0,

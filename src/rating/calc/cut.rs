@@ -81,6 +81,17 @@ impl Cuts {
         self
     }
 
+    /// Also cut wherever other cuts are, for the metrics of both.
+    #[must_use]
+    pub fn and(mut self, other: &Self) -> Self {
+        for (metric_id, starts) in &mut self.starts {
+            let inside = other.starts(*metric_id).iter().filter(|start| self.period.contains(**start));
+            starts.extend(inside);
+            settle(starts);
+        }
+        self
+    }
+
     /// Also cut at these instants, which changes no charge.
     #[must_use]
     pub fn also_at(mut self, instants: impl IntoIterator<Item = Instant>) -> Self {

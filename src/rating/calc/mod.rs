@@ -16,6 +16,7 @@ mod subscription;
 #[cfg(test)]
 mod tests;
 mod tier;
+mod unrated;
 mod usage;
 
 pub use composite::OtherContracts;
@@ -27,3 +28,4 @@ pub use rate::{rate, rate_usage};
 pub use route::route;
 pub use stretch::{Basis, Charge, MemberSpend, Stretch};
 pub use tier::{TierPosition, TierSlice, walk_tiers};
+pub use unrated::{Deal, UnratedReason, unrated_cuts, unrated_events, unrated_reason};

@@ -22,6 +22,18 @@ pub struct Combination {
     pub presentation: GroupValues,
 }
 
+impl Combination {
+    /// The combination that usage of these groups is in, as a product in this state groups it.
+    #[must_use]
+    pub fn of(state: &ProductState, groups: &[(&str, &str)]) -> Self {
+        let values = |key: &[String]| -> GroupValues {
+            let named = groups.iter().filter(|(name, _)| key.iter().any(|wanted| wanted == name));
+            named.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        };
+        Self { pricing: values(state.pricing_key()), presentation: values(state.presentation_key()) }
+    }
+}
+
 /// What one segment adds to the quantity of a combination. There is one for every segment with usage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
@@ -91,15 +103,7 @@ impl<'a> MeteredUsage<'a> {
             combinations.insert(Combination::default(), Vec::new());
         }
         for GroupUsage { groups, parts } in self.by_metric.get(&metric_id).into_iter().flatten() {
-            let values = |key: &[String]| -> GroupValues {
-                let named = groups.iter().filter(|(name, _)| key.iter().any(|wanted| wanted == name));
-                named.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-            };
-            let combination = Combination {
-                pricing: values(state.pricing_key()),
-                presentation: values(state.presentation_key()),
-            };
-            match combinations.entry(combination) {
+            match combinations.entry(Combination::of(state, groups)) {
                 Entry::Vacant(entry) => {
                     entry.insert(parts.clone());
                 }

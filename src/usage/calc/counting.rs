@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 
+use chrono::NaiveDate;
 use hashbrown::{Equivalent, HashMap};
 
 use super::contribution::{Contribution, contribution, group_id, hour_of};
@@ -27,12 +28,21 @@ pub struct Counts {
     pub hours: HashMap<Hour, Tally>,
     /// The groups that were seen, by their values in the order of the metric's group names.
     pub groups: BTreeMap<BillableMetricId, HashMap<Vec<String>, GroupId>>,
+    /// How many more events no metric counts, by whom they name and by the day of their timestamp, and by their type; less
+    /// than none where a metric counts from now on what none did.
+    pub unmetered: BTreeMap<(SubjectId, NaiveDate), HashMap<String, i64>>,
 }
 
 impl Counts {
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.hours.is_empty()
+        self.hours.is_empty() && self.unmetered.is_empty()
+    }
+
+    /// Notes that no metric counts a fact, or, with -1, that one does from now on.
+    pub fn add_unmetered(&mut self, subject_id: SubjectId, fact: &Fact<'_>, count: i64) {
+        let types = self.unmetered.entry((subject_id, fact.timestamp.date_naive())).or_default();
+        *types.entry_ref(fact.event_type).or_default() += count;
     }
 
     /// The values of a metric's group in the order of its group names, if it was seen.
@@ -121,13 +131,24 @@ impl Counter {
         Self { environment_id, meters: vec![Meter::of_all_events(metric)] }
     }
 
-    /// Adds what the fact counts for.
+    /// Whether any of the metrics counts the fact.
+    pub fn takes(&self, fact: &Fact<'_>) -> Result<bool, serde_json::Error> {
+        let mut meters = self.meters.iter().filter(|meter| meter.may_count(fact)).peekable();
+        if meters.peek().is_none() {
+            return Ok(false);
+        }
+        let read = parse_properties(fact.properties_json)?;
+        Ok(meters.any(|meter| contribution(&meter.definition, fact.event_type, &read).is_some()))
+    }
+
+    /// Adds what the fact counts for; false where that is nothing.
     pub fn count(
         &self,
         subject_id: SubjectId,
         fact: &Fact<'_>,
         counts: &mut Counts,
-    ) -> Result<(), serde_json::Error> {
+    ) -> Result<bool, serde_json::Error> {
+        let mut is_counted = false;
         let mut properties: Option<Properties<'_>> = None;
         for meter in self.meters.iter().filter(|meter| meter.may_count(fact)) {
             if properties.is_none() {
@@ -136,9 +157,10 @@ impl Counter {
             let read = properties.as_ref().expect("just read");
             if let Some(contribution) = contribution(&meter.definition, fact.event_type, read) {
                 self.add(meter, subject_id, fact, contribution, counts);
+                is_counted = true;
             }
         }
-        Ok(())
+        Ok(is_counted)
     }
 
     fn add(
