@@ -18,7 +18,8 @@ use crate::error::NotComputable;
 use crate::event::{PreviewedEvent, first_seq_after, subject_id};
 use crate::id::{BillableMetricId, ContractId, CustomerId, EnvironmentId, RateCardId, SubjectId};
 use crate::rating::calc::{
-    Combination, Cuts, OtherContracts, Stretch, composite_changes, cuts, pricings, rate_usage, route,
+    Combination, Cuts, OtherContracts, Stretch, UnratedReason, composite_changes, cuts, pricings, rate_usage, route,
+    unrated_events,
 };
 use crate::rating::{Agreement, Newest, Terms, Usage, UsageScope, load_definitions, load_terms, load_usage};
 use crate::time::{Instant, Period};
@@ -158,7 +159,19 @@ impl<'a> Calculator<'a> {
         period: Period,
         now: Instant,
     ) -> Result<Invoice, sqlx::Error> {
-        Ok(self.calculate(contract, period, now, Cuts::clone, |_, _, _| ()).await?.0)
+        Ok(self.calculate(contract, period, now, Cuts::clone, |_, _, _| (), |_, _, _| ()).await?.0)
+    }
+
+    /// [`Self::usage_invoice`], and how many events of its time the contract does not bill, by the reason.
+    pub async fn usage_invoice_and_unrated(
+        &mut self,
+        contract: &Contract,
+        period: Period,
+        now: Instant,
+    ) -> Result<(Invoice, BTreeMap<UnratedReason, i64>), sqlx::Error> {
+        let calculated =
+            self.calculate(contract, period, now, Cuts::clone, unrated_events, |_, _, _| ()).await?;
+        Ok((calculated.0, calculated.1))
     }
 
     /// [`Self::usage_invoice`], and how each of its lines comes about, by the hour.
@@ -173,19 +186,22 @@ impl<'a> Calculator<'a> {
         let is_streaming =
             |id: BillableMetricId| terms.metrics.get(&id).is_some_and(|metric| !metric.is_sql());
         let hourly = |cuts: &Cuts| cuts.clone().by_the_hour(is_streaming);
-        self.calculate(contract, period, now, hourly, explanations).await
+        let (invoice, (), explained) =
+            self.calculate(contract, period, now, hourly, |_, _, _| (), explanations).await?;
+        Ok((invoice, explained))
     }
 
-    /// The usage invoice, and what `look` sees of how it was calculated. Further cuts, which `finer` makes, change
-    /// nothing but that.
-    async fn calculate<T>(
+    /// The usage invoice, what `weigh` makes of the usage and its cuts, and what `look` sees of how it was calculated.
+    /// Further cuts, which `finer` makes, change nothing but that.
+    async fn calculate<U, T>(
         &mut self,
         contract: &Contract,
         period: Period,
         now: Instant,
         finer: impl Fn(&Cuts) -> Cuts,
+        weigh: impl FnOnce(&Agreement<'_>, &Usage, &Cuts) -> U,
         look: impl FnOnce(&Agreement<'_>, &[Stretch<'_>], &Invoice) -> T,
-    ) -> Result<(Invoice, T), sqlx::Error> {
+    ) -> Result<(Invoice, U, T), sqlx::Error> {
         let terms = self.terms(contract).await?;
         let agreement = agreement_of(contract, &terms, contract.statement(period));
         let contracts = self.contracts_beside(contract, &agreement).await?;
@@ -193,6 +209,7 @@ impl<'a> Calculator<'a> {
         let changes = changes(&agreement, &beside);
         let cuts = finer(&cuts(&agreement).also_at(changes.iter().copied()));
         let usage = self.usage(contract, &terms, &cuts).await?;
+        let weighed = weigh(&agreement, &usage, &cuts);
         let used_beside = self.usage_beside(&beside, &changes).await?;
         let (mut invoice, seen) = {
             let others = others(&agreement, contract, &beside, &used_beside, changes);
@@ -204,7 +221,7 @@ impl<'a> Calculator<'a> {
         invoice.billable_status =
             status_at(self.db, self.environment_id, contract.customer_id, invoice.billable_status_at())
                 .await?;
-        Ok((invoice, seen))
+        Ok((invoice, weighed, seen))
     }
 
     /// The usage that the customer has in the segments of `cuts`, with what is only asked about.

@@ -37,12 +37,12 @@ pub async fn finalize_usage_statement(
         return contract::schedule_next_statement(db, environment_id, &contract).await;
     };
     let mut calculator = Calculator::new(db, environment_id);
-    let calculated = calculator.usage_invoice(&contract, period, work.now).await;
+    let calculated = calculator.usage_invoice_and_unrated(&contract, period, work.now).await;
     if calculated.as_ref().err().and_then(failure).is_some() {
         // It stays a draft that says why, and the work is put off.
         metrics::counter!("upbeat_invoice_failures_total", "status" => "FINALIZED").increment(1);
     }
-    let mut invoice = calculated?;
+    let (mut invoice, unrated) = calculated?;
     let mut seen = calculator.seen(&contract);
     let riding = riding_items(db, environment_id, &contract, period).await?;
     let products = FixedProducts::load(db, environment_id, &riding).await?;
@@ -61,5 +61,11 @@ pub async fn finalize_usage_statement(
     let description = format!("Finalized the invoice of {start} to {end}");
     job::record(db, work, "invoice", invoice.id.0, "finalize", description).await?;
     metrics::counter!("upbeat_invoices_finalized_total").increment(1);
+    // Of streaming metrics of the contract's products, once for each that counts an event: what is not on the invoice,
+    // and will be on none, for want of a rate or of entitlement.
+    for (reason, events) in unrated {
+        let events = u64::try_from(events).unwrap_or(0);
+        metrics::counter!("upbeat_usage_unrated_events_total", "reason" => reason.as_str()).increment(events);
+    }
     Ok(())
 }

@@ -114,6 +114,7 @@ fn shown(row: UnmeteredRow) -> UnmatchedMetricRow {
 }
 
 /// As much of a sender's text as is shown.
+#[must_use]
 pub fn beginning(text: &str) -> String {
     text.chars().take(SHOWN_MAX).collect()
 }

@@ -50,6 +50,7 @@ mod seats;
 mod sql_metrics;
 mod tenancy;
 mod uncounted_usage;
+mod unrated;
 mod usage;
 mod usage_filters;
 mod usage_groups;

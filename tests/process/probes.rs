@@ -60,6 +60,33 @@ fn probes_need_no_token_and_requests_are_counted() {
 }
 
 #[test]
+fn usage_that_is_billed_nowhere_is_counted_by_the_reason() {
+    let (place, database) = (Place::new(), Database::new());
+    let server = Launch::new(&place).database(&database.url).bootstrapped().serve();
+    let billing = Billing::set_up(&server.client, "2026-01-15T00:00:00Z", "2026-01-01T00:00:00Z", 1);
+    let mut unmetered = event("a", 0, "2026-01-15T00:00:00Z", 1);
+    unmetered["event_type"] = json!("no metric of this name");
+    let mut unclaimed = event("b", 0, "2026-01-15T00:00:00Z", 1);
+    unclaimed["customer_id"] = json!("nobody");
+    let billed = event("c", 0, "2026-01-15T00:00:00Z", 7);
+    let early = event("d", 0, "2025-12-31T23:00:00Z", 5);
+    assert_eq!(server.client.post("/v1/ingest", &json!([unmetered, unclaimed, billed, early])).status, 200);
+    server.client.post("/sandbox/clock", &json!({ "now": "2026-02-03T00:00:00Z" })).data();
+    assert_eq!(billing.statements(&server.client, 0)[0].2, "21");
+    let count = |reason: &str| {
+        let metrics = server.client.get("/metrics").text;
+        let lines = metrics.lines().filter(|line| line.starts_with("upbeat_usage_unmatched_events_total{"));
+        let found: Vec<String> = lines
+            .filter(|line| line.contains(&format!("reason=\"{reason}\"")))
+            .map(|line| line.rsplit(' ').next().expect("a value").to_owned())
+            .collect();
+        found.concat()
+    };
+    assert_eq!((count("NO_METRIC"), count("NO_CUSTOMER")), ("1".to_owned(), "1".to_owned()));
+    server.stop();
+}
+
+#[test]
 fn a_killed_private_postgres_is_answered_with_503_and_the_next_start_mends_it() {
     let place = Place::new();
     let launch = Launch::new(&place).bootstrapped();

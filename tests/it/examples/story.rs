@@ -416,6 +416,30 @@ async fn usage(teller: &mut Teller, acme: &Acme) {
     let parameters = json!({ "customer_id": acme.northwind });
     teller.ask("GET /v1/customers/{customer_id}/purchasedSeats", parameters, Value::Null).await;
     teller.tell("POST /v1/events/search", json!({ "transactionIds": ["2026-03-09-0001"] })).await;
+    lost(teller, acme).await;
+}
+
+/// A misspelt model, a customer that nobody knows, and a type that no metric counts.
+async fn lost(teller: &mut Teller, acme: &Acme) {
+    let event = |number: u8, customer: &str, event_type: &str, model: &str| {
+        json!({
+            "transaction_id": format!("2026-03-09-100{number}"), "customer_id": customer, "event_type": event_type,
+            "timestamp": "2026-03-09T18:00:00Z",
+            "properties": { "model": model, "tokens": "900", "user": "ada" },
+        })
+    };
+    let events = json!([
+        event(1, &acme.northwind, "completion", "lagre"),
+        event(2, "north-wind", "completion", "large"),
+        event(3, &acme.northwind, "completoin", "large"),
+    ]);
+    teller.aside("/v1/ingest", events).await;
+    let day = json!({ "starting_on": "2026-03-09T00:00:00Z", "ending_before": "2026-03-10T00:00:00Z" });
+    let mut of_customer = day.clone();
+    of_customer["customer_ids"] = json!([acme.northwind]);
+    teller.tell("POST /v1/upbeat/usage/unrated", of_customer).await;
+    teller.tell("POST /v1/upbeat/usage/unmatched-customers", day.clone()).await;
+    teller.tell("POST /v1/upbeat/usage/unmatched-metrics", day).await;
 }
 
 /// In April: March is finalized, and so is the scheduled charge.

@@ -1,0 +1,397 @@
+//! Usage that is billed nowhere, and how a user finds it.
+
+use serde_json::{Value, json};
+use upbeat::access::{EnvironmentKind, list_environments};
+use upbeat::usage::verify_rollups;
+
+use crate::support::{Api, Metric, Rates};
+use crate::world::{NOW, refuse};
+
+const UNRATED: &str = "/v1/upbeat/usage/unrated";
+const CUSTOMERS: &str = "/v1/upbeat/usage/unmatched-customers";
+const METRICS: &str = "/v1/upbeat/usage/unmatched-metrics";
+const MODEL_DAY: &str = "2026-03-08";
+
+/// A card with tokens by model, of which `gpt-5` has a rate, and a customer on it from March on.
+struct Shop {
+    api: Api,
+    metric: String,
+    product: String,
+    rates: Rates,
+    customer: String,
+}
+
+impl Shop {
+    async fn empty() -> Self {
+        let api = Api::at(NOW).await;
+        let metric =
+            api.metric(Metric { aggregation: "SUM", key: Some("n"), groups: &["model", "project"] }).await;
+        let product = api.product("Tokens", &metric, json!({ "pricing_group_key": ["model"] })).await;
+        let rates = api.rate_card().await;
+        let customer = api.customer("acct").await;
+        let shop = Self { api, metric, product, rates, customer };
+        shop.rate("gpt-5", json!({})).await;
+        shop
+    }
+
+    async fn open() -> Self {
+        let shop = Self::empty().await;
+        shop.contract(json!({})).await;
+        shop
+    }
+
+    async fn rate(&self, model: &str, more: Value) {
+        let mut rate = json!({ "pricing_group_values": { "model": model } });
+        rate.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        self.api.flat(&self.rates, &self.product, "2026-01-01T00:00:00Z", "3", rate).await;
+    }
+
+    async fn contract(&self, more: Value) -> String {
+        self.api.contract(&self.customer, &self.rates, "2026-03-01T00:00:00Z", more).await
+    }
+
+    async fn used(&self, subject: &str, model: &str, n: i64) {
+        let properties = json!({ "model": model, "project": "p", "n": n });
+        self.api.event(subject, &format!("{MODEL_DAY}T09:30:00Z"), properties).await;
+    }
+
+    /// `day model events value reason` of each row.
+    async fn unrated(&self) -> Vec<String> {
+        let rows = walk(&self.api, UNRATED, json!({})).await;
+        let row = |row: &Value| {
+            assert_eq!(row["customer_id"], self.customer);
+            assert_eq!(row["billable_metric_id"], self.metric);
+            let text = |value: &Value| value.as_str().expect("a text").to_owned();
+            let day = text(&row["start_timestamp"])[..10].to_owned();
+            let (model, reason) = (text(&row["group_values"]["model"]), text(&row["reason"]));
+            format!("{day} {model} {} {} {reason}", row["event_count"], row["value"])
+        };
+        let mut rows: Vec<String> = rows.iter().map(row).collect();
+        rows.sort();
+        rows
+    }
+
+    async fn verified(&self) -> usize {
+        let mut db = self.api.app.db.acquire().await.expect("a connection");
+        let environments = list_environments(&mut db).await.expect("environments");
+        let sandbox = environments.iter().find(|environment| environment.kind == EnvironmentKind::Sandbox);
+        drop(db);
+        verify_rollups(&self.api.app.db, sandbox.expect("a sandbox").id).await.expect("a recount").len()
+    }
+}
+
+async fn walk(api: &Api, path: &str, body: Value) -> Vec<Value> {
+    let mut rows = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let page = api.post(&format!("{path}?next_page={cursor}"), body.clone()).await;
+        assert_eq!(page.status, 200, "{path} {body}: {}", page.body);
+        rows.extend(page.body["data"].as_array().expect("rows").iter().cloned());
+        match page.body["next_page"].as_str() {
+            Some(next) => next.clone_into(&mut cursor),
+            None => return rows,
+        }
+    }
+}
+
+/// `customer day metric events` of what nobody claims.
+async fn unclaimed(api: &Api) -> Vec<String> {
+    let row = |row: &Value| {
+        let day = &row["start_timestamp"].as_str().expect("a start")[..10];
+        let metric = row["billable_metric_name"].as_str().unwrap_or("none");
+        assert_eq!(row["billable_metric_id"].is_null(), metric == "none");
+        format!("{} {day} {metric} {}", row["customer_id"].as_str().expect("a name"), row["event_count"])
+    };
+    walk(api, CUSTOMERS, json!({})).await.iter().map(row).collect()
+}
+
+/// `type customer day events` of what no metric counts.
+async fn unmetered(api: &Api) -> Vec<String> {
+    let text = |value: &Value| value.as_str().expect("a text").to_owned();
+    let row = |row: &Value| {
+        let day = text(&row["start_timestamp"])[..10].to_owned();
+        format!("{} {} {day} {}", text(&row["event_type"]), text(&row["customer_id"]), row["event_count"])
+    };
+    let mut rows: Vec<String> = walk(api, METRICS, json!({})).await.iter().map(row).collect();
+    rows.sort();
+    rows
+}
+
+fn event(id: &str, customer: &str, event_type: &str, at: &str) -> Value {
+    json!({
+        "transaction_id": id, "customer_id": customer, "event_type": event_type, "timestamp": at,
+        "properties": { "n": 1 },
+    })
+}
+
+#[tokio::test]
+async fn a_misspelt_model_is_found_until_it_has_a_rate_that_is_entitled() {
+    let shop = Shop::open().await;
+    shop.used("acct", "gpt-5", 10).await;
+    shop.used("acct", "gpt5", 3).await;
+    shop.used("acct", "gpt5", 4).await;
+    assert_eq!(shop.unrated().await, ["2026-03-08 gpt5 2 7 NO_RATE"]);
+    shop.rate("gpt5", json!({ "entitled": false })).await;
+    assert_eq!(shop.unrated().await, ["2026-03-08 gpt5 2 7 NOT_ENTITLED"]);
+    shop.rate("gpt5", json!({})).await;
+    assert_eq!(shop.unrated().await, [""; 0]);
+    let draft = shop.api.invoice(&shop.customer, "2026-03-01").await;
+    assert_eq!(draft["total"], 3 * 17);
+}
+
+#[tokio::test]
+async fn what_a_contract_entitles_or_ends_before_is_told_by_the_hour() {
+    let shop = Shop::empty().await;
+    shop.used("acct", "gpt-5", 1).await;
+    assert_eq!(shop.unrated().await, ["2026-03-08 gpt-5 1 1 NO_CONTRACT"]);
+    shop.rate("gpt-5", json!({ "entitled": false })).await;
+    let entitled = json!([{
+        "starting_at": "2026-03-08T10:00:00Z", "entitled": true,
+        "override_specifiers": [{ "product_id": shop.product }],
+    }]);
+    let ends = json!({ "overrides": entitled, "ending_before": "2026-03-09T00:00:00Z" });
+    let contract = shop.contract(ends).await;
+    let properties = |n: i64| json!({ "model": "gpt-5", "project": "p", "n": n });
+    shop.api.event("acct", "2026-03-08T10:00:00Z", properties(20)).await;
+    shop.api.event("acct", "2026-03-09T00:00:00Z", properties(300)).await;
+    let expected = ["2026-03-08 gpt-5 1 1 NOT_ENTITLED", "2026-03-09 gpt-5 1 300 NO_CONTRACT"];
+    assert_eq!(shop.unrated().await, expected);
+    let archive = json!({ "customer_id": shop.customer, "contract_id": contract, "void_invoices": true });
+    shop.api.post("/v1/contracts/archive", archive).await.data();
+    let expected = ["2026-03-08 gpt-5 2 21 NO_CONTRACT", "2026-03-09 gpt-5 1 300 NO_CONTRACT"];
+    assert_eq!(shop.unrated().await, expected);
+}
+
+#[tokio::test]
+async fn what_no_filter_passes_and_no_product_counts_is_told_as_such() {
+    let shop = Shop::empty().await;
+    let filter = json!({ "usage_filter": { "group_key": "project", "group_values": ["p"] } });
+    shop.contract(filter).await;
+    shop.used("acct", "gpt-5", 1).await;
+    let elsewhere = json!({ "model": "gpt-5", "project": "q", "n": 20 });
+    shop.api.event("acct", "2026-03-08T11:00:00Z", elsewhere).await;
+    assert_eq!(shop.unrated().await, ["2026-03-08 gpt-5 1 20 NO_CONTRACT"]);
+    let unsold = shop.api.metric(Metric { aggregation: "UNIQUE", key: Some("user"), groups: &[] }).await;
+    let user = json!({ "user": "ada", "model": "gpt-5", "project": "p", "n": 1 });
+    shop.api.event("acct", "2026-03-09T11:00:00Z", user).await;
+    let body = json!({ "customer_ids": [shop.customer], "billable_metric_ids": [unsold] });
+    let rows = walk(&shop.api, UNRATED, body).await;
+    let expected = json!([{
+        "customer_id": shop.customer, "billable_metric_id": unsold, "billable_metric_name": "metric",
+        "group_values": {}, "start_timestamp": "2026-03-09T00:00:00Z", "end_timestamp": "2026-03-10T00:00:00Z",
+        "event_count": 1, "value": null, "reason": "NO_CONTRACT",
+    }]);
+    assert_eq!(json!(rows), expected, "the filter's property is none that the metric knows");
+    shop.contract(json!({ "starting_at": "2026-03-05T00:00:00Z" })).await;
+    let body = json!({ "billable_metric_ids": [unsold] });
+    assert_eq!(walk(&shop.api, UNRATED, body).await[0]["reason"], "NO_PRODUCT");
+}
+
+#[tokio::test]
+async fn an_alias_that_is_set_later_takes_usage_from_those_that_nobody_claims() {
+    let shop = Shop::open().await;
+    shop.used("acme-typo", "gpt-5", 5).await;
+    shop.used("acct", "gpt-5", 1).await;
+    shop.used(&shop.customer.to_uppercase(), "gpt-5", 1).await;
+    shop.api.events(json!([event("e", "acme-typo", "unheard", "2026-03-09T00:00:00Z")])).await;
+    assert_eq!(unclaimed(&shop.api).await, ["acme-typo 2026-03-08 metric 1", "acme-typo 2026-03-09 none 1"]);
+    assert_eq!(unmetered(&shop.api).await, ["unheard acme-typo 2026-03-09 1"]);
+    assert_eq!(shop.unrated().await, [""; 0]);
+    let path = format!("/v1/customers/{}/setIngestAliases", shop.customer);
+    let aliases = json!({ "ingest_aliases": ["acct", "acme-typo"] });
+    assert_eq!(shop.api.post(&path, aliases).await.status, 200);
+    assert_eq!(unclaimed(&shop.api).await, [""; 0]);
+    assert_eq!(unmetered(&shop.api).await, ["unheard acme-typo 2026-03-09 1"], "which is another matter");
+    assert_eq!(shop.unrated().await, [""; 0]);
+    assert_eq!(shop.api.invoice(&shop.customer, "2026-03-01").await["total"], 3 * 7);
+}
+
+#[tokio::test]
+async fn events_that_no_metric_counts_are_counted_once_and_recounted() {
+    let shop = Shop::open().await;
+    let long = "x".repeat(5000);
+    shop.api
+        .events(json!([
+            event("a", "acct", "call", "2026-03-08T00:00:00Z"),
+            event("b", "acct", "call", "2026-03-08T23:59:59Z"),
+            event("b", "acct", "call", "2026-03-08T23:59:59Z"),
+            event("c", "who", &long, "2026-03-09T00:00:00Z"),
+            event("d", "who", "use", "2026-03-09T00:00:00Z"),
+        ]))
+        .await;
+    shop.used("acct", "gpt-5", 1).await;
+    let shown = &long[..255];
+    let expected = [
+        "call acct 2026-03-08 2".to_owned(),
+        "use who 2026-03-09 1".to_owned(),
+        format!("{shown} who 2026-03-09 1"),
+    ];
+    assert_eq!(unmetered(&shop.api).await, expected);
+    assert_eq!(shop.verified().await, 0);
+    shop.api.sql("UPDATE usage_unmetered SET event_count = event_count + 1 WHERE event_type = 'call'").await;
+    assert_eq!(shop.verified().await, 1);
+    shop.api.sql("UPDATE usage_unmetered SET event_count = event_count - 1 WHERE event_type = 'call'").await;
+    shop.api.sql("CREATE TABLE kept AS TABLE usage_unmetered; DELETE FROM usage_unmetered").await;
+    assert_eq!(shop.verified().await, 2, "a subject's day each");
+    shop.api.sql("INSERT INTO usage_unmetered TABLE kept").await;
+    assert_eq!(shop.verified().await, 0);
+}
+
+#[tokio::test]
+async fn a_reflow_takes_what_it_counts_from_what_no_metric_counts() {
+    let shop = Shop::open().await;
+    let events: Value = (0..6)
+        .map(|n| event(&format!("{n}"), "acct", "call", &format!("2026-03-0{}T00:00:00Z", 3 + n)))
+        .collect();
+    shop.api.events(events).await;
+    let metric = |name: &str| {
+        json!({
+            "name": name, "aggregation_type": "COUNT", "event_type_filter": { "in_values": ["call"] },
+        })
+    };
+    let mut ids = Vec::new();
+    for name in ["one", "two"] {
+        ids.push(shop.api.post("/v1/billable-metrics/create", metric(name)).await.id());
+    }
+    shop.api.events(json!([event("later", "acct", "call", "2026-03-08T00:00:00Z")])).await;
+    assert_eq!(unmetered(&shop.api).await.len(), 6);
+    let reflow = async |id: &String, from: &str| {
+        let path = format!("/v1/upbeat/billable-metrics/{id}/reflow");
+        shop.api.post(&path, json!({ "starting_at": from })).await.data();
+    };
+    reflow(&ids[0], "2026-03-05T00:00:00Z").await;
+    let left = ["call acct 2026-03-03 1", "call acct 2026-03-04 1"];
+    assert_eq!(unmetered(&shop.api).await, left);
+    assert_eq!(shop.verified().await, 0);
+    reflow(&ids[1], "2026-03-04T00:00:00Z").await;
+    assert_eq!(unmetered(&shop.api).await, left[..1]);
+    reflow(&ids[0], "2026-03-03T00:00:00Z").await;
+    assert_eq!(unmetered(&shop.api).await, [""; 0]);
+    assert_eq!(shop.verified().await, 0);
+}
+
+#[tokio::test]
+async fn reflows_of_two_metrics_at_once_take_each_event_once() {
+    let shop = Shop::open().await;
+    let at = "2026-03-05T00:00:00Z";
+    let events: Value = (0..50).map(|n| event(&format!("{n}"), "acct", "call", at)).collect();
+    shop.api.events(events).await;
+    let mut reflows = Vec::new();
+    for number in 0..4 {
+        let metric = json!({ "name": format!("m{number}"), "aggregation_type": "COUNT" });
+        let id = shop.api.post("/v1/billable-metrics/create", metric).await.id();
+        let (api, path) = (shop.api.clone(), format!("/v1/upbeat/billable-metrics/{id}/reflow"));
+        reflows.push(tokio::spawn(async move { api.post(&path, json!({ "starting_at": at })).await.data() }));
+    }
+    for reflow in reflows {
+        assert_eq!(reflow.await.expect("an answer")["event_count"], 50);
+    }
+    assert_eq!(unmetered(&shop.api).await, [""; 0]);
+    assert_eq!(shop.verified().await, 0);
+}
+
+#[tokio::test]
+async fn types_that_a_metric_in_sql_names_are_not_listed() {
+    let shop = Shop::open().await;
+    let at = "2026-03-08T00:00:00Z";
+    shop.api.events(json!([event("a", "acct", "call", at), event("b", "acct", "ping", at)])).await;
+    let sql = |text: &str| json!({ "name": "query", "sql": text });
+    let calls = sql("SELECT COUNT(*) AS value FROM events WHERE event_type IN ('call', 'other')");
+    let calls = shop.api.post("/v1/billable-metrics/create", calls).await.id();
+    assert_eq!(unmetered(&shop.api).await, ["ping acct 2026-03-08 1"]);
+    let body = json!({ "billable_metric_ids": [calls] });
+    shop.api.post(UNRATED, body).await.refused(400, &["billable_metric_ids[0]", "is in SQL"]);
+    let all = sql("SELECT COUNT(*) AS value FROM events");
+    let all = shop.api.post("/v1/billable-metrics/create", all).await.id();
+    assert_eq!(unmetered(&shop.api).await, [""; 0]);
+    shop.api.post("/v1/billable-metrics/archive", json!({ "id": all })).await.id();
+    shop.api.post("/v1/billable-metrics/archive", json!({ "id": calls })).await.id();
+    assert_eq!(unmetered(&shop.api).await.len(), 2);
+}
+
+#[tokio::test]
+async fn pages_hold_every_row_once() {
+    let shop = Shop::open().await;
+    let event = |n: usize| {
+        json!({
+            "transaction_id": format!("t{n}"), "customer_id": if n % 2 == 0 { "acct" } else { "nobody" },
+            "event_type": if n % 4 < 2 { "use".to_owned() } else { format!("type {n}") },
+            "timestamp": format!("2026-03-0{}T0{}:00:00Z", 1 + n % 9, n % 7),
+            "properties": { "model": format!("m{n}"), "project": "p", "n": 1 },
+        })
+    };
+    let all: Vec<Value> = (0..4500).map(event).collect();
+    for events in all.chunks(100) {
+        shop.api.events(json!(events)).await;
+    }
+    let unrated = shop.unrated().await;
+    assert_eq!(unrated.len(), 1125);
+    assert!(unrated.windows(2).all(|pair| pair[0] != pair[1]));
+    let unmetered = unmetered(&shop.api).await;
+    assert_eq!(unmetered.len(), 2250);
+    assert!(unmetered.windows(2).all(|pair| pair[0] != pair[1]));
+    assert_eq!(unclaimed(&shop.api).await.len(), 18);
+    let first = shop.api.post(UNRATED, json!({})).await;
+    assert_eq!(first.body["data"].as_array().map(Vec::len), Some(1000));
+    let cursor = first.body["next_page"].as_str().expect("a next page").to_owned();
+    let other = json!({ "customer_ids": [shop.customer] });
+    shop.api.post(&format!("{UNRATED}?next_page={cursor}"), other).await.refused(400, &["next_page"]);
+    let body = json!({ "starting_on": "2026-03-02T00:00:00Z", "ending_before": "2026-03-03T00:00:00Z" });
+    let days = walk(&shop.api, UNRATED, body.clone()).await;
+    assert!(!days.is_empty() && days.iter().all(|row| row["start_timestamp"] == "2026-03-02T00:00:00Z"));
+    let days = walk(&shop.api, METRICS, body).await;
+    assert!(!days.is_empty() && days.iter().all(|row| row["start_timestamp"] == "2026-03-02T00:00:00Z"));
+    assert_eq!(walk(&shop.api, UNRATED, json!({ "customer_ids": [] })).await.len(), 0);
+    assert_eq!(walk(&shop.api, UNRATED, json!({ "billable_metric_ids": [] })).await.len(), 0);
+}
+
+#[tokio::test]
+async fn every_subject_that_nobody_claims_is_found_among_many() {
+    let api = Api::at(NOW).await;
+    let names: Vec<String> = (0..700).map(|n| format!("name {n}")).collect();
+    for names in names[..600].chunks(100) {
+        let made = names.iter().map(|name| api.customer(name));
+        futures_util::future::join_all(made).await;
+    }
+    let at = "2026-03-08T00:00:00Z";
+    let all: Vec<Value> = names.iter().map(|name| event(name, name, "call", at)).collect();
+    for events in all.chunks(100) {
+        api.events(json!(events)).await;
+    }
+    let mut found = unclaimed(&api).await;
+    let mut expected: Vec<String> =
+        names[600..].iter().map(|name| format!("{name} 2026-03-08 none 1")).collect();
+    found.sort();
+    expected.sort();
+    assert_eq!(found, expected);
+}
+
+#[tokio::test]
+async fn bad_questions_are_refused() {
+    let shop = Shop::open().await;
+    let unknown = "00000000-0000-4000-8000-000000000000";
+    for path in [UNRATED, CUSTOMERS, METRICS] {
+        refuse(
+            &shop.api,
+            path,
+            vec![
+                (json!({ "starting_on": "2026-03-01T01:00:00Z" }), "starting_on"),
+                (json!({ "ending_before": "2026-03-01T01:00:00Z" }), "ending_before"),
+                (
+                    json!({ "starting_on": "2026-03-02T00:00:00Z", "ending_before": "2026-03-02T00:00:00Z" }),
+                    "ending_before",
+                ),
+                (
+                    json!({ "starting_on": "2025-03-02T00:00:00Z", "ending_before": "2026-03-02T00:00:00Z" }),
+                    "100 days",
+                ),
+            ],
+        )
+        .await;
+        shop.api.post(&format!("{path}?next_page=x"), json!({})).await.refused(400, &["next_page"]);
+    }
+    let missing = shop.api.post(UNRATED, json!({ "customer_ids": [unknown] })).await;
+    missing.refused(404, &["customer"]);
+    let missing = shop.api.post(UNRATED, json!({ "billable_metric_ids": [unknown] })).await;
+    missing.refused(404, &["billable metric"]);
+}
