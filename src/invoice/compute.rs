@@ -18,8 +18,8 @@ use crate::error::NotComputable;
 use crate::event::{PreviewedEvent, first_seq_after, subject_id};
 use crate::id::{BillableMetricId, ContractId, CustomerId, EnvironmentId, RateCardId, SubjectId};
 use crate::rating::calc::{
-    Combination, Cuts, OtherContracts, Stretch, UnratedReason, composite_changes, cuts, pricings, rate_usage, route,
-    unrated_events,
+    Combination, Cuts, OtherContracts, Stretch, UnratedReason, composite_changes, cuts, pricings, rate_usage,
+    route, unrated_events,
 };
 use crate::rating::{Agreement, Newest, Terms, Usage, UsageScope, load_definitions, load_terms, load_usage};
 use crate::time::{Instant, Period};

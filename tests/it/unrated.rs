@@ -314,7 +314,7 @@ async fn pages_hold_every_row_once() {
     let shop = Shop::open().await;
     let event = |n: usize| {
         json!({
-            "transaction_id": format!("t{n}"), "customer_id": if n % 2 == 0 { "acct" } else { "nobody" },
+            "transaction_id": format!("t{n}"), "customer_id": if n.is_multiple_of(2) { "acct" } else { "nobody" },
             "event_type": if n % 4 < 2 { "use".to_owned() } else { format!("type {n}") },
             "timestamp": format!("2026-03-0{}T0{}:00:00Z", 1 + n % 9, n % 7),
             "properties": { "model": format!("m{n}"), "project": "p", "n": 1 },
