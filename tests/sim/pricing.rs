@@ -112,7 +112,7 @@ fn workloads_reach_every_kind_of_charge() {
             let basis = match stretch.basis {
                 Basis::Usage { .. } => "usage",
                 Basis::Spend { .. } => "spend",
-                Basis::Minimum { .. } => "minimum",
+                Basis::Minimum(_) => "minimum",
                 Basis::Subscription { .. } => "subscription",
             };
             let overrides = stretch.pricing.chosen.chain.len().min(2);

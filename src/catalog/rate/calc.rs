@@ -47,6 +47,11 @@ pub fn boundaries(timeline: &[&RateEntry]) -> Vec<Instant> {
 /// One walk over the boundaries, so that a timeline of thousands of entries is no slower than sorting it.
 #[must_use]
 pub fn segments<'a>(timeline: &[&'a RateEntry]) -> Vec<Segment<'a>> {
+    if is_succession(timeline) {
+        let ends = timeline.iter().skip(1).map(|next| Some(next.starting_at)).chain([None]);
+        let segment = |(entry, end): (&&'a RateEntry, _)| Segment { entry, start: entry.starting_at, end };
+        return timeline.iter().zip(ends).map(segment).collect();
+    }
     let mut by_start = timeline.to_vec();
     by_start.sort_unstable_by_key(|entry| entry.starting_at);
     let mut to_come = by_start.into_iter().peekable();
@@ -71,6 +76,15 @@ pub fn segments<'a>(timeline: &[&'a RateEntry]) -> Vec<Segment<'a>> {
         }
     }
     segments
+}
+
+/// Whether each entry takes over from the one before it, for good, as most do.
+fn is_succession(timeline: &[&RateEntry]) -> bool {
+    let follows = |one: &RateEntry, next: &RateEntry| {
+        one.added < next.added && one.starting_at < next.starting_at && one.ending_before.is_none()
+    };
+    timeline.last().is_some_and(|last| last.ending_before.is_none())
+        && timeline.windows(2).all(|pair| follows(pair[0], pair[1]))
 }
 
 /// A timeline with its segments worked out once, for many questions: each takes time that grows with the logarithm of

@@ -87,7 +87,7 @@ fn of_stretch(
     lines: &[LineItem],
 ) -> Explanation {
     let Stretch { product, combination, period, pricing, .. } = stretch;
-    let is_minimum = matches!(stretch.basis, Basis::Minimum { .. });
+    let is_minimum = matches!(stretch.basis, Basis::Minimum(_));
     let is_later = |(starting_at, _): &&(Instant, Pricing<'_>)| *starting_at < period.end;
     let later = |(starting_at, pricing): &(Instant, Pricing<'_>)| LaterPrice {
         starting_at: *starting_at,
@@ -146,9 +146,10 @@ fn basis(agreement: &Agreement<'_>, stretch: &Stretch<'_>) -> BasisExplanation {
                 })
                 .collect(),
         },
-        Basis::Minimum { minimum, reached, .. } => {
-            BasisExplanation::Minimum { minimum: Number(minimum.clone()), reached: Number(reached.clone()) }
-        }
+        Basis::Minimum(due) => BasisExplanation::Minimum {
+            minimum: Number(due.minimum.clone()),
+            reached: Number(due.reached.clone()),
+        },
         Basis::Subscription { quantity, is_prorated, .. } => {
             BasisExplanation::Subscription { quantity: Number(quantity.clone()), is_prorated: *is_prorated }
         }

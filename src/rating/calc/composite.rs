@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::cut::composite_changes;
 use super::price::{Pricing, cost, cost_of_paid, pricings};
 use super::quantity::Combination;
-use super::stretch::{Basis, MemberSpend, SpendStep, Stretch};
+use super::stretch::{Basis, MemberSpend, MinimumDue, SpendStep, Stretch};
 use crate::catalog::product::{CompositeScope, ProductState, ProductType};
 use crate::catalog::rate::Price;
 use crate::contract::Statement;
@@ -190,7 +190,8 @@ impl<'a> Spend<'a, '_> {
             if !pricing.entitled || !is_member(product, composite, state, window.start) {
                 continue;
             }
-            let (unit, spend) = if let Basis::Minimum { beyond, .. } = &stretch.basis {
+            let (unit, spend) = if let Basis::Minimum(minimum) = &stretch.basis {
+                let beyond = &minimum.beyond;
                 let is_inside = window.contains(beyond.period.start);
                 (pricing.unit.id, if is_inside { beyond.spend.clone() } else { zero() })
             } else {
@@ -251,7 +252,7 @@ impl<'a> Spend<'a, '_> {
             combination: Arc::new(Combination::default()),
             period: Period { start, end: counted.end },
             pricing: Arc::clone(pricing),
-            basis: Basis::Minimum { due, beyond, minimum: minimum.clone(), reached },
+            basis: Basis::Minimum(Box::new(MinimumDue { due, beyond, minimum: minimum.clone(), reached })),
         })
     }
 }

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use chrono::TimeDelta;
 
 use crate::catalog::product::ProductType;
-use crate::catalog::rate::{RateEntry, calc};
 use crate::contract::Statement;
 use crate::contract::rate_override::calc::boundaries;
 use crate::id::BillableMetricId;
@@ -52,6 +51,14 @@ impl Cuts {
     pub fn segment(&self, metric_id: BillableMetricId, number: usize) -> Period {
         let starts = self.starts(metric_id);
         Period { start: starts[number], end: starts.get(number + 1).copied().unwrap_or(self.period.end) }
+    }
+
+    /// The metric's segments, in order.
+    #[must_use]
+    pub fn segments(&self, metric_id: BillableMetricId) -> Vec<Period> {
+        let starts = self.starts(metric_id);
+        let ends = starts.iter().skip(1).copied().chain([self.period.end]);
+        starts.iter().zip(ends).map(|(start, end)| Period { start: *start, end }).collect()
     }
 
     /// The last segment of all.
@@ -155,10 +162,11 @@ fn shared_changes(agreement: &Agreement<'_>) -> Vec<Instant> {
 /// aimed at; in no order.
 fn price_changes(agreement: &Agreement<'_>, product: &ProductTerms) -> Vec<Instant> {
     let mut changes = Vec::new();
-    for timeline in product.timelines.values() {
-        let timeline: Vec<&RateEntry> = timeline.iter().collect();
-        changes.extend(calc::boundaries(&timeline));
+    for entry in product.timelines.values().flatten() {
+        changes.push(entry.starting_at);
+        changes.extend(entry.ending_before);
     }
+    settle(&mut changes);
     if !agreement.overrides.is_empty() {
         changes.extend(boundaries(agreement.overrides));
         changes.extend(product.states.starts());

@@ -26,6 +26,6 @@ pub use price::{Pricing, pricings, slices};
 pub use quantity::{Combination, MeteredUsage, Step};
 pub use rate::{rate, rate_usage};
 pub use route::route;
-pub use stretch::{Basis, Charge, MemberSpend, Stretch};
+pub use stretch::{Basis, Charge, MemberSpend, MinimumDue, Stretch};
 pub use tier::{TierPosition, TierSlice, walk_tiers};
 pub use unrated::{Deal, UnratedReason, unrated_cuts, unrated_events, unrated_reason};

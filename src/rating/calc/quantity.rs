@@ -1,8 +1,10 @@
 //! From usage to the quantities that are priced.
 
+use std::borrow::Cow;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
+use hashbrown::HashMap;
 use uuid::Uuid;
 
 use super::cut::Cuts;
@@ -13,6 +15,7 @@ use crate::id::BillableMetricId;
 use crate::money::{Decimal, zero};
 use crate::rating::terms::{Terms, Usage};
 use crate::time::Period;
+use crate::usage::Piece;
 use crate::usage::calc::{Latest, Tally};
 
 /// A combination of pricing and presentation group values: quantities, rounding and tiers work at this level.
@@ -66,7 +69,12 @@ impl<'a> MeteredUsage<'a> {
     pub fn new(terms: &'a Terms, usage: &'a Usage) -> Self {
         let mut by_metric: HashMap<BillableMetricId, Vec<GroupUsage<'a>>> = HashMap::new();
         let mut places: HashMap<(BillableMetricId, &[String]), usize> = HashMap::new();
-        for piece in &usage.pieces {
+        // They come as they are loaded: those of one tuple mostly one after the other.
+        let is_alike = |one: &Piece, other: &Piece| {
+            one.metric_id == other.metric_id && one.group_values == other.group_values
+        };
+        for pieces in usage.pieces.chunk_by(is_alike) {
+            let piece = &pieces[0];
             let Some(metric) = terms.metrics.get(&piece.metric_id) else { continue };
             let tuples = by_metric.entry(piece.metric_id).or_default();
             let place = *places.entry((piece.metric_id, &piece.group_values)).or_insert_with(|| {
@@ -75,7 +83,7 @@ impl<'a> MeteredUsage<'a> {
                 tuples.push(GroupUsage { groups, parts: Vec::new() });
                 tuples.len() - 1
             });
-            tuples[place].parts.push((piece.segment, &piece.tally));
+            tuples[place].parts.extend(pieces.iter().map(|piece| (piece.segment, &piece.tally)));
         }
         let mut places: HashMap<(BillableMetricId, Groups<'a>), usize> = HashMap::new();
         for increment in &usage.increments {
@@ -97,21 +105,22 @@ impl<'a> MeteredUsage<'a> {
         &self,
         metric_id: BillableMetricId,
         state: &ProductState,
-    ) -> BTreeMap<Combination, Vec<Part<'a>>> {
-        let mut combinations: BTreeMap<Combination, Vec<Part<'a>>> = BTreeMap::new();
+    ) -> BTreeMap<Combination, Cow<'_, [Part<'a>]>> {
+        let mut combinations: BTreeMap<Combination, Cow<'_, [Part<'a>]>> = BTreeMap::new();
         if state.pricing_key().is_empty() && state.presentation_key().is_empty() {
-            combinations.insert(Combination::default(), Vec::new());
+            combinations.insert(Combination::default(), Cow::default());
         }
         for GroupUsage { groups, parts } in self.by_metric.get(&metric_id).into_iter().flatten() {
             match combinations.entry(Combination::of(state, groups)) {
                 Entry::Vacant(entry) => {
-                    entry.insert(parts.clone());
+                    entry.insert(Cow::Borrowed(parts));
                 }
-                Entry::Occupied(mut entry) => entry.get_mut().extend(parts),
+                Entry::Occupied(mut entry) => entry.get_mut().to_mut().extend(parts),
             }
         }
-        for parts in combinations.values_mut() {
-            parts.sort_unstable_by_key(|(segment, _)| *segment);
+        for parts in combinations.values_mut().filter(|parts| !parts.is_sorted_by_key(|(segment, _)| segment))
+        {
+            parts.to_mut().sort_unstable_by_key(|(segment, _)| *segment);
         }
         combinations
     }
@@ -132,24 +141,31 @@ impl<'a> MeteredUsage<'a> {
     ) -> BTreeMap<Combination, Vec<Step>> {
         let Some((metric_id, metric)) = terms.metric_of(state) else { return BTreeMap::new() };
         let combinations = self.by_combination(metric_id, state);
+        let segments = cuts.segments(metric_id);
         let steps_of = |parts: &[Part<'a>]| {
             let mut running = Running::new(metric.aggregation());
             let mut before = zero();
-            let mut steps = Vec::new();
+            let mut steps = Vec::with_capacity(segments.len().min(parts.len()));
             for parts in parts.chunk_by(|(one, _), (other, _)| one == other) {
-                for (_, tally) in parts {
-                    running.add(tally);
-                }
-                let period = cuts.segment(metric_id, parts[0].0);
+                let period = segments[parts[0].0];
                 if period.start >= span.end {
                     break;
                 }
-                let metered = running.quantity();
-                let after = priced_quantity(state, &metered);
-                if period.start >= span.start {
-                    steps.push(Step { period, metered, quantity: &after - &before });
+                for (_, tally) in parts {
+                    running.add(tally);
                 }
-                before = after;
+                let metered = running.quantity();
+                let quantity = match priced_quantity(state, &metered) {
+                    Some(after) => {
+                        let quantity = &after - &before;
+                        before = after;
+                        quantity
+                    }
+                    None => running.growth(&mut before, &metered, parts),
+                };
+                if period.start >= span.start {
+                    steps.push(Step { period, metered, quantity });
+                }
             }
             steps
         };
@@ -157,12 +173,12 @@ impl<'a> MeteredUsage<'a> {
     }
 }
 
-/// What is priced of what was counted: converted, then rounded.
-fn priced_quantity(state: &ProductState, metered: &Decimal) -> Decimal {
+/// What is priced of what was counted: converted, then rounded; nothing where that is the same.
+fn priced_quantity(state: &ProductState, metered: &Decimal) -> Option<Decimal> {
     let converted = state.quantity_conversion.value().map(|conversion| conversion.apply(metered));
     match state.quantity_rounding.value() {
-        Some(rounding) => rounding.apply(converted.as_ref().unwrap_or(metered)),
-        None => converted.unwrap_or_else(|| metered.clone()),
+        Some(rounding) => Some(rounding.apply(converted.as_ref().unwrap_or(metered))),
+        None => converted,
     }
 }
 
@@ -189,10 +205,28 @@ impl<'a> Running<'a> {
     fn add(&mut self, tally: &'a Tally) {
         match self {
             Self::Count(count) => *count += tally.event_count,
-            Self::Sum(sum) => *sum += tally.total.as_ref().unwrap_or(&zero()),
+            Self::Sum(sum) => {
+                if let Some(total) = &tally.total {
+                    *sum += total;
+                }
+            }
             Self::Max(greatest) => *greatest = (*greatest).max(tally.greatest.as_ref()),
             Self::Unique(values) => values.extend(&tally.uniques),
             Self::Latest(latest) => *latest = (*latest).max(tally.latest.as_ref()),
+        }
+    }
+
+    /// By how much the last of what was added, `parts`, let the quantity grow to `after`. What adds up needs no
+    /// difference; for the others `before` is kept.
+    fn growth(&self, before: &mut Decimal, after: &Decimal, parts: &[Part<'_>]) -> Decimal {
+        match self {
+            Self::Count(_) => Decimal::from(parts.iter().map(|(_, tally)| tally.event_count).sum::<i64>()),
+            Self::Sum(_) => parts.iter().filter_map(|(_, tally)| tally.total.as_ref()).sum(),
+            Self::Max(_) | Self::Unique(_) | Self::Latest(_) => {
+                let growth = after - &*before;
+                before.clone_from(after);
+                growth
+            }
         }
     }
 

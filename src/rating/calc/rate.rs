@@ -25,7 +25,7 @@ pub fn rate<'a>(
     let mut spend = Spend { agreement, others, stretches };
     spend.add_composites()?;
     let mut of_product = spend.stretches;
-    let mut charged = Vec::new();
+    let mut charged = Vec::with_capacity(of_product.values().map(Vec::len).sum());
     for product in &agreement.terms.products {
         let stretches = match product.product_type {
             ProductType::Subscription => subscription_stretch(agreement, product).into_iter().collect(),
@@ -59,7 +59,7 @@ pub fn rate_usage<'a>(
 
 /// The stretches of a composite that become lines: a minimum takes the place of the shares in its unit.
 fn charged_of_composite(mut stretches: Vec<Stretch<'_>>) -> Vec<Stretch<'_>> {
-    let is_minimum = |stretch: &Stretch<'_>| matches!(stretch.basis, Basis::Minimum { .. });
+    let is_minimum = |stretch: &Stretch<'_>| matches!(stretch.basis, Basis::Minimum(_));
     if let Some(unit) =
         stretches.iter().find(|stretch| is_minimum(stretch)).map(|stretch| stretch.pricing.unit)
     {

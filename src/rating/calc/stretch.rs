@@ -36,17 +36,22 @@ pub enum Basis {
         steps: Vec<SpendStep>,
         members: Vec<MemberSpend>,
     },
-    /// A minimum that is more than the shares of the spend, in whose place it is charged: what of it is not billed yet.
-    Minimum {
-        due: Decimal,
-        /// By how much it differs from those shares; that is spent in the last window.
-        beyond: SpendStep,
-        minimum: Decimal,
-        /// What the shares come to.
-        reached: Decimal,
-    },
+    /// A minimum that is more than the shares of the spend, in whose place it is charged. (Behind a pointer: there are
+    /// few, and a large contract has a hundred thousand stretches of usage.)
+    Minimum(Box<MinimumDue>),
     /// A quantity at a price for the time: the price of a billing period, or its part for a part of one.
     Subscription { quantity: Decimal, price: Price, is_prorated: bool },
+}
+
+/// What of a minimum is not billed yet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MinimumDue {
+    pub due: Decimal,
+    /// By how much it differs from the shares of the spend; that is spent in the last window.
+    pub beyond: SpendStep,
+    pub minimum: Decimal,
+    /// What the shares come to.
+    pub reached: Decimal,
 }
 
 /// What the members of a composite cost in one of its windows.
@@ -101,9 +106,14 @@ impl Stretch<'_> {
         let (before, quantity): (&Decimal, Decimal) = match &self.basis {
             Basis::Usage { before, steps } => (before, steps.iter().map(|step| &step.quantity).sum()),
             Basis::Spend { before, steps, .. } => (before, steps.iter().map(|step| &step.spend).sum()),
-            Basis::Minimum { due, .. } => return vec![Charge::new(Decimal::from(1), due.clone(), None)],
+            Basis::Minimum(minimum) => {
+                return vec![Charge::new(Decimal::from(1), minimum.due.clone(), None)];
+            }
             Basis::Subscription { quantity, price, .. } => return charges(price, &zero(), quantity),
         };
+        if let Some(price) = self.pricing.price.single() {
+            return vec![Charge::new(quantity, price.clone(), None)];
+        }
         charges(&self.pricing.price, before, &(before + quantity))
     }
 
@@ -127,7 +137,7 @@ impl Stretch<'_> {
             Basis::Spend { before, steps, .. } => {
                 (before, steps.iter().map(|step| (step.period.start, &step.spend)).collect())
             }
-            Basis::Minimum { .. } | Basis::Subscription { .. } => return None,
+            Basis::Minimum(_) | Basis::Subscription { .. } => return None,
         };
         let until = |end: Instant| {
             let earlier = steps.iter().take_while(|(start, _)| *start < end);

@@ -1,7 +1,9 @@
 //! What usage costs.
 
 use std::collections::BTreeMap;
+use std::iter::Take;
 use std::sync::Arc;
+use std::vec;
 
 use super::cut::Cuts;
 use super::price::{Pricing, pricings};
@@ -58,16 +60,15 @@ pub fn usage_stretches<'a>(
             }
             let counter = counters.entry(Arc::clone(&combination)).or_insert_with(zero);
             let pricings = pricings(agreement, product, &combination, span.period);
-            let mut steps = steps.into_iter().peekable();
+            let mut steps = steps.into_iter();
             for (period, pricing) in pricings {
-                while let Some(unpriced) = steps.next_if(|step| step.period.start < period.start) {
+                for unpriced in take_before(&mut steps, period.start) {
                     *counter += unpriced.quantity;
                 }
                 let before = counter.clone();
-                let mut own = Vec::new();
-                while let Some(step) = steps.next_if(|step| step.period.start < period.end) {
+                let own: Vec<Step> = take_before(&mut steps, period.end).collect();
+                for step in &own {
                     *counter += &step.quantity;
-                    own.push(step);
                 }
                 stretches.extend(stretch(product, &combination, period, pricing, before, own));
             }
@@ -82,10 +83,17 @@ pub fn usage_stretches<'a>(
         let steps = at_the_last_instant(steps, cuts);
         stretches.extend(stretch(product, &combination, Period { start, end }, pricing, before, steps));
     }
-    stretches.sort_by(|one, other| {
-        (one.period.start, &one.combination).cmp(&(other.period.start, &other.combination))
-    });
+    // By start and then by combination: those that start together come from one span, in whose order of combinations
+    // they stand already.
+    stretches.sort_by_cached_key(|stretch| stretch.period.start);
     stretches
+}
+
+/// The next steps that start before an instant. (Counted first, so that a list of them takes no more memory than it
+/// needs: there may be a hundred thousand.)
+fn take_before(steps: &mut vec::IntoIter<Step>, end: Instant) -> Take<&mut vec::IntoIter<Step>> {
+    let count = steps.as_slice().iter().take_while(|step| step.period.start < end).count();
+    steps.by_ref().take(count)
 }
 
 /// A stretch, where there is anything to show: with groups only what was used.
