@@ -23,6 +23,7 @@ use crate::rating::calc::{
 };
 use crate::rating::{Agreement, Newest, Terms, Usage, UsageScope, load_definitions, load_terms, load_usage};
 use crate::time::{Instant, Period};
+use crate::usage::Uncounted;
 use crate::usage::calc::previewed_pieces;
 
 /// What an invoice was calculated from, beside the facts and the contract.
@@ -70,6 +71,8 @@ pub struct Calculator<'a> {
     preview: Option<Preview>,
     /// Set where queries see only what arrived before.
     before_seq: Option<i64>,
+    /// What the rollups do not have yet; unset where they have all.
+    uncounted: Option<Uncounted>,
 }
 
 /// A contract other than the one that is billed.
@@ -90,7 +93,17 @@ impl<'a> Calculator<'a> {
             others: BTreeMap::new(),
             preview: None,
             before_seq: None,
+            uncounted: None,
         }
+    }
+
+    /// Calculates from a transaction whose rollups do not have all usage yet.
+    pub fn with_uncounted(
+        db: &'a mut PgConnection,
+        environment_id: EnvironmentId,
+        uncounted: Uncounted,
+    ) -> Self {
+        Self { uncounted: Some(uncounted), ..Self::new(db, environment_id) }
     }
 
     /// Calculates what invoices would be with the events of a preview.
@@ -234,6 +247,7 @@ impl<'a> Calculator<'a> {
                 cuts,
                 filters: &contract.usage_filters,
                 before_seq: self.before_seq,
+                uncounted: self.uncounted.as_ref(),
             };
             usage = load_usage(self.db, self.environment_id, terms, &scope).await?;
         }

@@ -1,6 +1,7 @@
 //! `GET /v1/customers/{customer_id}/invoices/{invoice_id}`
 
 use aide::transform::TransformOperation;
+use axum::Extension;
 use axum::extract::State;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -16,7 +17,8 @@ use crate::contract;
 use crate::customer;
 use crate::error::ApiError;
 use crate::id::{CustomerId, InvoiceId};
-use crate::usage::begin_usage_snapshot;
+use crate::usage::ingest::Metering;
+use crate::usage::{Uncounted, begin_usage_read};
 use crate::wire::{Data, Path, Query};
 
 #[derive(Deserialize, JsonSchema)]
@@ -37,6 +39,7 @@ pub struct GetInvoice {
 
 pub async fn handler(
     State(app): State<App>,
+    Extension(metering): Extension<Metering>,
     caller: Caller,
     Path(path): Path<InvoicePath>,
     Query(request): Query<GetInvoice>,
@@ -45,15 +48,21 @@ pub async fn handler(
         skip_zero_qty_line_items: request.skip_zero_qty_line_items,
         include_list_prices: request.include_list_prices,
     };
-    let mut snapshot = begin_usage_snapshot(&app.db, caller.environment_id()).await?;
-    let mut invoice = find(&mut snapshot, &caller, &path).await?;
+    let (mut snapshot, uncounted) =
+        begin_usage_read(&app.db, caller.environment_id(), metering.recent()).await?;
+    let mut invoice = find(&mut snapshot, &caller, &path, uncounted).await?;
     let shown = std::slice::from_mut(&mut invoice);
     custom_fields::show(&mut snapshot, caller.environment_id(), shown).await?;
     Ok(axum::Json(Data { data: invoice.shown(view) }))
 }
 
 /// The stored invoice with this id, else the draft that has it.
-async fn find(db: &mut PgConnection, caller: &Caller, path: &InvoicePath) -> Result<Invoice, ApiError> {
+async fn find(
+    db: &mut PgConnection,
+    caller: &Caller,
+    path: &InvoicePath,
+    uncounted: Uncounted,
+) -> Result<Invoice, ApiError> {
     let environment_id = caller.environment_id();
     customer::get(&mut *db, environment_id, path.customer_id).await?;
     if let Some(invoice) = store::find(&mut *db, environment_id, path.customer_id, path.invoice_id).await? {
@@ -64,7 +73,7 @@ async fn find(db: &mut PgConnection, caller: &Caller, path: &InvoicePath) -> Res
         let mut open = contract.open_statements(caller.now);
         if let Some(period) = open.find(|period| usage_invoice_id(contract, period.start) == path.invoice_id)
         {
-            return Ok(Calculator::new(&mut *db, environment_id)
+            return Ok(Calculator::with_uncounted(&mut *db, environment_id, uncounted)
                 .statement_or_failure(contract, period, caller.now)
                 .await?);
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use aide::transform::TransformOperation;
+use axum::Extension;
 use axum::extract::State;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -20,7 +21,8 @@ use crate::customer::{self, CustomerPath};
 use crate::error::ApiError;
 use crate::id::{ContractId, CreditTypeId, InvoiceId};
 use crate::time::{Instant, Period};
-use crate::usage::begin_usage_snapshot;
+use crate::usage::begin_usage_read;
+use crate::usage::ingest::Metering;
 use crate::wire::{CursorKey, Page, PageLimit, Path, Query, Timestamp};
 
 wire_enum! {
@@ -80,6 +82,7 @@ impl Listed {
 
 pub async fn handler(
     State(app): State<App>,
+    Extension(metering): Extension<Metering>,
     caller: Caller,
     Path(path): Path<CustomerPath>,
     Query(request): Query<ListInvoices>,
@@ -94,7 +97,7 @@ pub async fn handler(
     let filter = filter(&request);
 
     // One instant of the database for everything, so that an invoice that is being finalized shows once.
-    let mut snapshot = begin_usage_snapshot(&app.db, caller.environment_id()).await?;
+    let (mut snapshot, uncounted) = begin_usage_read(&app.db, environment_id, metering.recent()).await?;
     customer::get(&mut snapshot, environment_id, customer_id).await?;
     let contracts = contract::list_of_customer(&mut snapshot, environment_id, customer_id).await?;
     let contracts: BTreeMap<ContractId, Contract> =
@@ -124,7 +127,7 @@ pub async fn handler(
         skip_zero_qty_line_items: request.skip_zero_qty_line_items,
         include_list_prices: request.include_list_prices,
     };
-    let mut calculator = Calculator::new(&mut snapshot, environment_id);
+    let mut calculator = Calculator::with_uncounted(&mut snapshot, environment_id, uncounted);
     let mut data = Vec::with_capacity(page.data.len());
     for listed in page.data {
         let invoice = match listed {

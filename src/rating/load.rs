@@ -21,7 +21,7 @@ use crate::money::{CreditType, Decimal, zero};
 use crate::time::Period;
 use crate::usage::calc::Tally;
 use crate::usage::sql::{Answer, Facts, MetricQuery};
-use crate::usage::{PostgresRollups, RollupStore, SegmentedMetric};
+use crate::usage::{PostgresRollups, RollupStore, SegmentedMetric, Uncounted};
 
 /// The terms of a rate card; without a card nothing is priced. `up_to` leaves out what was added later.
 pub async fn load_terms(
@@ -119,7 +119,7 @@ pub async fn load_definitions(
 }
 
 /// Which usage to load.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct UsageScope<'a> {
     /// What means the customer in events.
     pub subject_ids: &'a [SubjectId],
@@ -129,6 +129,8 @@ pub struct UsageScope<'a> {
     pub filters: &'a UsageFilters,
     /// Leaves out from queries what arrived later; rollups know only what they hold.
     pub before_seq: Option<i64>,
+    /// What the rollups do not have yet; unset where they have all.
+    pub uncounted: Option<&'a Uncounted>,
 }
 
 /// The usage of every metric that the cuts have, for the products of the terms.
@@ -151,8 +153,11 @@ pub async fn load_usage(
             None => {}
         }
     }
-    let pieces =
-        PostgresRollups.pieces(db, environment_id, scope.subject_ids, &streaming, cuts.period().end).await?;
+    let (subject_ids, end) = (scope.subject_ids, cuts.period().end);
+    let mut pieces = PostgresRollups.pieces(db, environment_id, subject_ids, &streaming, end).await?;
+    if let Some(uncounted) = scope.uncounted {
+        pieces.extend(uncounted.pieces(db, subject_ids, &streaming, end).await?);
+    }
     let increments = query_increments(db, environment_id, scope, queries).await?;
     Ok(Usage { pieces, increments })
 }

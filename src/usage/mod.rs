@@ -43,4 +43,5 @@ mod window_rows;
 pub use days::days;
 pub use settle::{begin_settled_snapshot, begin_usage_snapshot};
 pub use store::{Piece, PostgresRollups, RollupStore, SegmentedMetric, subjects_with_usage};
+pub use uncounted::{Uncounted, begin_usage_read};
 pub use verify::{RollupDifference, recount_as_of, verify_rollups};

@@ -320,29 +320,38 @@ impl RollupStore for PostgresRollups {
             return Ok(Vec::new());
         };
         let subjects: Vec<Uuid> = subject_ids.iter().map(|id| id.0).collect();
-        let metric_ids: Vec<Uuid> = metrics.iter().map(|metric| metric.metric_id.0).collect();
         let starts = SegmentStarts::of(metrics);
         let rows = sqlx::query!(
             r#"WITH segmented AS MATERIALIZED (
                    SELECT metric_id, array_agg(start ORDER BY start) AS starts
-                   FROM unnest($4::uuid[], $5::timestamptz[]) AS given (metric_id, start) GROUP BY metric_id
+                   FROM unnest($3::uuid[], $4::timestamptz[]) AS given (metric_id, start) GROUP BY metric_id
+               ), part AS (
+                   SELECT metric_id, group_id, width_bucket(hour, segmented.starts) AS segment,
+                          sum(event_count)::bigint AS event_count, sum(total) AS total, max(greatest_value) AS greatest
+                   FROM segmented
+                   CROSS JOIN LATERAL (
+                       SELECT hour, group_id, event_count, total, greatest_value FROM usage_rollup
+                       WHERE environment_id = $1 AND subject_id = ANY($2) AND billable_metric_id = segmented.metric_id
+                         AND hour >= $5 AND hour < $6
+                       -- the planner cannot start elsewhere
+                       OFFSET 0
+                   ) AS rollup
+                   -- hashed and not sorted, as in `window`
+                   GROUP BY '0'::text::xid, 1, 2, 3
                )
-               SELECT billable_metric_id AS "metric_id: BillableMetricId", group_values,
-                      width_bucket(hour, segmented.starts) - 1 AS "segment!",
-                      sum(event_count)::bigint AS "event_count!",
-                      sum(total) AS total, max(greatest_value) AS greatest,
-                      (array_agg(latest_value ORDER BY latest_at DESC NULLS LAST, latest_seq DESC))[1] AS latest,
-                      (array_agg(latest_at ORDER BY latest_at DESC NULLS LAST, latest_seq DESC))[1] AS latest_at,
-                      (array_agg(latest_seq ORDER BY latest_at DESC NULLS LAST, latest_seq DESC))[1] AS latest_seq
-               FROM usage_rollup
-               JOIN usage_group USING (environment_id, billable_metric_id)
-               JOIN segmented ON segmented.metric_id = billable_metric_id
-               WHERE environment_id = $1 AND subject_id = ANY($2) AND billable_metric_id = ANY($3)
-                 AND hour >= $6 AND hour < $7 AND usage_group.id = usage_rollup.group_id
-               GROUP BY billable_metric_id, group_id, group_values, 3"#,
+               SELECT metric_id AS "metric_id!: BillableMetricId", group_id AS "group_id!: GroupId",
+                      known.group_values AS "group_values!", segment - 1 AS "segment!",
+                      event_count AS "event_count!", total, greatest
+               FROM part
+               CROSS JOIN LATERAL (
+                   SELECT group_values FROM usage_group
+                   WHERE usage_group.environment_id = $1 AND usage_group.billable_metric_id = part.metric_id
+                     AND usage_group.id = part.group_id
+                   OFFSET 0
+               ) AS known
+               ORDER BY metric_id, group_id, segment"#,
             environment_id.0,
             &subjects,
-            &metric_ids,
             &starts.metrics,
             &starts.starts,
             start,
@@ -350,21 +359,18 @@ impl RollupStore for PostgresRollups {
         )
         .fetch_all(&mut *db)
         .await?;
+        let mut latest =
+            latest_of_segments(db, environment_id, &subjects, metrics, Period { start, end }).await?;
         let mut pieces = Vec::with_capacity(rows.len());
         for row in rows {
-            let latest = match (row.latest, row.latest_at, row.latest_seq) {
-                (Some(value), Some(happened_at), Some(seq)) => Some(Latest { happened_at, seq, value }),
-                _ => None,
-            };
+            let segment = place_of_segment(row.segment);
             let tally = Tally {
                 event_count: row.event_count,
                 total: row.total,
                 greatest: row.greatest,
-                latest,
+                latest: latest.remove(&(row.metric_id, row.group_id, segment)),
                 ..Tally::default()
             };
-            let segment =
-                usize::try_from(row.segment).expect("hours before the first segment are filtered out");
             pieces.push(Piece { metric_id: row.metric_id, group_values: row.group_values, segment, tally });
         }
         let is_unique = |metric: &&SegmentedMetric<'_>| metric.aggregation == AggregationType::Unique;
@@ -625,6 +631,60 @@ async fn keep_groups(
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// The newest values by metric, group and segment, of metrics that keep them. (In a statement of their own, because
+/// finding them takes a sort of all hours.)
+async fn latest_of_segments(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    subjects: &[Uuid],
+    metrics: &[SegmentedMetric<'_>],
+    period: Period,
+) -> Result<HashMap<(BillableMetricId, GroupId, usize), Latest>, sqlx::Error> {
+    let keeps_them = |metric: &&SegmentedMetric<'_>| metric.aggregation == AggregationType::Latest;
+    let asked: Vec<SegmentedMetric<'_>> = metrics.iter().filter(keeps_them).copied().collect();
+    if asked.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let starts = SegmentStarts::of(&asked);
+    let rows = sqlx::query!(
+        r#"WITH segmented AS MATERIALIZED (
+               SELECT metric_id, array_agg(start ORDER BY start) AS starts
+               FROM unnest($3::uuid[], $4::timestamptz[]) AS given (metric_id, start) GROUP BY metric_id
+           ), newest AS (
+               SELECT metric_id, group_id, width_bucket(hour, segmented.starts) AS segment,
+                      latest_value, latest_at, latest_seq
+               FROM segmented
+               CROSS JOIN LATERAL (
+                   SELECT hour, group_id, latest_value, latest_at, latest_seq FROM usage_rollup
+                   WHERE environment_id = $1 AND subject_id = ANY($2) AND billable_metric_id = segmented.metric_id
+                     AND hour >= $5 AND hour < $6 AND latest_at IS NOT NULL
+                   OFFSET 0
+               ) AS rollup
+           )
+           SELECT DISTINCT ON (metric_id, group_id, segment)
+                  metric_id AS "metric_id!: BillableMetricId", group_id AS "group_id!: GroupId",
+                  segment - 1 AS "segment!", latest_value AS "value!", latest_at AS "happened_at!", latest_seq AS "seq!"
+           FROM newest ORDER BY metric_id, group_id, segment, latest_at DESC, latest_seq DESC"#,
+        environment_id.0,
+        subjects,
+        &starts.metrics,
+        &starts.starts,
+        period.start,
+        period.end,
+    )
+    .fetch_all(db)
+    .await?;
+    let newest = rows.into_iter().map(|row| {
+        let latest = Latest { happened_at: row.happened_at, seq: row.seq, value: row.value };
+        ((row.metric_id, row.group_id, place_of_segment(row.segment)), latest)
+    });
+    Ok(newest.collect())
+}
+
+fn place_of_segment(segment: i32) -> usize {
+    usize::try_from(segment).expect("hours before the first segment are filtered out")
 }
 
 /// The distinct values by metric, group values and the segment in which each was first seen.

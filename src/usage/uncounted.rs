@@ -1,17 +1,18 @@
 //! Usage that is committed and in no rollup yet, for readers that do not wait until it is.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use tokio::sync::Mutex;
 
-use super::calc::{Counter, Counts};
+use super::calc::{Counter, Counts, groups_by_id};
 use super::settle::{count, settle};
-use super::store::{Hurry, Question};
+use super::store::{Hurry, Piece, Question, SegmentedMetric};
 use crate::catalog::billable_metric;
 use crate::event::{PendingBatch, RecentBatches, find_pending, pending_usage};
 use crate::id::{BillableMetricId, EnvironmentId, SubjectId};
+use crate::time::Instant;
 
 /// With more batches a reader counts them for good first, so that the next one need not look at them.
 const BATCHES_MAX: usize = 1000;
@@ -57,8 +58,39 @@ async fn begin_pinned_snapshot(pool: &PgPool) -> Result<Transaction<'static, Pos
 impl Uncounted {
     /// What it adds to the answers of the questions, and more of the same subjects and metrics.
     pub async fn counts(&self, db: &mut PgConnection, questions: &[Question]) -> Result<Counts, sqlx::Error> {
-        let asked = questions.iter().flat_map(|question| question.subject_ids.iter().copied());
-        let subjects: HashSet<SubjectId> = asked.collect();
+        let subjects = questions.iter().flat_map(|question| question.subject_ids.iter().copied());
+        let metrics = questions.iter().map(|question| question.metric_id);
+        self.counts_of(db, subjects.collect(), metrics.collect()).await
+    }
+
+    /// What it adds to [`super::RollupStore::pieces`].
+    pub async fn pieces(
+        &self,
+        db: &mut PgConnection,
+        subject_ids: &[SubjectId],
+        metrics: &[SegmentedMetric<'_>],
+        end: Instant,
+    ) -> Result<Vec<Piece>, sqlx::Error> {
+        let starts: HashMap<BillableMetricId, &[Instant]> =
+            metrics.iter().map(|metric| (metric.metric_id, metric.starts)).collect();
+        let subjects = subject_ids.iter().copied().collect();
+        let counts = self.counts_of(db, subjects, starts.keys().copied().collect()).await?;
+        let groups = groups_by_id(&counts);
+        let pieces = counts.hours.iter().filter_map(|(hour, tally)| {
+            let begun = starts[&hour.metric_id].partition_point(|start| *start <= hour.hour);
+            let segment = begun.checked_sub(1).filter(|_| hour.hour < end)?;
+            let group_values = groups[&(hour.metric_id, hour.group_id)].to_vec();
+            Some(Piece { metric_id: hour.metric_id, group_values, segment, tally: tally.clone() })
+        });
+        Ok(pieces.collect())
+    }
+
+    async fn counts_of(
+        &self,
+        db: &mut PgConnection,
+        subjects: HashSet<SubjectId>,
+        named: HashSet<BillableMetricId>,
+    ) -> Result<Counts, sqlx::Error> {
         let listed: Vec<SubjectId> = subjects.iter().copied().collect();
         let batches = self.batches.iter().filter(|batch| batch.has_any(&listed));
         let batches: Vec<Arc<PendingBatch>> = batches.cloned().collect();
@@ -69,7 +101,6 @@ impl Uncounted {
         // processor, and each of them has all of it to decode again.
         let bytes: usize = batches.iter().map(|batch| batch.payload_bytes()).sum();
         let _haste = if bytes > READ_BYTES_MAX { Some((MANY.lock().await, Hurry::new())) } else { None };
-        let named: HashSet<BillableMetricId> = questions.iter().map(|question| question.metric_id).collect();
         let mut metrics = billable_metric::all_metrics(db, self.environment_id).await?;
         metrics.retain(|(metric, _)| named.contains(&metric.id));
         let reflows = billable_metric::reflows(db, self.environment_id).await?;

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use sqlx::PgConnection;
 
-use super::calc::{Counts, Hour, Tally, Windows};
+use super::calc::{Counts, Hour, Tally, Windows, groups_by_id};
 use super::store::{Distinct, PostgresRollups, Question, RollupStore};
 use crate::catalog::billable_metric::AggregationType;
 use crate::id::{BillableMetricId, CustomerId, EnvironmentId, GroupId, SubjectId};
@@ -158,10 +158,7 @@ fn asked_hours<'a>(
             asking.entry((*subject_id, question.metric_id)).or_default().push(place);
         }
     }
-    let known = uncounted.groups.iter().flat_map(|(metric_id, groups)| {
-        groups.iter().map(|(values, id)| ((*metric_id, *id), values.as_slice()))
-    });
-    let known: HashMap<(BillableMetricId, GroupId), &[String]> = known.collect();
+    let known = groups_by_id(uncounted);
     uncounted.hours.iter().flat_map(move |(hour, tally)| {
         let group_values = known[&(hour.metric_id, hour.group_id)];
         let places = asking.get(&(hour.subject_id, hour.metric_id)).cloned().unwrap_or_default();

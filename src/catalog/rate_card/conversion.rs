@@ -129,6 +129,9 @@ pub async fn units(
     fiat: CreditType,
 ) -> Result<CardUnits, sqlx::Error> {
     let conversions = of_card(db, environment_id, card_id).await?;
+    if conversions.is_empty() {
+        return Ok(CardUnits { fiat, converted: BTreeMap::new() });
+    }
     let units = credit_type::find_many(db, environment_id, &unit_ids(&conversions)).await?;
     Ok(CardUnits { fiat, converted: converted(conversions, units) })
 }

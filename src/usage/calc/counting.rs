@@ -53,6 +53,15 @@ impl Counts {
     }
 }
 
+/// The values of every group that was seen, by metric and id.
+#[must_use]
+pub fn groups_by_id(counts: &Counts) -> HashMap<(BillableMetricId, GroupId), &[String]> {
+    let groups = counts.groups.iter().flat_map(|(metric_id, groups)| {
+        groups.iter().map(|(values, id)| ((*metric_id, *id), values.as_slice()))
+    });
+    groups.collect()
+}
+
 /// Values of a group as they stand in an event, to look the group up by.
 #[derive(Hash)]
 struct Values<'a>(&'a [Cow<'a, str>]);

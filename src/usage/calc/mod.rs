@@ -8,7 +8,7 @@ mod tally;
 mod window;
 
 pub use contribution::{group_id, matches};
-pub use counting::{Counter, Counts, Hour, Intake};
+pub use counting::{Counter, Counts, Hour, Intake, groups_by_id};
 pub use preview::previewed_pieces;
 pub use seat::{SeatCount, SeatReading, seat_reading};
 pub use tally::{Latest, Tally};

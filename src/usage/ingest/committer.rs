@@ -44,7 +44,8 @@ impl Metering {
         &self.queue
     }
 
-    pub(in crate::usage) fn recent(&self) -> &RecentBatches {
+    #[must_use]
+    pub fn recent(&self) -> &RecentBatches {
         &self.recent
     }
 }
