@@ -18,6 +18,11 @@ const ID: usize = 36;
 /// Digits at the end of a model's name.
 const MODEL_DIGITS: usize = 4;
 
+/// What the events say of a model.
+pub fn model_name(model: usize) -> String {
+    format!("model-{model:0MODEL_DIGITS$}")
+}
+
 /// Whose events, and of when.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Source {

@@ -75,8 +75,9 @@ fn read_head(head: &[u8]) -> Option<(u16, usize)> {
     Some((status, length?))
 }
 
-pub fn get(path: &str) -> Vec<u8> {
-    format!("GET {path} HTTP/1.1\r\nhost: bench\r\n\r\n").into_bytes()
+pub fn get(path: &str, token: Option<&str>) -> Vec<u8> {
+    let authorization = token.map_or(String::new(), |token| format!("authorization: Bearer {token}\r\n"));
+    format!("GET {path} HTTP/1.1\r\nhost: bench\r\n{authorization}\r\n").into_bytes()
 }
 
 pub fn post(path: &str, token: &str, body: &Value) -> Vec<u8> {

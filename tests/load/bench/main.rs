@@ -4,7 +4,7 @@
 //! make bench                                 # everything, and the table in README.md
 //! BENCH_QUICK=1 make bench                   # a look: one short round, no table
 //! BENCH_ONLY=saturation,reads make bench     # these scenarios, no table
-//! BENCH_PRELOAD=1 make bench                 # also on top of 70 million transaction ids
+//! BENCH_PRELOAD=1 make bench                 # also on top of 75 million transaction ids
 //! BENCH_EVENTS=100000000 BENCH_ONLY=reads make bench   # reads after so many events of others, no table
 //! ```
 //!
@@ -24,6 +24,7 @@ mod pace;
 mod postgres;
 mod preload;
 mod process;
+mod rating;
 mod read;
 mod report;
 mod scenario;
@@ -54,6 +55,7 @@ async fn main() -> ExitCode {
         }
         ["load"] => process::finish(&load::run(process::job()).await),
         ["copy"] => process::finish(&copy::run(process::job()).await),
+        ["rate"] => process::finish(&rating::run(&process::job())),
         ["read"] => process::finish(&read::run(process::job()).await),
         other => panic!("not a part of the measurement: {other:?}"),
     }

@@ -34,8 +34,9 @@ const SETTLE_MAX: Duration = Duration::from_mins(1);
 
 pub struct Postgres {
     db: PgConnection,
-    /// Address without the database.
+    /// Address without the database, and what follows it.
     server: String,
+    socket: String,
     postmaster: u32,
 }
 
@@ -60,7 +61,13 @@ impl Postgres {
             sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut db).await.expect("a backend");
         let postmaster = machine::parent(u32::try_from(backend).expect("a process id"));
         let server = url.rsplit_once('/').expect("an address with a database").0.to_owned();
-        Self { db, server, postmaster }
+        let mut postgres = Self { db, server, socket: String::new(), postmaster };
+        // As a server reaches the PostgreSQL that it runs itself.
+        let directories = postgres.text("SELECT current_setting('unix_socket_directories')").await;
+        if let Some(directory) = directories.split(',').next().filter(|directory| !directory.is_empty()) {
+            postgres.socket = format!("?host={}", directory.trim());
+        }
+        postgres
     }
 
     async fn text(&mut self, query: &'static str) -> String {
@@ -80,7 +87,7 @@ impl Postgres {
         self.drop(name).await;
         let statement = format!("CREATE DATABASE {name} TEMPLATE template0");
         self.db.execute(AssertSqlSafe(statement)).await.expect("a new database");
-        format!("{}/{name}", self.server)
+        format!("{}/{name}{}", self.server, self.socket)
     }
 
     pub async fn drop(&mut self, name: &str) {

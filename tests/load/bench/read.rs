@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use crate::event::{Random, Source, Totals, requests};
-use crate::http::{Http, post};
+use crate::http::{Http, get, post};
 use crate::pace::{Pace, Times};
 
 /// Connections of one operation.
@@ -24,13 +24,14 @@ pub struct Job {
     pub warm_millis: u64,
     pub window_millis: u64,
     pub operations: Vec<Operation>,
-    pub visibility: Visibility,
+    /// Looked for where it is set.
+    pub visibility: Option<Visibility>,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Operation {
     pub path: String,
-    /// Sent in turn.
+    /// Sent in turn; none where there is nothing to send.
     pub bodies: Vec<Value>,
 }
 
@@ -45,7 +46,7 @@ pub struct Visibility {
     pub usage: Value,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 pub struct Outcome {
     /// In the order of the job.
     pub times: Vec<Times>,
@@ -74,7 +75,10 @@ pub async fn run(job: Job) -> Outcome {
         }
         readers.push(of_operation);
     }
-    let mut outcome = look(&job, start, window).await;
+    let mut outcome = Outcome::default();
+    if let Some(visibility) = &job.visibility {
+        look(&job, visibility, start, window, &mut outcome).await;
+    }
     for of_operation in readers {
         let mut times = Vec::new();
         for reader in of_operation {
@@ -93,14 +97,17 @@ async fn reader(
     window: Instant,
     pace: Pace,
 ) -> JoinHandle<Vec<Duration>> {
-    let bodies: Vec<Vec<u8>> =
+    let mut requests: Vec<Vec<u8>> =
         operation.bodies.iter().map(|body| post(&operation.path, &job.token, body)).collect();
+    if requests.is_empty() {
+        requests.push(get(&operation.path, Some(&job.token)));
+    }
     let mut http = Http::open(&job.address).await.expect("the server listens");
     tokio::spawn(async move {
         let mut times = Vec::new();
         while let Some(due) = pace.next().await {
             turn += CONNECTIONS;
-            http.call(&bodies[turn % bodies.len()]).await.expect("the server answers").ok();
+            http.call(&requests[turn % requests.len()]).await.expect("the server answers").ok();
             if due >= window {
                 times.push(due.elapsed());
             }
@@ -110,18 +117,12 @@ async fn reader(
 }
 
 /// Sends an event and asks for the usage at once, over and over.
-async fn look(job: &Job, start: Instant, window: Instant) -> Outcome {
-    let Visibility { source, known, usage } = &job.visibility;
+async fn look(job: &Job, visibility: &Visibility, start: Instant, window: Instant, outcome: &mut Outcome) {
+    let Visibility { source, known, usage } = visibility;
     let mut random = Random::new();
     let mut event = requests(source, 1, 1, &job.token, &mut random).remove(0);
     let usage = post("/v1/usage", &job.token, usage);
     let mut http = Http::open(&job.address).await.expect("the server listens");
-    let mut outcome = Outcome {
-        times: Vec::new(),
-        totals: Totals::default(),
-        visible: Times::default(),
-        misses: Vec::new(),
-    };
     let count = (job.warm_millis + job.window_millis) * job.per_second / 1000;
     let pace = Pace::new(start, job.per_second, count);
     let mut times = Vec::new();
@@ -141,5 +142,4 @@ async fn look(job: &Job, start: Instant, window: Instant) -> Outcome {
         }
     }
     outcome.visible = Times::of(times);
-    outcome
 }

@@ -15,15 +15,17 @@ use crate::load::{self, Pressure};
 use crate::postgres::Postgres;
 use crate::preload::{LIVE, SEALED, preload_keys};
 use crate::process::call;
+use crate::rating;
 use crate::read::{self, Operation, Visibility};
 use crate::report::{
-    AT_20K, AT_100K, Column, EMPTY, GROUPS, LOG_BYTES, MEMORY, POSTGRES_CPU, PRELOADED, RETRIES, Report, Row,
-    SATURATION, SEARCH, SERVER_CPU, SINGLE, SUBJECTS, USAGE, VISIBLE,
+    AT_20K, AT_100K, Column, EMPTY, GROUPS, INVOICE, LOG_BYTES, MEMORY, POSTGRES_CPU, PRELOADED, RATING,
+    RETRIES, Report, Row, SATURATION, SEARCH, SERVER_CPU, SINGLE, SUBJECTS, USAGE, VISIBLE,
 };
 use crate::server::{Kind, Server, TOKEN};
 use crate::upbeat::{Api, groups_of, usage_of};
 
-pub const NAMES: [&str; 7] = ["saturation", "single", "fixed", "retries", "preloaded", "subjects", "reads"];
+pub const NAMES: [&str; 9] =
+    ["saturation", "single", "fixed", "retries", "preloaded", "subjects", "reads", "invoice", "rating"];
 
 /// Whose events come in, where nothing else is said.
 const CUSTOMERS: usize = 1000;
@@ -32,6 +34,13 @@ const CUSTOMERS: usize = 1000;
 const READS_PER_SECOND: u64 = 25;
 const SEAT_EVENTS: u64 = 20_000;
 const MONTH_SECONDS: u64 = 30 * 24 * 3600;
+
+/// Of the contract whose draft is read, each priced in three groups.
+const INVOICE_PRODUCTS: usize = 10;
+const INVOICES_PER_SECOND: u64 = 200;
+
+/// How often the large contract is priced in a round.
+const RATINGS: usize = 15;
 
 /// How long and how often.
 pub struct Plan {
@@ -101,6 +110,8 @@ impl Bench {
             "preloaded" => self.preloaded().await,
             "subjects" => self.subjects().await,
             "reads" => self.reads().await,
+            "invoice" => self.invoice().await,
+            "rating" => self.rating().await,
             _ => unreachable!("names are checked"),
         }
         println!("  {} s", start.elapsed().as_secs());
@@ -281,11 +292,11 @@ impl Bench {
                 warm_millis: millis(self.plan.warm),
                 window_millis: millis(self.plan.read_window),
                 operations: operations.iter().map(|(_, operation)| operation.clone()).collect(),
-                visibility: Visibility {
+                visibility: Some(Visibility {
                     source: source(vec![visible.clone()], self.now),
                     known,
                     usage: usage_of(slice::from_ref(&visible), &[requests], self.now),
-                },
+                }),
             };
             let load =
                 Load { pressure: Pressure::Rate(20_000), window: self.plan.read_window, ..self.load() };
@@ -353,6 +364,62 @@ impl Bench {
         ];
         try_out(contender, &operations, filled.totals.tokens).await;
         operations
+    }
+
+    /// Reads of a draft while events come in, those of its customer among them.
+    async fn invoice(&mut self) {
+        let mut contender = self.contender(Kind::Upbeat, "upbeat", CUSTOMERS).await;
+        let server = contender.start().await;
+        let month = Source {
+            spread_seconds: MONTH_SECONDS,
+            ..source(vec![contender.customers[0].clone()], self.now)
+        };
+        let filled = self.fill(&server, month, self.plan.month_events / 10).await;
+        contender.expected.add(filled.totals);
+        let tokens = &contender.metrics.as_ref().expect("Upbeat has metrics").tokens;
+        let mut api = Api::open(&server.address).await;
+        let path = api.contract(&contender.customers[0], tokens, INVOICE_PRODUCTS, self.now).await;
+        self.postgres.settle(self.plan.quiet_for).await;
+        server.stop().await;
+        contender.vacuum().await;
+        for _ in 0..self.plan.rounds {
+            let server = contender.start().await;
+            let draft = Api::open(&server.address).await.get(&path).await;
+            let lines = draft["data"]["line_items"].as_array().map(Vec::len);
+            assert!(lines >= Some(INVOICE_PRODUCTS * 3), "each product in each of its groups: {draft}");
+            self.postgres.checkpoint().await;
+            let reading = read::Job {
+                address: server.address.clone(),
+                token: TOKEN.to_owned(),
+                per_second: INVOICES_PER_SECOND,
+                warm_millis: millis(self.plan.warm),
+                window_millis: millis(self.plan.read_window),
+                operations: vec![Operation { path: path.clone(), bodies: Vec::new() }],
+                visibility: None,
+            };
+            let load = Load { pressure: Pressure::Rate(5000), window: self.plan.read_window, ..self.load() };
+            let sending = job(&server, load, contender.source());
+            let (sent, read) = tokio::join!(
+                call::<_, load::Outcome>("load", &sending),
+                call::<_, read::Outcome>("read", &reading)
+            );
+            contender.expected.add(sent.totals);
+            println!("  a draft of {} lines  {}", lines.unwrap_or_default(), read.times[0]);
+            self.report.add(INVOICE, Column::Upbeat, read.times[0].p99_micros);
+            contender.check(&server).await;
+            server.stop().await;
+        }
+        contender.drop(&mut self.postgres).await;
+    }
+
+    async fn rating(&mut self) {
+        for _ in 0..self.plan.rounds {
+            let outcome: rating::Outcome = call("rate", &rating::Job { repetitions: RATINGS }).await;
+            let mut micros = outcome.micros;
+            micros.sort_unstable();
+            println!("  {} lines, {} to {} µs", outcome.lines, micros[0], micros[micros.len() - 1]);
+            self.report.add(RATING, Column::Upbeat, micros[micros.len() / 2]);
+        }
     }
 
     async fn fill(&self, server: &Server, source: Source, events: u64) -> load::Outcome {

@@ -70,7 +70,7 @@ impl Server {
 
     async fn is_ready(&self) -> bool {
         let Ok(mut http) = Http::open(&self.address).await else { return false };
-        http.call(&get("/readyz")).await.is_ok_and(|answer| answer.status == 200)
+        http.call(&get("/readyz", None)).await.is_ok_and(|answer| answer.status == 200)
     }
 
     /// Waits until it has done what it does at its start, such as reading in the transaction ids that it knows.

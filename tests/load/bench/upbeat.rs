@@ -3,8 +3,8 @@
 use chrono::{DateTime, Days, NaiveTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
-use crate::event::{REQUEST, SEAT, Totals};
-use crate::http::{Http, post};
+use crate::event::{REQUEST, SEAT, Totals, model_name};
+use crate::http::{Http, get, post};
 use crate::server::TOKEN;
 
 /// Connections that make customers.
@@ -34,6 +34,49 @@ impl Api {
 
     pub async fn post(&mut self, path: &str, body: &Value) -> Value {
         self.http.call(&post(path, TOKEN, body)).await.expect("the server answers").json()
+    }
+
+    pub async fn get(&mut self, path: &str) -> Value {
+        self.http.call(&get(path, Some(TOKEN))).await.expect("the server answers").json()
+    }
+
+    /// A contract from the start of the month on with products of the metric, each of which is priced for three of its
+    /// models; answers the path of the draft.
+    pub async fn contract(
+        &mut self,
+        customer: &str,
+        metric: &str,
+        products: usize,
+        now: DateTime<Utc>,
+    ) -> String {
+        let month = format!("{}-01T00:00:00Z", now.format("%Y-%m"));
+        let card = json!({ "name": "List" });
+        let card = id(&self.post("/v1/contract-pricing/rate-cards/create", &card).await);
+        let mut rates = Vec::new();
+        for number in 1..=products {
+            let product = json!({
+                "name": format!("Tokens {number}"), "type": "USAGE", "billable_metric_id": metric,
+                "pricing_group_key": ["model"],
+            });
+            let product = id(&self.post("/v1/contract-pricing/products/create", &product).await);
+            rates.extend((0..3).map(|model| {
+                json!({
+                    "product_id": product, "starting_at": month, "entitled": true, "rate_type": "FLAT",
+                    "price": number * 10 + model, "pricing_group_values": { "model": model_name(model) },
+                })
+            }));
+        }
+        let rates = json!({ "rate_card_id": card, "rates": rates });
+        self.post("/v1/contract-pricing/rate-cards/addRates", &rates).await;
+        let contract = json!({
+            "customer_id": customer, "rate_card_id": card, "starting_at": month,
+            "usage_statement_schedule": { "frequency": "MONTHLY" },
+        });
+        self.post("/v1/contracts/create", &contract).await;
+        let invoices = format!("/v1/customers/{customer}/invoices");
+        let draft = self.get(&invoices).await;
+        let draft = draft["data"][0]["id"].as_str().expect("the draft of the month").to_owned();
+        format!("{invoices}/{draft}")
     }
 
     async fn metric(&mut self, name: &str, aggregation: &str, event_type: &str, key: Option<&str>) -> String {
