@@ -962,6 +962,7 @@ async fn unknown_fields_and_parameters_are_ignored() {
         let mut body = operation.body.clone();
         let closed = [
             "/v1/contract-pricing/rate-cards/list",
+            "/v1/packages/archive",
             "/v1/packages/list",
             "/v1/customers/{customer_id}/previewEvents",
         ];
