@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::rate_override::calc::{Line, Stretch, effective_price, stretch_at};
-use super::rate_override::{self, Names, OverrideKind, PresentationValues};
+use super::rate_override::{self, Names, PresentationValues};
 use super::store;
 use super::terms::Contract;
 use crate::access::{App, Caller};
@@ -135,14 +135,10 @@ fn shown(
     let starts = [Some(segment.start), Some(contract.starting_at), start];
     let ends = [segment.end, contract.ending_before, end];
     let list_rate = Rate::new(&entry.price, &key.pricing_group_values, unit);
-    let override_rate = chosen.winner().map(|winner| {
-        let unit = match &winner.kind {
-            Some(OverrideKind::Overwrite(rate)) => {
-                rate.credit_type_id.and_then(|id| names.units.get(&id)).unwrap_or(unit)
-            }
-            _ => unit,
-        };
-        Rate::new(&effective_price(&entry.price, &chosen).price, &key.pricing_group_values, unit)
+    let override_rate = chosen.winner().map(|_| {
+        let effective = effective_price(&entry.price, &chosen);
+        let unit = effective.unit().and_then(|id| names.units.get(&id)).unwrap_or(unit);
+        Rate::new(&effective.price, &key.pricing_group_values, unit)
     });
     Some(ContractRateSchedule {
         rate_card_id,

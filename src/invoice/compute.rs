@@ -216,7 +216,7 @@ impl<'a> Calculator<'a> {
         look: impl FnOnce(&Agreement<'_>, &[Stretch<'_>], &Invoice) -> T,
     ) -> Result<(Invoice, U, T), sqlx::Error> {
         let terms = self.terms(contract).await?;
-        let agreement = agreement_of(contract, &terms, contract.statement(period));
+        let agreement = Agreement::of(contract, &terms, contract.statement(period));
         let contracts = self.contracts_beside(contract, &agreement).await?;
         let beside = self.terms_beside(contract, &agreement, &contracts).await?;
         let changes = changes(&agreement, &beside);
@@ -308,7 +308,7 @@ impl<'a> Calculator<'a> {
         for OtherContract { contract, terms, statements } in beside {
             let mut by_statement = Vec::with_capacity(statements.len());
             for statement in statements {
-                let cuts = cuts(&agreement_of(contract, terms, *statement)).also_at(changes.iter().copied());
+                let cuts = cuts(&Agreement::of(contract, terms, *statement)).also_at(changes.iter().copied());
                 let usage = self.usage(contract, terms, &cuts).await?;
                 by_statement.push((cuts, usage));
             }
@@ -408,16 +408,6 @@ pub fn as_seen(contract: &Contract, seen: &SeenTerms) -> Contract {
     }
 }
 
-fn agreement_of<'a>(contract: &'a Contract, terms: &'a Terms, statement: Statement) -> Agreement<'a> {
-    Agreement {
-        terms,
-        overrides: &contract.overrides,
-        prioritization: contract.multiplier_override_prioritization,
-        filters: &contract.usage_filters,
-        statement,
-    }
-}
-
 /// Where anything changes that shares of the customer's whole spend are of, or who bills them.
 fn changes(billed: &Agreement<'_>, beside: &[OtherContract<'_>]) -> Vec<Instant> {
     if beside.is_empty() {
@@ -429,7 +419,7 @@ fn changes(billed: &Agreement<'_>, beside: &[OtherContract<'_>]) -> Vec<Instant>
     for OtherContract { contract, terms, statements } in beside {
         changes.extend(terms.products.iter().flat_map(|product| product.states.starts()));
         for statement in statements {
-            changes.extend(composite_changes(&agreement_of(contract, terms, *statement)));
+            changes.extend(composite_changes(&Agreement::of(contract, terms, *statement)));
             changes.extend([statement.counted.start, statement.counted.end]);
         }
     }
@@ -454,7 +444,7 @@ fn others<'a>(
             < (contract.starting_at, contract.created_at, contract.id);
         let mut stretches = Vec::new();
         for (statement, (cuts, usage)) in statements.iter().zip(used) {
-            let agreement = agreement_of(other, terms, *statement);
+            let agreement = Agreement::of(other, terms, *statement);
             let usage = route(terms, usage.clone(), &other.usage_filters, cuts);
             stretches.extend(rate_usage(&agreement, &usage, cuts).into_values().flatten());
             let composites =

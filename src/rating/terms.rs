@@ -8,7 +8,7 @@ use crate::catalog::product::{CompositeScope, ProductState, ProductType, Timelin
 use crate::catalog::rate::{GroupValues, RateEntry, TimelineKey};
 use crate::catalog::usage_filter::UsageFilters;
 use crate::contract::rate_override::Override;
-use crate::contract::{MultiplierPrioritization, Statement};
+use crate::contract::{Contract, MultiplierPrioritization, Statement};
 use crate::id::{BillableMetricId, CreditTypeId, ProductId};
 use crate::money::{CreditType, Decimal};
 use crate::time::{Instant, Period};
@@ -54,6 +54,20 @@ pub struct Agreement<'a> {
     /// Which of its customer's usage it bills.
     pub filters: &'a UsageFilters,
     pub statement: Statement,
+}
+
+impl<'a> Agreement<'a> {
+    /// That of a contract whose card says `terms`.
+    #[must_use]
+    pub fn of(contract: &'a Contract, terms: &'a Terms, statement: Statement) -> Self {
+        Self {
+            terms,
+            overrides: &contract.overrides,
+            prioritization: contract.multiplier_override_prioritization,
+            filters: &contract.usage_filters,
+            statement,
+        }
+    }
 }
 
 /// A product and its prices.

@@ -327,13 +327,8 @@ impl Search<'_> {
 /// What a contract says of usage in a period; nothing where it is not in force.
 fn deal<'a>(contract: &'a Contract, terms: &'a Terms, period: Period) -> Option<Deal<'a>> {
     let in_force = period.clip(contract.starting_at, contract.ending_before)?;
-    Some(Deal::new(Agreement {
-        terms,
-        overrides: &contract.overrides,
-        prioritization: contract.multiplier_override_prioritization,
-        filters: &contract.usage_filters,
-        statement: Statement { calendar: in_force, counted: in_force, from: in_force.start },
-    }))
+    let statement = Statement { calendar: in_force, counted: in_force, from: in_force.start };
+    Some(Deal::new(Agreement::of(contract, terms, statement)))
 }
 
 fn midnights(period: Period) -> impl Iterator<Item = Instant> {

@@ -147,6 +147,59 @@ async fn pricing_e17_a_multiplier_halves_the_share_and_not_the_minimum() {
     assert_eq!(cloud.june().await[2..], ["Support 06-01..07-01 1 × 50000 = 50000", "total 650000"]);
 }
 
+/// Moves the end of the contract into June, finalizes until there and makes it open-ended again: June has two statements.
+async fn cut_at(desk: &Desk, contract: &str, end: &str, finalized: &str) {
+    desk.end(contract, Some(end)).await;
+    desk.clock(finalized).await;
+    desk.end(contract, None).await;
+}
+
+#[tokio::test]
+async fn two_statements_of_a_period_bill_its_minimum_once_also_where_it_changes() {
+    let cloud = Cloud::new().await;
+    let at_least = |minimum: i64| percentage("0.1", json!({ "minimum_config": { "minimum": minimum } }));
+    let support = cloud.composite("Support", of(&[&cloud.storage]), at_least(500)).await;
+    cloud.desk.rate(&support, "2026-06-25", at_least(800)).await;
+    let contract = cloud.contract(json!({})).await;
+    cloud.desk.n("2026-06-02", 100).await;
+    cut_at(&cloud.desk, &contract, "2026-06-22", "2026-06-24").await;
+    assert_eq!(
+        cloud.desk.lines("2026-06-01").await[2..],
+        ["Support 06-01..06-22 1 × 500 = 500", "total 6500"]
+    );
+    assert_eq!(
+        cloud.desk.lines("2026-06-22").await[2..],
+        ["Support 06-22..07-01 1 × 300 = 300", "total 300"],
+        "800 in all"
+    );
+    cloud.desk.n("2026-06-23", 900).await;
+    assert_eq!(
+        cloud.desk.lines("2026-06-22").await[2..],
+        ["Support 06-22..07-01 1 × 500 = 500", "total 54500"],
+        "the shares come to 1000"
+    );
+}
+
+#[tokio::test]
+async fn two_statements_of_a_period_bill_a_legacy_subscription_once_to_the_last_digit() {
+    let desk = Desk::at("2026-06-20").await;
+    let fields = json!({ "name": "Base fee", "type": "SUBSCRIPTION" });
+    let product = desk.api.post("/v1/contract-pricing/products/create", fields).await.id();
+    let rate = json!({ "rate_type": "SUBSCRIPTION", "price": 1000, "quantity": 1, "is_prorated": true });
+    desk.rate(&product, "2026-01-01", rate).await;
+    let contract = desk.contract("2026-06-01", json!({})).await;
+    cut_at(&desk, &contract, "2026-06-21 05:00", "2026-06-23").await;
+    let total = |lines: Vec<String>| lines.last().expect("a total").replace("total ", "");
+    let (first, second) =
+        (total(desk.lines("2026-06-01").await), total(desk.lines("2026-06-21 05:00").await));
+    let (whole, decimals) = (1_000_i128, 20);
+    let digits = |text: &str| -> i128 {
+        let (units, fraction) = text.split_once('.').unwrap_or((text, ""));
+        format!("{units}{fraction:0<decimals$}").parse().expect("digits")
+    };
+    assert_eq!(digits(&first) + digits(&second), whole * 10_i128.pow(20), "{first} and {second}");
+}
+
 #[tokio::test]
 async fn a_share_that_changes_is_of_what_was_spent_under_it() {
     let cloud = Cloud::new().await;

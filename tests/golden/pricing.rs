@@ -347,6 +347,10 @@ async fn pricing_e20_package_dates() {
     let package = json!({
         "name": "Starter", "rate_card_id": desk.rates.card, "duration": offset(12, "MONTHS"),
         "scheduled_charges": [{ "product_id": fee, "schedule": { "schedule_items": items } }],
+        "overrides": [{
+            "starting_at_offset": offset(1, "MONTHS"), "duration": offset(1, "MONTHS"), "type": "MULTIPLIER",
+            "multiplier": number("0.5"), "override_specifiers": [{ "product_tags": ["ai"] }],
+        }],
     });
     let package = desk.api.post("/v1/packages/create", package).await.id();
     let body = json!({ "customer_id": desk.customer, "starting_at": t("2026-01-31"), "package_id": package });
@@ -356,6 +360,12 @@ async fn pricing_e20_package_dates() {
     let dates: Vec<&Value> = items.as_array().expect("items").iter().map(|item| &item["timestamp"]).collect();
     // counted from the start each, never from the one before: the 31st does not drift to the 28th
     assert_eq!(dates, [&t("2026-01-31"), &t("2026-02-28"), &t("2026-03-31")]);
+    // a duration is counted on from the start that the offset gives
+    let discount = &contract["overrides"][0];
+    assert_eq!(
+        (&discount["starting_at"], &discount["ending_before"]),
+        (&json!(t("2026-02-28")), &json!(t("2026-03-28")))
+    );
 }
 
 #[tokio::test]

@@ -336,7 +336,7 @@ fn composite_costs(
     let (nothing, unit) = (GroupValues::new(), workload.terms.unit.id);
     let mut counters: BTreeMap<CreditTypeId, Decimal> = BTreeMap::new();
     let mut own = Vec::new();
-    let mut minimum = None;
+    let (mut minimum, mut minimum_before) = (None, None);
     for (start, end) in (0..END).map(|number| (hour(number), hour(number + 1))) {
         let state = composite.states.at(start);
         let Some(entry) = entry_at(composite, &nothing, start) else { continue };
@@ -348,7 +348,13 @@ fn composite_costs(
             _ => &entry.price,
         };
         let is_entitled = entitled(workload, &line, entry.entitled);
-        minimum = (end == hour(END) && is_entitled).then(|| effective.minimum().cloned()).flatten();
+        let own_minimum = || effective.minimum().filter(|_| is_entitled).cloned();
+        if end == hour(END) {
+            minimum = own_minimum();
+        }
+        if end == workload.statement.from {
+            minimum_before = own_minimum();
+        }
         let use_list_prices = effective.uses_list_prices().unwrap_or(false);
         let mut spent: BTreeMap<CreditTypeId, Decimal> = BTreeMap::new();
         for member in &workload.terms.products {
@@ -409,7 +415,7 @@ fn composite_costs(
             .sum()
     };
     let (all, earlier) = (reached(hour(END)), reached(from));
-    let billed = if from == hour(0) { zero() } else { earlier.clone().max(minimum.clone()) };
+    let billed = minimum_before.map_or(earlier.clone(), |minimum| minimum.max(earlier.clone()));
     let missing = all.clone().max(minimum) - billed - (all - earlier);
     own.push(Cost {
         at: hour(END - 1),
@@ -436,8 +442,9 @@ fn subscription(workload: &Workload, product: &ProductTerms) -> Decimal {
     }
     let hours = |start: Instant, end: Instant| Decimal::from((end - start).num_hours());
     let whole = hours(statement.calendar.start, statement.calendar.end);
-    let part = hours(statement.from, statement.counted.end);
+    let (all, earlier) = (hours(at, statement.counted.end), hours(at, statement.from));
     let listed = Price::Flat(price.clone());
-    let prorated = |charged: Decimal, _| divide(&(charged * &part), &whole);
+    let prorated =
+        |charged: Decimal, _| divide(&(&charged * &all), &whole) - divide(&(&charged * &earlier), &whole);
     cost_of_move(&zero(), quantity, &listed, &chain(workload, &line), prorated)
 }

@@ -87,70 +87,6 @@ fn is_succession(timeline: &[&RateEntry]) -> bool {
         && timeline.windows(2).all(|pair| follows(pair[0], pair[1]))
 }
 
-/// A timeline with its segments worked out once, for many questions: each takes time that grows with the logarithm of
-/// the number of its entries.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TimelineSegments {
-    entries: Vec<RateEntry>,
-    /// Start, end and place in `entries`; by start.
-    stretches: Vec<(Instant, Option<Instant>, usize)>,
-}
-
-impl TimelineSegments {
-    /// Of the entries of one timeline, in any order.
-    #[must_use]
-    pub fn new(mut entries: Vec<RateEntry>) -> Self {
-        entries.sort_by_key(|entry| entry.added);
-        let timeline: Vec<&RateEntry> = entries.iter().collect();
-        let place = |added| entries.binary_search_by_key(&added, |entry| entry.added);
-        let stretches = segments(&timeline).into_iter().map(|segment| {
-            let place = place(segment.entry.added).expect("a segment is under one of the entries");
-            (segment.start, segment.end, place)
-        });
-        let stretches = stretches.collect();
-        Self { entries, stretches }
-    }
-
-    /// The segment that covers `at`; its entry is [`effective_at`] that instant.
-    #[must_use]
-    pub fn at(&self, at: Instant) -> Option<Segment<'_>> {
-        let count = self.stretches.partition_point(|(start, ..)| *start <= at);
-        let segment = self.segment(self.stretches[..count].last()?);
-        segment.end.is_none_or(|end| at < end).then_some(segment)
-    }
-
-    /// Those that have a part in `[start, end)`, ascending; no end is forever.
-    pub fn during(&self, start: Instant, end: Option<Instant>) -> impl Iterator<Item = Segment<'_>> {
-        let first = self.stretches.partition_point(|(_, own_end, _)| own_end.is_some_and(|own| own <= start));
-        let segments = self.stretches[first..].iter().map(|stretch| self.segment(stretch));
-        segments.take_while(move |segment| end.is_none_or(|end| segment.start < end))
-    }
-
-    /// All of them, ascending.
-    pub fn iter(&self) -> impl Iterator<Item = Segment<'_>> {
-        self.stretches.iter().map(|stretch| self.segment(stretch))
-    }
-
-    /// The instants at which another entry, or none, comes into force, ascending; at no other does the price change.
-    #[must_use]
-    pub fn changes(&self) -> Vec<Instant> {
-        let bounds = self.stretches.iter().flat_map(|(start, end, _)| [Some(*start), *end]);
-        let mut instants: Vec<Instant> = bounds.flatten().collect();
-        instants.dedup();
-        instants
-    }
-
-    /// In the order of addition.
-    #[must_use]
-    pub fn entries(&self) -> &[RateEntry] {
-        &self.entries
-    }
-
-    fn segment(&self, (start, end, place): &(Instant, Option<Instant>, usize)) -> Segment<'_> {
-        Segment { entry: &self.entries[*place], start: *start, end: *end }
-    }
-}
-
 /// The segment that covers `at`.
 #[must_use]
 pub fn segment_at<'a>(timeline: &[&'a RateEntry], at: Instant) -> Option<Segment<'a>> {
@@ -250,33 +186,6 @@ mod tests {
                 pair[0].end == Some(pair[1].start) && pair[0].entry.added == pair[1].entry.added
             };
             prop_assert!(!segments.windows(2).any(goes_on), "no stretch is cut in two");
-        }
-
-        #[test]
-        fn segments_worked_out_once_agree_with_the_definition(
-            entries in any_entries(), window in (0_i64..45, prop::option::of(0_i64..45)), seed in any::<u64>(),
-        ) {
-            let timeline: Vec<&RateEntry> = entries.iter().collect();
-            let mut shuffled = entries.clone();
-            shuffled.sort_by_key(|entry| entry.added.unsigned_abs().wrapping_mul(seed | 1));
-            let worked_out = TimelineSegments::new(shuffled);
-            prop_assert_eq!(worked_out.entries(), &entries[..]);
-            prop_assert_eq!(worked_out.iter().collect::<Vec<_>>(), segments(&timeline));
-            for at in -1..46 {
-                let segment = worked_out.at(day(at));
-                prop_assert_eq!(segment, segment_at(&timeline, day(at)), "day {}", at);
-                prop_assert_eq!(segment.map(|segment| segment.entry), effective_at(&timeline, day(at)));
-                let added = |at: i64| effective_at(&timeline, day(at)).map(|entry| entry.added);
-                prop_assert_eq!(added(at - 1) != added(at), worked_out.changes().contains(&day(at)), "day {}", at);
-            }
-            let (start, end) = (day(window.0), window.1.map(day));
-            let meets = |segment: &Segment<'_>| segment.meets(start, end);
-            let expected: Vec<Segment<'_>> = segments(&timeline).into_iter().filter(meets).collect();
-            let is_a_window = end.is_none_or(|end| start < end);
-            if is_a_window {
-                prop_assert_eq!(worked_out.during(start, end).collect::<Vec<_>>(), expected);
-            }
-            prop_assert!(worked_out.changes().is_sorted());
         }
     }
 }

@@ -88,7 +88,11 @@ fn of_stretch(
 ) -> Explanation {
     let Stretch { product, combination, period, pricing, .. } = stretch;
     let is_minimum = matches!(stretch.basis, Basis::Minimum(_));
-    let is_later = |(starting_at, _): &&(Instant, Pricing<'_>)| *starting_at < period.end;
+    // A stretch may begin within the time of its price, and not where the price does.
+    let begun = pricing.continued.iter().take_while(|(starting_at, _)| *starting_at <= period.start);
+    let first_reason = begun.last().map_or(&**pricing, |(_, pricing)| pricing);
+    let is_later =
+        |(starting_at, _): &&(Instant, Pricing<'_>)| period.start < *starting_at && *starting_at < period.end;
     let later = |(starting_at, pricing): &(Instant, Pricing<'_>)| LaterPrice {
         starting_at: *starting_at,
         price: price(pricing, &combination.pricing),
@@ -103,7 +107,7 @@ fn of_stretch(
         presentation_group_values: values(&combination.presentation),
         credit_type: pricing.unit.clone(),
         basis: basis(agreement, stretch),
-        price: Some(price(pricing, &combination.pricing)),
+        price: Some(price(first_reason, &combination.pricing)),
         later_prices: pricing.continued.iter().filter(is_later).map(later).collect(),
         lines: (first..)
             .zip(lines)
@@ -116,7 +120,8 @@ fn of_stretch(
 fn basis(agreement: &Agreement<'_>, stretch: &Stretch<'_>) -> BasisExplanation {
     match &stretch.basis {
         Basis::Usage { before, steps } => {
-            let state = stretch.product.states.at(stretch.period.start);
+            // It meters alike all along; but where all is charged at the end, as it does then.
+            let state = stretch.product.states.before(stretch.period.end);
             let (billable_metric_id, _) =
                 agreement.terms.metric_of(state).expect("only usage products are charged by usage");
             let piece = |step: &Step| UsagePiece {

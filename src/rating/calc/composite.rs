@@ -42,17 +42,16 @@ pub struct Spend<'a, 'b> {
 impl<'a> Spend<'a, '_> {
     /// Adds the stretches of every composite, members first.
     pub fn add_composites(&mut self) -> Result<(), RatingFault> {
-        let composites = self
-            .agreement
-            .terms
-            .products
-            .iter()
-            .filter(|product| product.product_type == ProductType::Composite);
         let mut under_way = Vec::new();
-        for composite in composites {
+        for composite in self.composites() {
             self.add_composite(composite, &mut under_way)?;
         }
         Ok(())
+    }
+
+    fn composites(&self) -> impl Iterator<Item = &'a ProductTerms> + use<'a> {
+        let products = self.agreement.terms.products.iter();
+        products.filter(|product| product.product_type == ProductType::Composite)
     }
 
     fn add_composite(
@@ -73,10 +72,9 @@ impl<'a> Spend<'a, '_> {
         let windows = self.windows(composite);
         for (window, _) in &windows {
             let state = composite.states.at(window.start);
-            for member in members(&self.agreement.terms.products, composite, state, window.start) {
-                if member.product_type == ProductType::Composite {
-                    self.add_composite(member, under_way)?;
-                }
+            let composites = self.composites();
+            for member in composites.filter(|member| is_member(member, composite, state, window.start)) {
+                self.add_composite(member, under_way)?;
             }
         }
         under_way.pop();
@@ -237,8 +235,11 @@ impl<'a> Spend<'a, '_> {
             stretches.iter().filter(counts).flat_map(Stretch::charges).map(|charge| charge.total).sum()
         };
         let (reached, reached_before) = (until(counted.end), until(from));
-        let is_first = from == counted.start;
-        let billed_before = if is_first { zero() } else { reached_before.clone().max(minimum.clone()) };
+        // What an earlier statement of the period billed: its shares, or the minimum that was in force as it ended.
+        let earlier = windows.iter().find(|(window, pricing)| window.end == from && pricing.entitled);
+        let minimum_before = earlier.and_then(|(_, pricing)| pricing.price.minimum());
+        let billed_before =
+            minimum_before.map_or(&reached_before, |minimum| minimum.max(&reached_before)).clone();
         let due = reached.clone().max(minimum.clone()) - billed_before;
         let spend = &due - (&reached - &reached_before);
         if spend == zero() {
@@ -288,31 +289,8 @@ fn scope(composite: &ProductTerms, at: Instant) -> CompositeScope {
     composite.states.at(at).composite_scope.unwrap_or(CompositeScope::Contract)
 }
 
-fn members<'a>(
-    products: &'a [ProductTerms],
-    composite: &ProductTerms,
-    state: &ProductState,
-    at: Instant,
-) -> Vec<&'a ProductTerms> {
-    products.iter().filter(|product| is_member(product, composite, state, at)).collect()
-}
-
-/// Whether a product is a member at an instant: named by id or by ANY of the tags that it has then. Only usage counts,
-/// and other composites where the composite says so (schema `CreateProductListItemPayload`).
+/// Whether a product is a member at an instant, by the state that both have then.
 fn is_member(product: &ProductTerms, composite: &ProductTerms, state: &ProductState, at: Instant) -> bool {
-    let may_be = match product.product_type {
-        ProductType::Usage => true,
-        ProductType::Composite => {
-            state.include_composite_spend == Some(true) && product.product_id != composite.product_id
-        }
-        _ => false,
-    };
-    let has_tag = || {
-        let tags = state.composite_tags.as_deref().unwrap_or_default();
-        let own = product.states.at(at).tags.as_deref().unwrap_or_default();
-        own.iter().any(|tag| tags.contains(tag))
-    };
-    may_be
-        && (state.composite_product_ids.as_deref().unwrap_or_default().contains(&product.product_id)
-            || has_tag())
+    product.product_id != composite.product_id
+        && state.has_member(product.product_id, product.product_type, product.states.at(at))
 }

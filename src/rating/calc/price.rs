@@ -65,11 +65,8 @@ impl<'a> Pricing<'a> {
             return Self { entitled, chosen, ..listed };
         }
         let effective = effective_price(&entry.price, &chosen);
-        // Shares are in the unit of what they are of, whatever the override says.
-        let is_share = effective.price.uses_list_prices().is_some();
-        let unit = effective.sources.iter().find_map(|source| source.unit).filter(|_| !is_share);
         Self {
-            unit: unit.map_or(listed.unit, |id| agreement.terms.unit(id)),
+            unit: effective.unit().map_or(listed.unit, |id| agreement.terms.unit(id)),
             price: Cow::Owned(effective.price),
             entitled,
             chosen,

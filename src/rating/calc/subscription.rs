@@ -10,7 +10,7 @@ use crate::contract::Statement;
 use crate::contract::rate_override::calc::map_prices;
 use crate::money::{Decimal, divide};
 use crate::rating::terms::{Agreement, ProductTerms};
-use crate::time::Period;
+use crate::time::{Instant, Period};
 
 /// The charge of a SUBSCRIPTION rate for the time of a statement: price × quantity for a whole billing period, and of a
 /// part of one the part of its price (schema `AddRatePayload`: prorated). A billing period has the rate that is in force
@@ -31,17 +31,18 @@ pub fn subscription_stretch<'a>(agreement: &Agreement<'a>, product: &'a ProductT
     else {
         return None;
     };
-    let price = map_prices(&pricing.price, |price| prorated(price, period, statement));
+    let price = map_prices(&pricing.price, |price| prorated(price, statement));
     let is_prorated = period != statement.calendar;
     let basis = Basis::Subscription { quantity: quantity.clone(), price, is_prorated };
     Some(Stretch { product, combination, period, pricing, basis })
 }
 
-/// The price of a part of the billing period, by its length.
-fn prorated(price: &Decimal, part: Period, statement: &Statement) -> Decimal {
-    let seconds = |period: Period| Decimal::from((period.end - period.start).num_seconds());
-    if part == statement.calendar {
-        return price.clone();
-    }
-    divide(&(price * seconds(part)), &seconds(statement.calendar))
+/// The price of the statement's part of the billing period, by its length: what is due until its end without what is due
+/// until its start, so that the statements of one period sum to what one would bill.
+fn prorated(price: &Decimal, statement: &Statement) -> Decimal {
+    let Statement { calendar, counted, from } = *statement;
+    let seconds = |start: Instant, end: Instant| Decimal::from((end - start).num_seconds());
+    let until =
+        |end: Instant| divide(&(price * seconds(counted.start, end)), &seconds(calendar.start, calendar.end));
+    until(counted.end) - until(from)
 }

@@ -77,11 +77,14 @@ pub fn usage_stretches<'a>(
     }
     let end = statement.counted.end;
     for (combination, PutOff { start, steps }) in put_off {
-        let last = pricings(agreement, product, &combination, statement.counted).pop();
-        let Some((_, pricing)) = last.filter(|(period, _)| period.end == end) else { continue };
+        let period = Period { start, end };
+        // As the product is presented at the end, which decides the combination too.
+        let last_span = Period { start: cuts.last().start.max(start), end };
+        let last = pricings(agreement, product, &combination, last_span).pop();
+        let Some((_, pricing)) = last.filter(|(priced, _)| priced.end == end) else { continue };
         let before = counters.remove(&combination).unwrap_or_else(zero);
         let steps = at_the_last_instant(steps, cuts);
-        stretches.extend(stretch(product, &combination, Period { start, end }, pricing, before, steps));
+        stretches.extend(stretch(product, &combination, period, pricing, before, steps));
     }
     // By start and then by combination: those that start together come from one span, in whose order of combinations
     // they stand already.

@@ -16,6 +16,16 @@ pub struct EffectivePrice {
     pub sources: Vec<PriceSource>,
 }
 
+impl EffectivePrice {
+    /// The unit that an OVERWRITE names for it; unset: that of the base. Shares are in the unit of what they are of, whatever
+    /// the override says (schema `OverwriteRateInput`: ignored for percentages, as in a rate).
+    #[must_use]
+    pub fn unit(&self) -> Option<CreditTypeId> {
+        let is_share = self.price.uses_list_prices().is_some();
+        self.sources.iter().find_map(|source| source.unit).filter(|_| !is_share)
+    }
+}
+
 /// Where the price of a quantity range comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PriceSource {
