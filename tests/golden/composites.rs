@@ -190,8 +190,7 @@ async fn two_statements_of_a_period_bill_a_legacy_subscription_once_to_the_last_
     let contract = desk.contract("2026-06-01", json!({})).await;
     cut_at(&desk, &contract, "2026-06-21 05:00", "2026-06-23").await;
     let total = |lines: Vec<String>| lines.last().expect("a total").replace("total ", "");
-    let (first, second) =
-        (total(desk.lines("2026-06-01").await), total(desk.lines("2026-06-21 05:00").await));
+    let (first, second) = (total(desk.lines("2026-06-01").await), total(desk.lines("2026-06-21").await));
     let (whole, decimals) = (1_000_i128, 20);
     let digits = |text: &str| -> i128 {
         let (units, fraction) = text.split_once('.').unwrap_or((text, ""));
