@@ -181,22 +181,21 @@ async fn two_statements_of_a_period_bill_its_minimum_once_also_where_it_changes(
 }
 
 #[tokio::test]
-async fn two_statements_of_a_period_bill_a_legacy_subscription_once_to_the_last_digit() {
-    let desk = Desk::at("2026-06-20").await;
+async fn three_statements_of_a_period_bill_a_legacy_subscription_once_to_the_last_digit() {
+    let desk = Desk::at("2026-06-10").await;
     let fields = json!({ "name": "Base fee", "type": "SUBSCRIPTION" });
     let product = desk.api.post("/v1/contract-pricing/products/create", fields).await.id();
     let rate = json!({ "rate_type": "SUBSCRIPTION", "price": 1000, "quantity": 1, "is_prorated": true });
     desk.rate(&product, "2026-01-01", rate).await;
     let contract = desk.contract("2026-06-01", json!({})).await;
-    cut_at(&desk, &contract, "2026-06-21 05:00", "2026-06-23").await;
-    let total = |lines: Vec<String>| lines.last().expect("a total").replace("total ", "");
-    let (first, second) = (total(desk.lines("2026-06-01").await), total(desk.lines("2026-06-21").await));
-    let (whole, decimals) = (1_000_i128, 20);
-    let digits = |text: &str| -> i128 {
-        let (units, fraction) = text.split_once('.').unwrap_or((text, ""));
-        format!("{units}{fraction:0<decimals$}").parse().expect("digits")
-    };
-    assert_eq!(digits(&first) + digits(&second), whole * 10_i128.pow(20), "{first} and {second}");
+    cut_at(&desk, &contract, "2026-06-11", "2026-06-13").await;
+    cut_at(&desk, &contract, "2026-06-21", "2026-06-23").await;
+    let mut totals = Vec::new();
+    for start in ["2026-06-01", "2026-06-11", "2026-06-21"] {
+        totals.push(desk.total(start).await);
+    }
+    let third = "333.33333333333333333333";
+    assert_eq!(totals, [third, "333.33333333333333333334", third], "thirds that sum to 1000");
 }
 
 #[tokio::test]
