@@ -4,27 +4,42 @@
 //! subject and day (a *segment*) share their customers, types and times, and that is what columns make visible to
 //! the compressor.
 //!
-//! Codec 1 is zstd over: the number of events; the distinct customers and event types; then of all events the place of
+//! Codec 2 is zstd over: the number of events; the distinct customers and event types; then of all events the place of
 //! the customer, the place of the type, the timestamp, the order, the time of arrival (each as the difference to the
-//! event before), flags, the transaction ids, the lengths of the properties and the properties. Numbers are varints,
-//! signed ones zigzag; a transaction id that is a UUID as libraries write it takes its sixteen bytes. Codec 0 is a JSON
-//! list of objects: what the migration from a row for each event wrote.
+//! event before), flags, the transaction ids and the lengths of the properties; and behind it zstd over the properties of
+//! each [`BLOCK`] events, so that whoever looks for one event unpacks those of its block alone. Before each of them stands
+//! its length. Numbers are varints, signed ones zigzag; a transaction id that is a UUID as libraries write it takes its
+//! sixteen bytes. In codec 1 everything is under one zstd. Codec 0 is a JSON list of objects: what the migration from a
+//! row for each event wrote.
 
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use chrono::DateTime;
 use serde::Deserialize;
 use uuid::Uuid;
+use zstd::bulk::{Compressor, Decompressor};
 
 use super::fact::{Fact, ReceivedEvent};
 use crate::time::Instant;
 
 /// The codec that [`pack`] writes.
-pub const CODEC: i16 = 1;
+pub const CODEC: i16 = 2;
+
+/// Events whose properties are compressed together.
+const BLOCK: usize = 128;
 
 /// Beyond 1 each level costs the writer more than it saves the disk.
 const LEVEL: i32 = 1;
+
+thread_local! {
+    // To make one takes longer than what it does for a block.
+    static COMPRESSOR: RefCell<Compressor<'static>> =
+        RefCell::new(Compressor::new(LEVEL).expect("the level exists"));
+    static DECOMPRESSOR: RefCell<Decompressor<'static>> =
+        RefCell::new(Decompressor::new().expect("without a dictionary nothing can be wrong"));
+}
 
 const DUPLICATE: u8 = 1;
 /// The transaction id is kept as the bytes of a UUID.
@@ -50,8 +65,7 @@ pub fn pack(facts: &[Fact<'_>]) -> Vec<u8> {
     let mut types = Dictionary::default();
     let customer_places: Vec<u64> = facts.iter().map(|fact| customers.place(fact.customer_id)).collect();
     let type_places: Vec<u64> = facts.iter().map(|fact| types.place(fact.event_type)).collect();
-    let text: usize = facts.iter().map(|fact| fact.properties_json.len()).sum();
-    let mut out = Vec::with_capacity(text + facts.len() * 32);
+    let mut out = Vec::with_capacity(facts.len() * 48);
     put(&mut out, facts.len() as u64);
     customers.write(&mut out);
     types.write(&mut out);
@@ -72,10 +86,23 @@ pub fn pack(facts: &[Fact<'_>]) -> Vec<u8> {
     for fact in facts {
         put(&mut out, fact.properties_json.len() as u64);
     }
-    for fact in facts {
-        out.extend_from_slice(fact.properties_json.as_bytes());
+    let mut payload = Vec::with_capacity(facts.len() * 64);
+    put_compressed(&mut payload, &out);
+    for block in facts.chunks(BLOCK) {
+        out.clear();
+        for fact in block {
+            out.extend_from_slice(fact.properties_json.as_bytes());
+        }
+        put_compressed(&mut payload, &out);
     }
-    zstd::bulk::compress(&out, LEVEL).expect("memory can always be compressed")
+    payload
+}
+
+fn put_compressed(payload: &mut Vec<u8>, bytes: &[u8]) {
+    let compressed = COMPRESSOR.with_borrow_mut(|compressor| compressor.compress(bytes));
+    let compressed = compressed.expect("memory can always be compressed");
+    put(payload, compressed.len() as u64);
+    payload.extend_from_slice(&compressed);
 }
 
 /// Texts and their places.
@@ -133,6 +160,20 @@ fn put_differences(out: &mut Vec<u8>, numbers: impl Iterator<Item = i64>) {
     }
 }
 
+/// Most that is believed of a payload about its own length.
+const LENGTH_MAX: u64 = 64 << 20;
+
+/// In one step, where the payload says how long it gets: a stream would grow its buffer again and again.
+fn decompress(payload: &[u8]) -> Result<Vec<u8>, std::io::Error> {
+    match zstd::zstd_safe::get_frame_content_size(payload) {
+        Ok(Some(length @ 1..=LENGTH_MAX)) => {
+            let length = usize::try_from(length).expect("it was compared");
+            DECOMPRESSOR.with_borrow_mut(|decompressor| decompressor.decompress(payload, length))
+        }
+        _ => zstd::stream::decode_all(payload),
+    }
+}
+
 /// The events of a payload.
 pub struct Facts {
     text: String,
@@ -175,7 +216,12 @@ impl Facts {
                 rows.retain(|row| keeps(Id::Text(&row.transaction_id)));
                 Ok(Self::of_rows(&rows))
             }
-            1 => Self::of_columns(&zstd::stream::decode_all(payload)?, keeps).ok_or(CodecError::Damaged),
+            1 => Self::of_columns(&decompress(payload)?, None, keeps).ok_or(CodecError::Damaged),
+            2 => {
+                let mut blocks = Reader { bytes: payload, at: 0 };
+                let head = decompress(blocks.compressed().ok_or(CodecError::Damaged)?)?;
+                Self::of_columns(&head, Some(blocks), keeps).ok_or(CodecError::Damaged)
+            }
             unknown => Err(CodecError::Unknown(unknown)),
         }
     }
@@ -204,7 +250,8 @@ impl Facts {
         })
     }
 
-    fn of_columns(bytes: &[u8], keeps: impl Fn(Id<'_>) -> bool) -> Option<Self> {
+    /// Of all columns, or of all but the properties and the blocks that these are in.
+    fn of_columns(bytes: &[u8], blocks: Option<Reader<'_>>, keeps: impl Fn(Id<'_>) -> bool) -> Option<Self> {
         let mut from = Reader { bytes, at: 0 };
         let mut text = String::with_capacity(bytes.len());
         let count = from.length()?;
@@ -228,12 +275,14 @@ impl Facts {
             };
             ids.push(if keeps(id) { Some(id.write(&mut text)?) } else { None });
         }
-        let lengths: Vec<usize> = (0..count).map(|_| from.length()).collect::<Option<_>>()?;
+        let is_kept: Vec<bool> = ids.iter().map(Option::is_some).collect();
+        let length = |_| usize::try_from(from.number()?).ok();
+        let lengths: Vec<usize> = (0..count).map(length).collect::<Option<_>>()?;
         let mut events = Vec::with_capacity(ids.iter().flatten().count());
-        for (index, id) in ids.into_iter().enumerate() {
-            let Some(transaction_id) = id else {
-                from.take(lengths[index])?;
-                continue;
+        let mut add = |index: usize, properties: &mut Reader<'_>| {
+            let Some(transaction_id) = ids[index].take() else {
+                properties.take(lengths[index])?;
+                return Some(());
             };
             events.push(Place {
                 customer: customer_places[index],
@@ -243,10 +292,27 @@ impl Facts {
                 seq: seqs[index],
                 is_duplicate: flags[index] & DUPLICATE != 0,
                 transaction_id,
-                properties_json: from.text_of(lengths[index], &mut text)?,
+                properties_json: properties.text_of(lengths[index], &mut text)?,
             });
+            Some(())
+        };
+        if let Some(mut blocks) = blocks {
+            for start in (0..count).step_by(BLOCK) {
+                let compressed = blocks.compressed()?;
+                let end = (start + BLOCK).min(count);
+                if !is_kept[start..end].contains(&true) {
+                    continue;
+                }
+                let bytes = decompress(compressed).ok()?;
+                let mut properties = Reader { bytes: &bytes, at: 0 };
+                (start..end).try_for_each(|index| add(index, &mut properties))?;
+                properties.is_at_end().then_some(())?;
+            }
+            blocks.is_at_end().then_some(())?;
+        } else {
+            (0..count).try_for_each(|index| add(index, &mut from))?;
         }
-        (from.at == bytes.len()).then_some(Self { text, customers, types, events })
+        from.is_at_end().then_some(Self { text, customers, types, events })
     }
 
     fn of_rows(rows: &[Row]) -> Self {
@@ -322,6 +388,16 @@ impl<'a> Reader<'a> {
         let taken = self.bytes.get(self.at..self.at.checked_add(count)?)?;
         self.at += count;
         Some(taken)
+    }
+
+    fn is_at_end(&self) -> bool {
+        self.at == self.bytes.len()
+    }
+
+    /// What [`put_compressed`] wrote, as it was compressed.
+    fn compressed(&mut self) -> Option<&'a [u8]> {
+        let length = self.length()?;
+        self.take(length)
     }
 
     fn number(&mut self) -> Option<u64> {
@@ -437,7 +513,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_packed_comes_back(events in prop::collection::vec(any_event(), 0..30)) {
+        fn what_is_packed_comes_back(events in prop::collection::vec(any_event(), 0..300)) {
             let facts: Vec<Fact<'_>> = events.iter().map(ReceivedEvent::as_fact).collect();
             let unpacked = Facts::unpack(CODEC, &pack(&facts)).expect("just packed");
             let customers: Vec<&str> = unpacked.customers().collect();
@@ -458,11 +534,33 @@ mod tests {
             cut in any::<prop::sample::Index>(),
         ) {
             let facts: Vec<Fact<'_>> = events.iter().map(ReceivedEvent::as_fact).collect();
-            let mut bytes = zstd::stream::decode_all(pack(&facts).as_slice()).expect("just packed");
-            let length = bytes.len();
-            prop_assert!(Facts::of_columns(&bytes[..cut.index(length)], |_| true).is_none());
-            bytes[at.index(length)] = with;
-            let _ = Facts::of_columns(&bytes, |_| true);
+            let mut payload = pack(&facts);
+            let mut blocks = Reader { bytes: &payload, at: 0 };
+            let head = zstd::stream::decode_all(blocks.compressed().expect("just packed")).expect("just packed");
+            let blocks = || Some(Reader { ..blocks });
+            prop_assert!(Facts::of_columns(&head, blocks(), |_| true).is_some());
+            prop_assert!(Facts::of_columns(&head[..cut.index(head.len())], blocks(), |_| true).is_none());
+            let mut damaged = head.clone();
+            damaged[at.index(head.len())] = with;
+            let _ = Facts::of_columns(&damaged, blocks(), |_| true);
+            prop_assert!(Facts::unpack(CODEC, &payload[..cut.index(payload.len())]).is_err());
+            let place = at.index(payload.len());
+            payload[place] = with;
+            let _ = Facts::unpack(CODEC, &payload);
+        }
+
+        #[test]
+        fn payloads_of_the_second_form_are_read(events in prop::collection::vec(any_event(), 0..30)) {
+            let facts: Vec<Fact<'_>> = events.iter().map(ReceivedEvent::as_fact).collect();
+            let payload = pack(&facts);
+            let mut parts = Reader { bytes: &payload, at: 0 };
+            let mut all = Vec::new();
+            while !parts.is_at_end() {
+                let part = parts.compressed().expect("just packed");
+                all.extend(zstd::stream::decode_all(part).expect("just packed"));
+            }
+            let unpacked = Facts::unpack(1, &zstd::stream::encode_all(&*all, 1).expect("memory")).expect("all columns");
+            prop_assert_eq!(unpacked.iter().map(|(_, fact)| fact).collect::<Vec<_>>(), facts);
         }
     }
 
