@@ -13,7 +13,7 @@ use upbeat::catalog::usage_filter::UsageFilters;
 use upbeat::contract::{MultiplierPrioritization, Statement};
 use upbeat::id::{BillableMetricId, ProductId};
 use upbeat::money::{CreditType, Decimal, zero};
-use upbeat::rating::calc::{Cuts, OtherContracts, cuts, rate, route};
+use upbeat::rating::calc::{Cuts, NoPayment, OtherContracts, cuts, rate, route};
 use upbeat::rating::{Agreement, MetricCounting, MetricTerms, Newest, ProductTerms, Terms, Usage};
 use upbeat::time::Period;
 use upbeat::usage::Piece;
@@ -70,7 +70,8 @@ pub fn run(job: &Job) -> Outcome {
 fn price(agreement: &Agreement<'_>, usage: Usage) -> (usize, Decimal) {
     let cuts = cuts(agreement);
     let usage = route(agreement.terms, usage, agreement.filters, &cuts);
-    let stretches = rate(agreement, &usage, &cuts, &OtherContracts::default()).expect("small amounts");
+    let stretches =
+        rate(agreement, &usage, &cuts, &OtherContracts::default(), &mut NoPayment).expect("small amounts");
     let (mut lines, mut total) = (0, zero());
     for stretch in &stretches {
         for charge in stretch.billable_charges().expect("small amounts") {
