@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use upbeat::money::zero;
 use upbeat::rating::Usage;
-use upbeat::rating::calc::{Cuts, OtherContracts, cuts, rate, route};
+use upbeat::rating::calc::{Cuts, NoPayment, OtherContracts, cuts, rate, route};
 use upbeat::usage::Piece;
 use upbeat::usage::calc::{Latest, Tally};
 
@@ -16,7 +16,7 @@ use crate::workload::{Workload, hour, workload};
 const CASES: u64 = 10_000;
 
 /// The usage as rollups have it: by the hour.
-fn usage(workload: &Workload, cuts: &Cuts) -> Usage {
+pub fn usage(workload: &Workload, cuts: &Cuts) -> Usage {
     let mut usage = Usage::default();
     let mut hours: BTreeMap<_, Tally> = BTreeMap::new();
     for event in &workload.events {
@@ -44,7 +44,8 @@ fn totals(workload: &Workload, more: &[i64]) -> Totals {
     let agreement = workload.agreement();
     let cuts = cuts(&agreement).also_at(more.iter().map(|number| hour(*number)));
     let usage = route(&workload.terms, usage(workload, &cuts), &workload.filters, &cuts);
-    let stretches = rate(&agreement, &usage, &cuts, &OtherContracts::default()).expect("small amounts");
+    let stretches =
+        rate(&agreement, &usage, &cuts, &OtherContracts::default(), &mut NoPayment).expect("small amounts");
     let mut totals = Totals::new();
     for stretch in &stretches {
         let charges = stretch.billable_charges().expect("small amounts");
@@ -80,7 +81,7 @@ fn shown(totals: &Totals) -> Vec<(Uuid, Uuid, String)> {
     totals.iter().map(one).collect()
 }
 
-fn number_from(name: &str) -> Option<u64> {
+pub fn number_from(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().expect("a number"))
 }
 
@@ -104,18 +105,19 @@ fn workloads_reach_every_kind_of_charge() {
         let agreement = workload.agreement();
         let cuts = cuts(&agreement);
         let usage = route(&workload.terms, usage(&workload, &cuts), &workload.filters, &cuts);
-        let stretches = rate(&agreement, &usage, &cuts, &OtherContracts::default()).expect("small amounts");
+        let stretches = rate(&agreement, &usage, &cuts, &OtherContracts::default(), &mut NoPayment)
+            .expect("small amounts");
         for stretch in
             stretches.iter().filter(|stretch| stretch.charges().iter().any(|charge| charge.total != zero()))
         {
             use upbeat::rating::calc::Basis;
             let basis = match stretch.basis {
                 Basis::Usage { .. } => "usage",
-                Basis::Spend { .. } => "spend",
+                Basis::Spend(_) => "spend",
                 Basis::Minimum(_) => "minimum",
                 Basis::Subscription { .. } => "subscription",
             };
-            let overrides = stretch.pricing.chosen.chain.len().min(2);
+            let overrides = stretch.pricing.chosen().chain.len().min(2);
             *reached.entry((basis, overrides)).or_insert(0) += 1;
         }
     }

@@ -1,6 +1,7 @@
 //! Overrides in a request, and whether they make sense by themselves.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -14,7 +15,7 @@ use super::terms::{
 use crate::catalog::rate::{BillingFrequency, GroupValues};
 use crate::contract::MultiplierPrioritization;
 use crate::error::ApiError;
-use crate::id::{Ids, OverrideId, ProductId};
+use crate::id::{BalanceId, Ids, OverrideId, ProductId, RecurringGrantId};
 use crate::money::{Decimal, InputNumber, is_negative, is_positive};
 use crate::time::Instant;
 use crate::wire::HourBoundary;
@@ -77,16 +78,32 @@ pub struct SpecifierInput {
     #[serde(default, deserialize_with = "crate::wire::or_default")]
     presentation_group_values: PresentationValues,
     billing_frequency: Option<BillingFrequency>,
+    /// For `is_commit_specific`: commits of the customer, or of the same request by their temporary ids.
     #[serde(default, deserialize_with = "crate::wire::or_default")]
     commit_ids: Vec<String>,
+    /// Likewise, of recurring commits: what they make.
     #[serde(default, deserialize_with = "crate::wire::or_default")]
     recurring_commit_ids: Vec<String>,
-    /// In place of both others.
+    /// In place of both others; credits and recurring credits too.
     #[serde(default, deserialize_with = "crate::wire::or_default")]
     any_commit_or_credit_ids: Vec<String>,
     /// Products that meet any of these are not meant.
     #[serde(default, deserialize_with = "crate::wire::or_default")]
     exclude: Vec<Exclusion>,
+}
+
+/// The commits and credits that overrides may name.
+#[derive(Clone, Copy)]
+pub enum Nameable<'a> {
+    /// None, as nobody knows yet whose they would be.
+    Nothing,
+    /// Those of the customer by their ids, which are yet to be looked up, and the commits of the request by their
+    /// temporary ids.
+    OfCustomer {
+        balances: &'a BTreeMap<String, BalanceId>,
+        /// Recurring ones.
+        recurring: &'a BTreeMap<String, RecurringGrantId>,
+    },
 }
 
 /// The fields that together say what an override does and to what, wherever a request has them.
@@ -146,6 +163,7 @@ impl Rule {
 pub fn planned(
     inputs: Vec<OverrideInput>,
     prioritization: MultiplierPrioritization,
+    nameable: Nameable<'_>,
     ids: &Ids,
     now: Instant,
 ) -> Result<Vec<Override>, ApiError> {
@@ -158,7 +176,7 @@ pub fn planned(
         if ending_before.is_some_and(|end| end <= starting_at) {
             return Err(ApiError::field(&format!("{path}.ending_before"), "must be after starting_at"));
         }
-        let rule = RuleInput::from(input).validate(&path, prioritization)?;
+        let rule = RuleInput::from(input).validate(&path, prioritization, nameable)?;
         Ok(rule.in_force(ids.next(), starting_at, ending_before, now))
     };
     inputs.into_iter().enumerate().map(planned).collect()
@@ -185,7 +203,12 @@ impl From<OverrideInput> for RuleInput {
 impl RuleInput {
     /// The rule, or what is wrong with it by itself; `path` is where it is in the request, such as `overrides[2]`. What
     /// it says about products and their card is for [`super::Card::check`].
-    pub fn validate(self, path: &str, prioritization: MultiplierPrioritization) -> Result<Rule, ApiError> {
+    pub fn validate(
+        self,
+        path: &str,
+        prioritization: MultiplierPrioritization,
+        nameable: Nameable<'_>,
+    ) -> Result<Rule, ApiError> {
         let field = |name: &str, reason: &str| ApiError::field(&format!("{path}.{name}"), reason);
         let target = self.target.unwrap_or(RateTarget::ListRate);
         if target == RateTarget::CommitRate && !self.is_commit_specific {
@@ -223,6 +246,7 @@ impl RuleInput {
             self.applicable_product_tags,
             self.override_specifiers,
             self.is_commit_specific,
+            nameable,
         )?;
         let kind = kind(path, self.override_type, self.multiplier, self.overwrite_rate, self.tiers)?;
         check_targeting(path, &targeting, kind.as_ref())?;
@@ -302,6 +326,7 @@ fn targeting(
     applicable_product_tags: Vec<String>,
     specifiers: Vec<SpecifierInput>,
     is_commit_specific: bool,
+    nameable: Nameable<'_>,
 ) -> Result<Targeting, ApiError> {
     if product_id.is_some() && !applicable_product_tags.is_empty() {
         // Two readings, either and both, that differ in money (our decision).
@@ -320,7 +345,7 @@ fn targeting(
     let mut kept = Vec::with_capacity(specifiers.len());
     for (index, specifier) in specifiers.into_iter().enumerate() {
         let path = format!("{path}.override_specifiers[{index}]");
-        let specifier = specifier.validate(&path, is_commit_specific)?;
+        let specifier = specifier.validate(&path, is_commit_specific, nameable)?;
         // A published sample names a product beside a specifier that holds only the ids of commits.
         if let Some(outer) = outer
             && (specifier.is_about_products() || !specifier.names_commits())
@@ -335,14 +360,19 @@ fn targeting(
 }
 
 impl SpecifierInput {
-    fn validate(self, path: &str, is_commit_specific: bool) -> Result<Specifier, ApiError> {
+    fn validate(
+        self,
+        path: &str,
+        is_commit_specific: bool,
+        nameable: Nameable<'_>,
+    ) -> Result<Specifier, ApiError> {
         let named = [
             ("commit_ids", "commit", &self.commit_ids),
             ("recurring_commit_ids", "recurring commit", &self.recurring_commit_ids),
             ("any_commit_or_credit_ids", "commit or credit", &self.any_commit_or_credit_ids),
         ];
-        let given = named.iter().filter(|(_, _, ids)| !ids.is_empty());
-        if let Some((name, ..)) = given.clone().next()
+        let given = named.iter().find(|(_, _, ids)| !ids.is_empty());
+        if let Some((name, ..)) = given
             && !is_commit_specific
         {
             let reason = "is only for overrides with is_commit_specific";
@@ -353,23 +383,50 @@ impl SpecifierInput {
             let reason = "is in place of commit_ids and recurring_commit_ids";
             return Err(ApiError::field(&format!("{path}.any_commit_or_credit_ids"), reason));
         }
-        // There is none yet that could be named.
-        if let Some((name, what, ids)) = given.into_iter().next() {
-            return Err(ApiError::NotFound(format!("{path}.{name}[0]: {what} {} was not found", ids[0])));
-        }
-        let ids = Vec::<Uuid>::new;
+        let [commit_ids, recurring_commit_ids, any_commit_or_credit_ids] = named;
+        let recurring_commit_ids = named_ids(path, recurring_commit_ids, nameable)?;
+        let commit_ids = named_ids(path, commit_ids, nameable)?;
+        let any_commit_or_credit_ids = named_ids(path, any_commit_or_credit_ids, nameable)?;
         Ok(Specifier {
             product_id: self.product_id,
             product_tags: self.product_tags,
             pricing_group_values: self.pricing_group_values,
             presentation_group_values: self.presentation_group_values,
             billing_frequency: self.billing_frequency,
-            commit_ids: ids(),
-            recurring_commit_ids: ids(),
-            any_commit_or_credit_ids: ids(),
+            commit_ids,
+            recurring_commit_ids,
+            any_commit_or_credit_ids,
             exclude: self.exclude,
         })
     }
+}
+
+/// The ids that a field names: 404 for what cannot be one.
+fn named_ids(
+    path: &str,
+    (field, what, texts): (&str, &str, &Vec<String>),
+    nameable: Nameable<'_>,
+) -> Result<Vec<Uuid>, ApiError> {
+    let id = |(index, text): (usize, &String)| {
+        let id = match nameable {
+            Nameable::Nothing => None,
+            Nameable::OfCustomer { balances, recurring } => {
+                let of_request = || match field {
+                    "commit_ids" => None,
+                    _ => recurring.get(text).map(|id| id.0),
+                };
+                let balance = balances.get(text).filter(|_| field != "recurring_commit_ids");
+                balance.map(|id| id.0).or_else(of_request).or_else(|| Uuid::parse_str(text).ok())
+            }
+        };
+        id.ok_or_else(|| unknown(path, field, index, what, text))
+    };
+    texts.iter().enumerate().map(id).collect()
+}
+
+/// 404 for a commit or credit that a specifier names.
+pub fn unknown(path: &str, field: &str, index: usize, what: &str, id: impl Display) -> ApiError {
+    ApiError::NotFound(format!("{path}.{field}[{index}]: {what} {id} was not found"))
 }
 
 /// What each type may be aimed at.

@@ -17,7 +17,7 @@ mod terms;
 mod view;
 
 pub use card::Card;
-pub use input::{OVERRIDES_MAX, OverrideInput, Rule, RuleInput, SpecifierInput, planned};
+pub use input::{Nameable, OVERRIDES_MAX, OverrideInput, Rule, RuleInput, SpecifierInput, planned, unknown};
 pub use names::names;
 pub use overwrite::OverwriteRateInput;
 pub use store::{Row, insert};

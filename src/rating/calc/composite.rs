@@ -4,13 +4,14 @@
 //! decision: those may be shares of this contract in turn). Of several contracts that sell it, the one that started first
 //! bills it, at the times at which it does; what is finalized stays, whichever contract is made later.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::cut::composite_changes;
 use super::price::{Pricing, cost, cost_of_paid, pricings};
 use super::quantity::Combination;
-use super::stretch::{Basis, MemberSpend, MinimumDue, SpendStep, Stretch};
+use super::rate::Mark;
+use super::stretch::{Basis, MemberSpend, MinimumDue, SpendStep, Spent, Stretch};
 use crate::catalog::product::{CompositeScope, ProductState, ProductType};
 use crate::catalog::rate::Price;
 use crate::contract::Statement;
@@ -37,6 +38,8 @@ pub struct Spend<'a, 'b> {
     pub others: &'b OtherContracts<'a>,
     /// Of usage products, and of the composites that are done.
     pub stretches: BTreeMap<ProductId, Vec<Stretch<'a>>>,
+    /// Where what may pay for a composite begins or ends, by composite.
+    pub marks: BTreeMap<ProductId, Vec<Mark>>,
 }
 
 impl<'a> Spend<'a, '_> {
@@ -88,7 +91,7 @@ impl<'a> Spend<'a, '_> {
 
     /// The prices of a composite over the period, cut where any composite or its members may change and where the
     /// statement starts, so that composites of composites are cut alike.
-    fn windows(&self, composite: &'a ProductTerms) -> Vec<(Period, Arc<Pricing<'a>>)> {
+    fn windows(&self, composite: &'a ProductTerms) -> Vec<(Period, Pricing<'a>)> {
         let Statement { counted, from, .. } = self.agreement.statement;
         let elsewhere = self.others.billed_elsewhere.get(&composite.product_id);
         let is_billed_here = |window: &Period| {
@@ -98,6 +101,7 @@ impl<'a> Spend<'a, '_> {
         };
         let mut changes = composite_changes(self.agreement);
         changes.extend(&self.others.changes);
+        changes.extend(self.marks.values().flatten().map(|mark| mark.at));
         changes.push(from);
         changes.sort_unstable();
         changes.dedup();
@@ -109,7 +113,7 @@ impl<'a> Spend<'a, '_> {
             starts.extend(inside.filter(|start| *start != period.start));
             let ends = starts.iter().skip(1).copied().chain([period.end]);
             let parts = starts.iter().copied().zip(ends).map(|(start, end)| Period { start, end });
-            windows.extend(parts.filter(is_billed_here).map(|window| (window, Arc::clone(&pricing))));
+            windows.extend(parts.filter(is_billed_here).map(|window| (window, pricing.clone())));
         }
         windows
     }
@@ -119,32 +123,45 @@ impl<'a> Spend<'a, '_> {
     fn composite_stretches(
         &self,
         composite: &'a ProductTerms,
-        windows: &[(Period, Arc<Pricing<'a>>)],
+        windows: &[(Period, Pricing<'a>)],
     ) -> Result<Vec<Stretch<'a>>, RatingFault> {
         let combination = Arc::new(Combination::default());
         let currency = &self.agreement.terms.unit;
-        // What was spent so far, by unit; the card's currency is there even when nothing is.
-        let mut counters: BTreeMap<CreditTypeId, Decimal> = [(currency.id, zero())].into();
+        let marks = self.marks.get(&composite.product_id).map(Vec::as_slice).unwrap_or_default();
+        let is_cut = |at: Instant, unit: CreditTypeId| {
+            let may_pay = |mark: &Mark| mark.unit == unit || (mark.is_open && mark.unit == currency.id);
+            at == self.agreement.statement.from || marks.iter().any(|mark| mark.at == at && may_pay(mark))
+        };
+        let in_window =
+            |(window, pricing): &(Period, Pricing<'a>)| self.spent(composite, *window, pricing.price());
+        let members: Vec<BTreeMap<CreditTypeId, Vec<MemberSpend>>> = windows.iter().map(in_window).collect();
+        // A unit that is spent at any time is there all the time, so that what is spent cuts no line; the card's currency is
+        // there even when nothing is.
+        let units: BTreeSet<CreditTypeId> =
+            members.iter().flat_map(|by_unit| by_unit.keys().copied()).chain([currency.id]).collect();
+        // What was spent so far.
+        let mut counters: BTreeMap<CreditTypeId, Decimal> = BTreeMap::new();
         let mut stretches: Vec<Stretch<'a>> = Vec::new();
-        for (window, pricing) in windows {
-            let mut members_by_unit = self.spent(composite, *window, &pricing.price);
-            members_by_unit.entry(currency.id).or_default();
-            for (unit, members) in members_by_unit {
-                let counter = counters.entry(unit).or_insert_with(zero);
+        for ((window, pricing), mut members_by_unit) in windows.iter().zip(members) {
+            for unit_id in units.iter().copied() {
+                let members = members_by_unit.remove(&unit_id).unwrap_or_default();
+                let counter = counters.entry(unit_id).or_insert_with(zero);
                 let before = counter.clone();
                 let spend: Decimal = members.iter().map(|member| &member.spend).sum();
                 *counter += &spend;
                 let steps = vec![SpendStep { period: *window, spend }];
-                let pricing = if unit == pricing.unit.id {
-                    Arc::clone(pricing)
+                let pricing = if unit_id == pricing.unit.id {
+                    pricing.clone()
                 } else {
-                    let unit = self.unit(composite, unit)?;
-                    Arc::new(Pricing { unit, list_unit: unit, ..Pricing::clone(pricing) })
+                    let unit = self.unit(composite, unit_id)?;
+                    pricing.in_unit(unit)
                 };
                 let (combination, basis) =
-                    (Arc::clone(&combination), Basis::Spend { before, members, steps });
-                let stretch = Stretch { product: composite, combination, period: *window, pricing, basis };
-                join(&mut stretches, stretch, self.agreement.statement.from);
+                    (Arc::clone(&combination), Basis::Spend(Box::new(Spent { before, steps, members })));
+                let period = *window;
+                let paid = Vec::new();
+                let stretch = Stretch { product: composite, combination, period, pricing, basis, paid };
+                join(&mut stretches, stretch, |start| is_cut(start, unit_id));
             }
         }
         stretches.extend(self.minimum(composite, windows, &stretches));
@@ -188,22 +205,24 @@ impl<'a> Spend<'a, '_> {
             if !pricing.entitled || !is_member(product, composite, state, window.start) {
                 continue;
             }
-            let (unit, spend) = if let Basis::Minimum(minimum) = &stretch.basis {
+            let spent = if let Basis::Minimum(minimum) = &stretch.basis {
                 let beyond = &minimum.beyond;
                 let is_inside = window.contains(beyond.period.start);
-                (pricing.unit.id, if is_inside { beyond.spend.clone() } else { zero() })
+                vec![(pricing.unit.id, if is_inside { beyond.spend.clone() } else { zero() })]
             } else {
                 let Some((before, after)) = stretch.move_within(window) else { continue };
                 let listed = &pricing.entry.price;
                 if !use_list_prices {
-                    (pricing.unit.id, cost(&pricing.price, &before, &after))
+                    stretch.costs_of_move(&before, &after)
                 } else if state.exclude_free_usage == Some(true) {
-                    (pricing.list_unit.id, cost_of_paid(listed, &pricing.price, &before, &after))
+                    vec![(pricing.list_unit.id, cost_of_paid(listed, pricing.price(), &before, &after))]
                 } else {
-                    (pricing.list_unit.id, cost(listed, &before, &after))
+                    vec![(pricing.list_unit.id, cost(listed, &before, &after))]
                 }
             };
-            *costs.entry((unit, product.product_id, contract_id)).or_default() += spend;
+            for (unit, spend) in spent {
+                *costs.entry((unit, product.product_id, contract_id)).or_default() += spend;
+            }
         }
         let mut members: BTreeMap<CreditTypeId, Vec<MemberSpend>> = BTreeMap::new();
         for ((unit, product_id, contract_id), spend) in
@@ -220,12 +239,12 @@ impl<'a> Spend<'a, '_> {
     fn minimum(
         &self,
         composite: &'a ProductTerms,
-        windows: &[(Period, Arc<Pricing<'a>>)],
+        windows: &[(Period, Pricing<'a>)],
         stretches: &[Stretch<'a>],
     ) -> Option<Stretch<'a>> {
         let Statement { counted, from, .. } = self.agreement.statement;
         let (last, pricing) = windows.last().filter(|(window, _)| window.end == counted.end)?;
-        let minimum = pricing.price.minimum().filter(|_| pricing.entitled)?;
+        let minimum = pricing.price().minimum().filter(|_| pricing.entitled)?;
         let until = |end: Instant| -> Decimal {
             let counts = |stretch: &&Stretch<'_>| {
                 stretch.pricing.entitled
@@ -237,7 +256,7 @@ impl<'a> Spend<'a, '_> {
         let (reached, reached_before) = (until(counted.end), until(from));
         // What an earlier statement of the period billed: its shares, or the minimum that was in force as it ended.
         let earlier = windows.iter().find(|(window, pricing)| window.end == from && pricing.entitled);
-        let minimum_before = earlier.and_then(|(_, pricing)| pricing.price.minimum());
+        let minimum_before = earlier.and_then(|(_, pricing)| pricing.price().minimum());
         let billed_before =
             minimum_before.map_or(&reached_before, |minimum| minimum.max(&reached_before)).clone();
         let due = reached.clone().max(minimum.clone()) - billed_before;
@@ -252,26 +271,25 @@ impl<'a> Spend<'a, '_> {
             product: composite,
             combination: Arc::new(Combination::default()),
             period: Period { start, end: counted.end },
-            pricing: Arc::clone(pricing),
+            pricing: pricing.clone(),
             basis: Basis::Minimum(Box::new(MinimumDue { due, beyond, minimum: minimum.clone(), reached })),
+            paid: Vec::new(),
         })
     }
 }
 
-/// Windows that only a change of other products cut apart become one stretch again.
-fn join<'a>(stretches: &mut Vec<Stretch<'a>>, stretch: Stretch<'a>, from: Instant) {
+/// Windows that only a change of other products cut apart become one stretch again, but where `is_cut` says otherwise.
+fn join<'a>(stretches: &mut Vec<Stretch<'a>>, stretch: Stretch<'a>, is_cut: impl Fn(Instant) -> bool) {
     let continues = |last: &&mut Stretch<'a>| {
-        let is_next = last.period.end == stretch.period.start && stretch.period.start != from;
+        let is_next = last.period.end == stretch.period.start && !is_cut(stretch.period.start);
         is_next && last.pricing == stretch.pricing
     };
     match (stretches.iter_mut().rev().find(continues), stretch.basis) {
-        (
-            Some(Stretch { period, basis: Basis::Spend { members, steps, .. }, .. }),
-            Basis::Spend { members: more, steps: more_steps, .. },
-        ) => {
+        (Some(Stretch { period, basis: Basis::Spend(spent), .. }), Basis::Spend(more)) => {
+            let Spent { steps, members, .. } = &mut **spent;
             period.end = stretch.period.end;
-            steps.extend(more_steps);
-            for member in more {
+            steps.extend(more.steps);
+            for member in more.members {
                 let same = |own: &&mut MemberSpend| {
                     (own.product_id, own.contract_id) == (member.product_id, member.contract_id)
                 };

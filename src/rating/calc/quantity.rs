@@ -221,7 +221,10 @@ impl<'a> Running<'a> {
     fn growth(&self, before: &mut Decimal, after: &Decimal, parts: &[Part<'_>]) -> Decimal {
         match self {
             Self::Count(_) => Decimal::from(parts.iter().map(|(_, tally)| tally.event_count).sum::<i64>()),
-            Self::Sum(_) => parts.iter().filter_map(|(_, tally)| tally.total.as_ref()).sum(),
+            Self::Sum(_) => match parts {
+                [(_, Tally { total: Some(total), .. })] => total.clone(),
+                parts => parts.iter().filter_map(|(_, tally)| tally.total.as_ref()).sum(),
+            },
             Self::Max(_) | Self::Unique(_) | Self::Latest(_) => {
                 let growth = after - &*before;
                 before.clone_from(after);

@@ -1,14 +1,17 @@
 //! Consecutive time of one combination under one price: what becomes lines.
 
+use std::borrow::Cow;
+use std::ops::{Deref, Range};
 use std::sync::Arc;
 
 use super::RatingFault;
-use super::price::{Pricing, slices};
+use super::price::{Pricing, cost, slices};
 use super::quantity::{Combination, Step};
 use super::tier::TierPosition;
 use crate::catalog::rate::Price;
-use crate::id::{ContractId, ProductId};
-use crate::money::{Decimal, is_billable, zero};
+use crate::contract::Statement;
+use crate::id::{ContractId, CreditTypeId, ProductId};
+use crate::money::{CreditType, Decimal, is_billable, zero};
 use crate::rating::terms::ProductTerms;
 use crate::time::{Instant, Period};
 
@@ -18,9 +21,30 @@ pub struct Stretch<'a> {
     pub product: &'a ProductTerms,
     pub combination: Arc<Combination>,
     pub period: Period,
-    pub pricing: Arc<Pricing<'a>>,
+    pub pricing: Pricing<'a>,
     pub basis: Basis,
+    /// What balances pay for, by place; the rest is charged at the price.
+    pub paid: Vec<Paid<'a>>,
 }
+
+/// A part of a stretch that a balance pays for. Its place is a range of what [`Stretch::span`] spans.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Paid<'a> {
+    pub payer: Payer,
+    pub from: Decimal,
+    pub to: Decimal,
+    /// What a unit costs while this balance is drawn.
+    pub price: Cow<'a, Price>,
+    pub unit: &'a CreditType,
+    /// One for each tier that is touched; they come to what is drawn.
+    pub charges: Vec<Charge>,
+    /// What the part would cost at the price of the stretch.
+    pub listed: Decimal,
+}
+
+/// Which of the candidates of a drawdown pays, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Payer(pub usize);
 
 /// What a price is applied to.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,19 +52,66 @@ pub enum Basis {
     Usage {
         /// The counter at the start: all of the combination's quantity in the period until then.
         before: Decimal,
-        steps: Vec<Step>,
+        steps: Steps,
     },
-    Spend {
-        /// The spend of the members in the period until then.
-        before: Decimal,
-        steps: Vec<SpendStep>,
-        members: Vec<MemberSpend>,
-    },
-    /// A minimum that is more than the shares of the spend, in whose place it is charged. (Behind a pointer: there are
-    /// few, and a large contract has a hundred thousand stretches of usage.)
+    /// (Behind a pointer, as all but usage: there are few, and a large contract has a hundred thousand stretches of usage.)
+    Spend(Box<Spent>),
+    /// A minimum that is more than the shares of the spend, in whose place it is charged.
     Minimum(Box<MinimumDue>),
     /// A quantity at a price for the time: the price of a billing period, or its part for a part of one.
-    Subscription { quantity: Decimal, price: Price, is_prorated: bool },
+    Subscription { quantity: Decimal, price: Box<Price>, is_prorated: bool },
+}
+
+/// Consecutive steps of a combination. The stretches of one share their list.
+#[derive(Clone, Debug)]
+pub struct Steps {
+    all: Arc<Vec<Step>>,
+    own: Range<usize>,
+}
+
+impl Steps {
+    /// Those of the list at these places.
+    #[must_use]
+    pub fn of(all: &Arc<Vec<Step>>, own: Range<usize>) -> Self {
+        Self { all: Arc::clone(all), own }
+    }
+
+    /// Leaves those before a place, and answers those from there on.
+    fn split_off(&mut self, place: usize) -> Self {
+        let middle = self.own.start + place;
+        let later = Self { all: Arc::clone(&self.all), own: middle..self.own.end };
+        self.own.end = middle;
+        later
+    }
+}
+
+impl From<Vec<Step>> for Steps {
+    fn from(all: Vec<Step>) -> Self {
+        Self { own: 0..all.len(), all: Arc::new(all) }
+    }
+}
+
+impl Deref for Steps {
+    type Target = [Step];
+
+    fn deref(&self) -> &[Step] {
+        &self.all[self.own.clone()]
+    }
+}
+
+impl PartialEq for Steps {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+/// What the members of a composite cost.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spent {
+    /// Their spend in the period until the start.
+    pub before: Decimal,
+    pub steps: Vec<SpendStep>,
+    pub members: Vec<MemberSpend>,
 }
 
 /// What of a minimum is not billed yet.
@@ -75,21 +146,39 @@ pub struct MemberSpend {
 pub struct Charge {
     pub quantity: Decimal,
     pub unit_price: Decimal,
-    /// `quantity × unit_price`.
+    /// `quantity × unit_price`; of what a balance covers or leaves, the exact amount that makes up the whole.
     pub total: Decimal,
-    pub tier: Option<TierPosition>,
+    pub tier: Option<Box<TierPosition>>,
+    /// The balance that pays for it.
+    pub payer: Option<Payer>,
 }
 
 impl Charge {
     fn new(quantity: Decimal, unit_price: Decimal, tier: Option<TierPosition>) -> Self {
-        Self { total: &quantity * &unit_price, quantity, unit_price, tier }
+        Self { total: &quantity * &unit_price, quantity, unit_price, tier: tier.map(Box::new), payer: None }
     }
+}
+
+/// A part of a stretch at one price, whatever pays for it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Place {
+    pub from: Decimal,
+    pub to: Decimal,
+    pub charge: Charge,
 }
 
 /// One charge, or one for each tier that a move of the counter touches.
 fn charges(price: &Price, before: &Decimal, after: &Decimal) -> Vec<Charge> {
     let slices = slices(price, before, after).into_iter();
     slices.map(|slice| Charge::new(slice.quantity, slice.price, slice.position)).collect()
+}
+
+impl Paid<'_> {
+    /// What is drawn.
+    #[must_use]
+    pub fn total(&self) -> Decimal {
+        self.charges.iter().map(|charge| &charge.total).sum()
+    }
 }
 
 impl Stretch<'_> {
@@ -100,21 +189,146 @@ impl Stretch<'_> {
         Some(*is_prorated)
     }
 
-    /// Its charges: one, or one for each tier that is touched.
+    /// Whether a statement charges it: the product may be billed then, and it is on no earlier invoice.
+    #[must_use]
+    pub fn is_charged(&self, statement: &Statement) -> bool {
+        self.pricing.entitled && self.period.start >= statement.from
+    }
+
+    /// The unit of a charge: an override for one balance may price in another.
+    #[must_use]
+    pub fn unit_of(&self, payer: Option<Payer>) -> &CreditType {
+        let paid = self.paid.iter().find(|paid| Some(paid.payer) == payer);
+        paid.map_or(self.pricing.unit, |paid| paid.unit)
+    }
+
+    /// The range that is charged, by the counter, by the quantity of a subscription, or one for a minimum; and its price.
+    #[must_use]
+    pub fn span(&self) -> (Decimal, Decimal, Cow<'_, Price>) {
+        let counted = |before: &Decimal, added: Decimal| {
+            (before.clone(), before + added, Cow::Borrowed(self.pricing.price()))
+        };
+        match &self.basis {
+            Basis::Usage { before, steps } => counted(before, steps.iter().map(|step| &step.quantity).sum()),
+            Basis::Spend(spent) => counted(&spent.before, spent.steps.iter().map(|step| &step.spend).sum()),
+            Basis::Minimum(minimum) => (zero(), 1.into(), Cow::Owned(Price::Flat(minimum.due.clone()))),
+            Basis::Subscription { quantity, price, .. } => {
+                (zero(), quantity.clone(), Cow::Borrowed(&**price))
+            }
+        }
+    }
+
+    /// Its lines as if nothing paid for them: one, or one for each tier that is touched.
+    #[must_use]
+    pub fn places(&self) -> Vec<Place> {
+        let (from, to, price) = self.span();
+        let mut at = from.clone();
+        let mut slices = slices(&price, &from, &to);
+        let falls = to < from;
+        if falls {
+            slices.reverse();
+        }
+        let mut places: Vec<Place> = slices
+            .into_iter()
+            .map(|slice| {
+                let from = at.clone();
+                at += &slice.quantity;
+                let charge = Charge::new(slice.quantity, slice.price, slice.position);
+                Place { from, to: at.clone(), charge }
+            })
+            .collect();
+        if falls {
+            places.reverse();
+        }
+        places
+    }
+
+    /// Its charges: one, or one for each tier that is touched; and where balances pay, what each covers before what is left.
     #[must_use]
     pub fn charges(&self) -> Vec<Charge> {
+        if self.paid.is_empty() {
+            return self.unpaid_charges();
+        }
+        let mut charges = Vec::new();
+        for Place { from, to, charge } in self.places() {
+            let inside = self.paid.iter().filter(|paid| from <= paid.from && paid.from < to);
+            let (mut at, mut left) = (from.clone(), charge.total.clone());
+            for paid in inside {
+                charges.extend(paid.charges.iter().cloned());
+                at.clone_from(&paid.to);
+                left -= &paid.listed;
+            }
+            // What a quantity that is rounded to the last digit leaves has no quantity of its own.
+            if at < to || at == from || left != zero() {
+                charges.push(Charge { quantity: &to - &at, total: left, ..charge });
+            }
+        }
+        charges
+    }
+
+    fn unpaid_charges(&self) -> Vec<Charge> {
         let (before, quantity): (&Decimal, Decimal) = match &self.basis {
-            Basis::Usage { before, steps } => (before, steps.iter().map(|step| &step.quantity).sum()),
-            Basis::Spend { before, steps, .. } => (before, steps.iter().map(|step| &step.spend).sum()),
+            Basis::Usage { before, steps } => match &**steps {
+                [step] => (before, step.quantity.clone()),
+                steps => (before, steps.iter().map(|step| &step.quantity).sum()),
+            },
+            Basis::Spend(spent) => (&spent.before, spent.steps.iter().map(|step| &step.spend).sum()),
             Basis::Minimum(minimum) => {
                 return vec![Charge::new(Decimal::from(1), minimum.due.clone(), None)];
             }
             Basis::Subscription { quantity, price, .. } => return charges(price, &zero(), quantity),
         };
-        if let Some(price) = self.pricing.price.single() {
+        if let Some(price) = self.pricing.price().single() {
             return vec![Charge::new(quantity, price.clone(), None)];
         }
-        charges(&self.pricing.price, before, &(before + quantity))
+        charges(self.pricing.price(), before, &(before + quantity))
+    }
+
+    /// What a move of the counter inside it costs, by unit, with what balances pay for at their prices, of which one may be in
+    /// another unit.
+    #[must_use]
+    pub fn costs_of_move(&self, before: &Decimal, after: &Decimal) -> Vec<(CreditTypeId, Decimal)> {
+        let (low, high) = (before.min(after), before.max(after));
+        let signed = |amount: Decimal| if after < before { -amount } else { amount };
+        let mut unpaid = cost(self.pricing.price(), before, after);
+        let mut costs = Vec::new();
+        for paid in &self.paid {
+            let (from, to) = ((&paid.from).max(low), (&paid.to).min(high));
+            if from >= to {
+                continue;
+            }
+            let is_whole = *from == paid.from && *to == paid.to;
+            let (drawn, listed) = if is_whole {
+                (paid.total(), paid.listed.clone())
+            } else {
+                (cost(&paid.price, from, to), cost(self.pricing.price(), from, to))
+            };
+            unpaid -= signed(listed);
+            costs.push((paid.unit.id, signed(drawn)));
+        }
+        costs.push((self.pricing.unit.id, unpaid));
+        costs
+    }
+
+    /// Cuts it where it is charged by a counter and the instant is inside it, and answers what comes later; no step may lie
+    /// on both sides.
+    pub fn cut_at(&mut self, instant: Instant) -> Option<Self> {
+        let Basis::Usage { before, steps } = &mut self.basis else { return None };
+        if instant <= self.period.start || self.period.end <= instant {
+            return None;
+        }
+        let later = steps.split_off(steps.partition_point(|step| step.period.start < instant));
+        let before = &*before + steps.iter().map(|step| &step.quantity).sum::<Decimal>();
+        let period = Period { start: instant, end: self.period.end };
+        self.period.end = instant;
+        Some(Self {
+            product: self.product,
+            combination: Arc::clone(&self.combination),
+            period,
+            pricing: self.pricing.clone(),
+            basis: Basis::Usage { before, steps: later },
+            paid: Vec::new(),
+        })
     }
 
     /// Its charges, unless one has more digits than a bill can hold.
@@ -134,8 +348,8 @@ impl Stretch<'_> {
             Basis::Usage { before, steps } => {
                 (before, steps.iter().map(|step| (step.period.start, &step.quantity)).collect())
             }
-            Basis::Spend { before, steps, .. } => {
-                (before, steps.iter().map(|step| (step.period.start, &step.spend)).collect())
+            Basis::Spend(spent) => {
+                (&spent.before, spent.steps.iter().map(|step| (step.period.start, &step.spend)).collect())
             }
             Basis::Minimum(_) | Basis::Subscription { .. } => return None,
         };

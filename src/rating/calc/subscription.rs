@@ -27,14 +27,20 @@ pub fn subscription_stretch<'a>(agreement: &Agreement<'a>, product: &'a ProductT
     }
     // An override may change the quantity, or price it in ranges; without one the quantity is the card's.
     let ((Price::Subscription { quantity, .. }, _)
-    | (Price::Tiered(_), Price::Subscription { quantity, .. })) = (&*pricing.price, &pricing.entry.price)
+    | (Price::Tiered(_), Price::Subscription { quantity, .. })) = (pricing.price(), &pricing.entry.price)
     else {
         return None;
     };
-    let price = map_prices(&pricing.price, |price| prorated(price, statement));
+    let price = prorated_price(pricing.price(), statement);
     let is_prorated = period != statement.calendar;
-    let basis = Basis::Subscription { quantity: quantity.clone(), price, is_prorated };
-    Some(Stretch { product, combination, period, pricing, basis })
+    let basis = Basis::Subscription { quantity: quantity.clone(), price: Box::new(price), is_prorated };
+    Some(Stretch { product, combination, period, pricing, basis, paid: Vec::new() })
+}
+
+/// A price for the statement's part of the billing period.
+#[must_use]
+pub fn prorated_price(price: &Price, statement: &Statement) -> Price {
+    map_prices(price, |price| prorated(price, statement))
 }
 
 /// The price of the statement's part of the billing period, by its length: what is due until its end without what is due

@@ -190,7 +190,8 @@ fn agreement(terms: &Terms, counted: Period, from: Instant) -> Agreement<'_> {
 fn charges_of(agreement: &Agreement<'_>, events: &[Event], more: &[i64]) -> Vec<Charged> {
     let cuts = cuts(agreement).also_at(more.iter().map(|number| hour(*number)));
     let usage = usage(events, &cuts);
-    let stretches = rate(agreement, &usage, &cuts, &OtherContracts::default()).expect("small amounts");
+    let stretches =
+        rate(agreement, &usage, &cuts, &OtherContracts::default(), &mut NoPayment).expect("small amounts");
     let charged = |stretch: &Stretch<'_>| {
         let (combination, period) = ((*stretch.combination).clone(), stretch.period);
         let charges = stretch.charges().into_iter();

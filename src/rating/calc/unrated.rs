@@ -147,7 +147,7 @@ mod tests {
     use crate::contract::{MultiplierPrioritization, Statement};
     use crate::id::ProductId;
     use crate::money::{CreditType, Decimal};
-    use crate::rating::calc::{OtherContracts, Stretch, rate, route};
+    use crate::rating::calc::{NoPayment, OtherContracts, Stretch, rate, route};
     use crate::rating::terms::{MetricCounting, MetricTerms, Newest, Terms};
     use crate::usage::Piece;
     use crate::usage::calc::Tally;
@@ -322,7 +322,8 @@ mod tests {
             let of_statement: i64 = unrated_events(&agreement, &usage, &cuts).values().sum();
             let passing = route(&terms, usage, &filters, &cuts);
             let in_force = passing.pieces.len();
-            let stretches = rate(&agreement, &passing, &cuts, &OtherContracts::default()).expect("small numbers");
+            let stretches = rate(&agreement, &passing, &cuts, &OtherContracts::default(), &mut NoPayment)
+                .expect("small numbers");
             let billed: Decimal = stretches.iter().flat_map(Stretch::charges).map(|charge| charge.quantity).sum();
             let unrated: u64 = unrated(&[Deal::new(agreement)], &events).values().sum();
             prop_assert_eq!(&billed + Decimal::from(unrated), Decimal::from(events.len() as u64));

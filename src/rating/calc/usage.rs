@@ -1,14 +1,12 @@
 //! What usage costs.
 
 use std::collections::BTreeMap;
-use std::iter::Take;
 use std::sync::Arc;
-use std::vec;
 
 use super::cut::Cuts;
 use super::price::{Pricing, pricings};
 use super::quantity::{Combination, MeteredUsage, Step};
-use super::stretch::{Basis, Stretch};
+use super::stretch::{Basis, Steps, Stretch};
 use crate::catalog::product::{ProductState, SqlBreakdownGranularity};
 use crate::contract::Statement;
 use crate::money::{Decimal, zero};
@@ -60,19 +58,23 @@ pub fn usage_stretches<'a>(
             }
             let counter = counters.entry(Arc::clone(&combination)).or_insert_with(zero);
             let pricings = pricings(agreement, product, &combination, span.period);
-            let mut steps = steps.into_iter();
+            let steps = Arc::new(steps);
+            let mut left = 0..steps.len();
+            // Counts the next ones that start before an instant.
+            let mut pass = |end: Instant, counter: &mut Decimal| {
+                let next = steps[left.clone()].iter().take_while(|step| step.period.start < end);
+                let passed = left.start..left.start + next.map(|step| *counter += &step.quantity).count();
+                left.start = passed.end;
+                passed
+            };
             for (period, pricing) in pricings {
-                for unpriced in take_before(&mut steps, period.start) {
-                    *counter += unpriced.quantity;
-                }
+                // What is used before has no price.
+                pass(period.start, counter);
                 let before = counter.clone();
-                let own: Vec<Step> = take_before(&mut steps, period.end).collect();
-                for step in &own {
-                    *counter += &step.quantity;
-                }
+                let own = Steps::of(&steps, pass(period.end, counter));
                 stretches.extend(stretch(product, &combination, period, pricing, before, own));
             }
-            steps.for_each(|unpriced| *counter += unpriced.quantity);
+            pass(span.period.end, counter);
         }
     }
     let end = statement.counted.end;
@@ -83,7 +85,7 @@ pub fn usage_stretches<'a>(
         let last = pricings(agreement, product, &combination, last_span).pop();
         let Some((_, pricing)) = last.filter(|(priced, _)| priced.end == end) else { continue };
         let before = counters.remove(&combination).unwrap_or_else(zero);
-        let steps = at_the_last_instant(steps, cuts);
+        let steps = at_the_last_instant(steps, cuts).into();
         stretches.extend(stretch(product, &combination, period, pricing, before, steps));
     }
     // By start and then by combination: those that start together come from one span, in whose order of combinations
@@ -92,25 +94,19 @@ pub fn usage_stretches<'a>(
     stretches
 }
 
-/// The next steps that start before an instant. (Counted first, so that a list of them takes no more memory than it
-/// needs: there may be a hundred thousand.)
-fn take_before(steps: &mut vec::IntoIter<Step>, end: Instant) -> Take<&mut vec::IntoIter<Step>> {
-    let count = steps.as_slice().iter().take_while(|step| step.period.start < end).count();
-    steps.by_ref().take(count)
-}
-
 /// A stretch, where there is anything to show: with groups only what was used.
 fn stretch<'a>(
     product: &'a ProductTerms,
     combination: &Arc<Combination>,
     period: Period,
-    pricing: Arc<Pricing<'a>>,
+    pricing: Pricing<'a>,
     before: Decimal,
-    steps: Vec<Step>,
+    steps: Steps,
 ) -> Option<Stretch<'a>> {
     let is_shown = !steps.is_empty() || **combination == Combination::default();
     let basis = Basis::Usage { before, steps };
-    is_shown.then(|| Stretch { product, combination: Arc::clone(combination), period, pricing, basis })
+    let combination = Arc::clone(combination);
+    is_shown.then(|| Stretch { product, combination, period, pricing, basis, paid: Vec::new() })
 }
 
 /// All that was put off as one step in the last segment.
