@@ -125,6 +125,14 @@ typed_ids! {
     ScheduleItemId,
     /// An override of a contract.
     OverrideId,
+    /// A commit or a credit.
+    BalanceId,
+    /// A time in which a commit or a credit may be drawn, and how much of it.
+    SegmentId,
+    /// An entry that somebody wrote into a ledger.
+    ManualEntryId,
+    /// A recurring commit or a recurring credit.
+    RecurringGrantId,
     /// An invoice; version 5, see [`deterministic`].
     InvoiceId,
     /// The `customer_id` string of an event exactly as it was sent, by digest.

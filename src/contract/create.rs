@@ -7,21 +7,28 @@ use serde::Deserialize;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::rate_override::{self, Override, OverrideInput};
-use super::scheduled_charge::{self, ScheduledCharge, ScheduledChargeInput};
+use super::balance::{
+    self, Balance, BalanceType, BalancesOfContract, Cap, CommitInput, CreditInput, NewBalance, NewBalances,
+    Owner,
+};
+use super::rate_override::{self, Nameable, Override, OverrideInput};
+use super::recurring_grant::{self, GrantKind, PlannedGrant, RecurringCommitInput, RecurringCreditInput};
+use super::scheduled_charge::{self, ITEMS_MAX, ScheduledCharge, ScheduledChargeInput};
 use super::statement::{StatementDay, first_statement_at};
 use super::store;
 use super::terms::{ChargesOnUsageInvoices, Contract, MultiplierPrioritization};
 use super::usage_filter::{self, UsageFilterInput};
 use super::whole::WholeContract;
-use super::work::schedule_work;
+use super::work::{schedule_true_ups, schedule_work};
 use crate::access::{Writer, reserve_uniqueness_key};
 use crate::catalog::rate_card::{self, RateCardRow};
 use crate::catalog::usage_filter::UsageFilters;
 use crate::custom_field::{self, CustomFields, CustomFieldsInput, ManagedEntity};
 use crate::customer::{self, CustomerRow};
 use crate::error::ApiError;
-use crate::id::{ContractId, CustomerId, EnvironmentId, Ids, PackageId, RateCardId};
+use crate::id::{
+    BalanceId, ContractId, CustomerId, EnvironmentId, Ids, PackageId, RateCardId, RecurringGrantId,
+};
 use crate::money::{CreditType, Decimal, InputNumber, is_negative};
 use crate::time::{Instant, StatementFrequency, StatementSchedule, shown};
 use crate::wire::{HourBoundary, Later, UniquenessKey};
@@ -56,18 +63,18 @@ pub struct ContractTerms {
     /// Prices and entitlement that the contract agrees beside its card; at most 1,000.
     #[serde(default, deserialize_with = "crate::wire::or_default")]
     overrides: Vec<OverrideInput>,
-    #[serde(default, rename = "commits")]
-    #[schemars(skip)]
-    _commits: Later,
-    #[serde(default, rename = "credits")]
-    #[schemars(skip)]
-    _credits: Later,
-    #[serde(default, rename = "recurring_commits")]
-    #[schemars(skip)]
-    _recurring_commits: Later,
-    #[serde(default, rename = "recurring_credits")]
-    #[schemars(skip)]
-    _recurring_credits: Later,
+    /// What the contract's usage may draw, or promises to spend; at most 1,000.
+    #[serde(default, deserialize_with = "crate::wire::or_default")]
+    commits: Vec<CommitInput>,
+    /// What the contract's usage may draw for nothing; at most 1,000.
+    #[serde(default, deserialize_with = "crate::wire::or_default")]
+    credits: Vec<CreditInput>,
+    /// Commits that are made anew for every period; at most 100.
+    #[serde(default, deserialize_with = "crate::wire::or_default")]
+    recurring_commits: Vec<RecurringCommitInput>,
+    /// Credits that are made anew for every period; at most 100.
+    #[serde(default, deserialize_with = "crate::wire::or_default")]
+    recurring_credits: Vec<RecurringCreditInput>,
     #[serde(default, rename = "discounts")]
     #[schemars(skip)]
     _discounts: Later,
@@ -149,6 +156,9 @@ pub struct NewContract {
     pub scheduled_charges_on_usage_invoices: Option<ChargesOnUsageInvoices>,
     pub usage_filter: Option<UsageFilterInput>,
     pub overrides: Vec<Override>,
+    /// Its commits and credits.
+    pub balances: Vec<NewBalance>,
+    pub recurring_grants: Vec<PlannedGrant>,
     pub uniqueness_key: Option<UniquenessKey>,
     pub custom_fields: CustomFields,
 }
@@ -197,6 +207,15 @@ impl ContractTerms {
         let prioritization =
             self.multiplier_override_prioritization.unwrap_or(MultiplierPrioritization::LowestMultiplier);
         let charge_fields = scheduled_charge::custom_fields(&inputs)?;
+        let charges = scheduled_charge::planned(inputs, id, ids, now)?;
+        let left = ITEMS_MAX - charges.iter().map(|charge| charge.items.len()).sum::<usize>();
+        let owner = Owner { customer_id, contract_id: Some(id), ids, now };
+        let NewBalances { balances, by_temporary_id } =
+            balance::planned(self.commits, self.credits, owner, left)?;
+        let recurring_grants = recurring_grant::planned(self.recurring_commits, self.recurring_credits, ids)?;
+        let recurring = recurring_grant::by_temporary_id(&recurring_grants, &by_temporary_id)?;
+        let nameable = Nameable::OfCustomer { balances: &by_temporary_id, recurring: &recurring };
+        let overrides = rate_override::planned(self.overrides, prioritization, nameable, ids, now)?;
         Ok(NewContract {
             id,
             customer_id,
@@ -212,11 +231,13 @@ impl ContractTerms {
             netsuite_sales_order_id: self.netsuite_sales_order_id,
             salesforce_opportunity_id: self.salesforce_opportunity_id,
             multiplier_override_prioritization: prioritization,
-            charges: scheduled_charge::planned(inputs, id, ids, now)?,
+            charges,
             charge_fields,
             scheduled_charges_on_usage_invoices: self.scheduled_charges_on_usage_invoices,
             usage_filter: self.usage_filter,
-            overrides: rate_override::planned(self.overrides, prioritization, ids, now)?,
+            overrides,
+            balances,
+            recurring_grants,
             uniqueness_key: self.uniqueness_key,
             custom_fields,
         })
@@ -240,6 +261,10 @@ impl ContractTerms {
             ("scheduled_charges_on_usage_invoices", self.scheduled_charges_on_usage_invoices.is_some()),
             ("usage_filter", self.usage_filter.is_some()),
             ("overrides", !self.overrides.is_empty()),
+            ("commits", !self.commits.is_empty()),
+            ("credits", !self.credits.is_empty()),
+            ("recurring_commits", !self.recurring_commits.is_empty()),
+            ("recurring_credits", !self.recurring_credits.is_empty()),
         ];
         if let Some((field, _)) = terms.into_iter().find(|(_, is_given)| *is_given) {
             let reason = "cannot stand beside a package, which has the terms; only starting_at, uniqueness_key and \
@@ -272,6 +297,7 @@ pub async fn create(
     let products = new.charges.iter().map(|charge| charge.product_id);
     let product_names = scheduled_charge::fixed_products(db, environment_id, products, caller.now).await?;
     check_overrides(db, environment_id, card.as_ref(), &mut new.overrides).await?;
+    let named = recurring_grant::share_named(db, environment_id, &new.recurring_grants, caller.now).await?;
     let mut contract = Contract {
         customer_id: customer.id,
         id: new.id,
@@ -307,12 +333,18 @@ pub async fn create(
             .await
             .map_err(|error| error.within("usage_filter"))?;
     }
+    let balances = balance::create(db, caller, new.balances).await?;
+    check_named_balances(db, environment_id, &contract, &balances, &new.recurring_grants, &new.overrides)
+        .await?;
     contract.overrides =
         rate_override::insert(db, environment_id, &contract, new.overrides, &caller.token_name).await?;
     let override_names =
         rate_override::names(db, environment_id, contract.overrides.iter(), caller.now).await?;
     scheduled_charge::insert(db, environment_id, customer.id, &new.charges).await?;
+    let grants =
+        recurring_grant::begin(db, environment_id, &contract, new.recurring_grants, &named, caller).await?;
     schedule_work(db, environment_id, &contract).await?;
+    schedule_true_ups(db, environment_id, customer.id).await?;
     let fields = new.custom_fields;
     custom_field::set(db, environment_id, ManagedEntity::Contract, contract.id.0, &fields).await?;
     let charge_fields: BTreeMap<Uuid, CustomFields> =
@@ -323,10 +355,15 @@ pub async fn create(
             .await
             .map_err(|error| error.within(&format!("scheduled_charges[{index}]")))?;
     }
+    let balances =
+        BalancesOfContract::load(db, environment_id, std::slice::from_ref(&contract), Cap::All, caller.now)
+            .await?;
     let whole = WholeContract {
+        balances: balances.into_values().next().unwrap_or_default(),
         contract,
         charges: new.charges,
-        product_names,
+        product_names: product_names.into_iter().chain(named.product_names).collect(),
+        grants,
         override_names,
         custom_fields: fields,
         charge_fields,
@@ -350,6 +387,55 @@ async fn check_overrides(
     for (index, one) in overrides.iter_mut().enumerate() {
         let path = format!("overrides[{index}]");
         card.check(&path, &one.targeting, &mut one.kind, one.starting_at, one.ending_before)?;
+    }
+    Ok(())
+}
+
+/// 404 for an override that names a commit or credit which the customer does not have, recurring or not; `own` and
+/// `own_recurring` are those of the contract.
+async fn check_named_balances(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    contract: &Contract,
+    own: &[Balance],
+    own_recurring: &[PlannedGrant],
+    overrides: &[Override],
+) -> Result<(), ApiError> {
+    let specifiers = || overrides.iter().flat_map(|one| &one.targeting.specifiers);
+    let named: Vec<Uuid> = specifiers()
+        .flat_map(|specifier| specifier.commit_ids.iter().chain(&specifier.any_commit_or_credit_ids))
+        .copied()
+        .collect();
+    let mut known = balance::types(db, environment_id, contract.customer_id, &named).await?;
+    known.extend(own.iter().map(|balance| (balance.id, balance.balance_type)));
+    let named: Vec<Uuid> = specifiers()
+        .flat_map(|specifier| {
+            specifier.recurring_commit_ids.iter().chain(&specifier.any_commit_or_credit_ids)
+        })
+        .copied()
+        .collect();
+    let mut recurring = recurring_grant::kinds(db, environment_id, contract.customer_id, &named).await?;
+    recurring.extend(own_recurring.iter().map(|grant| (grant.id, grant.kind)));
+    let recurring_kind = |id: &Uuid| recurring.get(&RecurringGrantId(*id));
+    let is_known = |id: &Uuid| known.contains_key(&BalanceId(*id)) || recurring_kind(id).is_some();
+    let is_recurring_commit = |id: &Uuid| recurring_kind(id) == Some(&GrantKind::Commit);
+    let is_commit = |id: &Uuid| known.get(&BalanceId(*id)).is_some_and(|is| *is != BalanceType::Credit);
+    for (index, one) in overrides.iter().enumerate() {
+        for (place, specifier) in one.targeting.specifiers.iter().enumerate() {
+            let path = format!("overrides[{index}].override_specifiers[{place}]");
+            let unknown = |field, at: usize, what, id| rate_override::unknown(&path, field, at, what, id);
+            let (commits, any) = (&specifier.commit_ids, &specifier.any_commit_or_credit_ids);
+            if let Some(at) = commits.iter().position(|id| !is_commit(id)) {
+                return Err(unknown("commit_ids", at, "commit", commits[at]));
+            }
+            let recurring = &specifier.recurring_commit_ids;
+            if let Some(at) = recurring.iter().position(|id| !is_recurring_commit(id)) {
+                return Err(unknown("recurring_commit_ids", at, "recurring commit", recurring[at]));
+            }
+            if let Some(at) = any.iter().position(|id| !is_known(id)) {
+                return Err(unknown("any_commit_or_credit_ids", at, "commit or credit", any[at]));
+            }
+        }
     }
     Ok(())
 }

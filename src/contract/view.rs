@@ -3,12 +3,15 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::balance::{CommitV1, CommitV2, CreditV1, CreditV2};
 use super::rate_override::{Override, OverrideV1, OverrideV2};
+use super::recurring_grant::{self, RecurringCommitView, RecurringCreditView};
 use super::scheduled_charge::{Items, ScheduledCharge, ScheduledChargeView};
 use super::terms::{ChargesOnUsageInvoices, Contract, MultiplierPrioritization};
 use super::usage_filter::{UsageFilterHistory, UsageFilterSegment};
 use super::whole::WholeContract;
 use crate::custom_field::CustomFields;
+use crate::error::ApiError;
 use crate::id::{ContractId, CustomerId, PackageId, RateCardId};
 use crate::money::Number;
 use crate::time::{Instant, StatementFrequency};
@@ -50,8 +53,12 @@ struct ContractTerms {
     starting_at: Instant,
     #[serde(skip_serializing_if = "Option::is_none")]
     ending_before: Option<Instant>,
-    commits: Vec<NoTerm>,
-    credits: Vec<NoTerm>,
+    /// By creation.
+    commits: Vec<CommitV1>,
+    /// By creation.
+    credits: Vec<CreditV1>,
+    recurring_commits: Vec<RecurringCommitView>,
+    recurring_credits: Vec<RecurringCreditView>,
     overrides: Vec<OverrideV1>,
     scheduled_charges: Vec<ScheduledChargeView>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,8 +94,12 @@ pub struct ContractV2 {
     starting_at: Instant,
     #[serde(skip_serializing_if = "Option::is_none")]
     ending_before: Option<Instant>,
-    commits: Vec<NoTerm>,
-    credits: Vec<NoTerm>,
+    /// By creation; see `has_more`.
+    commits: Vec<CommitV2>,
+    /// By creation; see `has_more`.
+    credits: Vec<CreditV2>,
+    recurring_commits: Vec<RecurringCommitView>,
+    recurring_credits: Vec<RecurringCreditView>,
     has_more: HasMore,
     overrides: Vec<OverrideV2>,
     scheduled_charges: Vec<ScheduledChargeView>,
@@ -115,7 +126,7 @@ pub struct ContractV2 {
     archived_at: Option<Instant>,
 }
 
-/// Whether lists inside the contract were cut; they never are.
+/// Whether there are more than are shown. The 100 that end last are; the lists of commits and credits have all.
 #[derive(Serialize, JsonSchema)]
 struct HasMore {
     commits: bool,
@@ -154,9 +165,13 @@ impl From<WholeContract> for ContractV1 {
     fn from(whole: WholeContract) -> Self {
         let agreed = whole.charges(Items::Agreed);
         let standing = whole.charges(Items::Standing);
+        let recurring_commits = recurring_grant::commits(&whole.grants, &whole.product_names);
+        let recurring_credits = recurring_grant::credits(&whole.grants, &whole.product_names);
         let now = whole.now;
         let overrides = whole.overrides_v1(|_| true);
         let initial_overrides = whole.overrides_v1(|one| one.is_initial);
+        let (commits, credits) = (whole.balances.commits_v1(), whole.balances.credits_v1());
+        let (initial_commits, initial_credits) = whole.balances.initial_v1();
         let contract = whole.contract;
         let filters = &contract.usage_filters;
         let usage_filter = UsageFilterHistory::of(filters, contract.ending_before, now);
@@ -167,8 +182,10 @@ impl From<WholeContract> for ContractV1 {
             rate_card_id: contract.rate_card_id,
             starting_at: contract.starting_at,
             ending_before: contract.ending_before,
-            commits: Vec::new(),
-            credits: Vec::new(),
+            commits,
+            credits,
+            recurring_commits,
+            recurring_credits,
             overrides,
             scheduled_charges: standing,
             scheduled_charges_on_usage_invoices: contract.scheduled_charges_on_usage_invoices,
@@ -183,6 +200,8 @@ impl From<WholeContract> for ContractV1 {
         };
         let initial = ContractTerms {
             ending_before: contract.initial_ending_before,
+            commits: initial_commits,
+            credits: initial_credits,
             overrides: initial_overrides,
             scheduled_charges: agreed,
             usage_filter: initial_filter,
@@ -207,8 +226,13 @@ impl From<WholeContract> for ContractV1 {
 impl From<WholeContract> for ContractV2 {
     fn from(whole: WholeContract) -> Self {
         let scheduled_charges = whole.charges(Items::Standing);
+        let recurring_commits = recurring_grant::commits(&whole.grants, &whole.product_names);
+        let recurring_credits = recurring_grant::credits(&whole.grants, &whole.product_names);
         let overrides = whole.contract.overrides.iter();
         let overrides = overrides.map(|one| OverrideV2::new(one, &whole.override_names)).collect();
+        let (commits, credits) = (whole.balances.commits_v2(), whole.balances.credits_v2());
+        let has_more =
+            HasMore { commits: whole.balances.has_more_commits, credits: whole.balances.has_more_credits };
         let contract = whole.contract;
         let segments = contract.usage_filters.segments(contract.ending_before);
         Self {
@@ -220,9 +244,11 @@ impl From<WholeContract> for ContractV2 {
             rate_card_id: contract.rate_card_id,
             starting_at: contract.starting_at,
             ending_before: contract.ending_before,
-            commits: Vec::new(),
-            credits: Vec::new(),
-            has_more: HasMore { commits: false, credits: false },
+            commits,
+            credits,
+            recurring_commits,
+            recurring_credits,
+            has_more,
             overrides,
             scheduled_charges,
             scheduled_charges_on_usage_invoices: contract.scheduled_charges_on_usage_invoices,
@@ -240,4 +266,10 @@ impl From<WholeContract> for ContractV2 {
             archived_at: contract.archived_at,
         }
     }
+}
+
+/// What v2 answers where v1 answers 404.
+#[must_use]
+pub fn customer_not_found(id: CustomerId) -> ApiError {
+    ApiError::Coded { code: "CustomerNotFound", message: format!("customer {id} was not found") }
 }

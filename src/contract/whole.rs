@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::balance::{BalancesOfContract, Cap};
 use super::rate_override::{self, Names};
+use super::recurring_grant::{self, RecurringGrant};
 use super::scheduled_charge::{ScheduledCharge, of_contracts, product_names};
 use super::store;
 use super::terms::Contract;
@@ -18,10 +20,14 @@ use crate::time::Instant;
 pub struct WholeContract {
     pub contract: Contract,
     pub charges: Vec<ScheduledCharge>,
+    /// Of charges and recurring grants.
     pub product_names: BTreeMap<ProductId, String>,
+    pub grants: Vec<RecurringGrant>,
     pub override_names: Names,
     pub custom_fields: CustomFields,
     pub charge_fields: BTreeMap<Uuid, CustomFields>,
+    /// Its commits and credits.
+    pub balances: BalancesOfContract,
     /// When it is shown.
     pub now: Instant,
 }
@@ -32,23 +38,30 @@ pub async fn whole(
     environment_id: EnvironmentId,
     customer_id: CustomerId,
     contracts: Vec<Contract>,
+    cap: Cap,
     now: Instant,
 ) -> Result<Vec<WholeContract>, sqlx::Error> {
     let ids: Vec<Uuid> = contracts.iter().map(|contract| contract.id.0).collect();
     let mut charges = of_contracts(db, environment_id, customer_id, &ids).await?;
-    let names = product_names(db, environment_id, charges.values().flatten(), now).await?;
+    let mut grants = recurring_grant::of_contracts(db, environment_id, customer_id, &ids).await?;
+    let product_ids = charges.values().flatten().map(|charge| charge.product_id);
+    let product_ids = product_ids.chain(grants.values().flatten().map(|grant| grant.terms.product_id));
+    let names = product_names(db, environment_id, product_ids, now).await?;
     let overrides = contracts.iter().flat_map(|contract| &contract.overrides);
     let override_names = rate_override::names(db, environment_id, overrides, now).await?;
     let charge_ids: Vec<Uuid> = charges.values().flatten().map(|charge| charge.id.0).collect();
     let charge_fields =
         custom_field::of_many(db, environment_id, ManagedEntity::ScheduledCharge, &charge_ids).await?;
     let mut fields = custom_field::of_many(db, environment_id, ManagedEntity::Contract, &ids).await?;
+    let mut balances = BalancesOfContract::load(db, environment_id, &contracts, cap, now).await?;
     let whole = contracts.into_iter().map(|contract| WholeContract {
         charges: charges.remove(&contract.id).unwrap_or_default(),
         product_names: names.clone(),
+        grants: grants.remove(&contract.id).unwrap_or_default(),
         override_names: override_names.clone(),
         custom_fields: fields.remove(&contract.id.0).unwrap_or_default(),
         charge_fields: charge_fields.clone(),
+        balances: balances.remove(&contract.id).unwrap_or_default(),
         now,
         contract,
     });
@@ -67,7 +80,9 @@ pub async fn as_of(
     contract.usage_filters = contract.usage_filters.as_of(at);
     contract.overrides.retain(|one| one.created_at <= at);
     contract.archived_at = contract.archived_at.filter(|archived_at| *archived_at <= at);
+    whole.balances.go_back_to(db, environment_id, contract.customer_id, at).await?;
     whole.charges.retain(|charge| charge.created_at <= at);
+    whole.grants.retain(|grant| grant.created_at <= at);
     for item in whole.charges.iter_mut().flat_map(|charge| &mut charge.items) {
         item.removed_at = item.removed_at.filter(|removed_at| *removed_at <= at);
         item.invoiced_at = item.invoiced_at.filter(|invoiced_at| *invoiced_at <= at);

@@ -2,6 +2,8 @@
 
 use sqlx::PgConnection;
 
+use super::balance::{Balance, TrueUp, with_pending_true_up};
+use super::recurring_grant;
 use super::scheduled_charge::{first_pending_date, pending_dates_of};
 use super::statement::GRACE;
 use super::store;
@@ -34,7 +36,18 @@ pub async fn schedule_work(
     contract: &Contract,
 ) -> Result<(), sqlx::Error> {
     schedule_next_statement(db, environment_id, contract).await?;
+    schedule_recurring(db, environment_id, contract).await?;
     schedule_next_charge(db, environment_id, contract).await
+}
+
+/// Makes due what the contract's recurring grants make next, even where that is past.
+pub async fn schedule_recurring(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    contract: &Contract,
+) -> Result<(), sqlx::Error> {
+    let due_at = recurring_grant::next_due(db, environment_id, contract).await?;
+    set_due(db, environment_id, job::kind::CREATE_RECURRING_BALANCES, contract, due_at).await
 }
 
 /// Nothing is due for the contract any more.
@@ -67,6 +80,55 @@ pub async fn schedule_next_charge(
 ) -> Result<(), sqlx::Error> {
     let due_at = next_charge_date(db, environment_id, contract).await?;
     set_due(db, environment_id, job::kind::FINALIZE_SCHEDULED_INVOICE, contract, due_at).await
+}
+
+/// Makes due what the charges of the customer's contracts say, after a change of what is paid for its commits. The caller
+/// has locked the customer.
+pub async fn schedule_payments(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_id: CustomerId,
+) -> Result<(), sqlx::Error> {
+    let contracts = store::list_of_customer(db, environment_id, customer_id).await?;
+    for contract in contracts.iter().filter(|contract| contract.archived_at.is_none()) {
+        schedule_next_charge(db, environment_id, contract).await?;
+    }
+    schedule_true_ups(db, environment_id, customer_id).await
+}
+
+/// Makes due what is short of the customer's postpaid commits, after a change of a contract's end or of a commit. The
+/// caller has locked the customer.
+///
+/// Where an end leaves no time to spend a commit, its true-up is never due. A contract that is new needs none of this:
+/// the step looks again when it is taken.
+pub async fn schedule_true_ups(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_id: CustomerId,
+) -> Result<(), sqlx::Error> {
+    let balances = with_pending_true_up(db, environment_id, customer_id, None).await?;
+    if balances.is_empty() {
+        return Ok(());
+    }
+    let contracts = store::list_of_customer(db, environment_id, customer_id).await?;
+    for balance in &balances {
+        match TrueUp::of(balance, &contracts) {
+            Some(true_up) => schedule_true_up(db, environment_id, balance, &true_up).await?,
+            None => job::remove(db, environment_id, job::kind::FINALIZE_TRUE_UP, balance.id.0).await?,
+        }
+    }
+    Ok(())
+}
+
+/// Makes the true-up of a commit due.
+pub async fn schedule_true_up(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    balance: &Balance,
+    true_up: &TrueUp,
+) -> Result<(), sqlx::Error> {
+    let kind = job::kind::FINALIZE_TRUE_UP;
+    job::schedule(db, environment_id, kind, balance.id.0, balance.customer_id, true_up.due_at).await
 }
 
 /// The first date on which the contract has a scheduled invoice that is not finalized. What rides on a usage statement

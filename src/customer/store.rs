@@ -112,6 +112,9 @@ pub async fn active_ids(
 }
 
 /// Locks the customer until the transaction ends; 404 where there is none.
+///
+/// Whoever holds a customer changes its row, whatever else changes: a transaction whose snapshot is from before does
+/// not see what came of it, so it cannot hold the customer after that (`is_transient`).
 pub async fn lock(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
@@ -119,9 +122,9 @@ pub async fn lock(
 ) -> Result<CustomerRow, ApiError> {
     sqlx::query_as!(
         CustomerRow,
-        r#"SELECT id AS "id: CustomerId", name, salesforce_account_id, leave_stripe_invoices_in_draft, created_at,
-                  updated_at, archived_at
-           FROM customer WHERE environment_id = $1 AND id = $2 FOR NO KEY UPDATE"#,
+        r#"UPDATE customer SET holds = holds + 1 WHERE environment_id = $1 AND id = $2
+           RETURNING id AS "id: CustomerId", name, salesforce_account_id, leave_stripe_invoices_in_draft, created_at,
+                     updated_at, archived_at"#,
         environment_id.0,
         id.0,
     )
@@ -147,7 +150,7 @@ pub async fn lock_active(
 ///
 /// The step holds its due work already, while requests lock a customer before they reach for its due work: so it
 /// does not wait long enough to stand in their way, but gives up (`is_transient`) and runs again. So it does where
-/// its snapshot is older than the last change of the customer.
+/// somebody else held the customer since its snapshot was taken (see [`lock`]).
 pub async fn hold(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
@@ -155,11 +158,28 @@ pub async fn hold(
 ) -> Result<(), sqlx::Error> {
     db.execute("SET LOCAL lock_timeout = '100ms'").await?;
     sqlx::query!(
-        "SELECT id FROM customer WHERE environment_id = $1 AND id = $2 FOR NO KEY UPDATE",
+        "UPDATE customer SET holds = holds + 1 WHERE environment_id = $1 AND id = $2",
         environment_id.0,
         id.0,
     )
-    .fetch_optional(db)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Says that one of the customer's balances is not what it was. A step of due work whose snapshot is older gives up as it
+/// [`hold`]s the customer, and runs again: what it saw to draw may be drawn already.
+pub async fn balances_changed(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    id: CustomerId,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE customer SET balance_changes = balance_changes + 1 WHERE environment_id = $1 AND id = $2",
+        environment_id.0,
+        id.0,
+    )
+    .execute(db)
     .await?;
     Ok(())
 }

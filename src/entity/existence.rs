@@ -2,7 +2,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::catalog::{billable_metric, product, rate_card};
-use crate::contract::scheduled_charge;
+use crate::contract::{balance, scheduled_charge};
 use crate::custom_field::ManagedEntity;
 use crate::error::ApiError;
 use crate::id::{BillableMetricId, ContractId, CustomerId, EnvironmentId, InvoiceId, RateCardId};
@@ -26,13 +26,13 @@ pub async fn require(
         ManagedEntity::RateCard => rate_card::find(db, environment_id, RateCardId(id)).await?.is_some(),
         ManagedEntity::Contract => contract::exists(db, environment_id, ContractId(id)).await?,
         ManagedEntity::ScheduledCharge => scheduled_charge::exists(db, environment_id, id).await?,
+        ManagedEntity::Commit => balance::exists(db, environment_id, id, false).await?,
+        ManagedEntity::ContractCredit => balance::exists(db, environment_id, id, true).await?,
         ManagedEntity::PackageScheduledCharge => package::charge_exists(db, environment_id, id).await?,
         ManagedEntity::Invoice => invoice::exists(db, environment_id, InvoiceId(id), now).await?,
         // No object of these types can be made yet.
         ManagedEntity::Alert
         | ManagedEntity::Charge
-        | ManagedEntity::Commit
-        | ManagedEntity::ContractCredit
         | ManagedEntity::Discount
         | ManagedEntity::ProfessionalService
         | ManagedEntity::Product

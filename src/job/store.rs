@@ -163,7 +163,7 @@ pub async fn take_of_customer(
         environment_id.0,
         customer_id.0,
         now,
-        super::kind::OF_CONTRACT as _,
+        super::kind::OF_CUSTOMER as _,
     )
     .fetch_optional(db)
     .await
@@ -182,7 +182,7 @@ pub async fn is_due_for(
         environment_id.0,
         customer_id.0,
         now,
-        super::kind::OF_CONTRACT as _,
+        super::kind::OF_CUSTOMER as _,
     )
     .fetch_one(db)
     .await

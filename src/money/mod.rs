@@ -24,4 +24,4 @@ pub use decimal::{
     DecimalError, InputNumber, Number, is_billable, is_negative, is_positive, parse_decimal, plain, to_count,
     zero,
 };
-pub use rounding::{QuantityRounding, RoundingMethod, divide};
+pub use rounding::{ProrationMethod, ProrationRounding, QuantityRounding, RoundingMethod, divide};

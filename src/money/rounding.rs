@@ -24,6 +24,47 @@ wire_enum! {
     }
 }
 
+wire_enum! {
+    /// How a prorated amount is rounded.
+    pub enum ProrationMethod {
+        /// To the nearest value, ties away from zero.
+        HalfUp = "HALF_UP",
+        /// Toward negative infinity.
+        Floor = "FLOOR",
+        /// Toward positive infinity.
+        Ceiling = "CEILING",
+    }
+}
+
+/// The rounding of prorated amounts (schema `ProrationRoundingConfig`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ProrationRoundingConfig")]
+pub struct ProrationRounding {
+    pub rounding_method: ProrationMethod,
+    /// Decimals kept of the amount as it is stored, -5 to 5: for USD -2 is whole dollars.
+    #[serde(deserialize_with = "decimal_places")]
+    pub decimal_places: i8,
+}
+
+/// A whole number from -5 to 5, which may be spelled `2.0`.
+fn decimal_places<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i8, D::Error> {
+    let InputNumber(number) = InputNumber::deserialize(deserializer)?;
+    let found = (-5_i8..=5).find(|places| number == *places);
+    found.ok_or_else(|| de::Error::custom("must be a whole number from -5 to 5"))
+}
+
+impl ProrationRounding {
+    #[must_use]
+    pub fn apply(self, amount: &Decimal) -> Decimal {
+        let mode = match self.rounding_method {
+            ProrationMethod::HalfUp => Mode::HalfUp,
+            ProrationMethod::Floor => Mode::Floor,
+            ProrationMethod::Ceiling => Mode::Ceiling,
+        };
+        amount.with_scale_round(i64::from(self.decimal_places), mode).normalized()
+    }
+}
+
 /// A product's rounding of converted quantities (schema `QuantityRounding`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct QuantityRounding {
@@ -98,6 +139,26 @@ mod tests {
                 rounding.apply(&quantity),
                 parse_decimal(rounded).expect("a number"),
                 "{rounding:?} {quantity}"
+            );
+        }
+    }
+
+    #[test]
+    fn prorated_amounts_round_to_either_side_of_the_point() {
+        let cases = [
+            (ProrationMethod::HalfUp, 0, "4133.5", "4134"),
+            (ProrationMethod::Floor, 0, "4133.9", "4133"),
+            (ProrationMethod::Ceiling, -2, "4101", "4200"),
+            (ProrationMethod::HalfUp, -2, "4149.99", "4100"),
+            (ProrationMethod::HalfUp, 5, "0.333333333", "0.33333"),
+            (ProrationMethod::HalfUp, -5, "49999", "0"),
+        ];
+        for (rounding_method, decimal_places, amount, rounded) in cases {
+            let rounding = ProrationRounding { rounding_method, decimal_places };
+            assert_eq!(
+                plain(&rounding.apply(&parse_decimal(amount).expect("a number"))),
+                rounded,
+                "{rounding:?}"
             );
         }
     }

@@ -172,6 +172,8 @@ fn contract_of(
         scheduled_charges_on_usage_invoices: package.scheduled_charges_on_usage_invoices,
         usage_filter: None,
         overrides: copied_overrides,
+        balances: Vec::new(),
+        recurring_grants: Vec::new(),
         uniqueness_key,
         custom_fields,
     })
@@ -193,6 +195,8 @@ fn copy(
         unit: charge.unit,
         netsuite_sales_order_id: None,
         created_at: now,
+        balance_id: None,
+        is_true_up: false,
         items: items.into_iter().map(|item| ScheduleItem::new(ids.next(), item)).collect(),
     })
 }

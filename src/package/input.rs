@@ -6,7 +6,8 @@ use serde::de::IgnoredAny;
 
 use super::terms::{ChargeTemplate, ItemTemplate, OverrideTemplate, StatementTemplate};
 use crate::contract::rate_override::{
-    OVERRIDES_MAX, OverrideTier, OverrideType, OverwriteRateInput, RateTarget, RuleInput, SpecifierInput,
+    Nameable, OVERRIDES_MAX, OverrideTier, OverrideType, OverwriteRateInput, RateTarget, RuleInput,
+    SpecifierInput,
 };
 use crate::contract::scheduled_charge::{ITEMS_MAX, ItemPrice};
 use crate::contract::{MultiplierPrioritization, StatementDay};
@@ -205,7 +206,9 @@ pub fn overrides(
             id,
             starting_at_offset: offset(&format!("{path}.starting_at_offset"), input.starting_at_offset)?,
             duration: input.duration.map(|given| duration(&format!("{path}.duration"), given)).transpose()?,
-            rule: RuleInput::from(input).validate(&path, prioritization)?.in_force(id, now, None, now),
+            rule: RuleInput::from(input)
+                .validate(&path, prioritization, Nameable::Nothing)?
+                .in_force(id, now, None, now),
         })
     };
     inputs.into_iter().enumerate().map(template).collect()

@@ -7,6 +7,7 @@
 
 mod billing;
 mod clock;
+mod cycle;
 mod day;
 mod period;
 mod recurrence;
@@ -15,6 +16,7 @@ mod rfc3339;
 
 pub use billing::{StatementFrequency, StatementSchedule};
 pub use clock::{Clock, SystemClock};
+pub use cycle::CycleFrequency;
 pub use day::of_day;
 pub use period::Period;
 pub use recurrence::RecurringFrequency;

@@ -24,7 +24,7 @@ pub use body_room::{BodyRoom, BodyShare};
 pub use cursor::CursorKey;
 pub use later::Later;
 pub use nullable::{Nullable, or_default};
-pub use page::{ContractPageLimit, Page, PageLimit, PageRequest, PageRow};
+pub use page::{BalancePageLimit, ContractPageLimit, Page, PageLimit, PageRequest, PageRow};
 pub use path::Path;
 pub use query::Query;
 pub use response::{Data, Empty, IdBody, id_data};

@@ -57,7 +57,9 @@ page_limits! {
     /// maximum).
     PageLimit 1..=100,
     /// The `limit` of contract lists: 1 to 20, 20 when omitted (Python SDK).
-    ContractPageLimit 1..=20
+    ContractPageLimit 1..=20,
+    /// The `limit` of lists of commits and credits: 1 to 25, 25 when omitted (operation texts).
+    BalancePageLimit 1..=25
 }
 
 /// The query parameters of a list that has no others.

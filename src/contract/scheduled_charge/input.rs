@@ -30,14 +30,14 @@ pub struct ScheduledChargeInput {
 
 /// Either `schedule_items` or `recurring_schedule`.
 #[derive(Deserialize, JsonSchema)]
-struct SchedulePointInTimeInput {
+pub struct SchedulePointInTimeInput {
     /// A currency; USD when omitted.
     credit_type_id: Option<CreditTypeId>,
     schedule_items: Option<Vec<ScheduleItemInput>>,
     recurring_schedule: Option<RecurringScheduleInput>,
-    /// Not for charges: what is charged is invoiced.
+    /// True: the payments are recorded and no invoice is made; for commits only, as what is charged is invoiced.
     #[serde(default, deserialize_with = "crate::wire::or_default")]
-    do_not_invoice: bool,
+    pub do_not_invoice: bool,
 }
 
 /// `amount`, or `unit_price` and `quantity`. Negative amounts give money back.
@@ -86,6 +86,10 @@ pub fn planned(
     for (index, input) in inputs.into_iter().enumerate() {
         let path = format!("scheduled_charges[{index}].schedule");
         let unit = input.schedule.unit(&path)?;
+        if input.schedule.do_not_invoice {
+            let reason = "is for the payment schedules of commits only; leave out what is not to be charged";
+            return Err(ApiError::field(&format!("{path}.do_not_invoice"), reason));
+        }
         let planned = input.schedule.items(&path, left)?;
         left -= planned.len();
         charges.push(ScheduledCharge {
@@ -96,6 +100,8 @@ pub fn planned(
             unit,
             netsuite_sales_order_id: input.netsuite_sales_order_id,
             created_at: now,
+            balance_id: None,
+            is_true_up: false,
             items: planned.into_iter().map(|item| ScheduleItem::new(ids.next(), item)).collect(),
         });
     }
@@ -103,7 +109,8 @@ pub fn planned(
 }
 
 impl SchedulePointInTimeInput {
-    fn unit(&self, path: &str) -> Result<CreditType, ApiError> {
+    /// The currency of the amounts; `path` is where the schedule is in the request.
+    pub fn unit(&self, path: &str) -> Result<CreditType, ApiError> {
         let Some(id) = self.credit_type_id else { return Ok(CreditType::usd()) };
         CreditType::find_fiat(id).cloned().ok_or_else(|| {
             ApiError::field(&format!("{path}.credit_type_id"), format!("no currency has the id {id}"))
@@ -111,11 +118,7 @@ impl SchedulePointInTimeInput {
     }
 
     /// The items, of which there are at most `left`.
-    fn items(&self, path: &str, left: usize) -> Result<Vec<PlannedItem>, ApiError> {
-        if self.do_not_invoice {
-            let reason = "is for the payment schedules of commits only; leave out what is not to be charged";
-            return Err(ApiError::field(&format!("{path}.do_not_invoice"), reason));
-        }
+    pub fn items(&self, path: &str, left: usize) -> Result<Vec<PlannedItem>, ApiError> {
         let items = match (&self.schedule_items, &self.recurring_schedule) {
             (Some(items), None) => items_as_given(items, &format!("{path}.schedule_items"), left)?,
             (None, Some(recurring)) => recurring.items(&format!("{path}.recurring_schedule"), left)?,
@@ -164,7 +167,8 @@ fn too_many(path: &str) -> ApiError {
 }
 
 /// `amount`, or `unit_price` and `quantity`; anything else is 400.
-fn price(
+/// The price of an item: its amount, or its unit price and quantity; 400 for anything else.
+pub fn price(
     path: &str,
     amount: Option<&InputNumber>,
     unit_price: Option<&InputNumber>,

@@ -7,7 +7,7 @@ use super::calc::{ItemPrice, PlannedItem};
 use crate::catalog::product;
 use crate::contract::Contract;
 use crate::id::{
-    ContractId, CreditTypeId, CustomerId, EnvironmentId, InvoiceId, ProductId, ScheduleItemId,
+    BalanceId, ContractId, CreditTypeId, CustomerId, EnvironmentId, InvoiceId, ProductId, ScheduleItemId,
     ScheduledChargeId,
 };
 use crate::money::{CreditType, Decimal};
@@ -24,19 +24,23 @@ pub struct ScheduledCharge {
     pub unit: CreditType,
     pub netsuite_sales_order_id: Option<String>,
     pub created_at: Instant,
+    /// The commit that it pays for.
+    pub balance_id: Option<BalanceId>,
+    /// Its one item is what is short of a postpaid commit, which is on no ordinary scheduled invoice.
+    pub is_true_up: bool,
     /// Removed ones too, in the order in which they were agreed.
     pub items: Vec<ScheduleItem>,
 }
 
 /// One payment of a schedule.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScheduleItem {
     pub id: ScheduleItemId,
     pub dated_at: Instant,
     pub price: ItemPrice,
     /// The stored invoice that it is on.
     pub invoice_id: Option<InvoiceId>,
-    /// When it came onto that invoice.
+    /// When it came onto an invoice first.
     pub invoiced_at: Option<Instant>,
     pub removed_at: Option<Instant>,
 }
@@ -60,6 +64,9 @@ pub struct DueItem {
     pub unit: CreditType,
     pub dated_at: Instant,
     pub price: ItemPrice,
+    /// The commit that it pays for.
+    pub balance_id: Option<BalanceId>,
+    pub is_true_up: bool,
 }
 
 /// A date and a currency on which a contract has pending items.
@@ -84,8 +91,8 @@ pub async fn insert(
     for charge in charges {
         sqlx::query!(
             "INSERT INTO scheduled_charge (environment_id, customer_id, contract_id, id, product_id, name,
-                                           credit_type_id, netsuite_sales_order_id, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+                                           credit_type_id, netsuite_sales_order_id, created_at, balance_id, is_true_up)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
             environment_id.0,
             customer_id.0,
             charge.contract_id.0,
@@ -95,6 +102,8 @@ pub async fn insert(
             charge.unit.id.0,
             charge.netsuite_sales_order_id,
             charge.created_at,
+            charge.balance_id.map(|id| id.0),
+            charge.is_true_up,
         )
         .execute(&mut *db)
         .await?;
@@ -103,7 +112,7 @@ pub async fn insert(
     Ok(())
 }
 
-async fn insert_items(
+pub(super) async fn insert_items(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     customer_id: CustomerId,
@@ -135,7 +144,8 @@ async fn insert_items(
     Ok(())
 }
 
-/// The charges of these contracts with all their items, in the order in which they were agreed.
+/// The charges of these contracts with all their items, in the order in which they were agreed; without those that pay
+/// for commits.
 pub async fn of_contracts(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
@@ -147,7 +157,7 @@ pub async fn of_contracts(
         r#"SELECT contract_id AS "contract_id: ContractId", id AS "id: ScheduledChargeId",
                   product_id AS "product_id: ProductId", name, credit_type_id AS "unit_id: CreditTypeId",
                   netsuite_sales_order_id, created_at
-           FROM scheduled_charge WHERE environment_id = $1 AND customer_id = $2 AND contract_id = ANY($3)
+           FROM scheduled_charge WHERE environment_id = $1 AND customer_id = $2 AND contract_id = ANY($3) AND balance_id IS NULL
            ORDER BY contract_id, id"#,
         environment_id.0,
         customer_id.0,
@@ -165,6 +175,8 @@ pub async fn of_contracts(
             unit: fiat(row.unit_id),
             netsuite_sales_order_id: row.netsuite_sales_order_id,
             created_at: row.created_at,
+            balance_id: None,
+            is_true_up: false,
             items: items.remove(&row.id).unwrap_or_default(),
         });
     }
@@ -219,6 +231,7 @@ pub async fn pending_dates(
                 AND contract.customer_id = item.customer_id AND contract.id = item.contract_id
            WHERE item.environment_id = $1 AND item.customer_id = $2
              AND item.invoice_id IS NULL AND item.removed_at IS NULL AND contract.archived_at IS NULL
+             AND NOT charge.is_true_up
            ORDER BY dated_at, 1, 3"#,
         environment_id.0,
         customer_id.0,
@@ -244,7 +257,7 @@ pub async fn pending_dates_of(
                 AND item.customer_id = given.customer_id AND item.contract_id = given.contract_id
            JOIN scheduled_charge charge ON charge.environment_id = item.environment_id
                 AND charge.customer_id = item.customer_id AND charge.id = item.scheduled_charge_id
-           WHERE item.invoice_id IS NULL AND item.removed_at IS NULL
+           WHERE item.invoice_id IS NULL AND item.removed_at IS NULL AND NOT charge.is_true_up
            ORDER BY dated_at, 1, 3"#,
         environment_id.0,
         &customer_ids,
@@ -254,14 +267,15 @@ pub async fn pending_dates_of(
     .await
 }
 
-/// Whether any contract has a charge with this id.
+/// Whether any contract has a charge with this id; those that pay for commits are none.
 pub async fn exists(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     id: Uuid,
 ) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT FROM scheduled_charge WHERE environment_id = $1 AND id = $2) AS "exists!""#,
+        r#"SELECT EXISTS (SELECT FROM scheduled_charge WHERE environment_id = $1 AND id = $2 AND balance_id IS NULL)
+                  AS "exists!""#,
         environment_id.0,
         id,
     )
@@ -276,9 +290,11 @@ pub async fn first_pending_date(
     contract: &Contract,
 ) -> Result<Option<Instant>, sqlx::Error> {
     sqlx::query_scalar!(
-        "SELECT min(dated_at) FROM scheduled_charge_item
-         WHERE environment_id = $1 AND customer_id = $2 AND contract_id = $3
-           AND invoice_id IS NULL AND removed_at IS NULL",
+        "SELECT min(dated_at) FROM scheduled_charge_item item
+         JOIN scheduled_charge charge ON charge.environment_id = item.environment_id
+              AND charge.customer_id = item.customer_id AND charge.id = item.scheduled_charge_id
+         WHERE item.environment_id = $1 AND item.customer_id = $2 AND item.contract_id = $3
+           AND invoice_id IS NULL AND removed_at IS NULL AND NOT is_true_up",
         environment_id.0,
         contract.customer_id.0,
         contract.id.0,
@@ -298,6 +314,8 @@ struct DueColumns {
     dated_at: Instant,
     unit_price: Decimal,
     quantity: Decimal,
+    balance_id: Option<BalanceId>,
+    is_true_up: bool,
     invoice_id: Option<InvoiceId>,
 }
 
@@ -312,11 +330,14 @@ impl From<DueColumns> for DueItem {
             unit: fiat(row.unit_id),
             dated_at: row.dated_at,
             price: ItemPrice { unit_price: row.unit_price, quantity: row.quantity },
+            balance_id: row.balance_id,
+            is_true_up: row.is_true_up,
         }
     }
 }
 
-/// The contract's pending items that are dated in `[from, until)`, where unset is without bound, by charge and item.
+/// The contract's pending items that are dated in `[from, until)`, where unset is without bound, by charge and item, and
+/// those that pay for commits after the others. No true-up is among them.
 pub async fn pending_items(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
@@ -330,14 +351,15 @@ pub async fn pending_items(
                   charge.id AS "charge_id: ScheduledChargeId",
                   charge.name AS charge_name, product_id AS "product_id: ProductId",
                   credit_type_id AS "unit_id: CreditTypeId", dated_at, unit_price, quantity,
-                  invoice_id AS "invoice_id: InvoiceId"
+                  balance_id AS "balance_id: BalanceId", is_true_up, invoice_id AS "invoice_id: InvoiceId"
            FROM scheduled_charge_item item
            JOIN scheduled_charge charge ON charge.environment_id = item.environment_id
                 AND charge.customer_id = item.customer_id AND charge.id = item.scheduled_charge_id
            WHERE item.environment_id = $1 AND item.customer_id = $2 AND item.contract_id = $3
              AND invoice_id IS NULL AND removed_at IS NULL
+             AND NOT is_true_up
              AND ($4::timestamptz IS NULL OR dated_at >= $4) AND ($5::timestamptz IS NULL OR dated_at < $5)
-           ORDER BY charge.id, item.id"#,
+           ORDER BY balance_id IS NOT NULL, charge.id, item.id"#,
         environment_id.0,
         contract.customer_id.0,
         contract.id.0,
@@ -349,7 +371,8 @@ pub async fn pending_items(
     Ok(rows.into_iter().map(Into::into).collect())
 }
 
-/// The items that are on stored invoices of the customer, by invoice, charge and item.
+/// The items that are on stored invoices of the customer, by invoice, charge and item, as on the invoice. Those of a void
+/// invoice that was regenerated are on the newest one.
 pub async fn items_of_invoices(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
@@ -361,12 +384,12 @@ pub async fn items_of_invoices(
                   charge.id AS "charge_id: ScheduledChargeId",
                   charge.name AS charge_name, product_id AS "product_id: ProductId",
                   credit_type_id AS "unit_id: CreditTypeId", dated_at, unit_price, quantity,
-                  invoice_id AS "invoice_id: InvoiceId"
+                  balance_id AS "balance_id: BalanceId", is_true_up, invoice_id AS "invoice_id: InvoiceId"
            FROM scheduled_charge_item item
            JOIN scheduled_charge charge ON charge.environment_id = item.environment_id
                 AND charge.customer_id = item.customer_id AND charge.id = item.scheduled_charge_id
            WHERE item.environment_id = $1 AND item.customer_id = $2 AND invoice_id IS NOT NULL
-           ORDER BY charge.id, item.id"#,
+           ORDER BY balance_id IS NOT NULL, charge.id, item.id"#,
         environment_id.0,
         customer_id.0,
     )
@@ -378,6 +401,59 @@ pub async fn items_of_invoices(
         items.entry(invoice_id).or_default().push(row.into());
     }
     Ok(items)
+}
+
+/// The items that are on one invoice, by charge and item, and those that pay for commits after the others.
+pub async fn items_of_invoice(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_id: CustomerId,
+    invoice_id: InvoiceId,
+) -> Result<Vec<DueItem>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        DueColumns,
+        r#"SELECT item.contract_id AS "contract_id: ContractId", item.id AS "id: ScheduleItemId",
+                  charge.id AS "charge_id: ScheduledChargeId",
+                  charge.name AS charge_name, product_id AS "product_id: ProductId",
+                  credit_type_id AS "unit_id: CreditTypeId", dated_at, unit_price, quantity,
+                  balance_id AS "balance_id: BalanceId", is_true_up, invoice_id AS "invoice_id: InvoiceId"
+           FROM scheduled_charge_item item
+           JOIN scheduled_charge charge ON charge.environment_id = item.environment_id
+                AND charge.customer_id = item.customer_id AND charge.id = item.scheduled_charge_id
+           WHERE item.environment_id = $1 AND item.customer_id = $2 AND invoice_id = $3
+           ORDER BY balance_id IS NOT NULL, charge.id, item.id"#,
+        environment_id.0,
+        customer_id.0,
+        invoice_id.0,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(Into::into).collect())
+}
+
+/// Puts items of a void invoice onto the one that stands in for it. They are on one invoice at any time; the void one had
+/// the same, as an item that came onto an invoice never changes, and those that stay on it.
+pub async fn move_to_invoice(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_id: CustomerId,
+    items: &[DueItem],
+    from: InvoiceId,
+    to: InvoiceId,
+) -> Result<(), sqlx::Error> {
+    let ids: Vec<Uuid> = items.iter().map(|item| item.id.0).collect();
+    sqlx::query!(
+        "UPDATE scheduled_charge_item SET invoice_id = $4
+         WHERE environment_id = $1 AND customer_id = $2 AND invoice_id = $3 AND id = ANY($5)",
+        environment_id.0,
+        customer_id.0,
+        from.0,
+        to.0,
+        &ids,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 /// Puts pending items onto stored invoices. An item that is not pending any more is an error: the caller holds the
@@ -408,7 +484,7 @@ pub async fn mark_invoiced(
 }
 
 /// Removes the contract's pending items that are dated at `end` or later; those of the unit `kept_at_end` only if
-/// they are later.
+/// they are later. What is short of a postpaid commit stays due.
 pub async fn remove_from(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
@@ -422,7 +498,7 @@ pub async fn remove_from(
          FROM scheduled_charge charge
          WHERE item.environment_id = $1 AND item.customer_id = $2 AND item.contract_id = $3
            AND charge.environment_id = $1 AND charge.customer_id = $2 AND charge.id = item.scheduled_charge_id
-           AND invoice_id IS NULL AND removed_at IS NULL AND dated_at >= $4
+           AND invoice_id IS NULL AND removed_at IS NULL AND NOT is_true_up AND dated_at >= $4
            AND (dated_at > $4 OR credit_type_id IS DISTINCT FROM $5)",
         environment_id.0,
         contract.customer_id.0,
@@ -436,14 +512,14 @@ pub async fn remove_from(
     Ok(())
 }
 
-/// The names of the charges' products at an instant.
+/// The names of these products at an instant.
 pub async fn product_names(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
-    charges: impl Iterator<Item = &ScheduledCharge>,
+    product_ids: impl Iterator<Item = ProductId>,
     at: Instant,
 ) -> Result<BTreeMap<ProductId, String>, sqlx::Error> {
-    let ids: Vec<Uuid> = charges.map(|charge| charge.product_id.0).collect();
+    let ids: Vec<Uuid> = product_ids.map(|id| id.0).collect();
     let products = product::find_many(db, environment_id, &ids).await?;
     Ok(products.into_iter().map(|product| (product.id, product.timeline().at(at).name.clone())).collect())
 }

@@ -1,0 +1,146 @@
+//! What is paid for commits, as scheduled charges.
+
+use std::collections::BTreeMap;
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::terms::{Balance, BalanceType, Payment};
+use crate::contract::scheduled_charge::{
+    ItemPrice, PaymentItem, PlannedItem, ScheduleItem, ScheduledCharge, change_pending, insert_or_add,
+    items_of_balances, remove_pending,
+};
+use crate::id::{CustomerId, EnvironmentId, ScheduleItemId, ScheduledChargeId, deterministic};
+use crate::job;
+use crate::time::Instant;
+
+/// Why the payments of a commit cannot become what its terms say.
+#[derive(Debug, thiserror::Error)]
+pub enum PaymentsError {
+    /// A payment that is changed or left out is on an invoice that is not a draft.
+    #[error("payment {0} is on an invoice that is finalized or void")]
+    OnInvoice(ScheduleItemId),
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+/// The charge whose items are what is invoiced for a commit: nothing where nothing is paid or nothing is to be invoiced,
+/// for a true-up that is disabled, and for a commit that is archived.
+///
+/// Its id follows from what its lines say, so that an invoice that is finalized goes on naming the charge that it was
+/// made of while the pending payments of the commit move to another one (our decision).
+#[must_use]
+pub fn charge_of(balance: &Balance) -> Option<ScheduledCharge> {
+    let terms = &balance.terms;
+    let payments = terms.payments.as_ref().filter(|payments| !payments.do_not_invoice)?;
+    let contract_id = terms.invoice_contract_id.or(balance.contract_id)?;
+    let is_true_up = balance.balance_type == BalanceType::Postpaid;
+    let is_over = balance.archived_at.is_some() || (is_true_up && terms.is_true_up_disabled);
+    if is_over || balance.is_credit() || payments.items.is_empty() {
+        return None;
+    }
+    let (balance_id, contract, product) =
+        (balance.id.to_string(), contract_id.to_string(), terms.product_id.to_string());
+    let unit = payments.credit_type.id.to_string();
+    let mut said = vec![balance_id.as_str(), &contract, &product, &unit];
+    said.extend(terms.name.as_deref());
+    Some(ScheduledCharge {
+        contract_id,
+        id: ScheduledChargeId(deterministic("charge of a commit", &said)),
+        product_id: terms.product_id,
+        name: terms.name.clone(),
+        unit: payments.credit_type.clone(),
+        netsuite_sales_order_id: None,
+        created_at: balance.created_at,
+        balance_id: Some(balance.id),
+        is_true_up,
+        items: payments.items.iter().map(ScheduleItem::from).collect(),
+    })
+}
+
+impl From<&Payment> for ScheduleItem {
+    fn from(payment: &Payment) -> Self {
+        let price =
+            ItemPrice { unit_price: payment.unit_price.0.clone(), quantity: payment.quantity.0.clone() };
+        Self::new(payment.id, PlannedItem { dated_at: payment.dated_at, price })
+    }
+}
+
+/// Makes the scheduled charges of a commit what its terms say, whether it is new, edited or archived; what is due for its
+/// contracts is left to [`crate::contract::schedule_payments`]. The caller holds the customer.
+///
+/// Payments that an earlier end of their contract removed stay removed. One that is on an invoice can neither change nor
+/// be left out (documentation page on editing contracts; a void invoice counts too, our decision: it is what was agreed).
+pub async fn keep_payments(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    balance: &Balance,
+    now: Instant,
+) -> Result<(), PaymentsError> {
+    let kept = items_of_balances(db, environment_id, balance.customer_id, &[balance.id.0]).await?;
+    let charge = charge_of(balance);
+    let Changes { added, changed, removed } = changes(balance, charge.as_ref(), &kept)?;
+    let customer_id = balance.customer_id;
+    if let Some(charge) = charge.filter(|_| !added.is_empty() || !changed.is_empty()) {
+        insert_or_add(db, environment_id, customer_id, &charge, added).await?;
+        change_pending(db, environment_id, customer_id, &charge, &changed).await?;
+    }
+    remove_pending(db, environment_id, customer_id, &removed, now).await?;
+    if charge_of(balance).is_none() {
+        job::remove(db, environment_id, job::kind::FINALIZE_TRUE_UP, balance.id.0).await?;
+    }
+    Ok(())
+}
+
+/// What is to happen to the payments of a commit.
+#[derive(Debug, Default, PartialEq)]
+struct Changes {
+    added: Vec<ScheduleItem>,
+    /// Pending ones.
+    changed: Vec<ScheduleItem>,
+    removed: Vec<Uuid>,
+}
+
+fn changes(
+    balance: &Balance,
+    charge: Option<&ScheduledCharge>,
+    kept: &[PaymentItem],
+) -> Result<Changes, PaymentsError> {
+    let agreed: BTreeMap<ScheduleItemId, ScheduleItem> = {
+        let payments = balance.terms.payments.iter().flat_map(|payments| &payments.items);
+        payments.map(|payment| (payment.id, ScheduleItem::from(payment))).collect()
+    };
+    let mut changes = Changes::default();
+    for PaymentItem { charge_id, item, .. } in kept {
+        let agreed = agreed.get(&item.id);
+        let same =
+            agreed.is_some_and(|agreed| agreed.dated_at == item.dated_at && agreed.price == item.price);
+        if item.invoice_id.is_some() {
+            if !same {
+                return Err(PaymentsError::OnInvoice(item.id));
+            }
+        } else if item.removed_at.is_none() {
+            match charge.zip(agreed) {
+                None => changes.removed.push(item.id.0),
+                Some((charge, _)) if same && charge.id == *charge_id => {}
+                Some((_, agreed)) => changes.changed.push(agreed.clone()),
+            }
+        }
+    }
+    let items = charge.iter().flat_map(|charge| &charge.items);
+    let new = items.filter(|item| kept.iter().all(|kept| kept.item.id != item.id));
+    changes.added.extend(new.cloned());
+    Ok(changes)
+}
+
+/// The payments of these commits as they are scheduled: on which invoice they are, and which an earlier end of their
+/// contract removed. What is not invoiced at all is not among them.
+pub async fn payments_of(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_id: CustomerId,
+    balance_ids: &[Uuid],
+) -> Result<BTreeMap<ScheduleItemId, ScheduleItem>, sqlx::Error> {
+    let items = items_of_balances(db, environment_id, customer_id, balance_ids).await?;
+    Ok(items.into_iter().map(|payment| (payment.item.id, payment.item)).collect())
+}

@@ -1,0 +1,115 @@
+//! When a balance may be drawn, and what is paid for it, in a request.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::terms::{AccessType, Payment, PaymentSchedule, Segment};
+use crate::contract::scheduled_charge::{ItemPrice, PlannedItem, SchedulePointInTimeInput};
+use crate::error::ApiError;
+use crate::id::{CreditTypeId, Ids};
+use crate::money::{CreditType, Decimal, InputNumber, Number, is_negative};
+use crate::wire::HourBoundary;
+
+/// Most segments of one commit or credit (our decision: they are read together wherever it is drawn).
+const SEGMENTS_MAX: usize = 1000;
+
+/// When a commit or credit may be drawn, and how much of it (schema `ScheduleDurationInput`).
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "ScheduleDurationInput")]
+pub struct AccessScheduleInput {
+    /// The unit of the amounts: a currency or a custom unit. USD (cents) when omitted.
+    credit_type_id: Option<CreditTypeId>,
+    /// What is deducted; SPEND when omitted.
+    access_type: Option<AccessType>,
+    /// At least one. Value does not flow from one to the next.
+    schedule_items: Vec<SegmentInput>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct SegmentInput {
+    amount: InputNumber,
+    /// Inclusive; on the hour.
+    starting_at: HourBoundary,
+    /// Exclusive; on the hour.
+    ending_before: HourBoundary,
+}
+
+/// What an access schedule says.
+pub struct Access {
+    pub unit_id: CreditTypeId,
+    /// By start and then by id.
+    pub segments: Vec<Segment>,
+}
+
+impl AccessScheduleInput {
+    pub fn checked(self, ids: &Ids) -> Result<Access, ApiError> {
+        let field = |name: &str, reason: &str| ApiError::field(&format!("access_schedule.{name}"), reason);
+        if self.access_type == Some(AccessType::Quantity) {
+            return Err(field("access_type", "`QUANTITY` is not supported by this server yet"));
+        }
+        if self.schedule_items.is_empty() {
+            return Err(field("schedule_items", "must not be empty"));
+        }
+        if self.schedule_items.len() > SEGMENTS_MAX {
+            return Err(field("schedule_items", &format!("at most {SEGMENTS_MAX} in one schedule")));
+        }
+        for (index, item) in self.schedule_items.iter().enumerate() {
+            let field = |name: &str, reason: &str| field(&format!("schedule_items[{index}].{name}"), reason);
+            if item.ending_before <= item.starting_at {
+                return Err(field("ending_before", "must be after starting_at"));
+            }
+            if is_negative(&item.amount.0) {
+                return Err(field("amount", "must not be negative"));
+            }
+        }
+        let mut items = self.schedule_items;
+        items.sort_by_key(|item| item.starting_at);
+        let segment = |item: SegmentInput| Segment {
+            id: ids.next(),
+            amount: Number(item.amount.0),
+            starting_at: item.starting_at.0,
+            ending_before: item.ending_before.0,
+        };
+        Ok(Access {
+            unit_id: self.credit_type_id.unwrap_or_else(|| CreditType::usd().id),
+            segments: items.into_iter().map(segment).collect(),
+        })
+    }
+}
+
+impl Access {
+    #[must_use]
+    pub fn total(&self) -> Decimal {
+        self.segments.iter().map(|segment| &segment.amount.0).sum()
+    }
+}
+
+/// The payments that an invoice schedule describes, of which there are at most `left`.
+pub fn payment_schedule(
+    input: &SchedulePointInTimeInput,
+    ids: &Ids,
+    left: usize,
+) -> Result<PaymentSchedule, ApiError> {
+    let path = "invoice_schedule";
+    let credit_type = input.unit(path)?;
+    let items = input.items(path, left)?;
+    if let Some(index) = items.iter().position(|item| is_below_zero(&item.price)) {
+        let reason = format!("payment {} of it is negative, which a commit does not take", index + 1);
+        return Err(ApiError::field(path, reason));
+    }
+    let payment = |PlannedItem { dated_at, price }: PlannedItem| Payment {
+        id: ids.next(),
+        dated_at,
+        unit_price: Number(price.unit_price),
+        quantity: Number(price.quantity),
+    };
+    Ok(PaymentSchedule {
+        credit_type,
+        do_not_invoice: input.do_not_invoice,
+        items: items.into_iter().map(payment).collect(),
+    })
+}
+
+fn is_below_zero(price: &ItemPrice) -> bool {
+    is_negative(&price.unit_price) || is_negative(&price.quantity)
+}

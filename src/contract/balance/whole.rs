@@ -1,0 +1,77 @@
+//! Loading what a view of commits and credits shows.
+
+use std::collections::BTreeMap;
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::payments::payments_of;
+use super::terms::Balance;
+use crate::catalog::product;
+use crate::contract::scheduled_charge::ScheduleItem;
+use crate::custom_field::{self, CustomFields, ManagedEntity};
+use crate::id::{CustomerId, EnvironmentId, ProductId, ScheduleItemId};
+use crate::time::Instant;
+
+/// A commit or credit with everything that a view of it shows, but for what has to be reckoned.
+#[derive(Clone, Debug)]
+pub struct WholeBalance {
+    pub balance: Balance,
+    pub product_name: String,
+    pub custom_fields: CustomFields,
+    /// What became of the payments that are to be invoiced.
+    pub payments: BTreeMap<ScheduleItemId, ScheduleItem>,
+}
+
+/// The type whose custom fields a balance carries.
+#[must_use]
+pub fn entity_of(balance: &Balance) -> ManagedEntity {
+    if balance.is_credit() { ManagedEntity::ContractCredit } else { ManagedEntity::Commit }
+}
+
+/// Balances of one customer with everything that a view of them shows, in a fixed number of queries.
+pub async fn whole_balances(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_id: CustomerId,
+    balances: Vec<Balance>,
+    now: Instant,
+) -> Result<Vec<WholeBalance>, sqlx::Error> {
+    if balances.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut product_ids: Vec<Uuid> = balances.iter().map(|balance| balance.terms.product_id.0).collect();
+    product_ids.sort_unstable();
+    product_ids.dedup();
+    let products = product::find_many(db, environment_id, &product_ids).await?;
+    let names: BTreeMap<ProductId, String> =
+        products.into_iter().map(|product| (product.id, product.timeline().at(now).name.clone())).collect();
+    let mut fields = BTreeMap::new();
+    for entity in [ManagedEntity::Commit, ManagedEntity::ContractCredit] {
+        let of_type = balances.iter().filter(|balance| entity_of(balance) == entity);
+        let ids: Vec<Uuid> = of_type.map(|balance| balance.id.0).collect();
+        fields.extend(custom_field::of_many(db, environment_id, entity, &ids).await?);
+    }
+    let paid = balances.iter().filter(|balance| balance.terms.payments.is_some());
+    let paid: Vec<Uuid> = paid.map(|balance| balance.id.0).collect();
+    let mut payments = match paid.as_slice() {
+        [] => BTreeMap::new(),
+        ids => payments_of(db, environment_id, customer_id, ids).await?,
+    };
+    let whole = balances.into_iter().map(|balance| WholeBalance {
+        product_name: names.get(&balance.terms.product_id).cloned().unwrap_or_default(),
+        custom_fields: fields.remove(&balance.id.0).unwrap_or_default(),
+        payments: of_balance(&balance, &mut payments),
+        balance,
+    });
+    Ok(whole.collect())
+}
+
+/// Takes the payments of one balance from those of all.
+fn of_balance(
+    balance: &Balance,
+    payments: &mut BTreeMap<ScheduleItemId, ScheduleItem>,
+) -> BTreeMap<ScheduleItemId, ScheduleItem> {
+    let own = balance.terms.payments.iter().flat_map(|payments| &payments.items);
+    own.filter_map(|payment| payments.remove_entry(&payment.id)).collect()
+}

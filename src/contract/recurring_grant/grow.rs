@@ -1,0 +1,196 @@
+//! Making the commits and credits of recurring grants, and keeping those that have not started with their contract.
+
+use sqlx::PgConnection;
+
+use super::calc::{Calendar, GrantPeriod, child};
+use super::store;
+use super::terms::RecurringGrant;
+use crate::contract::balance::{self, Balance, Change, PaymentsError, keep_payments};
+use crate::contract::{self, Contract, schedule_next_charge};
+use crate::customer;
+use crate::id::{ContractId, EnvironmentId};
+use crate::job::{self, DueWork};
+use crate::time::{Instant, shown};
+
+/// Most commits and credits that are made in one transaction: a grant that starts long ago is caught up in several.
+pub const AT_ONCE: usize = 100;
+
+/// When the next commit or credit of a grant is to be made; nothing where there is none to come.
+fn due_at(grant: &RecurringGrant, contract: &Contract) -> Option<Instant> {
+    let calendar = Calendar::of(grant, contract);
+    calendar.period(grant.granted_until)?;
+    // The first one is made with the grant, and before anything that is due for its time.
+    let first = || grant.created_at.min(calendar.start);
+    Some(calendar.made_at(grant.granted_until).unwrap_or_else(first))
+}
+
+/// When the next commit or credit of the contract's grants is to be made.
+pub async fn next_due(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    contract: &Contract,
+) -> Result<Option<Instant>, sqlx::Error> {
+    if contract.archived_at.is_some() {
+        return Ok(None);
+    }
+    let grants = store::of_contract(db, environment_id, contract.customer_id, contract.id).await?;
+    Ok(grants.iter().filter_map(|grant| due_at(grant, contract)).min())
+}
+
+/// Due work: makes the commits and credits of a contract's recurring grants that are due, and the next ones due. A contract
+/// that is gone or archived has none.
+pub async fn create_recurring_balances(db: &mut PgConnection, work: &DueWork) -> Result<(), sqlx::Error> {
+    let environment_id = work.environment_id;
+    customer::hold(db, environment_id, work.customer_id).await?;
+    let id = ContractId(work.subject_id);
+    let contract = contract::find_for_update(db, environment_id, work.customer_id, id).await?;
+    let Some(contract) = contract.filter(|contract| contract.archived_at.is_none()) else {
+        return job::remove(db, environment_id, &work.kind, work.subject_id).await;
+    };
+    let made = grow(db, environment_id, &contract, work.now, AT_ONCE).await?;
+    contract::schedule_recurring(db, environment_id, &contract).await?;
+    for balance in made {
+        let what = if balance.is_credit() { "credit" } else { "commit" };
+        let description = format!("Made the recurring {what} of {}", shown(balance.created_at));
+        job::record(db, work, what, balance.id.0, "create", description).await?;
+    }
+    Ok(())
+}
+
+/// Makes everything that is due by `until`, for a step that bills or draws it: another worker may hold the step that makes
+/// it. The caller holds the contract.
+pub async fn catch_up(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    contract: &Contract,
+    until: Instant,
+) -> Result<(), sqlx::Error> {
+    let made = grow(db, environment_id, contract, until, usize::MAX).await?;
+    if made.is_empty() { Ok(()) } else { contract::schedule_recurring(db, environment_id, contract).await }
+}
+
+/// Makes the commits and credits of the contract's recurring grants that are due by `until`, in the order in which they are
+/// due and at most so many, with what is paid for them; answers them. What is due next for recurring grants is left to
+/// [`contract::schedule_recurring`]. The caller holds the customer and the contract.
+pub async fn grow(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    contract: &Contract,
+    until: Instant,
+    at_most: usize,
+) -> Result<Vec<Balance>, sqlx::Error> {
+    if contract.archived_at.is_some() {
+        return Ok(Vec::new());
+    }
+    let mut grants = store::of_contract(db, environment_id, contract.customer_id, contract.id).await?;
+    let before: Vec<Instant> = grants.iter().map(|grant| grant.granted_until).collect();
+    let made = plan(&mut grants, contract, until, at_most);
+    for (grant, _) in grants.iter().zip(before).filter(|(grant, before)| grant.granted_until != *before) {
+        store::advance(db, environment_id, grant).await?;
+    }
+    let mut kept = Vec::with_capacity(made.len());
+    for balance in made {
+        kept.push(keep(db, environment_id, balance, until).await?);
+    }
+    if kept.iter().any(|balance| balance.terms.payments.is_some()) {
+        schedule_next_charge(db, environment_id, contract).await?;
+    }
+    Ok(kept)
+}
+
+/// What is due by `until`, by the instant at which it is due and then by grant. The grants are moved on.
+fn plan(grants: &mut [RecurringGrant], contract: &Contract, until: Instant, at_most: usize) -> Vec<Balance> {
+    let mut made = Vec::new();
+    while made.len() < at_most {
+        let due = grants.iter_mut().filter_map(|grant| Some((due_at(grant, contract)?, grant)));
+        let Some((_, grant)) = due.filter(|(at, _)| *at <= until).min_by_key(|(at, grant)| (*at, grant.id))
+        else {
+            break;
+        };
+        let calendar = Calendar::of(grant, contract);
+        let start = grant.granted_until;
+        made.extend(calendar.period(start).map(|period| child(grant, &period)));
+        grant.granted_until = calendar.next(start);
+    }
+    made
+}
+
+/// Keeps one that was made. One that an earlier end of the contract took away comes back as it is now; what was to be paid
+/// for it stays removed, so its payment is a new one.
+async fn keep(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    mut balance: Balance,
+    now: Instant,
+) -> Result<Balance, sqlx::Error> {
+    match balance::find(db, environment_id, balance.customer_id, balance.id).await? {
+        None => balance::insert(db, environment_id, &balance).await?,
+        Some(removed) => {
+            if let Some(payments) = &mut balance.terms.payments {
+                let again =
+                    |payment: &balance::Payment| super::calc::payment_again(payment.id, removed.added);
+                payments.items.iter_mut().for_each(|payment| payment.id = again(payment));
+            }
+            balance::save(db, environment_id, &balance, Change { at: now, by: None }).await?;
+        }
+    }
+    keep_payments(db, environment_id, &balance, now).await.map_err(as_fault)?;
+    Ok(balance)
+}
+
+/// A payment that has not started is on no invoice, so that is a fault.
+fn as_fault(error: PaymentsError) -> sqlx::Error {
+    match error {
+        PaymentsError::Database(error) => error,
+        on_invoice @ PaymentsError::OnInvoice(_) => sqlx::Error::Protocol(on_invoice.to_string()),
+    }
+}
+
+/// What the contract's end does to the commits and credits that have not started at `now`: one that would start at the end
+/// or later is archived, the others are cut or grow with it. What has started stays as it is, and where the end moved
+/// later, what is due by then is made. The caller holds the customer and the contract.
+pub async fn follow_end(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    contract: &Contract,
+    now: Instant,
+    by: &str,
+) -> Result<(), sqlx::Error> {
+    for mut grant in store::of_contract(db, environment_id, contract.customer_id, contract.id).await? {
+        let calendar = Calendar::of(&grant, contract);
+        let before = grant.granted_until;
+        for balance in store::upcoming(db, environment_id, &grant, now).await? {
+            let start = balance.created_at;
+            let changed = match calendar.period(start) {
+                Some(period) => changed(&grant, &period, &balance),
+                None => {
+                    grant.granted_until = grant.granted_until.min(start);
+                    Some(Balance { archived_at: Some(now), ..balance })
+                }
+            };
+            if let Some(balance) = changed {
+                let change = Change { at: now, by: Some(by) };
+                balance::save(db, environment_id, &balance, change).await?;
+                keep_payments(db, environment_id, &balance, now).await.map_err(as_fault)?;
+            }
+        }
+        if grant.granted_until != before {
+            store::advance(db, environment_id, &grant).await?;
+        }
+    }
+    grow(db, environment_id, contract, now, AT_ONCE).await.map(|_| ())
+}
+
+/// The balance as its grant and its period are now; nothing where it is so already. What was written on it otherwise
+/// stays.
+fn changed(grant: &RecurringGrant, period: &GrantPeriod, balance: &Balance) -> Option<Balance> {
+    let is = child(grant, period);
+    let mut changed = balance.clone();
+    changed.terms.segments.clone_from(&is.terms.segments);
+    if let (Some(payments), Some(are)) = (&mut changed.terms.payments, is.terms.payments) {
+        for (payment, is) in payments.items.iter_mut().zip(are.items) {
+            (payment.unit_price, payment.quantity) = (is.unit_price, is.quantity);
+        }
+    }
+    (changed != *balance).then_some(changed)
+}

@@ -1,0 +1,23 @@
+//! Recurring commits and credits of contracts: grants that make a commit or a credit for every period of time.
+//!
+//! Owns: their terms and history, when a period starts and what is granted for it, the making of commits and credits. Does
+//! not own: what is made (`balance`), its payments (`scheduled_charge`), who draws it.
+//!
+//! Invariants: periods tile a grant's time; the commit or credit of a period always has the same id, so it is made once;
+//! it is made as the period before it starts, and all of those that are due stand before anything that is due later is
+//! done for the contract; what has started never changes, what has not follows the contract's end.
+
+mod begin;
+mod calc;
+mod grow;
+mod input;
+mod store;
+mod terms;
+mod view;
+
+pub use begin::{Named, begin, share_named};
+pub use grow::{AT_ONCE, catch_up, create_recurring_balances, follow_end, grow, next_due};
+pub use input::{PlannedGrant, RecurringCommitInput, RecurringCreditInput, by_temporary_id, planned};
+pub use store::{insert, kinds, of_contract, of_contracts, save};
+pub use terms::{GrantKind, GrantTerms, InvoiceAmount, Proration, RecurringGrant, UnitAmount};
+pub use view::{RecurringCommitView, RecurringCreditView, commits, credits};
