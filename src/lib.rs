@@ -8,7 +8,9 @@
 //! POST /v1/ingest ─► event     validate, deduplicate, keep            (facts)
 //!                 ─► usage     hourly rollups by subject and group    (quantities)
 //! GET invoices    ─► rating    cut the period, price each piece       (charges)
+//!                 ─► drawdown  draw commits and credits in order      (who pays)
 //!                 ─► invoice   draft now, final after the grace       (document)
+//!                 ─► ledger    what was granted, drawn and is left    (balances)
 //! ```
 
 // -- vocabulary: pure, used by all --
@@ -38,7 +40,9 @@ pub mod named_schedule; // values over time under a name, for pricing logic of o
 pub mod event; // facts arrive
 pub mod usage; // facts become quantities
 pub mod rating; // quantities become charges
+pub mod drawdown; // commits and credits pay for charges
 pub mod invoice; // charges become a document
+pub mod ledger; // what is left of commits and credits
 
 // -- around it --
 pub mod entity; // any object by its type and id
