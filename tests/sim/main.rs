@@ -3,7 +3,10 @@
 //!
 //! `SIM_CASES=100000` takes more cases than the usual ones, `SIM_SEED=7` one alone, which is printed where one fails.
 
+mod balances;
+mod drawdown;
 mod naive;
+mod naive_drawdown;
 mod pricing;
 mod random;
 mod workload;

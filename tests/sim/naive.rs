@@ -18,15 +18,16 @@ use crate::workload::{END, Event, GROUPS, Workload, hour};
 pub type Totals = BTreeMap<(ProductId, CreditTypeId), Decimal>;
 
 /// What one event costs.
-struct Cost {
-    at: Instant,
-    unit: CreditTypeId,
-    charged: Decimal,
-    listed: Decimal,
+#[derive(Clone)]
+pub struct Cost {
+    pub at: Instant,
+    pub unit: CreditTypeId,
+    pub charged: Decimal,
+    pub listed: Decimal,
     /// Of the units that are not free.
-    listed_of_paid: Decimal,
-    list_unit: CreditTypeId,
-    entitled: bool,
+    pub listed_of_paid: Decimal,
+    pub list_unit: CreditTypeId,
+    pub entitled: bool,
 }
 
 pub fn totals(workload: &Workload) -> Totals {
@@ -74,9 +75,9 @@ fn billed(workload: &Workload) -> Vec<&Event> {
     billed
 }
 
-type Groups = (GroupValues, GroupValues);
+pub type Groups = (GroupValues, GroupValues);
 
-fn groups(state: &ProductState, event: &Event) -> Groups {
+pub fn groups(state: &ProductState, event: &Event) -> Groups {
     let values = |key: &[String]| -> GroupValues {
         let named =
             GROUPS.iter().zip(&event.values).filter(|(name, _)| key.iter().any(|wanted| wanted == *name));
@@ -85,10 +86,19 @@ fn groups(state: &ProductState, event: &Event) -> Groups {
     (values(state.pricing_key()), values(state.presentation_key()))
 }
 
-fn usage_costs(workload: &Workload, product: &ProductTerms) -> Vec<Cost> {
+/// What one event adds to the counter of its groups.
+pub struct Move {
+    pub at: Instant,
+    pub groups: Groups,
+    pub before: Decimal,
+    pub after: Decimal,
+}
+
+/// In the order of their time.
+pub fn moves(workload: &Workload, product: &ProductTerms) -> Vec<Move> {
     let billed = billed(workload);
     let mut counters: BTreeMap<Groups, Decimal> = BTreeMap::new();
-    let mut costs = Vec::new();
+    let mut moves = Vec::new();
     for (number, event) in billed.iter().enumerate() {
         let state = product.states.at(event.at);
         if state.billable_metric_id != Some(event.metric_id) {
@@ -107,13 +117,20 @@ fn usage_costs(workload: &Workload, product: &ProductTerms) -> Vec<Cost> {
         let counter = counters.entry(groups_of_event.clone()).or_insert_with(zero);
         let before = counter.clone();
         *counter += &added;
-        let after = counter.clone();
-        let (pricing, presentation) = &groups_of_event;
-        let Some(entry) = entry_at(product, pricing, event.at) else { continue };
-        let line = NaiveLine { product, state, pricing, presentation, at: event.at };
+        moves.push(Move { at: event.at, groups: groups_of_event, before, after: counter.clone() });
+    }
+    moves
+}
+
+pub fn usage_costs(workload: &Workload, product: &ProductTerms) -> Vec<Cost> {
+    let mut costs = Vec::new();
+    for Move { at, groups: (pricing, presentation), before, after } in moves(workload, product) {
+        let Some(entry) = entry_at(product, &pricing, at) else { continue };
+        let (pricing, presentation) = (&pricing, &presentation);
+        let line = NaiveLine { product, state: product.states.at(at), pricing, presentation, at };
         let chain = chain(workload, &line);
         costs.push(Cost {
-            at: event.at,
+            at,
             unit: entry.credit_type_id,
             charged: cost_of_move(&before, &after, &entry.price, &chain, |charged, _| charged),
             listed: cost_of_move(&before, &after, &entry.price, &chain, |_, listed| listed),
@@ -153,7 +170,7 @@ fn quantity(workload: &Workload, state: &ProductState, events: &[&Event]) -> Dec
     }
 }
 
-fn entry_at<'a>(product: &'a ProductTerms, pricing: &GroupValues, at: Instant) -> Option<&'a RateEntry> {
+pub fn entry_at<'a>(product: &'a ProductTerms, pricing: &GroupValues, at: Instant) -> Option<&'a RateEntry> {
     let entries = product.timelines.values().flatten();
     let in_force = entries.filter(|entry| {
         entry.key.pricing_group_values == *pricing
@@ -163,15 +180,15 @@ fn entry_at<'a>(product: &'a ProductTerms, pricing: &GroupValues, at: Instant) -
     in_force.max_by_key(|entry| entry.added)
 }
 
-struct NaiveLine<'a> {
-    product: &'a ProductTerms,
-    state: &'a ProductState,
-    pricing: &'a GroupValues,
-    presentation: &'a GroupValues,
-    at: Instant,
+pub struct NaiveLine<'a> {
+    pub product: &'a ProductTerms,
+    pub state: &'a ProductState,
+    pub pricing: &'a GroupValues,
+    pub presentation: &'a GroupValues,
+    pub at: Instant,
 }
 
-fn is_aimed(one: &Override, line: &NaiveLine<'_>) -> bool {
+pub fn is_aimed(one: &Override, line: &NaiveLine<'_>) -> bool {
     let tags = line.state.tags.clone().unwrap_or_default();
     let holds = |specifier: &Specifier| {
         specifier.product_id.is_none_or(|id| id == line.product.product_id)
@@ -194,14 +211,14 @@ fn is_aimed(one: &Override, line: &NaiveLine<'_>) -> bool {
         && (targeting.specifiers.is_empty() || targeting.specifiers.iter().any(holds))
 }
 
-fn entitled(workload: &Workload, line: &NaiveLine<'_>, of_card: bool) -> bool {
+pub fn entitled(workload: &Workload, line: &NaiveLine<'_>, of_card: bool) -> bool {
     let says = |one: &&Override| one.entitled.is_some() && !one.is_commit_specific && is_aimed(one, line);
     let last = workload.overrides.iter().filter(says).max_by_key(|one| one.added);
     last.and_then(|one| one.entitled).unwrap_or(of_card)
 }
 
 /// The overrides that may price the line, the best first.
-fn chain<'a>(workload: &'a Workload, line: &NaiveLine<'_>) -> Vec<&'a OverrideKind> {
+pub fn chain<'a>(workload: &'a Workload, line: &NaiveLine<'_>) -> Vec<&'a OverrideKind> {
     let mut own: Vec<&Override> = workload
         .overrides
         .iter()
@@ -228,7 +245,7 @@ fn chain<'a>(workload: &'a Workload, line: &NaiveLine<'_>) -> Vec<&'a OverrideKi
 }
 
 /// The price of the units between two places of the counter, between which no tier ends.
-fn unit_price(listed: &Price, chain: &[&OverrideKind], from: &Decimal, to: &Decimal) -> Decimal {
+pub fn unit_price(listed: &Price, chain: &[&OverrideKind], from: &Decimal, to: &Decimal) -> Decimal {
     let middle = (from + to) / Decimal::from(2);
     for kind in chain {
         match kind {
@@ -269,7 +286,7 @@ fn at_place(price: &Price, place: &Decimal) -> Decimal {
 }
 
 /// Every place where a tier of a price or an override ends.
-fn ends(price: &Price, chain: &[&OverrideKind]) -> Vec<Decimal> {
+pub fn ends(price: &Price, chain: &[&OverrideKind]) -> Vec<Decimal> {
     let mut ends = Vec::new();
     let mut add = |sizes: Vec<Option<Decimal>>| {
         let mut end = zero();
@@ -300,12 +317,12 @@ fn ends(price: &Price, chain: &[&OverrideKind]) -> Vec<Decimal> {
 }
 
 /// Of a unit that is charged something, what the card says.
-fn paid(charged: Decimal, listed: Decimal) -> Decimal {
+pub fn paid(charged: Decimal, listed: Decimal) -> Decimal {
     if charged == zero() { zero() } else { listed }
 }
 
 /// What a move of the counter comes to, where a unit counts as `of_unit` says of what is charged and what is listed.
-fn cost_of_move(
+pub fn cost_of_move(
     before: &Decimal,
     after: &Decimal,
     listed: &Price,
@@ -327,8 +344,82 @@ fn cost_of_move(
     if after < before { -cost } else { cost }
 }
 
+/// What the members of a composite spend in the hour from `start` on, by unit.
+fn spent(
+    workload: &Workload,
+    composite: &ProductTerms,
+    costs: &BTreeMap<ProductId, Vec<Cost>>,
+    start: Instant,
+    effective: &Price,
+) -> BTreeMap<CreditTypeId, Decimal> {
+    let state = composite.states.at(start);
+    let end = start + chrono::TimeDelta::hours(1);
+    let use_list_prices = effective.uses_list_prices().unwrap_or(false);
+    let mut spent: BTreeMap<CreditTypeId, Decimal> = BTreeMap::new();
+    for member in &workload.terms.products {
+        let may_be = match member.product_type {
+            ProductType::Usage => true,
+            ProductType::Composite => {
+                state.include_composite_spend == Some(true) && member.product_id != composite.product_id
+            }
+            _ => false,
+        };
+        let tags = member.states.at(start).tags.clone().unwrap_or_default();
+        let is_named =
+            state.composite_product_ids.as_ref().is_some_and(|ids| ids.contains(&member.product_id));
+        let is_tagged =
+            state.composite_tags.as_ref().is_some_and(|wanted| tags.iter().any(|tag| wanted.contains(tag)));
+        if !may_be || !(is_named || is_tagged) {
+            continue;
+        }
+        let inside = || {
+            let of_member = costs.get(&member.product_id).into_iter().flatten();
+            of_member.filter(|cost| cost.entitled && start <= cost.at && cost.at < end)
+        };
+        for cost in inside() {
+            let (unit, amount) = match (use_list_prices, state.exclude_free_usage) {
+                (false, _) => (cost.unit, &cost.charged),
+                (true, Some(true)) => (cost.list_unit, &cost.listed_of_paid),
+                (true, _) => (cost.list_unit, &cost.listed),
+            };
+            *spent.entry(unit).or_insert_with(zero) += amount;
+        }
+    }
+    spent
+}
+
+/// What the members of a composite spend in an hour.
+pub struct Spend {
+    pub at: Instant,
+    pub unit: CreditTypeId,
+    pub spend: Decimal,
+}
+
+/// What the members of a composite spend hour by hour, where it has a rate.
+pub fn composite_spend(
+    workload: &Workload,
+    composite: &ProductTerms,
+    costs: &BTreeMap<ProductId, Vec<Cost>>,
+) -> Vec<Spend> {
+    let nothing = GroupValues::new();
+    let mut all = Vec::new();
+    for start in (0..END).map(hour) {
+        let Some(entry) = entry_at(composite, &nothing, start) else { continue };
+        let state = composite.states.at(start);
+        let line =
+            NaiveLine { product: composite, state, pricing: &nothing, presentation: &nothing, at: start };
+        let effective = match chain(workload, &line).first() {
+            Some(OverrideKind::Overwrite(rate)) => &rate.price,
+            _ => &entry.price,
+        };
+        let spent = spent(workload, composite, costs, start, effective);
+        all.extend(spent.into_iter().map(|(unit, spend)| Spend { at: start, unit, spend }));
+    }
+    all
+}
+
 /// What a composite costs, hour by hour, and in the last one what is missing to its minimum.
-fn composite_costs(
+pub fn composite_costs(
     workload: &Workload,
     composite: &ProductTerms,
     costs: &BTreeMap<ProductId, Vec<Cost>>,
@@ -355,39 +446,7 @@ fn composite_costs(
         if end == workload.statement.from {
             minimum_before = own_minimum();
         }
-        let use_list_prices = effective.uses_list_prices().unwrap_or(false);
-        let mut spent: BTreeMap<CreditTypeId, Decimal> = BTreeMap::new();
-        for member in &workload.terms.products {
-            let may_be = match member.product_type {
-                ProductType::Usage => true,
-                ProductType::Composite => {
-                    state.include_composite_spend == Some(true) && member.product_id != composite.product_id
-                }
-                _ => false,
-            };
-            let tags = member.states.at(start).tags.clone().unwrap_or_default();
-            let is_named =
-                state.composite_product_ids.as_ref().is_some_and(|ids| ids.contains(&member.product_id));
-            let is_tagged = state
-                .composite_tags
-                .as_ref()
-                .is_some_and(|wanted| tags.iter().any(|tag| wanted.contains(tag)));
-            if !may_be || !(is_named || is_tagged) {
-                continue;
-            }
-            let inside = || {
-                let of_member = costs.get(&member.product_id).into_iter().flatten();
-                of_member.filter(|cost| cost.entitled && start <= cost.at && cost.at < end)
-            };
-            for cost in inside() {
-                let (unit, amount) = match (use_list_prices, state.exclude_free_usage) {
-                    (false, _) => (cost.unit, &cost.charged),
-                    (true, Some(true)) => (cost.list_unit, &cost.listed_of_paid),
-                    (true, _) => (cost.list_unit, &cost.listed),
-                };
-                *spent.entry(unit).or_insert_with(zero) += amount;
-            }
-        }
+        let spent = spent(workload, composite, costs, start, effective);
         for (unit, spend) in spent {
             let counter = counters.entry(unit).or_insert_with(zero);
             let before = counter.clone();

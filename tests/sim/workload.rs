@@ -25,8 +25,8 @@ use crate::random::Random;
 
 pub const END: i64 = 24;
 pub const GROUPS: [&str; 2] = ["model", "user"];
-const VALUES: [&str; 2] = ["x", "y"];
-const TAGS: [&str; 3] = ["red", "green", "blue"];
+pub const VALUES: [&str; 2] = ["x", "y"];
+pub const TAGS: [&str; 3] = ["red", "green", "blue"];
 
 /// What happened once.
 #[derive(Clone, Debug)]
@@ -78,7 +78,7 @@ fn product_id(number: usize) -> ProductId {
 }
 
 /// Two decimals.
-fn decimal(random: &mut Random, low: i64, high: i64) -> Decimal {
+pub fn decimal(random: &mut Random, low: i64, high: i64) -> Decimal {
     Decimal::new(random.number(low * 100, high * 100).into(), 2)
 }
 
@@ -168,6 +168,11 @@ fn state(name: &str) -> ProductState {
     }
 }
 
+/// One of two, in another order than that of products.
+fn name(product_id: ProductId) -> &'static str {
+    if product_id.0.as_u128().is_multiple_of(2) { "Beta" } else { "Alpha" }
+}
+
 fn tags(random: &mut Random) -> Vec<String> {
     random.some(&TAGS).into_iter().map(str::to_owned).collect()
 }
@@ -192,7 +197,7 @@ fn rounding(random: &mut Random) -> Nullable<QuantityRounding> {
 }
 
 fn usage_product(random: &mut Random, product_id: ProductId, metric_count: usize) -> ProductTerms {
-    let mut initial = state("Usage");
+    let mut initial = state(name(product_id));
     initial.billable_metric_id = Some(metric_id(random.count(0, metric_count)));
     // The pricing key stays, as a rate is of one key.
     let pricing = if random.once_in(2) { Vec::new() } else { vec![GROUPS[0].to_owned()] };
@@ -264,7 +269,7 @@ fn entry(
     }
 }
 
-fn price_tiers(random: &mut Random) -> Vec<Tier> {
+pub fn price_tiers(random: &mut Random) -> Vec<Tier> {
     let mut tiers =
         random.many(0, 3, |random| Tier { size: Some(input(random, 1, 20)), price: input(random, 0, 9) });
     tiers.push(Tier { size: None, price: input(random, 0, 9) });
@@ -273,7 +278,7 @@ fn price_tiers(random: &mut Random) -> Vec<Tier> {
 
 fn composite_product(random: &mut Random, number: usize) -> ProductTerms {
     let product_id = self::product_id(number);
-    let mut initial = state("Composite");
+    let mut initial = state(name(product_id));
     // Only what stands before it, so that none is a member of itself.
     let before: Vec<ProductId> = (0..number).map(self::product_id).collect();
     initial.composite_product_ids = Some(random.some(&before));
@@ -324,7 +329,7 @@ fn subscription_product(random: &mut Random, product_id: ProductId) -> ProductTe
     ProductTerms {
         product_id,
         product_type: ProductType::Subscription,
-        states: Timeline::new(state("Subscription"), []),
+        states: Timeline::new(state(name(product_id)), []),
         timelines: [(key, entries)].into(),
     }
 }
