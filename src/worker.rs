@@ -12,10 +12,11 @@ use tokio::sync::watch;
 use crate::access::{
     App, Environment, list_environments, lock_environment, set_clock, sweep_idempotency_keys,
 };
+use crate::contract::recurring_grant::create_recurring_balances;
 use crate::error::is_transient;
 use crate::event::upkeep;
 use crate::id::EnvironmentId;
-use crate::invoice::{finalize_scheduled_invoice, finalize_usage_statement};
+use crate::invoice::{finalize_scheduled_invoice, finalize_true_up, finalize_usage_statement};
 use crate::job::{self, DueWork};
 use crate::telemetry::causes;
 use crate::time::Instant;
@@ -224,8 +225,10 @@ async fn finish(
 /// Every kind of due work and who does it.
 async fn perform(db: &mut PgConnection, work: &DueWork, arrival: i64) -> Result<(), StepError> {
     match work.kind.as_str() {
+        job::kind::CREATE_RECURRING_BALANCES => Ok(create_recurring_balances(db, work).await?),
         job::kind::FINALIZE_USAGE_STATEMENT => Ok(finalize_usage_statement(db, work, arrival).await?),
         job::kind::FINALIZE_SCHEDULED_INVOICE => Ok(finalize_scheduled_invoice(db, work).await?),
+        job::kind::FINALIZE_TRUE_UP => Ok(finalize_true_up(db, work).await?),
         unknown => Err(StepError::UnknownKind(unknown.to_owned())),
     }
 }

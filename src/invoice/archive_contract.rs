@@ -8,12 +8,12 @@ use sqlx::PgConnection;
 
 use super::catch_up::begin_caught_up;
 use super::scheduled::void_upcoming;
-use super::store;
+use super::true_up;
+use super::void::void_finalized;
 use crate::access::{App, Record, Writer};
-use crate::contract::{self, Contract};
+use crate::contract::{self, Contract, balance};
 use crate::error::ApiError;
 use crate::id::{ContractId, CustomerId, EnvironmentId};
-use crate::time::Instant;
 use crate::wire::{Data, IdBody, Json, id_data};
 
 #[derive(Deserialize, JsonSchema)]
@@ -36,32 +36,44 @@ pub async fn handler(
     if contract.archived_at.is_some() {
         return Err(ApiError::field("contract_id", "the contract is archived already"));
     }
-    cancel(&mut change, environment_id, &contract, caller.now).await?;
+    let by = balance::Change { at: caller.now, by: Some(&caller.token_name) };
+    cancel(&mut change, environment_id, &contract, by).await?;
     if request.void_invoices {
-        store::void_of_contract(&mut change, environment_id, &contract).await?;
+        let (customer_id, of) = (contract.customer_id, Some(contract.id));
+        void_finalized(&mut change, environment_id, customer_id, of, caller.now).await?;
     }
+    // Those of the customer's commits do not wait for this contract any more.
+    contract::schedule_true_ups(&mut change, environment_id, contract.customer_id).await?;
     let kept = if request.void_invoices { "with" } else { "without" };
     let record =
         Record::new(contract.id.0, format!("Archived a contract {kept} voiding its finalized invoices"));
-    change.commit(record, id_data(contract.id.0)).await
+    let answer = change.commit(record, id_data(contract.id.0)).await?;
+    app.work_ready.notify_one();
+    Ok(answer)
 }
 
 /// Archives a contract that the caller holds: its usage drafts disappear with what rides on them, its upcoming
-/// scheduled invoices are kept as void ones. What is finalized stays.
+/// scheduled invoices are kept as void ones, and its commits and credits are archived. What is finalized stays.
 pub(super) async fn cancel(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     contract: &Contract,
-    now: Instant,
+    change: balance::Change<'_>,
 ) -> Result<(), sqlx::Error> {
+    let now = change.at;
+    true_up::void_upcoming(db, environment_id, contract, now).await?;
     void_upcoming(db, environment_id, contract, now).await?;
     contract::remove_work(db, environment_id, contract).await?;
+    let own = balance::of_contracts(db, environment_id, contract.customer_id, &[contract.id.0], None).await?;
+    for balance in own.iter().filter(|balance| balance.archived_at.is_none()) {
+        balance::archive(db, environment_id, balance, change).await?;
+    }
     contract::archive(db, environment_id, contract, now).await
 }
 
 pub fn doc(operation: TransformOperation) -> TransformOperation {
     operation.id("archiveContract").tag("Contracts").summary("Archive a contract").description(
         "For good, for contracts made by mistake: its usage drafts disappear and its upcoming scheduled invoices become \
-         void; finalized ones become void only if `void_invoices` says so. It can still be read.",
+         void; finalized ones become void only if `void_invoices` says so, and give back what they drew. It can still be read.",
     )
 }

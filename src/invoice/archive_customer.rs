@@ -5,9 +5,9 @@ use axum::extract::State;
 
 use super::archive_contract::cancel;
 use super::catch_up::begin_caught_up;
-use super::store;
+use super::void::void_finalized;
 use crate::access::{App, Record, Writer};
-use crate::contract;
+use crate::contract::{self, balance};
 use crate::customer;
 use crate::error::ApiError;
 use crate::id::CustomerId;
@@ -27,10 +27,11 @@ pub async fn handler(
     for contract in contract::list_of_customer(&mut change, environment_id, id).await? {
         let contract = contract::lock(&mut change, environment_id, id, contract.id).await?;
         if contract.archived_at.is_none() {
-            cancel(&mut change, environment_id, &contract, caller.now).await?;
+            let by = balance::Change { at: caller.now, by: Some(&caller.token_name) };
+            cancel(&mut change, environment_id, &contract, by).await?;
         }
     }
-    store::void_all(&mut change, environment_id, id).await?;
+    void_finalized(&mut change, environment_id, id, None, caller.now).await?;
     customer::archive(&mut change, environment_id, id, caller.now).await?;
     let record = Record::new(id.0, format!("Archived customer {}", customer.name));
     change.commit(record, id_data(id.0)).await

@@ -1,15 +1,21 @@
 //! The one calculation behind drafts and final invoices. Pure.
 
-use super::model::{Invoice, InvoiceStatus, InvoiceType, LineItem, TierMetadata};
+use super::model::{
+    APPLICATION, AppliedCommitOrCredit, Invoice, InvoiceStatus, InvoiceType, LineItem, TierMetadata,
+};
 use crate::catalog::product::ProductType;
 use crate::catalog::rate::Rate;
 use crate::contract::{Contract, GRACE};
 use crate::custom_field::CustomFields;
 use crate::customer::billable_status::BillableStatus;
+use crate::drawdown::Draw;
+use crate::drawdown::calc::{Candidate, Conversion, Drawdown, conversions};
 use crate::id::{InvoiceId, deterministic};
 use crate::money::{CreditType, Decimal, Number, is_positive, plain, zero};
-use crate::rating::calc::{Charge, Cuts, OtherContracts, RatingFault, Stretch, TierPosition, rate, route};
-use crate::rating::{Agreement, UnitConversion, Usage};
+use crate::rating::calc::{
+    Charge, Cuts, OtherContracts, Payer, RatingFault, Stretch, TierPosition, rate, route,
+};
+use crate::rating::{Agreement, Terms, Usage};
 use crate::time::{Instant, Period};
 
 /// The id of a contract's usage invoice for the statement that starts at `period_start`.
@@ -19,71 +25,149 @@ pub fn usage_invoice_id(contract: &Contract, period_start: Instant) -> InvoiceId
     InvoiceId(deterministic("usage invoice", &[&contract_id, &unit, &period_start.to_rfc3339()]))
 }
 
-/// The usage invoice of one statement period, as a draft of a billable customer that is read at `now`, and the stretches
-/// whose charges are its first lines, in their order. The pieces of `usage` are all that the customer used, whichever
-/// contract bills it.
+/// What an invoice that stands in for a void one is, beside its lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Regeneration {
+    /// The void invoice that it was made from.
+    pub from: InvoiceId,
+    /// The first invoice of the same statement, or of the same date.
+    pub original: InvoiceId,
+    /// How many invoices that had before; from 1.
+    pub generation: i32,
+    pub issued_at: Instant,
+}
+
+impl Regeneration {
+    /// Makes a draft of the statement, or of the date, the invoice that stands in for the void one.
+    pub fn mark(&self, invoice: &mut Invoice) {
+        invoice.id = self.id();
+        invoice.issued_at = self.issued_at;
+        invoice.regenerated_from_invoice_id = Some(self.from);
+    }
+
+    /// It follows from the number, so that the same invoice cannot be made twice.
+    #[must_use]
+    pub fn id(&self) -> InvoiceId {
+        let (original, generation) = (self.original.to_string(), self.generation.to_string());
+        InvoiceId(deterministic("regenerated invoice", &[&original, &generation]))
+    }
+}
+
+/// A usage invoice and how it came about.
+pub struct Calculated<'a> {
+    pub invoice: Invoice,
+    /// Their lines are the first ones, in this order.
+    pub stretches: Vec<Stretch<'a>>,
+    /// Their lines follow.
+    pub conversions: Vec<Conversion<'a>>,
+    /// What it draws, one for each segment; below zero.
+    pub draws: Vec<Draw>,
+}
+
+/// What an invoice is calculated from, beside the agreement.
+pub struct Facts<'f, 'a> {
+    /// All that the customer used, whichever contract bills it.
+    pub usage: Usage,
+    pub cuts: &'f Cuts,
+    pub others: &'f OtherContracts<'a>,
+    /// What the contract's usage may draw, in the order in which it does.
+    pub candidates: &'f [Candidate<'f>],
+}
+
+/// The usage invoice of one statement period, as a draft of a billable customer that is read at `now`.
 pub fn usage_invoice<'a>(
     contract: &Contract,
     agreement: &Agreement<'a>,
-    usage: Usage,
-    cuts: &Cuts,
-    others: &OtherContracts<'a>,
+    facts: Facts<'_, 'a>,
     now: Instant,
-) -> Result<(Invoice, Vec<Stretch<'a>>), RatingFault> {
+) -> Result<Calculated<'a>, RatingFault> {
+    let Facts { usage, cuts, others, candidates } = facts;
     let statement = &agreement.statement;
     let period = Period { start: statement.from, end: statement.counted.end };
     let mut invoice = empty_usage_invoice(contract, period);
     let usage = route(agreement.terms, usage, &contract.usage_filters, cuts);
-    let stretches = rate(agreement, &usage, cuts, others)?;
+    let mut drawdown = Drawdown::new(*agreement, candidates);
+    let stretches = rate(agreement, &usage, cuts, others, &mut drawdown)?;
     for stretch in &stretches {
-        let charges = stretch.billable_charges()?;
-        invoice.line_items.extend(charges.into_iter().map(|charge| line(stretch, charge, now)));
+        for charge in stretch.billable_charges()? {
+            invoice.line_items.extend(lines(stretch, charge, candidates, now));
+        }
     }
-    let conversions = agreement.terms.conversions.iter();
-    let conversions: Vec<LineItem> = conversions
-        .filter_map(|conversion| conversion_line(conversion, &invoice, &agreement.terms.unit))
-        .collect();
-    invoice.line_items.extend(conversions);
+    let Terms { conversions: units, unit: currency, .. } = agreement.terms;
+    let conversions = conversions(&mut drawdown, units, currency, &stretches, period);
+    for conversion in &conversions {
+        for charge in conversion.charges() {
+            invoice.line_items.extend(lines_of_conversion(conversion, charge, candidates, currency));
+        }
+    }
     invoice.total = Number(owed_in(&invoice.credit_type, &invoice));
-    Ok((invoice, stretches))
+    let draw_of = |(candidate, drawn): (&Candidate<'_>, Decimal)| Draw {
+        balance_id: candidate.balance.id,
+        segment_id: candidate.segment.id,
+        invoice_id: invoice.id,
+        contract_id: contract.id,
+        amount: -drawn,
+        dated_at: candidate.period.end.min(period.end),
+    };
+    let draws = drawdown.drawn().filter(|(_, drawn)| is_positive(drawn)).map(draw_of).collect();
+    Ok(Calculated { invoice, stretches, conversions, draws })
 }
 
-/// What the lines in a custom pricing unit cost in the currency of the invoice: one line for each unit of which anything
-/// is owed (documentation page on currencies and custom pricing units).
-fn conversion_line(
-    conversion: &UnitConversion,
-    invoice: &Invoice,
+/// What a charge of units costs in the currency of the invoice (documentation page on currencies and custom pricing units), and
+/// the line that applies what pays for it.
+fn lines_of_conversion(
+    conversion: &Conversion<'_>,
+    charge: Charge,
+    candidates: &[Candidate<'_>],
     currency: &CreditType,
-) -> Option<LineItem> {
-    let owed = owed_in(&conversion.unit, invoice);
-    is_positive(&owed).then(|| LineItem {
-        line_type: "cpu_conversion".to_owned(),
-        name: format!("{} conversion", conversion.unit.name),
-        total: Number(&owed * &conversion.fiat_per_unit),
-        quantity: Number(owed),
-        unit_price: Number(conversion.fiat_per_unit.clone()),
-        credit_type: currency.clone(),
-        product_id: None,
-        product_type: None,
-        product_tags: Vec::new(),
-        product_custom_fields: CustomFields::new(),
-        scheduled_charge_custom_fields: None,
-        starting_at: Some(invoice.start_timestamp),
-        ending_before: Some(invoice.end_timestamp),
-        scheduled_charge_id: None,
-        pricing_group_values: None,
-        presentation_group_values: None,
-        tier: None,
-        is_prorated: None,
-        netsuite_item_id: None,
-        list_price: None,
-    })
+) -> Vec<LineItem> {
+    let name = format!("{} conversion", conversion.of.unit.name);
+    let payer = charge.payer;
+    let line = LineItem {
+        quantity: Some(Number(charge.quantity)),
+        unit_price: Some(Number(charge.unit_price)),
+        starting_at: Some(conversion.period.start),
+        ending_before: Some(conversion.period.end),
+        ..LineItem::new("cpu_conversion", name, charge.total, currency.clone())
+    };
+    with_payer(line, payer.map(|Payer(number)| &candidates[number]))
 }
 
-/// What the lines in a unit sum to.
+/// The line of a charge; where a balance pays for it, marked so, and behind it the line that applies the balance.
+fn with_payer(line: LineItem, payer: Option<&Candidate<'_>>) -> Vec<LineItem> {
+    let Some(candidate) = payer else { return vec![line] };
+    let balance = candidate.balance;
+    let marked = |line: LineItem| LineItem {
+        commit_id: Some(balance.id),
+        commit_segment_id: Some(candidate.segment.id),
+        commit_type: Some(balance.balance_type.into()),
+        applied_commit_or_credit: Some(AppliedCommitOrCredit {
+            id: balance.id,
+            balance_type: balance.balance_type,
+        }),
+        ..line
+    };
+    let applied = LineItem {
+        product_id: line.product_id,
+        product_type: line.product_type.clone(),
+        product_tags: line.product_tags.clone(),
+        starting_at: line.starting_at,
+        ending_before: line.ending_before,
+        ..LineItem::new(
+            APPLICATION,
+            format!("{} applied", candidate.name),
+            -&line.total.0,
+            line.credit_type.clone(),
+        )
+    };
+    vec![marked(line), marked(applied)]
+}
+
+/// What the lines in a unit come to that are to be paid.
 #[must_use]
 pub fn owed_in(unit: &CreditType, invoice: &Invoice) -> Decimal {
-    invoice.line_items.iter().filter(|line| line.credit_type == *unit).map(|line| &line.total.0).sum()
+    let lines = invoice.line_items.iter().filter(|line| line.credit_type == *unit && line.is_owed());
+    lines.map(|line| &line.total.0).sum()
 }
 
 /// A draft without lines.
@@ -109,8 +193,16 @@ pub fn empty_usage_invoice(contract: &Contract, period: Period) -> Invoice {
         custom_fields: CustomFields::new(),
         customer_custom_fields: CustomFields::new(),
         contract_custom_fields: CustomFields::new(),
+        regenerated_from_invoice_id: None,
         upbeat_failure: None,
     }
+}
+
+/// The lines of one charge of a stretch.
+fn lines(stretch: &Stretch<'_>, charge: Charge, candidates: &[Candidate<'_>], now: Instant) -> Vec<LineItem> {
+    let payer = charge.payer;
+    let line = line(stretch, charge, now);
+    with_payer(line, payer.map(|Payer(number)| &candidates[number]))
 }
 
 /// A line is called what its product is called at its last instant, and has the product's tags of now (schema
@@ -124,30 +216,25 @@ fn line(stretch: &Stretch<'_>, charge: Charge, now: Instant) -> LineItem {
         _ => ("usage", "UsageProductListItem"),
     };
     LineItem {
-        line_type: line_type.to_owned(),
-        name: state.name.clone(),
-        quantity: Number(charge.quantity),
-        unit_price: Number(charge.unit_price),
-        total: Number(charge.total),
-        credit_type: pricing.unit.clone(),
+        quantity: Some(Number(charge.quantity)),
+        unit_price: Some(Number(charge.unit_price)),
         product_id: Some(product.product_id),
         product_type: Some(product_type.to_owned()),
         product_tags: product.states.at(now).tags.clone().unwrap_or_default(),
-        product_custom_fields: CustomFields::new(),
-        scheduled_charge_custom_fields: None,
         starting_at: Some(period.start),
         ending_before: Some(period.end),
-        scheduled_charge_id: None,
         pricing_group_values: Some(combination.pricing.clone()).filter(|values| !values.is_empty()),
         presentation_group_values: Some(combination.presentation.clone()).filter(|values| !values.is_empty()),
-        tier: charge.tier.map(tier_metadata),
+        tier: charge.tier.map(|position| tier_metadata(*position)),
         is_prorated: stretch.is_prorated(),
         // Usage that no commit pays for carries the overage item where there is one (our decision).
         netsuite_item_id: state
             .netsuite_overage_item_id
             .clone()
+            .filter(|_| charge.payer.is_none())
             .or_else(|| state.netsuite_internal_item_id.clone()),
         list_price: Some(Rate::new(&pricing.entry.price, &combination.pricing, pricing.list_unit)),
+        ..LineItem::new(line_type, state.name.clone(), charge.total, stretch.unit_of(charge.payer).clone())
     }
 }
 

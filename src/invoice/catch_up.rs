@@ -8,7 +8,9 @@ use std::time::Duration;
 use super::compute::failure;
 use super::finalize::finalize_usage_statement;
 use super::scheduled::finalize_scheduled_invoice;
+use super::true_up::finalize_true_up;
 use crate::access::{App, Change, Writer};
+use crate::contract::recurring_grant::create_recurring_balances;
 use crate::customer::{self, CustomerRow};
 use crate::error::{ApiError, is_transient};
 use crate::id::CustomerId;
@@ -42,6 +44,55 @@ pub async fn begin_caught_up(
         change.abandon().await?;
     }
     Err(ApiError::Behind)
+}
+
+/// [`begin_caught_up`], in a snapshot that sees every arrival up to the number answered with the change: for one that makes
+/// an invoice.
+pub async fn begin_settled(
+    app: &App,
+    caller: &Writer,
+    customer_id: CustomerId,
+) -> Result<(Change, i64), ApiError> {
+    let mut yields = 0;
+    loop {
+        match try_settled(app, caller, customer_id).await {
+            Ok(Some(begun)) => return Ok(begun),
+            Ok(None) if yields < ATTEMPTS => {}
+            Ok(None) => return Err(ApiError::Behind),
+            // Somebody else held the customer after the snapshot was taken.
+            Err(ApiError::Busy(_)) if yields < YIELDS => tokio::time::sleep(PAUSE).await,
+            Err(error) => return Err(error),
+        }
+        yields += 1;
+    }
+}
+
+/// Nothing where something became due meanwhile.
+async fn try_settled(
+    app: &App,
+    caller: &Writer,
+    customer_id: CustomerId,
+) -> Result<Option<(Change, i64)>, ApiError> {
+    let environment_id = caller.environment_id();
+    finalize_due(app, caller, customer_id).await?;
+    let (snapshot, arrival) = begin_settled_snapshot(&app.db, environment_id).await?;
+    let mut change = caller.begin_in(app, snapshot).await?;
+    let locked = customer::lock(&mut change, environment_id, customer_id).await;
+    let is_ready = match locked {
+        Ok(_) => job::is_due_for(&mut change, environment_id, customer_id, caller.now)
+            .await
+            .map(|is_due| !is_due)
+            .map_err(ApiError::from),
+        Err(error) => Err(error),
+    };
+    match is_ready {
+        Ok(true) => Ok(Some((change, arrival))),
+        // Undone before another attempt, which holds the same idempotency key.
+        other => {
+            change.abandon().await?;
+            other.map(|_| None)
+        }
+    }
 }
 
 /// Finalizes every invoice of the customer that is due by now, in order.
@@ -81,10 +132,13 @@ async fn finalize_next(app: &App, caller: &Writer, customer_id: CustomerId) -> R
     let Some(work) = job::take_of_customer(&mut transaction, environment_id, customer_id, now).await? else {
         return Ok(false);
     };
-    if work.kind == job::kind::FINALIZE_USAGE_STATEMENT {
-        finalize_usage_statement(&mut transaction, &work, arrival).await?;
-    } else {
-        finalize_scheduled_invoice(&mut transaction, &work).await?;
+    match work.kind.as_str() {
+        job::kind::CREATE_RECURRING_BALANCES => create_recurring_balances(&mut transaction, &work).await?,
+        job::kind::FINALIZE_USAGE_STATEMENT => {
+            finalize_usage_statement(&mut transaction, &work, arrival).await?;
+        }
+        job::kind::FINALIZE_TRUE_UP => finalize_true_up(&mut transaction, &work).await?,
+        _ => finalize_scheduled_invoice(&mut transaction, &work).await?,
     }
     transaction.commit().await?;
     Ok(true)

@@ -7,19 +7,22 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 
-use super::calc::{empty_usage_invoice, usage_invoice};
+use super::calc::{Calculated, Facts, empty_usage_invoice, usage_invoice};
 use super::explain::{Explanation, explanations};
 use super::model::{Invoice, InvoiceFailure};
+use super::purse::{Purse, SeenBalances, StatementPlace};
 use super::scheduled::calc::add_charges;
 use super::scheduled::{FixedProducts, riding_items};
 use crate::contract::{self, Contract, Statement};
 use crate::customer::{self, billable_status::status_at};
+use crate::drawdown::Draw;
+use crate::drawdown::calc::{Candidate, candidates};
 use crate::error::NotComputable;
 use crate::event::{PreviewedEvent, first_seq_after, subject_id};
 use crate::id::{BillableMetricId, ContractId, CustomerId, EnvironmentId, RateCardId, SubjectId};
 use crate::rating::calc::{
-    Combination, Cuts, OtherContracts, Stretch, UnratedReason, composite_changes, cuts, pricings, rate_usage,
-    route, unrated_events,
+    Combination, Cuts, OtherContracts, UnratedReason, composite_changes, cuts, pricings, rate_usage, route,
+    unrated_events,
 };
 use crate::rating::{Agreement, Newest, Terms, Usage, UsageScope, load_definitions, load_terms, load_usage};
 use crate::time::{Instant, Period};
@@ -34,6 +37,8 @@ pub struct Seen {
     pub terms: SeenTerms,
     /// The other contracts of the customer whose spend counts.
     pub others: BTreeMap<ContractId, SeenTerms>,
+    /// Unset where there was nothing to draw.
+    pub balances: Option<SeenBalances>,
 }
 
 /// Which of a contract's terms an invoice was calculated from.
@@ -68,11 +73,36 @@ pub struct Calculator<'a> {
     contracts: BTreeMap<CustomerId, Arc<Vec<Contract>>>,
     /// The other contracts whose spend counted for an invoice.
     others: BTreeMap<ContractId, BTreeMap<ContractId, SeenTerms>>,
+    /// What each customer may draw.
+    purses: BTreeMap<CustomerId, Purse>,
+    drawing: Drawing,
     preview: Option<Preview>,
     /// Set where queries see only what arrived before.
     before_seq: Option<i64>,
     /// What the rollups do not have yet; unset where they have all.
     uncounted: Option<Uncounted>,
+}
+
+/// Which balances are drawn.
+enum Drawing {
+    /// As they are now.
+    AsTheyAre,
+    /// As an invoice saw them; unset: it could draw nothing.
+    AsSeen(Option<SeenBalances>),
+}
+
+/// What is seen of how an invoice was calculated.
+pub struct Seeing<'s, 'a> {
+    pub calculated: &'s Calculated<'a>,
+    pub candidates: &'s [Candidate<'s>],
+}
+
+/// A usage invoice, and what its calculation told beside it.
+struct Calculation<U, T> {
+    invoice: Invoice,
+    draws: Vec<Draw>,
+    weighed: U,
+    seen: T,
 }
 
 /// A contract other than the one that is billed.
@@ -91,6 +121,8 @@ impl<'a> Calculator<'a> {
             subjects: BTreeMap::new(),
             contracts: BTreeMap::new(),
             others: BTreeMap::new(),
+            purses: BTreeMap::new(),
+            drawing: Drawing::AsTheyAre,
             preview: None,
             before_seq: None,
             uncounted: None,
@@ -141,15 +173,18 @@ impl<'a> Calculator<'a> {
             terms,
             subjects: [(contract.customer_id, seen.subject_ids.clone())].into(),
             contracts: [(contract.customer_id, Arc::new(contracts))].into(),
+            drawing: Drawing::AsSeen(seen.balances.clone()),
             before_seq: Some(first_seq_after(arrival)),
             ..Self::new(db, environment_id)
         })
     }
 
-    /// What the calculation of a contract's invoice saw, beside the facts.
+    /// What the calculation of the invoice of a contract's statement saw, beside the facts.
     #[must_use]
-    pub fn seen(&self, contract: &Contract) -> Seen {
+    pub fn seen(&self, contract: &Contract, period: Period) -> Seen {
+        let purse = self.purses.get(&contract.customer_id).filter(|purse| purse.is_of(contract.id));
         Seen {
+            balances: purse.map(|purse| purse.seen_at(place(contract, period), contract)),
             subject_ids: self.subjects.get(&contract.customer_id).cloned().unwrap_or_default(),
             terms: self.seen_terms(contract),
             others: self.others.get(&contract.id).cloned().unwrap_or_default(),
@@ -172,19 +207,21 @@ impl<'a> Calculator<'a> {
         period: Period,
         now: Instant,
     ) -> Result<Invoice, sqlx::Error> {
-        Ok(self.calculate(contract, period, now, Cuts::clone, |_, _, _| (), |_, _, _| ()).await?.0)
+        self.reserve_before(contract, period, now).await?;
+        Ok(self.calculate(contract, period, now, Cuts::clone, |_, _, _| (), |_, _| ()).await?.invoice)
     }
 
-    /// [`Self::usage_invoice`], and how many events of its time the contract does not bill, by the reason.
-    pub async fn usage_invoice_and_unrated(
+    /// [`Self::usage_invoice`], what it draws, and how many events of its time the contract does not bill, by the reason.
+    pub async fn final_usage_invoice(
         &mut self,
         contract: &Contract,
         period: Period,
         now: Instant,
-    ) -> Result<(Invoice, BTreeMap<UnratedReason, i64>), sqlx::Error> {
-        let calculated =
-            self.calculate(contract, period, now, Cuts::clone, unrated_events, |_, _, _| ()).await?;
-        Ok((calculated.0, calculated.1))
+    ) -> Result<(Invoice, Vec<Draw>, BTreeMap<UnratedReason, i64>), sqlx::Error> {
+        self.reserve_before(contract, period, now).await?;
+        let calculation =
+            self.calculate(contract, period, now, Cuts::clone, unrated_events, |_, _| ()).await?;
+        Ok((calculation.invoice, calculation.draws, calculation.weighed))
     }
 
     /// [`Self::usage_invoice`], and how each of its lines comes about, by the hour.
@@ -194,18 +231,116 @@ impl<'a> Calculator<'a> {
         period: Period,
         now: Instant,
     ) -> Result<(Invoice, Vec<Explanation>), sqlx::Error> {
+        self.reserve_before(contract, period, now).await?;
         let terms = self.terms(contract).await?;
         // A query counts anew for every segment: what it counts is shown as it is cut anyway.
         let is_streaming =
             |id: BillableMetricId| terms.metrics.get(&id).is_some_and(|metric| !metric.is_sql());
         let hourly = |cuts: &Cuts| cuts.clone().by_the_hour(is_streaming);
-        let (invoice, (), explained) =
-            self.calculate(contract, period, now, hourly, |_, _, _| (), explanations).await?;
-        Ok((invoice, explained))
+        let calculation = self.calculate(contract, period, now, hourly, |_, _, _| (), explanations).await?;
+        Ok((calculation.invoice, calculation.seen))
     }
 
-    /// The usage invoice, what `weigh` makes of the usage and its cuts, and what `look` sees of how it was calculated.
-    /// Further cuts, which `finer` makes, change nothing but that.
+    /// What the open statements of all of a customer's contracts draw at `now`, in the order in which they do. One that cannot be
+    /// computed draws nothing.
+    pub async fn draft_draws(
+        &mut self,
+        customer_id: CustomerId,
+        now: Instant,
+    ) -> Result<Vec<Draw>, sqlx::Error> {
+        let contracts = self.contracts_of(customer_id).await?;
+        for (contract, period) in open_statements(&contracts, now) {
+            self.reserve(contract, period, now).await?;
+        }
+        let purse = self.purses.get(&customer_id);
+        Ok(purse.into_iter().flat_map(Purse::drafts).cloned().collect())
+    }
+
+    /// Has what drafts draw that come before a statement, of what its contract may draw too.
+    async fn reserve_before(
+        &mut self,
+        contract: &Contract,
+        period: Period,
+        now: Instant,
+    ) -> Result<(), sqlx::Error> {
+        let own = place(contract, period);
+        if !matches!(self.drawing, Drawing::AsTheyAre)
+            || !self.purse(contract, period).await?.is_of(contract.id)
+        {
+            return Ok(());
+        }
+        let contracts = self.contracts_of(contract.customer_id).await?;
+        let mut before: Vec<(&Contract, Period)> = open_statements(&contracts, now)
+            .into_iter()
+            .take_while(|(other, period)| place(other, *period) < own)
+            .collect();
+        // What counts is also what those draw that come before one that counts, though of something else.
+        let mut counted = vec![contract.id];
+        let mut drawing = Vec::new();
+        while let Some((other, period)) = before.pop() {
+            let purse = self.purse(other, period).await?;
+            if counted.iter().any(|counted| purse.is_of_both(*counted, other.id)) {
+                counted.push(other.id);
+                drawing.push((other, period));
+            }
+        }
+        for (other, period) in drawing.into_iter().rev() {
+            self.reserve(other, period, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Has what the draft of a statement draws; those before it must be there.
+    async fn reserve(
+        &mut self,
+        contract: &Contract,
+        period: Period,
+        now: Instant,
+    ) -> Result<(), sqlx::Error> {
+        let place = place(contract, period);
+        let purse = self.purse(contract, period).await?;
+        if purse.knows(place) || !purse.is_of(contract.id) {
+            return Ok(());
+        }
+        // A preview replaces the usage of the times that it speaks of; others draw what they draw.
+        let is_of_others = |preview: &mut Preview| {
+            preview.replaces && !preview.events.iter().any(|event| period.contains(event.timestamp))
+        };
+        let preview = self.preview.take_if(is_of_others);
+        let calculated = self.calculate(contract, period, now, Cuts::clone, |_, _, _| (), |_, _| ()).await;
+        self.preview = preview.or(self.preview.take());
+        let draws = match calculated {
+            Ok(calculation) => calculation.draws,
+            Err(error) if failure(&error).is_some() => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        self.purse(contract, period).await?.reserve(place, draws);
+        Ok(())
+    }
+
+    /// What the contract's customer may draw, with all that has a segment in the period.
+    async fn purse(&mut self, contract: &Contract, period: Period) -> Result<&mut Purse, sqlx::Error> {
+        let customer_id = contract.customer_id;
+        let period = contract.counted_period(period);
+        let known = self.purses.remove(&customer_id);
+        let purse = match known {
+            Some(purse) if purse.span.start <= period.start && period.end <= purse.span.end => purse,
+            Some(purse) => purse.widened(self.db, self.environment_id, customer_id, period).await?,
+            None => match &self.drawing {
+                Drawing::AsSeen(None) => Purse::empty(),
+                Drawing::AsSeen(seen @ Some(_)) => {
+                    Purse::load(self.db, self.environment_id, customer_id, period, seen.clone()).await?
+                }
+                Drawing::AsTheyAre => {
+                    Purse::load(self.db, self.environment_id, customer_id, period, None).await?
+                }
+            },
+        };
+        Ok(self.purses.entry(customer_id).or_insert(purse))
+    }
+
+    /// The usage invoice, what it draws, what `weigh` makes of the usage and its cuts, and what `look` sees of how it was
+    /// calculated. Further cuts, which `finer` makes, change nothing but that.
     async fn calculate<U, T>(
         &mut self,
         contract: &Contract,
@@ -213,28 +348,34 @@ impl<'a> Calculator<'a> {
         now: Instant,
         finer: impl Fn(&Cuts) -> Cuts,
         weigh: impl FnOnce(&Agreement<'_>, &Usage, &Cuts) -> U,
-        look: impl FnOnce(&Agreement<'_>, &[Stretch<'_>], &Invoice) -> T,
-    ) -> Result<(Invoice, U, T), sqlx::Error> {
+        look: impl FnOnce(&Agreement<'_>, &Seeing<'_, '_>) -> T,
+    ) -> Result<Calculation<U, T>, sqlx::Error> {
         let terms = self.terms(contract).await?;
         let agreement = Agreement::of(contract, &terms, contract.statement(period));
         let contracts = self.contracts_beside(contract, &agreement).await?;
         let beside = self.terms_beside(contract, &agreement, &contracts).await?;
         let changes = changes(&agreement, &beside);
-        let cuts = finer(&cuts(&agreement).also_at(changes.iter().copied()));
+        let of_balances = self.purse(contract, period).await?.cuts(contract, &terms);
+        let cuts = finer(&cuts(&agreement).also_at(changes.iter().copied()).also_at(of_balances));
         let usage = self.usage(contract, &terms, &cuts).await?;
         let weighed = weigh(&agreement, &usage, &cuts);
         let used_beside = self.usage_beside(&beside, &changes).await?;
-        let (mut invoice, seen) = {
+        let purse = self.purse(contract, period).await?;
+        let (mut invoice, draws, seen) = {
             let others = others(&agreement, contract, &beside, &used_beside, changes);
-            let calculated = usage_invoice(contract, &agreement, usage, &cuts, &others, now);
-            let (invoice, stretches) = calculated.map_err(|fault| NotComputable::new(fault.to_string()))?;
-            let seen = look(&agreement, &stretches, &invoice);
-            (invoice, seen)
+            let used = |segment_id| purse.used_before(place(contract, period), segment_id);
+            let of_contract = (contract.id, purse.contract_end(contract));
+            let candidates = candidates(of_contract, &agreement, &purse.balances, &purse.products, used);
+            let facts = Facts { usage, cuts: &cuts, others: &others, candidates: &candidates };
+            let calculated = usage_invoice(contract, &agreement, facts, now)
+                .map_err(|fault| NotComputable::new(fault.to_string()))?;
+            let seen = look(&agreement, &Seeing { calculated: &calculated, candidates: &candidates });
+            (calculated.invoice, calculated.draws, seen)
         };
         invoice.billable_status =
             status_at(self.db, self.environment_id, contract.customer_id, invoice.billable_status_at())
                 .await?;
-        Ok((invoice, weighed, seen))
+        Ok(Calculation { invoice, draws, weighed, seen })
     }
 
     /// The usage that the customer has in the segments of `cuts`, with what is only asked about.
@@ -268,12 +409,17 @@ impl<'a> Calculator<'a> {
         if !agreement.terms.products.iter().any(|product| product.is_of_customer(agreement.statement.from)) {
             return Ok(Arc::default());
         }
-        if let Some(contracts) = self.contracts.get(&contract.customer_id) {
+        self.contracts_of(contract.customer_id).await
+    }
+
+    /// All contracts of a customer.
+    async fn contracts_of(&mut self, customer_id: CustomerId) -> Result<Arc<Vec<Contract>>, sqlx::Error> {
+        if let Some(contracts) = self.contracts.get(&customer_id) {
             return Ok(Arc::clone(contracts));
         }
-        let all = contract::list_of_customer(self.db, self.environment_id, contract.customer_id).await?;
+        let all = contract::list_of_customer(self.db, self.environment_id, customer_id).await?;
         let contracts = Arc::new(all);
-        self.contracts.insert(contract.customer_id, Arc::clone(&contracts));
+        self.contracts.insert(customer_id, Arc::clone(&contracts));
         Ok(contracts)
     }
 
@@ -392,6 +538,20 @@ impl<'a> Calculator<'a> {
 /// Why an invoice fails, if the error is of what it is calculated from and not of the server.
 pub fn failure(error: &sqlx::Error) -> Option<InvoiceFailure> {
     NotComputable::of(error).map(|not_computable| InvoiceFailure { reason: not_computable.to_string() })
+}
+
+/// The place of a statement in the order in which balances are drawn for.
+fn place(contract: &Contract, period: Period) -> StatementPlace {
+    (period.end, contract.starting_at, contract.id)
+}
+
+/// The open statements of contracts in the order of their places.
+fn open_statements<'a>(contracts: &'a [Contract], now: Instant) -> Vec<(&'a Contract, Period)> {
+    let of_contract =
+        |contract: &'a Contract| contract.open_statements(now).map(move |period| (contract, period));
+    let mut open: Vec<(&Contract, Period)> = contracts.iter().flat_map(of_contract).collect();
+    open.sort_by_key(|(contract, period)| place(contract, *period));
+    open
 }
 
 /// A contract as an invoice saw it that was calculated from it.

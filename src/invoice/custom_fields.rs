@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::model::{Invoice, InvoiceStatus};
+use super::model::{Invoice, InvoiceStatus, LineItem};
+use crate::contract::balance::BalanceType;
 use crate::custom_field::{self, CustomFields, ManagedEntity};
 use crate::id::EnvironmentId;
 
@@ -43,6 +44,9 @@ pub async fn keep(
             named.entry(ManagedEntity::ContractProduct).or_default().extend(product);
             let charge = line.scheduled_charge_id.map(|id| id.0);
             named.entry(ManagedEntity::ScheduledCharge).or_default().extend(charge);
+            if let Some(commit_id) = line.commit_id {
+                named.entry(entity_of_commit(line)).or_default().push(commit_id.0);
+            }
         }
     }
     let mut fields: BTreeMap<(ManagedEntity, Uuid), CustomFields> = BTreeMap::new();
@@ -61,9 +65,16 @@ pub async fn keep(
             line.product_custom_fields = product.unwrap_or_default();
             let charge = line.scheduled_charge_id;
             line.scheduled_charge_custom_fields = charge.map(|id| of(ManagedEntity::ScheduledCharge, id.0));
+            line.commit_custom_fields = line.commit_id.map(|id| of(entity_of_commit(line), id.0));
         }
     }
     Ok(())
+}
+
+/// What carries the custom fields of a line's commit or credit.
+fn entity_of_commit(line: &LineItem) -> ManagedEntity {
+    let applied = line.applied_commit_or_credit.as_ref().map(|applied| applied.balance_type);
+    if applied == Some(BalanceType::Credit) { ManagedEntity::ContractCredit } else { ManagedEntity::Commit }
 }
 
 /// The invoice without any, for comparing what was calculated.
@@ -75,6 +86,7 @@ pub fn without(mut invoice: Invoice) -> Invoice {
     for line in &mut invoice.line_items {
         line.product_custom_fields.clear();
         line.scheduled_charge_custom_fields = None;
+        line.commit_custom_fields = None;
     }
     invoice
 }

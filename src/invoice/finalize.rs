@@ -1,18 +1,37 @@
 //! Due work: a usage statement is past its grace period.
 
+use std::collections::BTreeMap;
+
 use sqlx::PgConnection;
 
+use super::calc::Regeneration;
 use super::compute::{Calculator, failure};
 use super::custom_fields;
-use super::model::InvoiceStatus;
+use super::model::{Invoice, InvoiceStatus};
 use super::scheduled::calc::add_charges;
 use super::scheduled::{FixedProducts, keep_riding, riding_items};
 use super::store;
-use crate::contract::{self, GRACE};
+use crate::contract::scheduled_charge::DueItem;
+use crate::contract::{self, Contract, GRACE, recurring_grant};
 use crate::customer;
-use crate::id::ContractId;
+use crate::drawdown;
+use crate::id::{ContractId, EnvironmentId};
 use crate::job::{self, DueWork};
-use crate::time::shown;
+use crate::rating::calc::UnratedReason;
+use crate::time::{Instant, Period, shown};
+
+/// A usage statement whose invoice is to be final.
+pub(super) struct Closing<'a> {
+    pub contract: &'a Contract,
+    pub period: Period,
+    /// The scheduled charges that are on the invoice.
+    pub charges: &'a [DueItem],
+    pub now: Instant,
+    /// The last arrival that the transaction sees.
+    pub arrival: i64,
+    /// Set where the invoice stands in for a void one.
+    pub regeneration: Option<&'a Regeneration>,
+}
 
 /// Finalizes the contract's next statement and makes the one after it due, in the transaction that holds the
 /// work.
@@ -36,22 +55,16 @@ pub async fn finalize_usage_statement(
         // The contract's calendar and the queue disagree: the calendar is right.
         return contract::schedule_next_statement(db, environment_id, &contract).await;
     };
-    let mut calculator = Calculator::new(db, environment_id);
-    let calculated = calculator.usage_invoice_and_unrated(&contract, period, work.now).await;
-    if calculated.as_ref().err().and_then(failure).is_some() {
+    recurring_grant::catch_up(db, environment_id, &contract, work.due_at).await?;
+    let riding = riding_items(db, environment_id, &contract, period).await?;
+    let closing =
+        Closing { contract: &contract, period, charges: &riding, now: work.now, arrival, regeneration: None };
+    let finalized = finalize(db, environment_id, closing).await;
+    if finalized.as_ref().err().and_then(failure).is_some() {
         // It stays a draft that says why, and the work is put off.
         metrics::counter!("upbeat_invoice_failures_total", "status" => "FINALIZED").increment(1);
     }
-    let (mut invoice, unrated) = calculated?;
-    let mut seen = calculator.seen(&contract);
-    let riding = riding_items(db, environment_id, &contract, period).await?;
-    let products = FixedProducts::load(db, environment_id, &riding).await?;
-    let newest = &mut seen.terms.newest;
-    newest.product_update = newest.product_update.max(products.newest_update());
-    add_charges(&mut invoice, &riding, &products, work.now);
-    invoice.status = InvoiceStatus::Finalized;
-    custom_fields::keep(db, environment_id, vec![&mut invoice]).await?;
-    store::insert(db, environment_id, &invoice, work.now, arrival, &seen).await?;
+    let (invoice, unrated) = finalized?;
     keep_riding(db, environment_id, &invoice, &riding, work.now).await?;
 
     contract.finalized_until = period.end;
@@ -60,7 +73,6 @@ pub async fn finalize_usage_statement(
     let (start, end) = (shown(period.start), shown(period.end));
     let description = format!("Finalized the invoice of {start} to {end}");
     job::record(db, work, "invoice", invoice.id.0, "finalize", description).await?;
-    metrics::counter!("upbeat_invoices_finalized_total").increment(1);
     // Of streaming metrics of the contract's products, once for each that counts an event: what is not on the invoice,
     // and will be on none, for want of a rate or of entitlement.
     for (reason, events) in unrated {
@@ -68,4 +80,34 @@ pub async fn finalize_usage_statement(
         metrics::counter!("upbeat_usage_unrated_events_total", "reason" => reason.as_str()).increment(events);
     }
     Ok(())
+}
+
+/// Calculates a statement's invoice and keeps it as a final one, by what the transaction sees. Answers it, and how many
+/// events of its time the contract does not bill, by the reason. The caller holds the customer, and says on the charges
+/// that they are there.
+pub(super) async fn finalize(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    closing: Closing<'_>,
+) -> Result<(Invoice, BTreeMap<UnratedReason, i64>), sqlx::Error> {
+    let Closing { contract, period, charges, now, arrival, regeneration } = closing;
+    let mut calculator = Calculator::new(db, environment_id);
+    let (mut invoice, mut draws, unrated) = calculator.final_usage_invoice(contract, period, now).await?;
+    let mut seen = calculator.seen(contract, period);
+    if let Some(regeneration) = regeneration {
+        regeneration.mark(&mut invoice);
+        for draw in &mut draws {
+            draw.invoice_id = invoice.id;
+        }
+    }
+    let products = FixedProducts::load(db, environment_id, charges).await?;
+    let newest = &mut seen.terms.newest;
+    newest.product_update = newest.product_update.max(products.newest_update());
+    add_charges(&mut invoice, charges, &products, now);
+    invoice.status = InvoiceStatus::Finalized;
+    custom_fields::keep(db, environment_id, vec![&mut invoice]).await?;
+    store::insert(db, environment_id, &invoice, now, arrival, &seen, regeneration).await?;
+    drawdown::keep(db, environment_id, invoice.customer_id, &draws).await?;
+    metrics::counter!("upbeat_invoices_finalized_total").increment(1);
+    Ok((invoice, unrated))
 }

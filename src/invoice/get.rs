@@ -11,7 +11,7 @@ use super::calc::usage_invoice_id;
 use super::compute::Calculator;
 use super::custom_fields;
 use super::model::{Invoice, InvoiceView};
-use super::{scheduled, store};
+use super::{scheduled, store, true_up};
 use crate::access::{App, Caller};
 use crate::contract;
 use crate::customer;
@@ -79,6 +79,13 @@ async fn find(
         }
     }
     let contracts = contracts.into_iter().map(|contract| (contract.id, contract)).collect();
+    let mut true_ups = true_up::drafts(&mut *db, environment_id, path.customer_id, &contracts).await?;
+    true_ups.retain(|true_up| true_up.header.id == path.invoice_id);
+    let mut calculator = Calculator::with_uncounted(&mut *db, environment_id, uncounted);
+    let true_ups = true_up::Draft::calculate(true_ups, &mut calculator, environment_id, caller.now).await?;
+    if let Some(true_up) = true_ups.into_iter().next() {
+        return Ok(true_up);
+    }
     let drafts =
         scheduled::drafts(&mut *db, environment_id, path.customer_id, &contracts, caller.now).await?;
     let draft = drafts.into_iter().find(|draft| draft.header.id == path.invoice_id);

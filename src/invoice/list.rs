@@ -14,6 +14,7 @@ use super::custom_fields;
 use super::model::{Invoice, InvoiceStatus, InvoiceType, InvoiceView};
 use super::scheduled::{self, Draft};
 use super::store::{self, InvoiceFilter, InvoicePosition};
+use super::true_up;
 use crate::access::{App, Caller};
 use crate::casing::wire_enum;
 use crate::contract::{self, Contract};
@@ -58,10 +59,15 @@ pub struct ListInvoices {
     include_list_prices: bool,
 }
 
-/// An invoice of a page: stored whole, or a draft whose lines are not calculated yet.
+/// An invoice of a page: whole, or a draft whose lines are not calculated yet.
 enum Listed {
-    Stored(Box<Invoice>),
-    Statement { header: Box<Invoice>, contract: ContractId, period: Period },
+    /// Stored; or a true-up, of which there is none where nothing is short.
+    Whole(Box<Invoice>),
+    Statement {
+        header: Box<Invoice>,
+        contract: ContractId,
+        period: Period,
+    },
     Scheduled(Box<Draft>),
 }
 
@@ -74,7 +80,7 @@ impl Listed {
     /// All of it but the lines and the total of a draft.
     fn header(&self) -> &Invoice {
         match self {
-            Self::Stored(invoice) | Self::Statement { header: invoice, .. } => invoice,
+            Self::Whole(invoice) | Self::Statement { header: invoice, .. } => invoice,
             Self::Scheduled(draft) => &draft.header,
         }
     }
@@ -106,16 +112,23 @@ pub async fn handler(
         store::list(&mut snapshot, environment_id, customer_id, &filter, descending, after, limit + 1)
             .await?;
     let mut listed: Vec<Listed> =
-        stored.into_iter().map(|invoice| Listed::Stored(Box::new(invoice))).collect();
+        stored.into_iter().map(|invoice| Listed::Whole(Box::new(invoice))).collect();
     let scheduled = scheduled::drafts(&mut snapshot, environment_id, customer_id, &contracts, caller.now)
         .await?
         .into_iter();
     let scheduled = scheduled.map(|draft| Listed::Scheduled(Box::new(draft)));
-    let comes_after = |draft: &Listed| {
-        after.is_none_or(|after| if descending { draft.position() < after } else { draft.position() > after })
+    let comes_after = |header: &Invoice| {
+        let position = (header.issued_at, header.id);
+        after.is_none_or(|after| if descending { position < after } else { position > after })
     };
+    let is_asked_for = |header: &Invoice| filter.passes(header) && comes_after(header);
+    let mut true_ups = true_up::drafts(&mut snapshot, environment_id, customer_id, &contracts).await?;
+    true_ups.retain(|draft| is_asked_for(&draft.header));
     let drafts = statements(&contracts, caller.now).chain(scheduled);
-    listed.extend(drafts.filter(|draft| filter.passes(draft.header())).filter(comes_after));
+    listed.extend(drafts.filter(|draft| is_asked_for(draft.header())));
+    let mut calculator = Calculator::with_uncounted(&mut snapshot, environment_id, uncounted);
+    let true_ups = true_up::Draft::calculate(true_ups, &mut calculator, environment_id, caller.now).await?;
+    listed.extend(true_ups.into_iter().map(|invoice| Listed::Whole(Box::new(invoice))));
     listed.sort_by_key(Listed::position);
     if descending {
         listed.reverse();
@@ -127,11 +140,10 @@ pub async fn handler(
         skip_zero_qty_line_items: request.skip_zero_qty_line_items,
         include_list_prices: request.include_list_prices,
     };
-    let mut calculator = Calculator::with_uncounted(&mut snapshot, environment_id, uncounted);
     let mut data = Vec::with_capacity(page.data.len());
     for listed in page.data {
         let invoice = match listed {
-            Listed::Stored(invoice) => *invoice,
+            Listed::Whole(invoice) => *invoice,
             Listed::Statement { contract, period, .. } => {
                 calculator.statement_or_failure(&contracts[&contract], period, caller.now).await?
             }

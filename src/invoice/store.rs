@@ -1,12 +1,15 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::calc::Regeneration;
 use super::compute::{Seen, SeenTerms};
 use super::model::{Invoice, InvoiceStatus, InvoiceType};
-use crate::contract::Contract;
+use super::purse::SeenBalances;
+use crate::contract::{Contract, balance};
 use crate::id::{ContractId, CreditTypeId, CustomerId, EnvironmentId, InvoiceId, SubjectId};
 use crate::money::Decimal;
 use crate::rating::Newest;
@@ -46,7 +49,7 @@ impl InvoiceFilter {
 pub type InvoicePosition = (Instant, InvoiceId);
 
 /// Keeps a finalized invoice. One that is there already is an error: every statement is finalized once, with the
-/// watermark of its contract.
+/// watermark of its contract, and one invoice at most stands for it.
 pub async fn insert(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
@@ -54,14 +57,15 @@ pub async fn insert(
     finalized_at: Instant,
     arrival: i64,
     seen: &Seen,
+    regeneration: Option<&Regeneration>,
 ) -> Result<(), sqlx::Error> {
     let subjects: Vec<Uuid> = seen.subject_ids.iter().map(|id| id.0).collect();
     sqlx::query!(
         "INSERT INTO invoice (environment_id, customer_id, id, contract_id, type, status, credit_type_id, starts_at,
                               ends_at, issued_at, total, document, finalized_at, seen_arrival,
                               seen_subjects, seen_rate, seen_product_update, seen_usage_filter, seen_override,
-                              seen_others)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
+                              seen_others, seen_balances, original_id, generation)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)",
         environment_id.0,
         invoice.customer_id.0,
         invoice.id.0,
@@ -82,6 +86,9 @@ pub async fn insert(
         seen.terms.usage_filter,
         seen.terms.rate_override,
         Json(&seen.others) as _,
+        seen.balances.as_ref().map(Json) as _,
+        regeneration.map(|regeneration| regeneration.original.0) as Option<Uuid>,
+        regeneration.map_or(0, |regeneration| regeneration.generation),
     )
     .execute(db)
     .await?;
@@ -100,16 +107,18 @@ pub async fn insert_scheduled(
     let ids: Vec<Uuid> = invoices.iter().map(|invoice| invoice.id.0).collect();
     let statuses: Vec<&str> = invoices.iter().map(|invoice| invoice.status.as_str()).collect();
     let units: Vec<Uuid> = invoices.iter().map(|invoice| invoice.credit_type_id().0).collect();
-    let dates: Vec<Instant> = invoices.iter().map(|invoice| invoice.issued_at).collect();
+    let dates: Vec<Instant> = invoices.iter().map(|invoice| invoice.start_timestamp).collect();
+    let issued: Vec<Instant> = invoices.iter().map(|invoice| invoice.issued_at).collect();
     let totals: Vec<Decimal> = invoices.iter().map(|invoice| invoice.total.0.clone()).collect();
     let documents: Vec<Json<&Invoice>> = invoices.iter().map(Json).collect();
     sqlx::query!(
         "INSERT INTO invoice (environment_id, customer_id, contract_id, type, finalized_at, seen_arrival,
-                              seen_subjects, seen_product_update, id, status, credit_type_id, starts_at, ends_at,
-                              issued_at, total, document)
-         SELECT $1, $2, $3, $4, $5, 0, '{}', $12, id, status, unit, dated_at, dated_at, dated_at, total, document
-         FROM unnest($6::uuid[], $7::text[], $8::uuid[], $9::timestamptz[], $10::numeric[], $11::json[])
-              AS given (id, status, unit, dated_at, total, document)",
+                              seen_subjects, seen_product_update, id, status, voided_at, credit_type_id, starts_at,
+                              ends_at, issued_at, total, document)
+         SELECT $1, $2, $3, $4, $5::timestamptz, 0, '{}', $12, id, status,
+                CASE WHEN status = 'VOID' THEN $5::timestamptz END, unit, dated_at, dated_at, issued_at, total, document
+         FROM unnest($6::uuid[], $7::text[], $8::uuid[], $9::timestamptz[], $10::numeric[], $11::json[],
+                     $13::timestamptz[]) AS given (id, status, unit, dated_at, total, document, issued_at)",
         environment_id.0,
         contract.customer_id.0,
         contract.id.0,
@@ -122,10 +131,83 @@ pub async fn insert_scheduled(
         &totals,
         &documents as _,
         seen_product_update,
+        &issued,
     )
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// What the finalization of a true-up saw beside the products: the newest version of its commit, and the customer's newest
+/// draw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenOfTrueUp {
+    pub balance: balance::Added,
+    pub draw: i64,
+}
+
+/// Keeps the invoice of a true-up, finalized or void.
+pub async fn insert_true_up(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    invoice: &Invoice,
+    finalized_at: Instant,
+    seen_product_update: Option<i64>,
+    seen: SeenOfTrueUp,
+    regeneration: Option<&Regeneration>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "INSERT INTO invoice (environment_id, customer_id, id, contract_id, type, status, credit_type_id, starts_at,
+                              ends_at, issued_at, total, document, finalized_at, seen_arrival, seen_subjects,
+                              seen_product_update, seen_of_true_up, voided_at, original_id, generation)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0, '{}', $14, $15, $16, $17, $18)",
+        environment_id.0,
+        invoice.customer_id.0,
+        invoice.id.0,
+        invoice.contract_id.0,
+        invoice.invoice_type.as_str(),
+        invoice.status.as_str(),
+        invoice.credit_type_id().0,
+        invoice.start_timestamp,
+        invoice.end_timestamp,
+        invoice.issued_at,
+        invoice.total.0,
+        Json(invoice) as _,
+        finalized_at,
+        seen_product_update,
+        Json(seen) as _,
+        (invoice.status == InvoiceStatus::Void).then_some(finalized_at),
+        regeneration.map(|regeneration| regeneration.original.0) as Option<Uuid>,
+        regeneration.map_or(0, |regeneration| regeneration.generation),
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The ids of the stored scheduled invoices of each of these contracts on the date beside it.
+pub async fn scheduled_ids(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    dates: &[(CustomerId, ContractId, Instant)],
+) -> Result<BTreeSet<InvoiceId>, sqlx::Error> {
+    let customers: Vec<Uuid> = dates.iter().map(|(customer, _, _)| customer.0).collect();
+    let contracts: Vec<Uuid> = dates.iter().map(|(_, contract, _)| contract.0).collect();
+    let dates: Vec<Instant> = dates.iter().map(|(_, _, dated_at)| *dated_at).collect();
+    let ids = sqlx::query_scalar!(
+        r#"SELECT id AS "id: InvoiceId"
+           FROM unnest($2::uuid[], $3::uuid[], $4::timestamptz[]) AS given (customer_id, contract_id, dated_at)
+           JOIN invoice ON invoice.environment_id = $1 AND invoice.customer_id = given.customer_id
+                AND invoice.contract_id = given.contract_id AND ends_at = dated_at
+           WHERE type = 'SCHEDULED'"#,
+        environment_id.0,
+        &customers,
+        &contracts,
+        &dates,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(ids.into_iter().collect())
 }
 
 /// The status is the row's: an invoice may be voided after it was stored.
@@ -213,38 +295,86 @@ pub async fn last_finalized_at(
     .await
 }
 
-/// Voids every finalized invoice of a customer.
-pub async fn void_all(
+/// The finalized invoices of a customer, or of one of its contracts.
+pub async fn finalized_ids(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     customer_id: CustomerId,
-) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "UPDATE invoice SET status = 'VOID' WHERE environment_id = $1 AND customer_id = $2",
+    contract_id: Option<ContractId>,
+) -> Result<Vec<Uuid>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "SELECT id FROM invoice
+         WHERE environment_id = $1 AND customer_id = $2 AND ($3::uuid IS NULL OR contract_id = $3)
+           AND status = 'FINALIZED' ORDER BY id",
         environment_id.0,
         customer_id.0,
+        contract_id.map(|id| id.0) as Option<Uuid>,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Makes finalized invoices void; their lines stay.
+pub async fn set_void(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_id: CustomerId,
+    ids: &[Uuid],
+    at: Instant,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE invoice SET status = 'VOID', voided_at = $4
+         WHERE environment_id = $1 AND customer_id = $2 AND id = ANY($3) AND status = 'FINALIZED'",
+        environment_id.0,
+        customer_id.0,
+        ids,
+        at,
     )
     .execute(db)
     .await?;
     Ok(())
 }
 
-/// Voids every finalized invoice of a contract.
-pub async fn void_of_contract(
+/// The invoices of one statement, or of one date and currency.
+pub struct Lineage {
+    pub original: InvoiceId,
+    /// The newest of them.
+    pub newest: InvoiceId,
+    /// How many the newest one had before.
+    pub generation: i32,
+    /// The one that is not void.
+    pub standing: Option<InvoiceId>,
+}
+
+/// The invoices that one is of.
+pub async fn lineage(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
-    contract: &Contract,
-) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "UPDATE invoice SET status = 'VOID'
-         WHERE environment_id = $1 AND customer_id = $2 AND contract_id = $3 AND status = 'FINALIZED'",
+    customer_id: CustomerId,
+    id: InvoiceId,
+) -> Result<Lineage, sqlx::Error> {
+    let original = sqlx::query_scalar!(
+        r#"SELECT coalesce(original_id, id) AS "original!: InvoiceId" FROM invoice
+           WHERE environment_id = $1 AND customer_id = $2 AND id = $3"#,
         environment_id.0,
-        contract.customer_id.0,
-        contract.id.0,
+        customer_id.0,
+        id.0,
     )
-    .execute(db)
+    .fetch_one(&mut *db)
     .await?;
-    Ok(())
+    let rows = sqlx::query!(
+        r#"SELECT id AS "id: InvoiceId", generation, status AS "status: InvoiceStatus" FROM invoice
+           WHERE environment_id = $1 AND customer_id = $2 AND (id = $3 OR original_id = $3)
+           ORDER BY generation"#,
+        environment_id.0,
+        customer_id.0,
+        original.0,
+    )
+    .fetch_all(db)
+    .await?;
+    let standing = rows.iter().find(|row| row.status == InvoiceStatus::Finalized).map(|row| row.id);
+    let newest = rows.last().ok_or(sqlx::Error::RowNotFound)?;
+    Ok(Lineage { original, newest: newest.id, generation: newest.generation, standing })
 }
 
 /// Whether any finalized usage invoice of the contract ends after `instant`.
@@ -273,6 +403,10 @@ pub struct FinalizedInvoice {
     pub finalized_at: Instant,
     pub arrival: i64,
     pub seen: Seen,
+    /// Of a true-up.
+    pub seen_of_true_up: Option<SeenOfTrueUp>,
+    /// On one that stands in for a void one.
+    pub regeneration: Option<Regeneration>,
     /// Whether the columns that filters use say what the document says.
     pub columns_agree: bool,
 }
@@ -290,8 +424,10 @@ pub async fn list_for_check(
                   ends_at, issued_at, total, document AS "document: Json<Invoice>",
                   status AS "status: InvoiceStatus", finalized_at, seen_arrival,
                   seen_subjects AS "seen_subjects: Vec<SubjectId>", seen_rate, seen_product_update,
-                  seen_usage_filter, seen_override,
-                  seen_others AS "seen_others: Json<BTreeMap<ContractId, SeenTerms>>"
+                  seen_usage_filter, seen_override, seen_of_true_up AS "seen_of_true_up: Json<SeenOfTrueUp>",
+                  seen_others AS "seen_others: Json<BTreeMap<ContractId, SeenTerms>>",
+                  seen_balances AS "seen_balances: Json<SeenBalances>",
+                  original_id AS "original_id: InvoiceId", generation
            FROM invoice WHERE environment_id = $1 AND customer_id = $2 AND ($3::uuid IS NULL OR id = $3)
            ORDER BY issued_at, id"#,
         environment_id.0,
@@ -300,44 +436,53 @@ pub async fn list_for_check(
     )
     .fetch_all(db)
     .await?;
-    let finalized = rows.into_iter().map(|row| {
-        let document = &row.document.0;
-        let columns_agree = (row.id, row.contract_id, row.invoice_type, row.credit_type_id)
-            == (document.id, document.contract_id, document.invoice_type, document.credit_type_id())
-            && (row.starts_at, row.ends_at, row.issued_at)
-                == (document.start_timestamp, document.end_timestamp, document.issued_at)
-            && row.total == document.total.0;
-        FinalizedInvoice {
-            invoice: invoice(row.document, row.status),
-            finalized_at: row.finalized_at,
-            arrival: row.seen_arrival,
-            seen: Seen {
-                subject_ids: row.seen_subjects,
-                terms: SeenTerms {
-                    newest: Newest { rate: row.seen_rate, product_update: row.seen_product_update },
-                    usage_filter: row.seen_usage_filter,
-                    rate_override: row.seen_override,
-                    ending_before: None,
+    let finalized =
+        rows.into_iter().map(|row| {
+            let document = &row.document.0;
+            let columns_agree = (row.id, row.contract_id, row.invoice_type, row.credit_type_id)
+                == (document.id, document.contract_id, document.invoice_type, document.credit_type_id())
+                && (row.starts_at, row.ends_at, row.issued_at)
+                    == (document.start_timestamp, document.end_timestamp, document.issued_at)
+                && row.total == document.total.0
+                && row.original_id.is_some() == document.regenerated_from_invoice_id.is_some();
+            let regeneration =
+                row.original_id.zip(document.regenerated_from_invoice_id).map(|(original, from)| {
+                    Regeneration { from, original, generation: row.generation, issued_at: row.issued_at }
+                });
+            FinalizedInvoice {
+                invoice: invoice(row.document, row.status),
+                finalized_at: row.finalized_at,
+                arrival: row.seen_arrival,
+                seen: Seen {
+                    subject_ids: row.seen_subjects,
+                    terms: SeenTerms {
+                        newest: Newest { rate: row.seen_rate, product_update: row.seen_product_update },
+                        usage_filter: row.seen_usage_filter,
+                        rate_override: row.seen_override,
+                        ending_before: None,
+                    },
+                    others: row.seen_others.0,
+                    balances: row.seen_balances.map(|seen| seen.0),
                 },
-                others: row.seen_others.0,
-            },
-            columns_agree,
-        }
-    });
+                seen_of_true_up: row.seen_of_true_up.map(|seen| seen.0),
+                regeneration,
+                columns_agree,
+            }
+        });
     Ok(finalized.collect())
 }
 
-/// Whether an invoice with this id is stored.
-pub async fn is_stored(
+/// Whose stored invoice has this id.
+pub async fn owner(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     id: InvoiceId,
-) -> Result<bool, sqlx::Error> {
+) -> Result<Option<CustomerId>, sqlx::Error> {
     sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT FROM invoice WHERE environment_id = $1 AND id = $2) AS "exists!""#,
+        r#"SELECT customer_id AS "customer_id: CustomerId" FROM invoice WHERE environment_id = $1 AND id = $2"#,
         environment_id.0,
         id.0,
     )
-    .fetch_one(db)
+    .fetch_optional(db)
     .await
 }

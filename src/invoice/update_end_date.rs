@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 use super::catch_up::begin_caught_up;
 use super::store;
 use crate::access::{App, Record, Writer};
-use crate::contract::{self, Contract, scheduled_charge};
+use crate::contract::{self, Contract, recurring_grant, scheduled_charge};
 use crate::error::ApiError;
 use crate::id::{ContractId, CustomerId, EnvironmentId};
 use crate::time::{Instant, shown};
@@ -46,7 +46,10 @@ pub async fn handler(
     if let Some(end) = end.filter(|end| before.is_none_or(|before| *end < before)) {
         remove_charges_from(&mut change, environment_id, &contract, end, caller.now).await?;
     }
+    recurring_grant::follow_end(&mut change, environment_id, &contract, caller.now, &caller.token_name)
+        .await?;
     contract::schedule_work(&mut change, environment_id, &contract).await?;
+    contract::schedule_true_ups(&mut change, environment_id, request.customer_id).await?;
     let new = end.map_or_else(|| "open-ended".to_owned(), |end| format!("end before {}", shown(end)));
     let record = Record::new(contract.id.0, format!("Made the contract {new}"));
     let answer = change.commit(record, id_data(contract.id.0)).await?;
@@ -107,7 +110,7 @@ async fn remove_charges_from(
 
 pub fn doc(operation: TransformOperation) -> TransformOperation {
     operation.id("updateContractEndDate").tag("Contracts").summary("Update the end date of a contract").description(
-        "An earlier end cuts the open usage statement and removes the scheduled charges from then on that are not on a \
-         finalized invoice. A later end only lengthens the term. Finalized invoices stay as they are.",
+        "An earlier end cuts the open usage statement and removes the scheduled charges and payments from then on that are not \
+         on a finalized invoice; what is short of a postpaid commit is billed at the new end. A later end only lengthens the term. Finalized invoices stay as they are.",
     )
 }

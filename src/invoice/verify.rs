@@ -2,31 +2,41 @@
 //!
 //! An invoice keeps what it was calculated from: the last arrival, the subjects, the last rate, the last product
 //! update, the last usage filter, the instant; and scheduled charges keep the invoice that they are on. So it can be recomputed for ever,
-//! whatever came later, and every difference is a fault. So is a time that no usage invoice of a contract bills, or two.
+//! whatever came later, and every difference is a fault. So is a time that no usage invoice of a contract bills, or two;
+//! void ones and those that were made in their place count as one.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::{Executor, PgConnection, PgPool};
 
-use super::calc::usage_invoice_id;
+use super::calc::{owed_in, usage_invoice_id};
 use super::compute::{self, Calculator, failure};
 use super::custom_fields;
-use super::model::{Invoice, InvoiceStatus, InvoiceType};
-use super::scheduled::calc::{add_charges, empty_scheduled_invoice, scheduled_invoice_id};
+use super::model::{Invoice, InvoiceStatus, InvoiceType, LineItem};
+use super::scheduled::calc::{
+    add_charges, empty_scheduled_invoice, scheduled_invoice_id, scheduled_invoice_ids,
+};
 use super::scheduled::{FixedProducts, items_dated, set_billable_status};
 use super::store::{self, FinalizedInvoice};
-use crate::contract::scheduled_charge::{self, DueItem};
+use super::true_up::{true_up_invoice, true_up_invoice_id, what_was_short};
+use super::verify_draws::DrawsByInvoice;
+use crate::contract::balance::{self, TrueUp};
+use crate::contract::scheduled_charge::{self, DueItem, ItemPrice};
 use crate::contract::{self, Contract, GRACE};
+use crate::drawdown;
 use crate::id::{ContractId, CustomerId, EnvironmentId, InvoiceId};
 use crate::job;
-use crate::money::{Decimal, plain};
+use crate::money::{Decimal, plain, zero};
 use crate::postgres::begin_snapshot;
 use crate::rating::Newest;
 use crate::time::{Period, shown};
 use crate::usage::{begin_usage_snapshot, recount_as_of};
 
 const CUSTOMERS_AT_ONCE: i64 = 500;
+
+/// How many invoices of one date and currency a contract may have and be checked.
+const INVOICES_OF_A_DATE_MAX: usize = 1000;
 
 /// An invoice that does not follow from the facts.
 #[derive(Debug)]
@@ -69,12 +79,13 @@ async fn verify_customer(
     snapshot.execute("SET LOCAL idle_in_transaction_session_timeout = 0").await?;
     let contracts = contract::list_of_customer(&mut snapshot, environment_id, customer_id).await?;
     let stored = store::list_for_check(&mut snapshot, environment_id, customer_id, None).await?;
-    let mut items = scheduled_charge::items_of_invoices(&mut snapshot, environment_id, customer_id).await?;
+    let items = scheduled_charge::items_of_invoices(&mut snapshot, environment_id, customer_id).await?;
+    let draws = DrawsByInvoice::new(drawdown::of_customer(&mut snapshot, environment_id, customer_id).await?);
     let mut fault = |id, finding: String| faults.push(InvoiceFault { id, customer_id, finding });
 
     let mut usage: BTreeMap<ContractId, Vec<&Invoice>> = BTreeMap::new();
-    for FinalizedInvoice { invoice, .. } in &stored {
-        if invoice.invoice_type == InvoiceType::Usage {
+    for FinalizedInvoice { invoice, regeneration, .. } in &stored {
+        if invoice.invoice_type == InvoiceType::Usage && regeneration.is_none() {
             usage.entry(invoice.contract_id).or_default().push(invoice);
         }
     }
@@ -87,23 +98,38 @@ async fn verify_customer(
             fault(id, "would not be finalized when it is due".to_owned());
         }
     }
+    for id in undue_true_ups(&mut snapshot, environment_id, customer_id, &contracts).await? {
+        fault(id, "would not be finalized when it is due".to_owned());
+    }
+    let lineages = lineages(&stored);
+    for lineage in lineages.values() {
+        for (id, finding) in lineage_faults(lineage) {
+            fault(id, finding);
+        }
+    }
     let contracts: BTreeMap<ContractId, Contract> =
         contracts.into_iter().map(|contract| (contract.id, contract)).collect();
     let mut calculator = Calculator::new(&mut snapshot, environment_id);
     for finalized in &stored {
         let invoice = &finalized.invoice;
-        let items = items.remove(&invoice.id).unwrap_or_default();
-        if let Some(finding) = contradiction(finalized, &items) {
+        // Those of a void invoice went onto the one that was made in its place, but for what was not billed again.
+        let since =
+            lineages[&original(finalized)].iter().filter(|one| generation(one) >= generation(finalized));
+        let mut own: Vec<DueItem> =
+            since.filter_map(|one| items.get(&one.invoice.id)).flatten().cloned().collect();
+        own.sort_by_key(|item| (item.balance_id.is_some(), item.charge_id, item.id));
+        let items = own.as_slice();
+        if let Some(finding) = contradiction(finalized, items).or_else(|| draws.contradiction(invoice)) {
             fault(invoice.id, finding);
             continue;
         }
         let contract = contracts.get(&invoice.contract_id).ok_or(sqlx::Error::RowNotFound)?;
         // Mostly nothing came later, and what is known now gives the same at less cost.
-        let live = calculated(&mut calculator, environment_id, contract, finalized, &items, None).await;
+        let live = calculated(&mut calculator, environment_id, contract, finalized, items, None).await;
         let recomputed = match live {
             Ok(recomputed) if same(invoice, &recomputed) => continue,
             Err(error) if failure(&error).is_none() => return Err(error),
-            _ => as_seen(pool, environment_id, contract, finalized, &items).await,
+            _ => as_seen(pool, environment_id, contract, finalized, items).await,
         };
         match recomputed {
             Ok(recomputed) if same(invoice, &recomputed) => {}
@@ -123,7 +149,54 @@ async fn verify_customer(
     Ok(stored.len())
 }
 
-/// Where a contract's usage invoices, void ones too, do not tile the time from its first statement to its watermark.
+/// The first invoice of the same statement or date.
+fn original(finalized: &FinalizedInvoice) -> InvoiceId {
+    finalized.regeneration.as_ref().map_or(finalized.invoice.id, |regeneration| regeneration.original)
+}
+
+fn generation(finalized: &FinalizedInvoice) -> i32 {
+    finalized.regeneration.as_ref().map_or(0, |regeneration| regeneration.generation)
+}
+
+/// The invoices of each statement or date in the order in which they were made, by the first one.
+fn lineages(stored: &[FinalizedInvoice]) -> BTreeMap<InvoiceId, Vec<&FinalizedInvoice>> {
+    let mut lineages: BTreeMap<InvoiceId, Vec<&FinalizedInvoice>> = BTreeMap::new();
+    for finalized in stored {
+        lineages.entry(original(finalized)).or_default().push(finalized);
+    }
+    for lineage in lineages.values_mut() {
+        lineage.sort_by_key(|finalized| generation(finalized));
+    }
+    lineages
+}
+
+/// What contradicts that the invoices of one statement were made one after another, each in place of a void one.
+fn lineage_faults(lineage: &[&FinalizedInvoice]) -> Vec<(InvoiceId, String)> {
+    let mut faults = Vec::new();
+    for (place, one) in lineage.iter().enumerate() {
+        let (earlier, later) = (&lineage[..place], &lineage[place + 1..]);
+        let mut fault = |finding: String| faults.push((one.invoice.id, finding));
+        if usize::try_from(generation(one)) != Ok(place) {
+            fault("is made in place of one that is missing".to_owned());
+        }
+        let from = one.invoice.regenerated_from_invoice_id;
+        if from.is_some_and(|from| !earlier.iter().any(|earlier| earlier.invoice.id == from)) {
+            fault("is made in place of one of another statement".to_owned());
+        }
+        if period_of(&one.invoice) != period_of(&lineage[0].invoice) {
+            fault("is of another period than the one that it is made in place of".to_owned());
+        }
+        if let Some(later) = later.first()
+            && one.invoice.status != InvoiceStatus::Void
+        {
+            fault(format!("is not void, and invoice {} is made in its place", later.invoice.id));
+        }
+    }
+    faults
+}
+
+/// Where a contract's usage invoices, void ones too, do not tile the time from its first statement to its watermark; of
+/// each statement the first one.
 fn tiling_faults(contract: &Contract, mut usage: Vec<&Invoice>) -> Vec<(InvoiceId, String)> {
     usage.sort_by_key(|invoice| invoice.start_timestamp);
     let missing =
@@ -174,7 +247,27 @@ async fn undue(
         let due_at = job::due_at(db, environment_id, kind, contract.id.0).await?;
         if due_at != Some(date) {
             let items = items_dated(db, environment_id, contract, date).await?;
-            undue.extend(items.iter().map(|item| scheduled_invoice_id(contract, item.unit.id, date)));
+            let of_contract = [(contract.customer_id, contract.id, date)];
+            let taken = store::scheduled_ids(db, environment_id, &of_contract).await?;
+            undue.extend(items.iter().map(|item| scheduled_invoice_id(contract, item.unit.id, date, &taken)));
+        }
+    }
+    Ok(undue)
+}
+
+/// The true-ups of the customer that nobody would finalize. A step that is due too early looks again when it is taken.
+async fn undue_true_ups(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_id: CustomerId,
+    contracts: &[Contract],
+) -> Result<Vec<InvoiceId>, sqlx::Error> {
+    let mut undue = Vec::new();
+    for balance in balance::with_pending_true_up(db, environment_id, customer_id, None).await? {
+        let Some(true_up) = TrueUp::of(&balance, contracts) else { continue };
+        let due_at = job::due_at(db, environment_id, job::kind::FINALIZE_TRUE_UP, balance.id.0).await?;
+        if due_at.is_none_or(|due_at| due_at > true_up.due_at) {
+            undue.push(true_up_invoice_id(balance.id));
         }
     }
     Ok(undue)
@@ -189,18 +282,28 @@ fn contradiction(finalized: &FinalizedInvoice, items: &[DueItem]) -> Option<Stri
     if !items.iter().all(|item| belongs(item, invoice)) {
         return Some("has a scheduled charge of another date, currency or contract".to_owned());
     }
-    if invoice.line_items.iter().any(|line| &line.quantity.0 * &line.unit_price.0 != line.total.0) {
+    if !invoice.line_items.iter().all(is_its_quantity_times_its_price) {
         return Some("has a line whose total is not its quantity times its unit price".to_owned());
     }
-    let of_total = invoice.line_items.iter().filter(|line| line.credit_type == invoice.credit_type);
-    let sum: Decimal = of_total.map(|line| &line.total.0).sum();
+    let sum = owed_in(&invoice.credit_type, invoice);
     (sum != invoice.total.0)
         .then(|| format!("has lines that sum to {}, and a total of {}", plain(&sum), plain(&invoice.total.0)))
+}
+
+/// A line that a balance pays in part has the quantity that its amount comes to, to twenty decimals.
+fn is_its_quantity_times_its_price(line: &LineItem) -> bool {
+    let Some((quantity, unit_price)) = line.quantity.as_ref().zip(line.unit_price.as_ref()) else {
+        return line.is_application();
+    };
+    let difference = &quantity.0 * &unit_price.0 - &line.total.0;
+    difference == zero() || difference.abs() <= unit_price.0.abs() * Decimal::new(1.into(), 19)
 }
 
 /// Whether the item's date, currency and contract put it onto the invoice.
 fn belongs(item: &DueItem, invoice: &Invoice) -> bool {
     let dated = match invoice.invoice_type {
+        // Its date is where its contract ended, or that of the schedule.
+        InvoiceType::Scheduled if item.is_true_up => true,
         InvoiceType::Scheduled => item.dated_at == invoice.start_timestamp,
         _ => item.dated_at.date_naive() == invoice.end_timestamp.date_naive(),
     };
@@ -217,15 +320,53 @@ async fn calculated(
     items: &[DueItem],
     seen: Option<Newest>,
 ) -> Result<Invoice, sqlx::Error> {
-    let FinalizedInvoice { invoice, finalized_at, .. } = finalized;
+    let FinalizedInvoice { invoice, finalized_at, regeneration, .. } = finalized;
+    let true_up = finalized.seen_of_true_up.zip(items.iter().find_map(|item| Some((item.balance_id?, item))));
+    if let Some((seen_of_balance, (balance_id, item))) = true_up {
+        let db = calculator.db();
+        let found = balance::find_as_of(
+            db,
+            environment_id,
+            contract.customer_id,
+            balance_id,
+            seen_of_balance.balance,
+        );
+        let balance = found.await?.ok_or(sqlx::Error::RowNotFound)?;
+        let short = what_was_short(db, environment_id, &balance, seen_of_balance).await?;
+        let dated_at = invoice.start_timestamp;
+        let item = DueItem { price: ItemPrice::of_amount(short), dated_at, ..item.clone() };
+        let id = true_up_invoice_id(balance_id);
+        let empty = empty_scheduled_invoice(contract, &item.unit, dated_at, id);
+        let mut empty = Invoice { issued_at: invoice.issued_at, ..empty };
+        if let Some(regeneration) = regeneration {
+            regeneration.mark(&mut empty);
+        }
+        set_billable_status(db, environment_id, &mut empty).await?;
+        let items = std::slice::from_ref(&item);
+        let mut products = FixedProducts::load(db, environment_id, items).await?;
+        if let Some(newest) = seen {
+            products = products.up_to(newest.product_update);
+        }
+        return Ok(true_up_invoice(empty, item, &products, *finalized_at));
+    }
     let mut calculated = match invoice.invoice_type {
         InvoiceType::Scheduled => {
-            let mut empty = empty_scheduled_invoice(contract, &invoice.credit_type, invoice.start_timestamp);
-            set_billable_status(calculator.db(), environment_id, &mut empty).await?;
-            empty
+            let (unit, dated_at) = (&invoice.credit_type, invoice.start_timestamp);
+            // Which of the ids of its date it has says no more than how many there were before it.
+            let mut ids = scheduled_invoice_ids(contract, unit.id, dated_at).take(INVOICES_OF_A_DATE_MAX);
+            let id = ids
+                .find(|id| *id == original(finalized))
+                .unwrap_or_else(|| scheduled_invoice_id(contract, unit.id, dated_at, &BTreeSet::new()));
+            empty_scheduled_invoice(contract, unit, dated_at, id)
         }
         _ => calculator.usage_invoice(contract, period_of(invoice), *finalized_at).await?,
     };
+    if let Some(regeneration) = regeneration {
+        regeneration.mark(&mut calculated);
+    }
+    if invoice.invoice_type == InvoiceType::Scheduled {
+        set_billable_status(calculator.db(), environment_id, &mut calculated).await?;
+    }
     let mut products = FixedProducts::load(calculator.db(), environment_id, items).await?;
     if let Some(newest) = seen {
         products = products.up_to(newest.product_update);

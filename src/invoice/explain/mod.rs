@@ -13,7 +13,7 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 pub use self::calc::explanations;
-use self::calc::of_scheduled_charge;
+use self::calc::of_schedule;
 use self::view::BasisExplanation;
 pub use self::view::{Explanation, InvoiceExplanation};
 use super::calc::usage_invoice_id;
@@ -24,6 +24,7 @@ use super::model::{Invoice, InvoiceType, LineItem};
 use super::scheduled::calc::add_charges;
 use super::scheduled::{self, FixedProducts, riding_items};
 use super::store::{self, FinalizedInvoice};
+use super::true_up;
 use crate::access::{App, Caller};
 use crate::catalog::billable_metric::{self, BillableMetric};
 use crate::contract::{self, Contract};
@@ -57,7 +58,7 @@ pub async fn handler(
         None => of_draft(&mut snapshot, &caller, contracts, &path).await?,
     };
     let charges = invoice.line_items.iter().enumerate();
-    explanations.extend(charges.filter_map(|(number, line)| of_scheduled_charge(number, line)));
+    explanations.extend(charges.filter_map(|(number, line)| of_schedule(number, line)));
     let billable_metrics = metrics(&mut snapshot, environment_id, &explanations).await?;
     let explanation = InvoiceExplanation {
         invoice_id: invoice.id,
@@ -94,6 +95,13 @@ async fn of_draft(
         return Ok((contract.clone(), invoice, explanations));
     }
     let contracts = contracts.into_iter().map(|contract| (contract.id, contract)).collect();
+    let mut true_ups = true_up::drafts(&mut *db, environment_id, path.customer_id, &contracts).await?;
+    true_ups.retain(|true_up| true_up.header.id == path.invoice_id);
+    let mut calculator = Calculator::new(&mut *db, environment_id);
+    let true_ups = true_up::Draft::calculate(true_ups, &mut calculator, environment_id, caller.now).await?;
+    if let Some(true_up) = true_ups.into_iter().next() {
+        return Ok((contracts[&true_up.contract_id].clone(), true_up, Vec::new()));
+    }
     let drafts =
         scheduled::drafts(&mut *db, environment_id, path.customer_id, &contracts, caller.now).await?;
     let draft = drafts.into_iter().find(|draft| draft.header.id == path.invoice_id);
@@ -148,7 +156,7 @@ fn in_the_order_of(
 ) -> Option<Vec<Explanation>> {
     let (stored, calculated) =
         (custom_fields::without(stored.clone()), custom_fields::without(calculated.clone()));
-    let of_usage = |line: &&LineItem| line.scheduled_charge_id.is_none();
+    let of_usage = |line: &&LineItem| !line.is_scheduled();
     if stored.line_items.iter().filter(of_usage).count() != calculated.line_items.len() {
         return None;
     }

@@ -4,10 +4,13 @@ use serde::Serialize;
 use crate::catalog::billable_metric::BillableMetric;
 use crate::catalog::product::QuantityConversion;
 use crate::catalog::rate::{GroupValues, Rate};
+use crate::contract::balance::BalanceType;
 use crate::contract::rate_override::OverrideType;
 use crate::contract::rate_override::calc::Reason;
+use crate::drawdown::calc::Skipped;
 use crate::id::{
-    BillableMetricId, ContractId, InvoiceId, OverrideId, ProductId, RateCardId, ScheduledChargeId,
+    BalanceId, BillableMetricId, ContractId, InvoiceId, OverrideId, ProductId, RateCardId, ScheduledChargeId,
+    SegmentId,
 };
 use crate::invoice::model::{InvoiceStatus, TierMetadata};
 use crate::money::{CreditType, Number, QuantityRounding};
@@ -55,8 +58,40 @@ pub struct Explanation {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub later_prices: Vec<LaterPrice>,
     pub lines: Vec<ExplainedLine>,
-    /// The sum of the totals of the lines.
+    /// The commits and credits that the contract's usage may draw, in the order in which they are, and why each pays or does not.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub balances: Vec<ConsideredBalance>,
+    /// The sum of the totals of the lines that are owed: without what applies a postpaid commit.
     pub total: Number,
+}
+
+/// A segment of a commit or credit that may pay for lines.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct ConsideredBalance {
+    pub id: BalanceId,
+    pub segment_id: SegmentId,
+    #[serde(rename = "type")]
+    pub balance_type: BalanceType,
+    pub name: String,
+    /// What it pays for these lines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drawn: Option<DrawnExplanation>,
+    /// Why it pays for none of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<Skipped>,
+}
+
+/// What a commit or credit pays for.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct DrawnExplanation {
+    pub amount: Number,
+    pub quantity: Number,
+    /// The price while it is drawn; not on a conversion.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Rate>,
+    /// The overrides that make it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub overrides: Vec<AppliedOverride>,
 }
 
 /// What a price is applied to.
@@ -88,6 +123,8 @@ pub enum BasisExplanation {
     UnitConversion { custom_credit_type: CreditType, quantity: Number, fiat_per_custom_credit: Number },
     /// An amount that the contract names.
     ScheduledCharge { scheduled_charge_id: ScheduledChargeId },
+    /// An amount that is paid for a commit, or what is short of one.
+    CommitPurchase { commit_id: BalanceId },
 }
 
 /// From events to the quantity that is priced.
@@ -181,8 +218,11 @@ pub struct ExplainedLine {
     pub line_item: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tier: Option<TierMetadata>,
-    pub quantity: Number,
-    pub unit_price: Number,
+    /// Not on lines that apply a balance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quantity: Option<Number>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unit_price: Option<Number>,
     pub total: Number,
     /// The tier of the card's rate that the price is taken from, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]

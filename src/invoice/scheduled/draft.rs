@@ -6,12 +6,13 @@ use chrono::{NaiveTime, TimeDelta};
 use sqlx::PgConnection;
 
 use super::FixedProducts;
-use super::calc::{add_charges, empty_scheduled_invoice};
+use super::calc::{add_charges, empty_scheduled_invoice, scheduled_invoice_id};
 use crate::contract::Contract;
-use crate::contract::scheduled_charge::{self, DueItem};
+use crate::contract::scheduled_charge::{self, DueItem, PendingDate};
 use crate::customer::billable_status::status_at;
 use crate::id::{ContractId, CustomerId, EnvironmentId};
 use crate::invoice::model::Invoice;
+use crate::invoice::store;
 use crate::money::CreditType;
 use crate::time::{Instant, Period};
 
@@ -35,14 +36,22 @@ pub async fn drafts(
     now: Instant,
 ) -> Result<Vec<Draft>, sqlx::Error> {
     let dates = scheduled_charge::pending_dates(db, environment_id, customer_id).await?;
+    let taken = store::scheduled_ids(db, environment_id, &with_customer(customer_id, &dates)).await?;
     let drafts = dates.into_iter().filter_map(|date| {
         let contract = contracts.get(&date.contract_id)?;
         let unit = CreditType::find_fiat(date.unit_id)?;
-        let rides = contract.rides(date.dated_at, date.unit_id, now);
-        let header = (!rides).then(|| empty_scheduled_invoice(contract, unit, date.dated_at))?;
+        if contract.rides(date.dated_at, date.unit_id, now) {
+            return None;
+        }
+        let id = scheduled_invoice_id(contract, unit.id, date.dated_at, &taken);
+        let header = empty_scheduled_invoice(contract, unit, date.dated_at, id);
         Some(Draft { contract_id: contract.id, header })
     });
     Ok(drafts.collect())
+}
+
+fn with_customer(customer_id: CustomerId, dates: &[PendingDate]) -> Vec<(CustomerId, ContractId, Instant)> {
+    dates.iter().map(|date| (customer_id, date.contract_id, date.dated_at)).collect()
 }
 
 impl Draft {

@@ -6,16 +6,20 @@ use chrono::DateTime;
 use sqlx::PgConnection;
 
 use super::FixedProducts;
-use super::calc::{add_charges, empty_scheduled_invoice};
-use super::draft::items_dated;
+use super::calc::{add_charges, empty_scheduled_invoice, scheduled_invoice_id};
+use super::draft::{items_dated, set_billable_status};
+use crate::contract::recurring_grant;
 use crate::contract::scheduled_charge::{self, DueItem};
 use crate::contract::{self, Contract};
 use crate::customer::{self, billable_status::statuses_at};
-use crate::id::{ContractId, CreditTypeId, EnvironmentId, InvoiceId, ScheduleItemId};
+use crate::id::{ContractId, CreditTypeId, CustomerId, EnvironmentId, InvoiceId, ScheduleItemId};
+use crate::invoice::calc::Regeneration;
+use crate::invoice::compute::{Seen, SeenTerms};
 use crate::invoice::custom_fields;
 use crate::invoice::model::{Invoice, InvoiceStatus};
 use crate::invoice::store;
 use crate::job::{self, DueWork};
+use crate::rating::Newest;
 use crate::time::{Instant, shown};
 
 /// Finalizes the contract's scheduled invoices of the date that is due, one in each currency, and makes the next date
@@ -28,6 +32,7 @@ pub async fn finalize_scheduled_invoice(db: &mut PgConnection, work: &DueWork) -
     let Some(contract) = contract.filter(|contract| contract.archived_at.is_none()) else {
         return job::remove(db, environment_id, &work.kind, work.subject_id).await;
     };
+    recurring_grant::catch_up(db, environment_id, &contract, work.due_at).await?;
     let mut finalized = Vec::new();
     let date = contract::next_charge_date(db, environment_id, &contract).await?;
     // A later date is no error: the contract and the queue disagree, and the contract is right.
@@ -75,6 +80,36 @@ pub async fn keep_riding(
     scheduled_charge::mark_invoiced(db, environment_id, invoice.customer_id, &on_invoice, at).await
 }
 
+/// Keeps a scheduled invoice that stands in for a void one, of the same charges as their products are now.
+pub async fn finalize_again(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    contract: &Contract,
+    void: &Invoice,
+    items: &[DueItem],
+    now: Instant,
+    regeneration: &Regeneration,
+) -> Result<Invoice, sqlx::Error> {
+    let products = FixedProducts::load(db, environment_id, items).await?;
+    let mut invoice =
+        empty_scheduled_invoice(contract, &void.credit_type, void.start_timestamp, regeneration.original);
+    regeneration.mark(&mut invoice);
+    add_charges(&mut invoice, items, &products, now);
+    set_billable_status(db, environment_id, &mut invoice).await?;
+    invoice.status = InvoiceStatus::Finalized;
+    custom_fields::keep(db, environment_id, vec![&mut invoice]).await?;
+    let newest = Newest { rate: None, product_update: products.newest_update() };
+    let seen = Seen {
+        subject_ids: Vec::new(),
+        terms: SeenTerms { newest, ..SeenTerms::default() },
+        others: BTreeMap::new(),
+        balances: None,
+    };
+    store::insert(db, environment_id, &invoice, now, 0, &seen, Some(regeneration)).await?;
+    metrics::counter!("upbeat_invoices_finalized_total").increment(1);
+    Ok(invoice)
+}
+
 fn not_riding(contract: &Contract, mut items: Vec<DueItem>) -> Vec<DueItem> {
     items.retain(|item| contract.statement_of_charge(item.dated_at, item.unit.id).is_none());
     items
@@ -96,10 +131,15 @@ async fn keep(
         by_date.entry((item.dated_at, item.unit.id)).or_default().push(item.clone());
     }
     let dates: Vec<Instant> = by_date.keys().map(|(dated_at, _)| *dated_at).collect();
+    let of_contract: Vec<(CustomerId, ContractId, Instant)> =
+        dates.iter().map(|dated_at| (contract.customer_id, contract.id, *dated_at)).collect();
+    let taken = store::scheduled_ids(db, environment_id, &of_contract).await?;
     let statuses = statuses_at(db, environment_id, contract.customer_id, &dates).await?;
     let (mut invoices, mut on_invoices) = (Vec::new(), Vec::new());
     for (((dated_at, _), items), billable_status) in by_date.into_iter().zip(statuses) {
-        let mut invoice = empty_scheduled_invoice(contract, &items[0].unit, dated_at);
+        let unit = &items[0].unit;
+        let id = scheduled_invoice_id(contract, unit.id, dated_at, &taken);
+        let mut invoice = empty_scheduled_invoice(contract, unit, dated_at, id);
         add_charges(&mut invoice, &items, products, at);
         on_invoices.extend(items.iter().map(|item| (item.id, invoice.id)));
         invoices.push(Invoice { status, billable_status, ..invoice });

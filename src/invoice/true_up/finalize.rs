@@ -1,0 +1,167 @@
+//! Due work: the last statement that may spend a postpaid commit is final. And what becomes of a true-up whose contract is
+//! archived.
+
+use sqlx::PgConnection;
+
+use super::calc::{due_item, empty_true_up_invoice, true_up_invoice};
+use crate::contract::balance::{self, Balance, TrueUp, charge_of, shortfall};
+use crate::contract::scheduled_charge::{DueItem, ItemPrice, mark_invoiced, remove_pending};
+use crate::contract::{self, Contract};
+use crate::customer;
+use crate::drawdown::{drawn, newest_draw};
+use crate::error::NotComputable;
+use crate::id::{BalanceId, EnvironmentId};
+use crate::invoice::calc::Regeneration;
+use crate::invoice::custom_fields;
+use crate::invoice::model::{Invoice, InvoiceStatus};
+use crate::invoice::scheduled::calc::empty_scheduled_invoice;
+use crate::invoice::scheduled::{FixedProducts, set_billable_status};
+use crate::invoice::store::{self, SeenOfTrueUp};
+use crate::job::{self, DueWork};
+use crate::money::{Decimal, is_positive};
+use crate::time::{Instant, shown};
+
+/// Finalizes the true-up of the commit that is due, in the transaction that holds the work; where nothing is short, there is
+/// no invoice.
+///
+/// A statement that may spend the commit and is not final yet, as it could not be computed, is an error: the work is put
+/// off until it is. A commit that has no true-up any more has nothing to finalize.
+pub async fn finalize_true_up(db: &mut PgConnection, work: &DueWork) -> Result<(), sqlx::Error> {
+    let environment_id = work.environment_id;
+    let balance_id = BalanceId(work.subject_id);
+    customer::hold(db, environment_id, work.customer_id).await?;
+    let found =
+        balance::with_pending_true_up(db, environment_id, work.customer_id, Some(balance_id)).await?.pop();
+    let contracts = contract::list_of_customer(db, environment_id, work.customer_id).await?;
+    let found = found.and_then(|balance| Some((TrueUp::of(&balance, &contracts)?, balance)));
+    let Some((true_up, balance)) = found else {
+        return job::remove(db, environment_id, &work.kind, work.subject_id).await;
+    };
+    if true_up.due_at > work.due_at {
+        // The contracts and the queue disagree: the contracts are right.
+        return contract::schedule_true_up(db, environment_id, &balance, &true_up).await;
+    }
+    if let Some(contract_id) = true_up.unsettled(&contracts) {
+        let reason =
+            format!("a usage statement of contract {contract_id} before the true-up is not finalized");
+        return Err(NotComputable::new(reason).into());
+    }
+    let contract = contracts.iter().find(|contract| contract.id == true_up.contract_id);
+    let contract = contract.ok_or(sqlx::Error::RowNotFound)?;
+    let status = InvoiceStatus::Finalized;
+    let kept = keep(db, environment_id, contract, &balance, &true_up, status, work.now).await?;
+    job::remove(db, environment_id, &work.kind, work.subject_id).await?;
+    if let Some(invoice) = kept {
+        let description = format!("Finalized the true-up invoice of {}", shown(true_up.dated_at));
+        job::record(db, work, "invoice", invoice.id.0, "finalize", description).await?;
+        metrics::counter!("upbeat_invoices_finalized_total").increment(1);
+    }
+    Ok(())
+}
+
+/// Makes the true-ups void ones that a contract's invoices were to bill, as it is archived. Its usage drafts disappear with
+/// it, so what is short is what finalized invoices leave (our decision).
+pub async fn void_upcoming(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    contract: &Contract,
+    now: Instant,
+) -> Result<(), sqlx::Error> {
+    let customer_id = contract.customer_id;
+    let balances = balance::with_pending_true_up(db, environment_id, customer_id, None).await?;
+    if balances.is_empty() {
+        return Ok(());
+    }
+    let contracts = contract::list_of_customer(db, environment_id, customer_id).await?;
+    let is_own =
+        |balance: &&Balance| charge_of(balance).is_some_and(|charge| charge.contract_id == contract.id);
+    for balance in balances.iter().filter(is_own) {
+        if let Some(true_up) = TrueUp::of(balance, &contracts) {
+            keep(db, environment_id, contract, balance, &true_up, InvoiceStatus::Void, now).await?;
+        }
+        job::remove(db, environment_id, job::kind::FINALIZE_TRUE_UP, balance.id.0).await?;
+    }
+    Ok(())
+}
+
+/// Keeps the invoice of what is short; nothing is pending of the commit any more.
+async fn keep(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    contract: &Contract,
+    balance: &Balance,
+    true_up: &TrueUp,
+    status: InvoiceStatus,
+    now: Instant,
+) -> Result<Option<Invoice>, sqlx::Error> {
+    let customer_id = balance.customer_id;
+    let seen =
+        SeenOfTrueUp { balance: balance.added, draw: newest_draw(db, environment_id, customer_id).await? };
+    let short = what_was_short(db, environment_id, balance, seen).await?;
+    let header = empty_true_up_invoice(contract, balance, true_up);
+    let Some((item, mut header)) = due_item(balance, true_up, short).zip(header) else { return Ok(None) };
+    if !is_positive(&item.price.amount()) {
+        remove_pending(db, environment_id, customer_id, &[item.id.0], now).await?;
+        return Ok(None);
+    }
+    set_billable_status(db, environment_id, &mut header).await?;
+    let items = std::slice::from_ref(&item);
+    let products = match status {
+        // Kept from a request.
+        InvoiceStatus::Void => FixedProducts::hold(db, environment_id, items).await?,
+        _ => FixedProducts::load(db, environment_id, items).await?,
+    };
+    let item_id = item.id;
+    let mut invoice = Invoice { status, ..true_up_invoice(header, item, &products, now) };
+    custom_fields::keep(db, environment_id, vec![&mut invoice]).await?;
+    store::insert_true_up(db, environment_id, &invoice, now, products.newest_update(), seen, None).await?;
+    mark_invoiced(db, environment_id, customer_id, &[(item_id, invoice.id)], now).await?;
+    Ok(Some(invoice))
+}
+
+/// Keeps a true-up invoice that stands in for a void one, of what is short by now; nothing where that is nothing, and where the
+/// true-up was disabled since. The caller holds the customer, and says on the item that it is there.
+pub async fn finalize_again(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    contract: &Contract,
+    void: &Invoice,
+    item: &DueItem,
+    now: Instant,
+    regeneration: &Regeneration,
+) -> Result<Option<Invoice>, sqlx::Error> {
+    let customer_id = contract.customer_id;
+    let balance_id = item.balance_id.ok_or(sqlx::Error::RowNotFound)?;
+    let balance = balance::find(db, environment_id, customer_id, balance_id).await?;
+    let balance = balance.ok_or(sqlx::Error::RowNotFound)?;
+    let seen =
+        SeenOfTrueUp { balance: balance.added, draw: newest_draw(db, environment_id, customer_id).await? };
+    let short = what_was_short(db, environment_id, &balance, seen).await?;
+    if balance.terms.is_true_up_disabled || !is_positive(&short) {
+        return Ok(None);
+    }
+    let dated_at = void.start_timestamp;
+    let item = DueItem { price: ItemPrice::of_amount(short), dated_at, ..item.clone() };
+    let mut header = empty_scheduled_invoice(contract, &item.unit, dated_at, regeneration.original);
+    regeneration.mark(&mut header);
+    set_billable_status(db, environment_id, &mut header).await?;
+    let products = FixedProducts::load(db, environment_id, std::slice::from_ref(&item)).await?;
+    let status = InvoiceStatus::Finalized;
+    let mut invoice = Invoice { status, ..true_up_invoice(header, item, &products, now) };
+    custom_fields::keep(db, environment_id, vec![&mut invoice]).await?;
+    let update = products.newest_update();
+    store::insert_true_up(db, environment_id, &invoice, now, update, seen, Some(regeneration)).await?;
+    metrics::counter!("upbeat_invoices_finalized_total").increment(1);
+    Ok(Some(invoice))
+}
+
+/// What was short of a commit whose terms are those that were seen, by the draws that were.
+pub async fn what_was_short(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    balance: &Balance,
+    seen: SeenOfTrueUp,
+) -> Result<Decimal, sqlx::Error> {
+    let drawn = drawn(db, environment_id, balance.customer_id, &[balance.id.0], Some(seen.draw)).await?;
+    Ok(shortfall(balance, &drawn.values().sum()))
+}
