@@ -21,7 +21,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::access::App;
 use crate::catalog::{billable_metric, credit_type, product, rate, rate_card};
-use crate::{console, contract, customer, invoice, named_schedule, package, rating, sandbox, usage};
+use crate::{console, contract, customer, invoice, ledger, named_schedule, package, rating, sandbox, usage};
 
 /// The whole server as a router, for a socket or for a test.
 pub fn app(state: App, metrics: Option<PrometheusHandle>) -> Router {
@@ -73,6 +73,7 @@ fn documented() -> (Router<App>, OpenApi) {
             .merge(billable_metrics())
             .merge(products_and_rate_cards())
             .merge(contracts())
+            .merge(commits_and_credits())
             .merge(packages())
             .merge(named_schedules())
             .merge(usage_and_invoices())
@@ -203,8 +204,9 @@ fn products_and_rate_cards() -> ApiRouter<App> {
 }
 
 fn contracts() -> ApiRouter<App> {
-    use contract::{create_with_customer, get, get_rate_schedule, list};
+    use contract::{create_with_customer, get_rate_schedule};
     use invoice::{archive_contract as archive, set_usage_filter, update_end_date};
+    use ledger::{get_contract as get, list_contracts as list};
     ApiRouter::new()
         .api_route(
             "/v1/contracts/create",
@@ -228,6 +230,47 @@ fn contracts() -> ApiRouter<App> {
         .api_route("/v1/contracts/list", post_with(list::handler_v1, list::doc_v1))
         .api_route("/v2/contracts/get", post_with(get::handler_v2, get::doc_v2))
         .api_route("/v2/contracts/list", post_with(list::handler_v2, list::doc_v2))
+}
+
+fn commits_and_credits() -> ApiRouter<App> {
+    use invoice::{create_commit, create_credit};
+    use ledger::{add_manual_entry, archive, disable_true_up, edit, get_net_balance, list, update_end_date};
+    ApiRouter::new()
+        .api_route("/v1/contracts/customerCommits/list", post_with(list::commits, list::doc_of_commits))
+        .api_route("/v1/contracts/customerCredits/list", post_with(list::credits, list::doc_of_credits))
+        .api_route("/v1/contracts/customerBalances/list", post_with(list::balances, list::doc_of_balances))
+        .api_route(
+            "/v1/contracts/customerBalances/getNetBalance",
+            post_with(get_net_balance::handler, get_net_balance::doc),
+        )
+        .api_route(
+            "/v1/contracts/addManualBalanceLedgerEntry",
+            post_with(add_manual_entry::handler, add_manual_entry::doc),
+        )
+        .api_route(
+            "/v1/contracts/customerCommits/updateEndDate",
+            post_with(update_end_date::of_commit, update_end_date::doc_of_commit),
+        )
+        .api_route(
+            "/v1/contracts/customerCredits/updateEndDate",
+            post_with(update_end_date::of_credit, update_end_date::doc_of_credit),
+        )
+        .api_route(
+            "/v1/contracts/commits/disableTrueup",
+            post_with(disable_true_up::handler, disable_true_up::doc),
+        )
+        .api_route("/v2/contracts/commits/edit", post_with(edit::of_commit, edit::doc_of_commit))
+        .api_route("/v2/contracts/credits/edit", post_with(edit::of_credit, edit::doc_of_credit))
+        .api_route("/v2/contracts/commits/archive", post_with(archive::of_commit, archive::doc_of_commit))
+        .api_route("/v2/contracts/credits/archive", post_with(archive::of_credit, archive::doc_of_credit))
+        .api_route(
+            "/v1/contracts/customerCommits/create",
+            post_with(create_commit::handler, create_commit::doc),
+        )
+        .api_route(
+            "/v1/contracts/customerCredits/create",
+            post_with(create_credit::handler, create_credit::doc),
+        )
 }
 
 fn packages() -> ApiRouter<App> {
@@ -298,6 +341,11 @@ fn usage_and_invoices() -> ApiRouter<App> {
         .api_route(
             "/v1/customers/{customer_id}/invoices/{invoice_id}",
             get_with(invoice::get::handler, invoice::get::doc),
+        )
+        .api_route("/v1/invoices/void", post_with(invoice::void::handler, invoice::void::doc))
+        .api_route(
+            "/v1/invoices/regenerate",
+            post_with(invoice::regenerate::handler, invoice::regenerate::doc),
         )
         .api_route(
             "/v1/upbeat/customers/{customer_id}/invoices/{invoice_id}/explain",

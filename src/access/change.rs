@@ -70,10 +70,18 @@ impl Writer {
     ///
     /// Under an `Idempotency-Key`, 409 while another request with the key is at work.
     pub async fn begin(&self, app: &App) -> Result<Change, ApiError> {
+        self.begin_in(app, app.db.begin().await?).await
+    }
+
+    /// [`Self::begin`] in a transaction that has begun already.
+    pub async fn begin_in(
+        &self,
+        app: &App,
+        mut transaction: Transaction<'static, Postgres>,
+    ) -> Result<Change, ApiError> {
         let operation = self.operation.ok_or_else(|| {
             ApiError::internal("a change began", "in an operation that is not listed as one")
         })?;
-        let mut transaction = app.db.begin().await?;
         if let Some(claim) = &self.claim {
             idempotency::hold(&mut transaction, self.environment_id(), claim).await?;
         }

@@ -191,7 +191,8 @@ fn errors_of(name: &str, operation: &mut Operation, schemas: &BTreeMap<String, V
 }
 
 /// Operations that answer an unknown id like any other bad field, 400.
-const UNKNOWN_IS_BAD: &[&str] = &["POST /v1/contract-pricing/products/create"];
+const UNKNOWN_IS_BAD: &[&str] =
+    &["POST /v1/contract-pricing/products/create", "POST /v1/contracts/customerBalances/getNetBalance"];
 
 /// Operations that name an object further down in their body.
 const NAMES_WITHIN: &[&str] = &["POST /v1/composite/createCustomerWithContract"];

@@ -11,6 +11,7 @@ const TAGS: &[(&str, &str)] = &[
     ("Products", "What is sold, and how it is shown on invoices."),
     ("Rate cards", "What products cost, over time."),
     ("Contracts", "What was agreed with a customer: prices, terms and when its statements close."),
+    ("Credits and commits", "Value that usage draws before it is billed: paid for, promised or given away."),
     ("Packages", "Contract terms for many customers, their dates counted from the start of each contract."),
     (
         "Named schedules",

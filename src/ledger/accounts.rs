@@ -1,0 +1,85 @@
+//! Loading the accounts of balances: of those that are asked for, in a fixed number of queries.
+
+use std::collections::BTreeMap;
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::calc::{Account, TrueUp};
+use super::store;
+use crate::contract::balance::{Balance, BalanceType};
+use crate::drawdown::{self, Draw};
+use crate::id::{BalanceId, CustomerId, EnvironmentId};
+use crate::invoice::Calculator;
+use crate::time::Instant;
+use crate::usage::Uncounted;
+
+/// The accounts of these balances of one customer, in their order; `drafts` is what is drawn by drafts, if that is to count.
+pub async fn accounts(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_id: CustomerId,
+    balances: Vec<Balance>,
+    drafts: &[Draw],
+) -> Result<Vec<Account>, sqlx::Error> {
+    if balances.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<Uuid> = balances.iter().map(|balance| balance.id.0).collect();
+    let mut draws = drawdown::of_balances(db, environment_id, customer_id, &ids).await?;
+    draws.extend(drafts.iter().filter(|draw| ids.contains(&draw.balance_id.0)).cloned());
+    let mut by_balance: BTreeMap<BalanceId, Vec<Draw>> = BTreeMap::new();
+    for draw in draws {
+        by_balance.entry(draw.balance_id).or_default().push(draw);
+    }
+    let contract_ids: Vec<Uuid> =
+        balances.iter().filter_map(|balance| balance.contract_id).map(|id| id.0).collect();
+    let contracts = store::contract_terms(db, environment_id, customer_id, &contract_ids).await?;
+    let mut true_ups = true_ups(db, environment_id, customer_id, &balances).await?;
+    let account = |balance: Balance| Account {
+        contract: balance.contract_id.and_then(|id| contracts.get(&id).copied()),
+        draws: by_balance.remove(&balance.id).unwrap_or_default(),
+        // No contract takes anything over yet.
+        rollovers: Vec::new(),
+        true_up: true_ups.remove(&balance.id).unwrap_or_default(),
+        balance,
+    };
+    Ok(balances.into_iter().map(account).collect())
+}
+
+/// What all open statements of the customer draw at `now`.
+pub async fn of_drafts(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_id: CustomerId,
+    uncounted: Uncounted,
+    now: Instant,
+) -> Result<Vec<Draw>, sqlx::Error> {
+    let mut calculator = Calculator::with_uncounted(db, environment_id, uncounted);
+    calculator.draft_draws(customer_id, now).await
+}
+
+/// What became of the true-ups of those of the balances that are postpaid.
+pub async fn true_ups(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_id: CustomerId,
+    balances: &[Balance],
+) -> Result<BTreeMap<BalanceId, TrueUp>, sqlx::Error> {
+    let is_postpaid = |balance: &&Balance| balance.balance_type == BalanceType::Postpaid;
+    let ids: Vec<Uuid> = balances.iter().filter(is_postpaid).map(|balance| balance.id.0).collect();
+    if ids.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let mut scheduled = store::true_ups(db, environment_id, customer_id, &ids).await?;
+    for balance in balances.iter().filter(is_postpaid) {
+        let true_up = scheduled.entry(balance.id).or_default();
+        let is_billed = matches!(true_up, TrueUp::Billed { .. });
+        let payments = balance.terms.payments.as_ref();
+        let is_invoiced = payments.is_some_and(|payments| !payments.do_not_invoice);
+        if !is_billed && (balance.terms.is_true_up_disabled || !is_invoiced) {
+            *true_up = TrueUp::Lapsed;
+        }
+    }
+    Ok(scheduled)
+}

@@ -1,0 +1,108 @@
+//! What every change of a commit or credit begins with.
+
+use sqlx::PgConnection;
+
+use crate::access::{self, App, Writer};
+use crate::contract;
+use crate::contract::balance::{self, Balance, PaymentsError, Settled, keep_payments, payments_of};
+use crate::drawdown;
+use crate::error::ApiError;
+use crate::id::{BalanceId, CustomerId, EnvironmentId};
+use crate::invoice::begin_caught_up;
+use crate::money::zero;
+
+/// Whether the operation is about commits or about credits: an id of the other names nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    Commit,
+    Credit,
+}
+
+impl Subject {
+    /// How it is called, and its id in requests.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Commit => "commit",
+            Self::Credit => "credit",
+        }
+    }
+
+    fn is(self, balance: &Balance) -> bool {
+        balance.is_credit() == (self == Self::Credit)
+    }
+
+    /// That a v2 operation knows none with this id: it documents no 404.
+    pub fn unknown_in_v2(self, id: BalanceId) -> ApiError {
+        let name = self.name();
+        ApiError::field(&format!("{name}_id"), format!("{name} {id} was not found"))
+    }
+
+    pub fn archived(self) -> ApiError {
+        ApiError::field(&format!("{}_id", self.name()), format!("the {} is archived", self.name()))
+    }
+}
+
+/// A commit or credit of the customer, if it has one with this id.
+pub async fn find(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_id: CustomerId,
+    subject: Subject,
+    id: BalanceId,
+) -> Result<Option<Balance>, sqlx::Error> {
+    let balance = balance::find(db, environment_id, customer_id, id).await?;
+    Ok(balance.filter(|balance| subject.is(balance)))
+}
+
+/// [`begin_caught_up`] for a v2 operation, which answers 400 for an unknown customer.
+pub async fn begin_v2(
+    app: &App,
+    caller: &Writer,
+    customer_id: CustomerId,
+) -> Result<access::Change, ApiError> {
+    match begin_caught_up(app, caller, customer_id).await {
+        Ok((change, _)) => Ok(change),
+        Err(ApiError::NotFound(_)) => Err(contract::customer_not_found(customer_id)),
+        Err(error) => Err(error),
+    }
+}
+
+/// Keeps a balance that was changed, and makes its scheduled payments what its terms say now. The caller holds the customer.
+///
+/// 400 where a payment that is changed or left out is on an invoice that is not a draft.
+pub async fn keep(db: &mut PgConnection, caller: &Writer, balance: &Balance) -> Result<(), ApiError> {
+    let environment_id = caller.environment_id();
+    let change = balance::Change { at: caller.now, by: Some(&caller.token_name) };
+    balance::save(db, environment_id, balance, change).await?;
+    if balance.is_credit() {
+        return Ok(());
+    }
+    match keep_payments(db, environment_id, balance, caller.now).await {
+        Ok(()) => {}
+        Err(PaymentsError::Database(error)) => return Err(error.into()),
+        Err(on_invoice @ PaymentsError::OnInvoice(_)) => {
+            return Err(ApiError::field("invoice_schedule", on_invoice));
+        }
+    }
+    contract::schedule_payments(db, environment_id, balance.customer_id).await?;
+    Ok(())
+}
+
+/// What finalized invoices hold fast of a balance.
+pub async fn settled(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    balance: &Balance,
+) -> Result<Settled, sqlx::Error> {
+    let customer_id = balance.customer_id;
+    let drawn = drawdown::drawn(db, environment_id, customer_id, &[balance.id.0], None).await?;
+    let payments = payments_of(db, environment_id, customer_id, &[balance.id.0]).await?;
+    Ok(Settled {
+        drawn: drawn.into_iter().filter(|(_, amount)| *amount != zero()).map(|(id, _)| id).collect(),
+        invoiced: payments
+            .into_iter()
+            .filter(|(_, item)| item.invoice_id.is_some())
+            .map(|(id, _)| id)
+            .collect(),
+    })
+}
