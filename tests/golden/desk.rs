@@ -122,11 +122,16 @@ impl Desk {
         usage(&self.api, &self.customer, metric, window, from, to).await
     }
 
-    /// The customer's invoice whose period starts on this date, checked to add up.
+    /// The customer's usage invoice that is not void and whose period starts on this date, checked to add up.
     pub async fn invoice(&self, start: &str) -> Value {
-        let invoice = self.api.invoice(&self.customer, start).await;
-        adds_up(&invoice);
-        invoice
+        let mut invoices = self.api.invoices(&self.customer).await;
+        invoices.retain(|invoice| {
+            let starts = invoice["start_timestamp"].as_str().is_some_and(|text| text.starts_with(start));
+            starts && invoice["type"] == "USAGE" && invoice["status"] != "VOID"
+        });
+        assert_eq!(invoices.len(), 1, "usage invoices that start on {start}: {invoices:?}");
+        adds_up(&invoices[0]);
+        invoices.swap_remove(0)
     }
 
     /// Its lines and then its total.
@@ -228,20 +233,51 @@ pub fn quantities(invoice: &Value, product: &str) -> Vec<String> {
     lines.map(|line| line["quantity"].to_string()).collect()
 }
 
-/// Checks without any rounding that each line is its quantity times its price and that the total is their sum.
+/// Checks without any rounding that each line is its quantity times its price, that what a balance pays for is followed by the
+/// line that applies it, and that the total is the sum: all lines in the currency but those that apply a promise to spend.
+/// Only where a balance pays for a part of a unit that no decimal writes is the product not to the last digit.
 #[track_caller]
 pub fn adds_up(invoice: &Value) {
     let mut sum = (0, 0);
+    let mut covered: Option<&Value> = None;
     for line in invoice["line_items"].as_array().expect("lines") {
-        let (quantity, price, total) =
-            (exact(&line["quantity"]), exact(&line["unit_price"]), exact(&line["total"]));
-        let product = quantity.0.checked_mul(price.0).expect("test numbers are below 38 digits");
-        assert!(same((product, quantity.1 + price.1), total), "not quantity × price: {line}");
+        let total = exact(&line["total"]);
+        if line["type"] == "applied_commit_or_credit" {
+            let covered = covered.take().unwrap_or_else(|| panic!("nothing is paid for by {line}"));
+            let paid = exact(&covered["total"]);
+            assert!(same((-paid.0, paid.1), total), "{line} is not what pays for {covered}");
+            for field in [
+                "applied_commit_or_credit",
+                "commit_id",
+                "commit_segment_id",
+                "commit_type",
+                "product_id",
+                "product_type",
+                "starting_at",
+                "ending_before",
+                "credit_type",
+            ] {
+                assert_eq!(line.get(field), covered.get(field), "{field} of {line}");
+            }
+            assert_eq!((line.get("quantity"), line.get("unit_price")), (None, None), "{line}");
+        } else {
+            assert!(covered.is_none(), "nothing applies what pays for {covered:?}");
+            covered = Some(line).filter(|line| line.get("applied_commit_or_credit").is_some());
+            let (quantity, price) = (exact(&line["quantity"]), exact(&line["unit_price"]));
+            let product = quantity.0.checked_mul(price.0).expect("test numbers are below 38 digits");
+            let product = (product, quantity.1 + price.1);
+            let is_cut_off = quantity.1 >= 16;
+            let is_product = if is_cut_off { close(product, total) } else { same(product, total) };
+            assert!(is_product, "not quantity × price: {line}");
+        }
         // What is in a custom pricing unit is in the total as its conversion.
-        if line["credit_type"] == invoice["credit_type"] {
+        let is_promised =
+            line["type"] == "applied_commit_or_credit" && line["commit_type"] == "PostpaidCommit";
+        if line["credit_type"] == invoice["credit_type"] && !is_promised {
             sum = plus(sum, total);
         }
     }
+    assert!(covered.is_none(), "nothing applies what pays for {covered:?}");
     assert!(
         same(sum, exact(&invoice["total"])),
         "the lines sum to {sum:?}, the total is {}",
@@ -271,4 +307,11 @@ fn plus(one: Exact, other: Exact) -> Exact {
 fn same(one: Exact, other: Exact) -> bool {
     let decimals = one.1.max(other.1);
     scaled(one, decimals) == scaled(other, decimals)
+}
+
+/// Whether two numbers are less than a millionth apart.
+fn close(one: Exact, other: Exact) -> bool {
+    let decimals = one.1.max(other.1);
+    let apart = (scaled(one, decimals) - scaled(other, decimals)).abs();
+    decimals < 6 || apart < 10_i128.pow(u32::try_from(decimals - 6).expect("few decimals"))
 }

@@ -545,10 +545,10 @@ fn overview(invoices: &[Value]) -> Vec<String> {
     invoices.iter().map(one).collect()
 }
 
-/// The worked example has a commit that is paid in instalments; commits do not exist yet, so two charges of a FIXED
-/// product with the same dates and amounts stand in for its payments.
+/// The worked example of payment in instalments with charges in place of a commit's payments; with a commit it is among the
+/// examples of commits.
 #[tokio::test]
-async fn invoicing_w8_payment_in_instalments() {
+async fn invoicing_w8_charges_on_the_dates_of_instalments() {
     let desk = Desk::at("2024-10-01 09:00").await;
     let commit = desk.api.fixed_product("Annual Prepaid").await;
     let fee = desk.api.fixed_product("Fee").await;

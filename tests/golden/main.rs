@@ -5,12 +5,18 @@
 #[expect(dead_code, unused_imports, reason = "shared with the other binary, which needs more of it")]
 mod support;
 
+mod balances;
+mod commit_payments;
 mod composites;
 mod contracts;
+mod credits;
+mod credits_order;
+mod credits_over_time;
 mod custom_units;
 mod desk;
 mod explanations;
 mod invoicing;
+mod invoicing_balances;
 mod metering;
 mod overrides;
 mod pricing;
