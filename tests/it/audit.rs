@@ -96,7 +96,7 @@ fn tells_the_request(line: &Value, answer: &Answer) {
 #[tokio::test]
 async fn the_list_of_writes_and_the_world_agree() {
     let api = Api::at(NOW).await;
-    let world = World::new(&api).await;
+    let world = World::whole(&api).await;
     let of_the_world: BTreeSet<(&str, &str)> = world
         .operations()
         .iter()
@@ -116,7 +116,7 @@ async fn the_list_of_writes_and_the_world_agree() {
 #[tokio::test]
 async fn every_change_leaves_one_line_and_reads_and_events_none() {
     let api = Api::at(NOW).await;
-    let world = World::new(&api).await;
+    let world = World::whole(&api).await;
     let mut db = api.app.db.acquire().await.expect("a connection");
     let sandbox = access::find_environment(&mut db, EnvironmentKind::Sandbox).await.expect("the sandbox");
     drop(db);
@@ -155,7 +155,7 @@ async fn every_change_leaves_one_line_and_reads_and_events_none() {
 #[tokio::test]
 async fn the_spellings_of_the_quickstart_leave_the_same_lines() {
     let api = Api::at(NOW).await;
-    let world = World::new(&api).await;
+    let world = World::whole(&api).await;
     let (id, new) =
         new_lines(&api, async { api.post("/v1/customers/create", json!({ "name": "x" })).await.id() }).await;
     assert_eq!(
@@ -178,7 +178,7 @@ async fn the_spellings_of_the_quickstart_leave_the_same_lines() {
 #[tokio::test]
 async fn every_refused_change_leaves_a_failure_and_no_other_line() {
     let api = Api::at(NOW).await;
-    let world = World::new(&api).await;
+    let world = World::whole(&api).await;
     let reader = api.with_token(EnvironmentKind::Sandbox, Role::Reader).await;
     let stranger = api.with_bearer("unknown");
     for operation in world.operations() {
@@ -498,7 +498,7 @@ async fn a_token_is_of_this_list_and_environment() {
 #[tokio::test]
 async fn the_other_environment_sees_nothing() {
     let api = Api::at(NOW).await;
-    let world = World::new(&api).await;
+    let world = World::whole(&api).await;
     let production = api.with_token(EnvironmentKind::Production, Role::Admin).await;
     assert_eq!(lines(&production).await, Vec::<Value>::new());
     let query = format!("resource_type=customer&resource_id={}", world.customer);

@@ -187,10 +187,8 @@ async fn a_void_invoice_is_in_nobodys_way_and_still_follows_from_the_facts() {
     let api = Api::at("2026-01-15T00:00:00Z").await;
     let customer = contracted(&api, "acct").await;
     api.move_clock("2026-03-20T00:00:00Z").await;
-    sqlx::query("UPDATE invoice SET status = 'VOID' WHERE starts_at = '2026-02-01T00:00:00Z'")
-        .execute(&api.app.db)
-        .await
-        .expect("February is void");
+    let february = api.invoice(&customer, "2026-02-01").await;
+    api.post("/v1/invoices/void", json!({ "id": february["id"] })).await.data();
     set(&api, &customer, "unbillable", "2026-01-01T00:00:00Z").await.refused(400, &["2026-01-01"]);
     set(&api, &customer, "unbillable", "2026-02-01T00:00:00Z").await.data();
     assert_eq!(

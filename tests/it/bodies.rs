@@ -93,7 +93,7 @@ async fn malformed_json_is_400() {
 #[tokio::test]
 async fn a_body_of_another_type_is_400() {
     let api = Api::at(NOW).await;
-    let world = World::new(&api).await;
+    let world = World::whole(&api).await;
     for operation in world.operations() {
         if operation.method == "GET" || operation.route == "/v1/ingest" {
             continue;
@@ -110,7 +110,7 @@ async fn a_body_of_another_type_is_400() {
 #[tokio::test]
 async fn a_list_in_place_of_an_object_is_400() {
     let api = Api::at(NOW).await;
-    let world = World::new(&api).await;
+    let world = World::whole(&api).await;
     let cases = [
         ("/v1/contract-pricing/products/get", json!([world.product])),
         ("/v1/contract-pricing/rate-cards/list", json!([])),
@@ -153,7 +153,7 @@ async fn a_body_needs_no_content_type() {
 #[tokio::test]
 async fn a_missing_field_is_named() {
     let api = Api::at(NOW).await;
-    let world = World::new(&api).await;
+    let world = World::whole(&api).await;
     let (metric, product, rates, contract) = (metric(), product(&world), rates(&world), contract(&world));
     refuse(&api, "/v1/customers", vec![(json!({}), "`name`")]).await;
     refuse(
@@ -226,7 +226,7 @@ async fn a_missing_field_is_named() {
 #[tokio::test]
 async fn a_wrong_type_is_named_by_its_path() {
     let api = Api::at(NOW).await;
-    let world = World::new(&api).await;
+    let world = World::whole(&api).await;
     let (metric, product, rates, contract) = (metric(), product(&world), rates(&world), contract(&world));
     let customer = json!({ "name": "Acme", "ingest_aliases": ["a"], "customer_config": {} });
     refuse(
@@ -313,7 +313,7 @@ async fn a_wrong_type_is_named_by_its_path() {
 #[tokio::test]
 async fn an_unknown_enum_value_names_the_known_ones() {
     let api = Api::at(NOW).await;
-    let world = World::new(&api).await;
+    let world = World::whole(&api).await;
     let (metric, product, rates, contract) = (metric(), product(&world), rates(&world), contract(&world));
     let cases = [
         (METRICS, with(&metric, "/aggregation_type", json!("median")), "aggregation_type:", "UNIQUE"),
@@ -369,7 +369,7 @@ async fn an_unknown_enum_value_names_the_known_ones() {
 #[tokio::test]
 async fn enums_are_read_in_any_casing_and_answered_in_one() {
     let api = Api::at(NOW).await;
-    let world = World::new(&api).await;
+    let world = World::whole(&api).await;
     for spelling in ["sum", "SUM", "Sum"] {
         let id = api.post(METRICS, with(&metric(), "/aggregation_type", json!(spelling))).await.id();
         let shown = api.get(&format!("/v1/billable-metrics/{id}")).await.data();
@@ -414,7 +414,7 @@ async fn enums_are_read_in_any_casing_and_answered_in_one() {
 #[tokio::test]
 async fn numbers_are_exact_or_refused() {
     let api = Api::at(NOW).await;
-    let world = World::new(&api).await;
+    let world = World::whole(&api).await;
     let flat = |price: &str| {
         json!({
             "rate_card_id": world.card, "product_id": world.product, "starting_at": "2026-04-01T00:00:00Z",
@@ -456,7 +456,7 @@ async fn numbers_are_exact_or_refused() {
 #[tokio::test]
 async fn a_number_of_a_million_digits_is_refused_at_once() {
     let api = Api::at(NOW).await;
-    let world = World::new(&api).await;
+    let world = World::whole(&api).await;
     let digits = "7".repeat(1_000_000);
     for text in [digits.clone(), format!("0.{digits}"), format!("{digits}e-100")] {
         let body = with(&rates(&world), "/rates/0/tiers/0/price", json!("here")).to_string();
@@ -472,7 +472,7 @@ async fn a_number_of_a_million_digits_is_refused_at_once() {
 #[tokio::test]
 async fn an_object_is_never_a_number() {
     let api = Api::at(NOW).await;
-    let world = World::new(&api).await;
+    let world = World::whole(&api).await;
     let body = with(&rates(&world), "/rates/0/tiers/0/price", json!("here")).to_string();
     let body = body.replace("\"here\"", r#"{"$serde_json::private::Number":"2"}"#);
     raw(&api, ADD_RATES, body).await.refused(400, &["rates[0].tiers[0].price"]);
@@ -481,7 +481,7 @@ async fn an_object_is_never_a_number() {
 #[tokio::test]
 async fn timestamps_have_four_digit_years_from_1970() {
     let api = Api::at(NOW).await;
-    let world = World::new(&api).await;
+    let world = World::whole(&api).await;
     let at = |text: &str| with(&contract(&world), "/starting_at", json!(text));
     let bad = [
         "1969-12-31T23:00:00Z",
@@ -515,7 +515,7 @@ async fn timestamps_have_four_digit_years_from_1970() {
 #[tokio::test]
 async fn the_last_and_the_first_year_are_read_back() {
     let api = Api::at(NOW).await;
-    let world = World::new(&api).await;
+    let world = World::whole(&api).await;
     let contract = json!({
         "customer_id": world.customer, "starting_at": "9999-12-31T23:00:00Z",
         "usage_statement_schedule": {
@@ -568,7 +568,7 @@ async fn the_last_and_the_first_year_are_read_back() {
 #[tokio::test]
 async fn a_timestamp_without_an_offset_is_utc_except_in_events() {
     let api = Api::at(NOW).await;
-    let world = World::new(&api).await;
+    let world = World::whole(&api).await;
     for (sent, shown) in [
         ("2026-03-05T07:00:00", "2026-03-05T07:00:00Z"),
         ("2026-03-05T07:00:00.000", "2026-03-05T07:00:00Z"),
@@ -588,7 +588,7 @@ async fn a_timestamp_without_an_offset_is_utc_except_in_events() {
 #[tokio::test]
 async fn terms_and_prices_change_on_the_hour_only() {
     let api = Api::at(NOW).await;
-    let world = World::new(&api).await;
+    let world = World::whole(&api).await;
     for text in [
         "2026-04-01T00:30:00Z",
         "2026-04-01T00:00:01Z",
@@ -636,7 +636,7 @@ async fn terms_and_prices_change_on_the_hour_only() {
 #[tokio::test]
 async fn nul_is_refused_wherever_it_is() {
     let api = Api::at(NOW).await;
-    let world = World::new(&api).await;
+    let world = World::whole(&api).await;
     let cases = [
         ("/v1/customers", json!({ "name": "a\0b" }), "name:"),
         ("/v1/customers", json!({ "name": "a", "ingest_aliases": ["a", "b\0"] }), "ingest_aliases[1]:"),
@@ -687,7 +687,7 @@ async fn half_a_surrogate_pair_is_refused() {
 #[tokio::test]
 async fn a_megabyte_of_text_is_kept_or_refused_but_never_a_fault() {
     let api = Api::at(NOW).await;
-    let world = World::new(&api).await;
+    let world = World::whole(&api).await;
     // not of one letter only, because PostgreSQL would squeeze that
     let long = scattered(1 << 20);
     let cases = [
@@ -897,7 +897,7 @@ async fn deep_nesting_never_breaks_the_server() {
 #[tokio::test]
 async fn a_malformed_id_is_400_in_path_query_and_body() {
     let api = Api::at(NOW).await;
-    let world = World::new(&api).await;
+    let world = World::whole(&api).await;
     for bad in [
         "abc",
         "7",
@@ -945,7 +945,7 @@ async fn a_malformed_id_is_400_in_path_query_and_body() {
 #[tokio::test]
 async fn ids_are_read_in_any_casing_and_answered_in_lower_case() {
     let api = Api::at(NOW).await;
-    let world = World::new(&api).await;
+    let world = World::whole(&api).await;
     let shout = world.customer.to_uppercase();
     assert_eq!(api.get(&format!("/v1/customers/{shout}")).await.data()["id"], json!(world.customer));
     let listed = api.post("/v1/contracts/list", json!({ "customer_id": shout })).await.data();
@@ -955,7 +955,7 @@ async fn ids_are_read_in_any_casing_and_answered_in_lower_case() {
 #[tokio::test]
 async fn unknown_fields_and_parameters_are_ignored() {
     let api = Api::at(NOW).await;
-    let world = World::new(&api).await;
+    let world = World::whole(&api).await;
     for operation in world.operations() {
         let method: Method = operation.method.parse().expect("a method");
         let path = format!("{}?unknown=1&webhook_notification_id=x", operation.path);

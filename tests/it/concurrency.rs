@@ -8,7 +8,7 @@ use upbeat::access;
 use upbeat::postgres::share_arrivals;
 
 use crate::support::{Answer, Api, Metric};
-use crate::world::NOW;
+use crate::world::{NOW, World};
 
 /// Sends all requests at once, in turn to two replicas; answers how often each status came.
 pub async fn race(api: &Api, requests: impl IntoIterator<Item = (String, Value)>) -> BTreeMap<u16, usize> {
@@ -333,4 +333,41 @@ async fn a_request_in_flight_that_never_ends_stops_neither_ingest_nor_reads() {
     waits.await.expect("an answer").refused(503, &["try again"]);
     stuck.rollback().await.expect("the lock is gone");
     api.post("/v1/billable-metrics/create", metric).await.id();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_finalizations_of_one_customer_draw_its_commit_once() {
+    let api = Api::at("2026-03-10T12:00:00Z").await;
+    let world = World::new(&api).await;
+    let customer = api.customer("shared").await;
+    let commit = json!({
+        "customer_id": customer, "type": "PREPAID", "priority": 1, "product_id": world.fee,
+        "access_schedule": { "schedule_items": [
+            { "amount": 250, "starting_at": "2026-01-01T00:00:00Z", "ending_before": "2027-01-01T00:00:00Z" },
+        ] },
+    });
+    let commit = api.post("/v1/contracts/customerCommits/create", commit).await.id();
+    // 30 tokens at 3 cents, which every one of the contracts bills.
+    let used = json!({ "tokens": 30, "model": "small" });
+    api.event("shared", "2026-02-20T00:00:00Z", used).await;
+    for _ in 0..8 {
+        let terms = json!({
+            "customer_id": customer, "rate_card_id": world.card, "starting_at": "2026-01-01T00:00:00Z",
+        });
+        api.post("/v1/contracts/create", terms).await.id();
+    }
+    let replicas: Vec<Api> = (0..4).map(|_| api.replica()).collect();
+    futures_util::future::join_all(replicas.iter().map(Api::work)).await;
+
+    let invoices = api.invoices(&customer).await;
+    let february = invoices
+        .iter()
+        .filter(|one| one["status"] == "FINALIZED" && one["end_timestamp"] == "2026-03-01T00:00:00+00:00");
+    let totals: Vec<i64> = february.map(|one| one["total"].as_i64().expect("cents")).collect();
+    assert_eq!((totals.len(), totals.iter().sum::<i64>()), (8, 8 * 90 - 250), "{totals:?}");
+    let listed = json!({ "customer_id": customer, "commit_id": commit, "include_ledgers": true, "include_balance": true });
+    let listed = api.post("/v1/contracts/customerCommits/list", listed).await.data();
+    let ledger = listed[0]["ledger"].as_array().expect("a ledger");
+    let sum: i64 = ledger.iter().map(|entry| entry["amount"].as_i64().expect("cents")).sum();
+    assert_eq!((sum, &listed[0]["balance"]), (0, &json!(0)), "{ledger:?}");
 }

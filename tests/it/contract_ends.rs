@@ -151,8 +151,9 @@ async fn an_end_before_a_finalized_invoice_only_where_it_is_allowed() {
         api.post(END, end(before, allow)).await.id();
     }
     refuse(&api, END, vec![(end(before, json!(false)), "ending_before: ")]).await;
-    // a void invoice is in nobody's way (there is no operation for it yet)
-    assert_eq!(execute(&api, "UPDATE invoice SET status = 'VOID'").await, 1);
+    // a void invoice is in nobody's way
+    let march = api.invoice(&world.customer, "2026-03-01").await["id"].clone();
+    api.post("/v1/invoices/void", json!({ "id": march })).await.id();
     api.post(END, end(before, json!(false))).await.id();
     let mut open_ended = of_contract.clone();
     open_ended["allow_ending_before_finalized_invoice"] = json!(false);

@@ -43,7 +43,8 @@ async fn a_contract_is_shown_flat_in_v2_and_nested_in_v1() {
     let expected = json!({
         "id": made["id"], "customer_id": world.customer, "name": "First", "rate_card_id": world.card,
         "starting_at": "2026-03-01T00:00:00Z", "ending_before": "2027-03-01T00:00:00Z",
-        "commits": [], "credits": [], "has_more": { "commits": false, "credits": false }, "overrides": [],
+        "commits": [], "credits": [], "has_more": { "commits": false, "credits": false },
+        "recurring_commits": [], "recurring_credits": [], "overrides": [],
         "scheduled_charges": [], "transitions": [], "usage_filter": [],
         "usage_statement_schedule": { "frequency": "MONTHLY", "billing_anchor_date": "2026-03-01T00:00:00Z" },
         "multiplier_override_prioritization": "EXPLICIT", "net_payment_terms_days": 30,

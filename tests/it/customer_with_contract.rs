@@ -78,7 +78,7 @@ async fn neither_is_made_where_one_is_refused() {
         (with(&good, "/contract/rate_card_id", nobody.clone()), 404, "contract: rate card"),
         (with(&good, "/contract/rate_card_alias", json!("x")), 400, "contract.rate_card_alias:"),
         (with(&good, "/contract/custom_fields", json!({ "x": "y" })), 400, "contract.custom_fields.x:"),
-        (with(&good, "/contract/commits", json!([{}])), 400, "contract.commits: is not supported"),
+        (with(&good, "/contract/commits", json!([{}])), 400, "contract.commits[0]: missing field `type`"),
         (with(&good, "/contract/package_id", nobody.clone()), 400, "contract.package_id: is not taken here"),
         (
             with(&good, "/contract/package_alias", json!("x")),

@@ -114,10 +114,6 @@ async fn fields_of_a_contract_that_are_not_supported_are_refused() {
     let world = World::new(&api).await;
     let good = json!({ "customer_id": world.customer, "starting_at": "2026-03-01T00:00:00Z" });
     let fields = [
-        "commits",
-        "credits",
-        "recurring_commits",
-        "recurring_credits",
         "discounts",
         "professional_services",
         "reseller_royalties",

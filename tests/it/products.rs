@@ -165,10 +165,10 @@ async fn the_archive_filter_reads_any_casing() {
         data.as_array().map(Vec::len)
     };
     for filter in ["NOT_ARCHIVED", "not_archived", "ALL", "all"] {
-        assert_eq!(count(json!({ "archive_filter": filter })).await, Some(1), "{filter}");
+        assert_eq!(count(json!({ "archive_filter": filter })).await, Some(2), "{filter}");
     }
     assert_eq!(count(json!({ "archive_filter": "ARCHIVED" })).await, Some(0));
-    assert_eq!(count(json!({ "archive_filter": null })).await, Some(1));
+    assert_eq!(count(json!({ "archive_filter": null })).await, Some(2));
     assert_eq!(shown(&api, &world.product).await["archived_at"], Value::Null);
 }
 
@@ -498,9 +498,10 @@ async fn archiving_is_for_ever_and_changes_nothing_that_is_sold() {
     assert_eq!(archive().await, json!({ "id": world.product }), "again changes nothing");
     let product = shown(&api, &world.product).await;
     assert_eq!(product["archived_at"], json!(NOW));
-    assert_eq!(api.post(LIST, json!({})).await.data(), json!([]));
+    let fee = shown(&api, &world.fee).await;
+    assert_eq!(api.post(LIST, json!({})).await.data(), json!([fee]));
     assert_eq!(api.post(LIST, json!({ "archive_filter": "ARCHIVED" })).await.data(), json!([product]));
-    assert_eq!(api.post(LIST, json!({ "archive_filter": "ALL" })).await.data(), json!([product]));
+    assert_eq!(api.post(LIST, json!({ "archive_filter": "ALL" })).await.data(), json!([product, fee]));
 
     let rate = json!({
         "product_id": world.product, "starting_at": NOW, "entitled": true, "rate_type": "FLAT", "price": 1,

@@ -11,7 +11,7 @@ use crate::world::{Foreign, NOW, World};
 
 async fn two_environments() -> (Api, World, Api) {
     let sandbox = Api::at(NOW).await;
-    let world = World::new(&sandbox).await;
+    let world = World::whole(&sandbox).await;
     let production = sandbox.with_token(EnvironmentKind::Production, Role::Admin).await;
     (sandbox, world, production)
 }
@@ -72,7 +72,7 @@ async fn lists_of_the_other_environment_are_empty() {
 #[tokio::test]
 async fn own_objects_cannot_be_joined_to_foreign_ones() {
     let (_, world, production) = two_environments().await;
-    let own = World::new(&production).await;
+    let own = World::whole(&production).await;
     let contract = json!({
         "customer_id": own.customer, "rate_card_id": world.card, "starting_at": "2026-03-01T00:00:00Z",
     });

@@ -5,7 +5,7 @@ use axum::http::{Method, Request};
 use serde_json::{Value, json};
 use upbeat::access::{self, EnvironmentKind};
 
-use crate::support::{Answer, Api, Metric};
+use crate::support::{Answer, Api, Metric, charge};
 
 /// Where the sandbox clock of a world stands.
 pub const NOW: &str = "2026-03-10T12:00:00Z";
@@ -21,6 +21,36 @@ pub struct World {
     /// A custom pricing unit.
     pub unit: String,
     pub package: String,
+    /// A FIXED product.
+    pub fee: String,
+    /// Only in a whole world.
+    held: Option<Held>,
+}
+
+/// A customer that has commits and credits, none of which pays for anything of today.
+struct Held {
+    customer: String,
+    contract: String,
+    commit: String,
+    segment: String,
+    postpaid: String,
+    credit: String,
+    /// An invoice that is due, of another customer.
+    invoice: String,
+}
+
+/// The invoice of a fee that is due, of a customer who owes nothing else.
+async fn due_invoice(api: &Api) -> String {
+    let fee = api.fixed_product("Fee").await;
+    let customer = api.customer("acct-0").await;
+    let contract = json!({
+        "customer_id": customer, "starting_at": "2026-03-01T00:00:00Z",
+        "scheduled_charges": [charge(&fee, &[("2026-03-01T00:00:00Z", 7)])],
+    });
+    api.post("/v1/contracts/create", contract).await.id();
+    // It is due, so whoever asks for it to be void has it finalized.
+    let invoices = api.get(&format!("/v1/customers/{customer}/invoices?type=SCHEDULED")).await.data();
+    invoices[0]["id"].as_str().expect("an id").to_owned()
 }
 
 /// What becomes of a request whose ids are those of another environment.
@@ -62,7 +92,49 @@ impl World {
         let package = json!({ "name": "Plan", "rate_card_id": rates.card });
         let package = api.post("/v1/packages/create", package).await.id();
         let unit = api.post("/v1/credit-types/create", json!({ "name": "AI credits" })).await.id();
-        Self { metric, product, card: rates.card, customer, contract, invoice, unit, package }
+        let fee = api.fixed_product("Commit").await;
+        Self {
+            metric,
+            product,
+            card: rates.card,
+            customer,
+            contract,
+            invoice,
+            unit,
+            package,
+            fee,
+            held: None,
+        }
+    }
+
+    /// With everything that a request of every operation needs.
+    pub async fn whole(api: &Api) -> Self {
+        let mut world = Self::new(api).await;
+        let customer = api.customer("acct-held").await;
+        let terms = json!({ "customer_id": customer, "starting_at": "2020-01-01T00:00:00Z" });
+        let contract = api.post("/v1/contracts/create", terms).await.id();
+        let grant = json!({
+            "customer_id": customer, "product_id": world.fee, "priority": 1, "type": "PREPAID",
+            "access_schedule": { "schedule_items": [
+                { "amount": 5, "starting_at": "2020-01-01T00:00:00Z", "ending_before": "2020-02-01T00:00:00Z" },
+            ] },
+        });
+        let commit = api.post("/v1/contracts/customerCommits/create", grant.clone()).await.id();
+        let mut promise = with(&grant, "/type", json!("POSTPAID"));
+        promise["invoice_contract_id"] = json!(contract);
+        promise["invoice_schedule"] = json!({
+            "do_not_invoice": true, "schedule_items": [{ "timestamp": "2020-02-01T00:00:00Z", "amount": 5 }],
+        });
+        let postpaid = api.post("/v1/contracts/customerCommits/create", promise).await.id();
+        let credit = without(&grant, "/type");
+        let credit = api.post("/v1/contracts/customerCredits/create", credit).await.id();
+        let listed = json!({ "customer_id": customer, "commit_id": commit });
+        let listed = api.post("/v1/contracts/customerCommits/list", listed).await.data();
+        let segment =
+            listed[0]["access_schedule"]["schedule_items"][0]["id"].as_str().expect("an id").to_owned();
+        let invoice = due_invoice(api).await;
+        world.held = Some(Held { customer, contract, commit, segment, postpaid, credit, invoice });
+        world
     }
 
     /// Every operation of the server. `openapi::…` holds that none of the document is missing.
@@ -70,6 +142,7 @@ impl World {
     pub fn operations(&self) -> Vec<Operation> {
         use Foreign::{Code, Field, NoId, NotFound};
         let Self { metric, product, card, customer, contract, invoice, .. } = self;
+        let due = &self.held.as_ref().expect("the world is whole").invoice;
         let read = |method, route, body, foreign| self.operation(method, route, body, false, foreign);
         let write = |method, route, body, foreign| self.operation(method, route, body, true, foreign);
         let of_contract = json!({ "customer_id": customer, "contract_id": contract });
@@ -264,6 +337,8 @@ impl World {
                 ),
                 NotFound,
             ),
+            write("POST", "/v1/invoices/void", json!({ "id": due }), NotFound),
+            write("POST", "/v1/invoices/regenerate", json!({ "id": due }), NotFound),
             write(
                 "POST",
                 "/v1/contracts/archive",
@@ -282,6 +357,7 @@ impl World {
         // What takes things away comes last.
         self.operations_of_units_schedules_and_packages()
             .into_iter()
+            .chain(self.operations_of_commits_and_credits())
             .chain(rest)
             .chain(self.operations_of_rate_cards())
             .map(|mut operation| {
@@ -350,6 +426,64 @@ impl World {
             post("/v1/packages/listContractsOnPackage", of_package.clone(), false, Code("PackageNotFound")),
             post("/v1/composite/createCustomerWithContract", with_contract, true, NotFound),
             post("/v1/packages/archive", of_package, true, NotFound),
+        ]
+    }
+
+    fn operations_of_commits_and_credits(&self) -> Vec<Operation> {
+        let grant = json!({
+            "customer_id": self.customer, "product_id": self.fee, "priority": 1, "type": "PREPAID",
+            "access_schedule": { "schedule_items": [
+                { "amount": 5, "starting_at": "2026-03-01T00:00:00Z", "ending_before": "2027-03-01T00:00:00Z" },
+            ] },
+        });
+        let Held { customer, contract, commit, segment, postpaid, credit, .. } =
+            self.held.as_ref().expect("the world is whole");
+        let (of_commit, of_credit) = (
+            json!({ "customer_id": customer, "commit_id": commit }),
+            json!({ "customer_id": customer, "credit_id": credit }),
+        );
+        let end = json!("2020-01-20T00:00:00Z");
+        let read = |route, body, foreign| self.operation("POST", route, body, false, foreign);
+        let write = |route, body| self.operation("POST", route, body, true, Foreign::NotFound);
+        let write_v2 =
+            |route, body| self.operation("POST", route, body, true, Foreign::Code("CustomerNotFound"));
+        vec![
+            write("/v1/contracts/customerCommits/create", grant.clone()),
+            write("/v1/contracts/customerCredits/create", without(&grant, "/type")),
+            read("/v1/contracts/customerCommits/list", of_commit.clone(), Foreign::NotFound),
+            read("/v1/contracts/customerCredits/list", of_credit.clone(), Foreign::NotFound),
+            read(
+                "/v1/contracts/customerBalances/list",
+                json!({ "customer_id": customer }),
+                Foreign::NotFound,
+            ),
+            read(
+                "/v1/contracts/customerBalances/getNetBalance",
+                json!({ "customer_id": customer }),
+                Foreign::Field("customer_id"),
+            ),
+            write(
+                "/v1/contracts/addManualBalanceLedgerEntry",
+                json!({
+                    "customer_id": customer, "id": commit, "segment_id": segment, "amount": 1, "reason": "Goodwill",
+                }),
+            ),
+            write(
+                "/v1/contracts/customerCommits/updateEndDate",
+                with(&of_commit, "/access_ending_before", end.clone()),
+            ),
+            write(
+                "/v1/contracts/customerCredits/updateEndDate",
+                with(&of_credit, "/access_ending_before", end),
+            ),
+            write(
+                "/v1/contracts/commits/disableTrueup",
+                json!({ "customer_id": customer, "commit_id": postpaid, "contract_id": contract }),
+            ),
+            write_v2("/v2/contracts/commits/edit", with(&of_commit, "/name", json!("Year"))),
+            write_v2("/v2/contracts/credits/edit", with(&of_credit, "/name", json!("Trial"))),
+            write_v2("/v2/contracts/commits/archive", of_commit),
+            write_v2("/v2/contracts/credits/archive", of_credit),
         ]
     }
 

@@ -21,6 +21,7 @@ pub async fn tell(teller: &mut Teller) {
     custom_fields(teller).await;
     let northwind = customers(teller).await;
     let contract = contracts(teller, &northwind, &tokens_sold, &support).await;
+    commits_and_credits(teller, &northwind, &contract, &support).await;
     packages(teller, &card, &support).await;
     named_schedules(teller, &card, &northwind, &contract).await;
     let acme = Acme { tokens, support, northwind, contract };
@@ -270,6 +271,97 @@ async fn contracts(teller: &mut Teller, northwind: &str, tokens_sold: &str, supp
     contract
 }
 
+async fn commits_and_credits(teller: &mut Teller, northwind: &str, contract: &str, support: &str) {
+    let commit = json!({
+        "customer_id": northwind,
+        "type": "PREPAID",
+        "name": "Spend of the second half",
+        "priority": 100,
+        "product_id": support,
+        "access_schedule": {
+            "schedule_items": [
+                { "amount": 200_000, "starting_at": "2026-09-01T00:00:00Z", "ending_before": "2027-03-01T00:00:00Z" },
+            ],
+        },
+        "invoice_schedule": { "schedule_items": [{ "timestamp": "2026-09-01T00:00:00Z", "amount": 180_000 }] },
+        "invoice_contract_id": contract,
+        "uniqueness_key": "northwind-second-half",
+    });
+    let commit = teller.make("POST /v1/contracts/customerCommits/create", commit).await;
+    let credit = json!({
+        "customer_id": northwind,
+        "name": "For the outage of August",
+        "priority": 1,
+        "product_id": support,
+        "access_schedule": {
+            "schedule_items": [
+                { "amount": 5_000, "starting_at": "2026-09-01T00:00:00Z", "ending_before": "2026-12-01T00:00:00Z" },
+            ],
+        },
+        "specifiers": [{ "product_tags": ["models"] }],
+        "applicable_contract_ids": [contract],
+    });
+    let credit = teller.make("POST /v1/contracts/customerCredits/create", credit).await;
+    let of_commit = json!({ "customer_id": northwind, "commit_id": commit });
+    let of_credit = json!({ "customer_id": northwind, "credit_id": credit });
+    let edit = json!({
+        "customer_id": northwind,
+        "commit_id": commit,
+        "name": "Spend of the last months",
+        "invoice_schedule": { "add_schedule_items": [{ "timestamp": "2026-12-01T00:00:00Z", "amount": 5_000 }] },
+    });
+    teller.tell("POST /v2/contracts/commits/edit", edit).await;
+    let edit = json!({ "customer_id": northwind, "credit_id": credit, "priority": 2, "specifiers": null });
+    teller.tell("POST /v2/contracts/credits/edit", edit).await;
+    let end = json!({
+        "customer_id": northwind,
+        "commit_id": commit,
+        "access_ending_before": "2027-02-01T00:00:00Z",
+        "invoices_ending_before": "2026-12-01T00:00:00Z",
+    });
+    teller.tell("POST /v1/contracts/customerCommits/updateEndDate", end).await;
+    let end = json!({ "customer_id": northwind, "credit_id": credit, "access_ending_before": "2026-11-01T00:00:00Z" });
+    teller.tell("POST /v1/contracts/customerCredits/updateEndDate", end).await;
+    let list = json!({ "customer_id": northwind, "commit_id": commit, "include_balance": true, "include_ledgers": true });
+    let segment = teller.tell("POST /v1/contracts/customerCommits/list", list).await;
+    let segment = &segment[0]["access_schedule"]["schedule_items"][0]["id"];
+    let entry = json!({
+        "customer_id": northwind,
+        "id": commit,
+        "segment_id": segment,
+        "amount": 2_500,
+        "reason": "Goodwill",
+        "uniqueness_key": "northwind-goodwill",
+    });
+    teller.tell("POST /v1/contracts/addManualBalanceLedgerEntry", entry).await;
+    let list = json!({ "customer_id": northwind, "include_contract_credits": true });
+    teller.tell("POST /v1/contracts/customerCredits/list", list).await;
+    let list =
+        json!({ "customer_id": northwind, "include_contract_balances": true, "include_balance": true });
+    teller.tell("POST /v1/contracts/customerBalances/list", list).await;
+    let net =
+        json!({ "customer_id": northwind, "filters": [{ "balance_types": ["PREPAID_COMMIT", "CREDIT"] }] });
+    teller.tell("POST /v1/contracts/customerBalances/getNetBalance", net).await;
+    let promise = json!({
+        "customer_id": northwind,
+        "type": "POSTPAID",
+        "priority": 100,
+        "product_id": support,
+        "access_schedule": {
+            "schedule_items": [
+                { "amount": 100_000, "starting_at": "2026-09-01T00:00:00Z", "ending_before": "2027-03-01T00:00:00Z" },
+            ],
+        },
+        "invoice_schedule": { "schedule_items": [{ "timestamp": "2027-03-01T00:00:00Z", "amount": 100_000 }] },
+        "invoice_contract_id": contract,
+    });
+    let promise = teller.aside("/v1/contracts/customerCommits/create", promise).await;
+    let disable = json!({ "customer_id": northwind, "commit_id": promise, "contract_id": contract });
+    teller.tell("POST /v1/contracts/commits/disableTrueup", disable).await;
+    teller.tell("POST /v2/contracts/commits/archive", of_commit).await;
+    teller.tell("POST /v2/contracts/credits/archive", of_credit).await;
+}
+
 async fn packages(teller: &mut Teller, card: &str, support: &str) {
     let key = json!({ "entity": "package_scheduled_charge", "key": "kind", "enforce_uniqueness": false });
     teller.aside("/v1/customFields/addKey", key).await;
@@ -473,7 +565,10 @@ async fn invoices(teller: &mut Teller, acme: &Acme) {
     let explain = "GET /v1/upbeat/customers/{customer_id}/invoices/{invoice_id}/explain";
     let mut parameters = parameters;
     parameters.as_object_mut().expect("an object").remove("include_list_prices");
-    teller.ask(explain, parameters, Value::Null).await;
+    teller.ask(explain, parameters.clone(), Value::Null).await;
+    let march = json!({ "id": parameters["invoice_id"] });
+    teller.tell("POST /v1/invoices/void", march.clone()).await;
+    teller.tell("POST /v1/invoices/regenerate", march).await;
 }
 
 async fn records(teller: &mut Teller, acme: &Acme) {
