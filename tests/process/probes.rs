@@ -163,9 +163,10 @@ fn an_idle_server_is_small() {
     let server = Launch::new(&place).database(&database.url).bootstrapped().serve();
     sleep(Duration::from_secs(2));
     let status = fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("its status");
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+    // What it allocated; the program itself is several times larger here than a release build of it.
+    let resident = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("RssAnon");
     let kib: u64 = resident.trim().trim_end_matches(" kB").parse().expect("a number");
-    assert!(kib < 60 * 1024, "{kib} KiB are resident");
+    assert!(kib < 30 * 1024, "{kib} KiB are resident");
     server.stop();
 }
 
