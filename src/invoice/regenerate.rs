@@ -70,7 +70,10 @@ pub async fn handler(
                 arrival,
                 regeneration: Some(&regeneration),
             };
-            finalize(db, environment_id, closing).await?.0
+            let new = finalize(db, environment_id, closing).await?.0;
+            // What it spends of a promise may leave something to bill of one that was fulfilled.
+            contract::schedule_true_ups(db, environment_id, customer_id).await?;
+            new
         }
     };
     scheduled_charge::move_to_invoice(

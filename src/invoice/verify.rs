@@ -21,13 +21,13 @@ use super::scheduled::{FixedProducts, items_dated, set_billable_status};
 use super::store::{self, FinalizedInvoice};
 use super::true_up::{true_up_invoice, true_up_invoice_id, what_was_short};
 use super::verify_draws::DrawsByInvoice;
-use crate::contract::balance::{self, TrueUp};
+use crate::contract::balance::{self, TrueUp, shortfall};
 use crate::contract::scheduled_charge::{self, DueItem, ItemPrice};
 use crate::contract::{self, Contract, GRACE};
 use crate::drawdown;
 use crate::id::{ContractId, CustomerId, EnvironmentId, InvoiceId};
 use crate::job;
-use crate::money::{Decimal, plain, zero};
+use crate::money::{Decimal, is_positive, plain, zero};
 use crate::postgres::begin_snapshot;
 use crate::rating::Newest;
 use crate::time::{Period, shown};
@@ -98,10 +98,15 @@ async fn verify_customer(
             fault(id, "would not be finalized when it is due".to_owned());
         }
     }
-    for id in undue_true_ups(&mut snapshot, environment_id, customer_id, &contracts).await? {
+    let lineages = lineages(&stored);
+    // Usage that is void and was not billed anew: what it spent of a promise may be spent again.
+    let is_reopened = lineages.values().any(|lineage| {
+        let is_usage = lineage.iter().any(|one| one.invoice.invoice_type == InvoiceType::Usage);
+        is_usage && lineage.iter().all(|one| one.invoice.status == InvoiceStatus::Void)
+    });
+    for id in undue_true_ups(&mut snapshot, environment_id, customer_id, &contracts, is_reopened).await? {
         fault(id, "would not be finalized when it is due".to_owned());
     }
-    let lineages = lineages(&stored);
     for lineage in lineages.values() {
         for (id, finding) in lineage_faults(lineage) {
             fault(id, finding);
@@ -261,12 +266,19 @@ async fn undue_true_ups(
     environment_id: EnvironmentId,
     customer_id: CustomerId,
     contracts: &[Contract],
+    is_reopened: bool,
 ) -> Result<Vec<InvoiceId>, sqlx::Error> {
     let mut undue = Vec::new();
     for balance in balance::with_pending_true_up(db, environment_id, customer_id, None).await? {
         let Some(true_up) = TrueUp::of(&balance, contracts) else { continue };
         let due_at = job::due_at(db, environment_id, job::kind::FINALIZE_TRUE_UP, balance.id.0).await?;
-        if due_at.is_none_or(|due_at| due_at > true_up.due_at) {
+        if due_at.is_some_and(|due_at| due_at <= true_up.due_at) {
+            continue;
+        }
+        let drawn = drawdown::drawn(db, environment_id, customer_id, &[balance.id.0], None).await?;
+        let is_settled =
+            due_at.is_none() && (is_reopened || !is_positive(&shortfall(&balance, &drawn.values().sum())));
+        if !is_settled {
             undue.push(true_up_invoice_id(balance.id));
         }
     }

@@ -69,7 +69,8 @@ pub async fn begin_v2(
 
 /// Keeps a balance that was changed, and makes its scheduled payments what its terms say now. The caller holds the customer.
 ///
-/// 400 where a payment that is changed or left out is on an invoice that is not a draft.
+/// 400 where a payment that is changed or left out is on an invoice that is not a draft, and where one that is changed was
+/// removed with an earlier end of its contract.
 pub async fn keep(db: &mut PgConnection, caller: &Writer, balance: &Balance) -> Result<(), ApiError> {
     let environment_id = caller.environment_id();
     let change = balance::Change { at: caller.now, by: Some(&caller.token_name) };
@@ -80,8 +81,8 @@ pub async fn keep(db: &mut PgConnection, caller: &Writer, balance: &Balance) -> 
     match keep_payments(db, environment_id, balance, caller.now).await {
         Ok(()) => {}
         Err(PaymentsError::Database(error)) => return Err(error.into()),
-        Err(on_invoice @ PaymentsError::OnInvoice(_)) => {
-            return Err(ApiError::field("invoice_schedule", on_invoice));
+        Err(fixed @ (PaymentsError::OnInvoice(_) | PaymentsError::Removed(_))) => {
+            return Err(ApiError::field("invoice_schedule", fixed));
         }
     }
     contract::schedule_payments(db, environment_id, balance.customer_id).await?;

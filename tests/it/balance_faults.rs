@@ -249,3 +249,68 @@ async fn a_void_true_up_that_is_disabled_is_not_made_anew() {
     );
     assert_eq!(faults(&till.api).await, [""; 0]);
 }
+
+/// A promise that was kept is open again where what kept it is void, and what is short then is billed.
+#[tokio::test]
+async fn a_promise_that_was_kept_is_billed_where_less_is_spent_in_the_end() {
+    let till = Till::at("2026-01-05").await;
+    let commit = json!({
+        "type": "POSTPAID", "product_id": till.fee, "name": "Promise",
+        "access_schedule": Till::access(1000, "2026-01-01", "2026-02-01"),
+        "invoice_schedule": { "schedule_items": [{ "amount": 1000, "timestamp": "2026-02-01T00:00:00Z" }] },
+    });
+    till.contract("2026-01-01", json!({ "commits": [commit] })).await;
+    let listed = till.post(LIST, json!({ "include_contract_balances": true })).await;
+    let id = listed[0]["id"].as_str().expect("an id").to_owned();
+    till.spend("2026-01-04", "x", 1000).await;
+    till.api.move_clock("2026-02-03T00:00:00Z").await;
+    let scheduled = async || {
+        let invoices = till.api.invoices(&till.customer).await;
+        let scheduled = invoices.into_iter().filter(|invoice| invoice["type"] == "SCHEDULED");
+        scheduled.map(|invoice| format!("{} {}", invoice["status"], invoice["total"])).collect::<Vec<_>>()
+    };
+    assert_eq!(scheduled().await, [""; 0], "nothing is short");
+    assert_eq!(faults(&till.api).await, [""; 0]);
+
+    let january = till.usage_invoice("2026-01-01").await;
+    till.post("/v1/invoices/void", json!({ "id": january["id"] })).await;
+    assert_eq!(scheduled().await, [r#""DRAFT" 1000"#]);
+    assert_eq!(faults(&till.api).await, [""; 0]);
+    till.spend("2026-01-20", "x", -400).await;
+    till.post("/v1/invoices/regenerate", json!({ "id": january["id"] })).await;
+    till.api.work().await;
+    assert_eq!(scheduled().await, [r#""FINALIZED" 400"#]);
+    assert_eq!(
+        till.ledger(&id).await,
+        [
+            "2026-01-01 POSTPAID_COMMIT_INITIAL_BALANCE 1000",
+            "2026-02-01 POSTPAID_COMMIT_AUTOMATED_INVOICE_DEDUCTION -600",
+            "2026-02-01 POSTPAID_COMMIT_TRUEUP -400",
+        ]
+    );
+    assert_eq!(faults(&till.api).await, [""; 0]);
+}
+
+/// A payment that the end of its contract took away is changed by no edit, which says so.
+#[tokio::test]
+async fn a_payment_that_an_end_removed_is_not_changed_in_vain() {
+    let till = Till::at("2026-01-05").await;
+    let payments = json!({ "schedule_items": [
+        { "amount": 300, "timestamp": "2026-01-10T00:00:00Z" }, { "amount": 900, "timestamp": "2026-03-10T00:00:00Z" },
+    ] });
+    let commit = json!({
+        "type": "PREPAID", "product_id": till.fee, "name": "Block",
+        "access_schedule": Till::access(1200, "2026-01-01", "2027-01-01"), "invoice_schedule": payments,
+    });
+    let contract = till.contract("2026-01-01", json!({ "commits": [commit] })).await;
+    let listed = till.post(LIST, json!({ "include_contract_balances": true })).await;
+    let (id, removed) = (&listed[0]["id"], &listed[0]["invoice_schedule"]["schedule_items"][1]["id"]);
+    let end = |at: &str| json!({ "contract_id": contract, "ending_before": at });
+    till.post("/v1/contracts/updateEndDate", end("2026-02-10T00:00:00Z")).await;
+    till.post("/v1/contracts/updateEndDate", end("2027-01-01T00:00:00Z")).await;
+    let edit = json!({
+        "customer_id": till.customer, "commit_id": id,
+        "invoice_schedule": { "update_schedule_items": [{ "id": removed, "amount": 950 }] },
+    });
+    till.api.post("/v2/contracts/commits/edit", edit).await.refused(400, &["invoice_schedule", "removed"]);
+}

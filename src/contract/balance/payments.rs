@@ -20,6 +20,9 @@ pub enum PaymentsError {
     /// A payment that is changed or left out is on an invoice that is not a draft.
     #[error("payment {0} is on an invoice that is finalized or void")]
     OnInvoice(ScheduleItemId),
+    /// A payment that is changed was taken away as its contract came to end before it.
+    #[error("payment {0} was removed with an earlier end of its contract")]
+    Removed(ScheduleItemId),
     #[error(transparent)]
     Database(#[from] sqlx::Error),
 }
@@ -69,7 +72,7 @@ impl From<&Payment> for ScheduleItem {
 /// Makes the scheduled charges of a commit what its terms say, whether it is new, edited or archived; what is due for its
 /// contracts is left to [`crate::contract::schedule_payments`]. The caller holds the customer.
 ///
-/// Payments that an earlier end of their contract removed stay removed. One that is on an invoice can neither change nor
+/// Payments that an earlier end of their contract removed stay removed, and as they were. One that is on an invoice can neither change nor
 /// be left out (documentation page on editing contracts; a void invoice counts too, our decision: it is what was agreed).
 pub async fn keep_payments(
     db: &mut PgConnection,
@@ -125,6 +128,8 @@ fn changes(
                 Some((charge, _)) if same && charge.id == *charge_id => {}
                 Some((_, agreed)) => changes.changed.push(agreed.clone()),
             }
+        } else if agreed.is_some() && !same {
+            return Err(PaymentsError::Removed(item.id));
         }
     }
     let items = charge.iter().flat_map(|charge| &charge.items);

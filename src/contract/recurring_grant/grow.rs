@@ -142,7 +142,9 @@ async fn keep(
 fn as_fault(error: PaymentsError) -> sqlx::Error {
     match error {
         PaymentsError::Database(error) => error,
-        on_invoice @ PaymentsError::OnInvoice(_) => sqlx::Error::Protocol(on_invoice.to_string()),
+        fixed @ (PaymentsError::OnInvoice(_) | PaymentsError::Removed(_)) => {
+            sqlx::Error::Protocol(fixed.to_string())
+        }
     }
 }
 

@@ -84,7 +84,9 @@ pub async fn void_upcoming(
     Ok(())
 }
 
-/// Keeps the invoice of what is short; nothing is pending of the commit any more.
+/// Keeps the invoice of what is short; nothing is pending of the commit any more. Where nothing is short there is none, and it
+/// stays pending: voiding usage, a manual entry or a larger promise may leave something to bill later. Not so with a contract
+/// that is archived, which will bill nothing.
 async fn keep(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
@@ -101,7 +103,9 @@ async fn keep(
     let header = empty_true_up_invoice(contract, balance, true_up);
     let Some((item, mut header)) = due_item(balance, true_up, short).zip(header) else { return Ok(None) };
     if !is_positive(&item.price.amount()) {
-        remove_pending(db, environment_id, customer_id, &[item.id.0], now).await?;
+        if status == InvoiceStatus::Void {
+            remove_pending(db, environment_id, customer_id, &[item.id.0], now).await?;
+        }
         return Ok(None);
     }
     set_billable_status(db, environment_id, &mut header).await?;
