@@ -36,6 +36,7 @@ CREATE TABLE balance (
 CREATE INDEX balance_by_creation ON balance (environment_id, customer_id, created_at, id);
 CREATE INDEX balance_by_end ON balance (environment_id, customer_id, ends_at);
 CREATE INDEX balance_of_contract ON balance (environment_id, customer_id, contract_id, id);
+CREATE INDEX balance_by_version ON balance (environment_id, customer_id, added);
 
 -- Append-only: every state of a commit or credit, so that what was drawn can be recomputed as it was.
 CREATE TABLE balance_version (
@@ -70,6 +71,7 @@ CREATE TABLE balance_draw (
 );
 
 CREATE INDEX balance_draw_of_invoice ON balance_draw (environment_id, customer_id, invoice_id);
+CREATE INDEX balance_draw_by_number ON balance_draw (environment_id, customer_id, added);
 
 -- A charge that pays for a commit; its items are the payments, or the one true-up of a postpaid commit.
 ALTER TABLE scheduled_charge ADD COLUMN balance_id uuid;

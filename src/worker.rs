@@ -1,7 +1,9 @@
 //! Takes due work in time order and hands each kind to its domain.
 //!
 //! Any number of workers may run: a step is taken under a row lock, done and marked in one transaction. A step
-//! that fails is put off with its reason and tried again; it holds up nothing else.
+//! that fails is put off with its reason and tried again; it holds up nothing else. Usage statements that are due at one
+//! instant are finalized several at a time; where that fails, one after the other, so that only the one to blame is put
+//! off.
 
 use std::time::Duration;
 
@@ -16,7 +18,7 @@ use crate::contract::recurring_grant::create_recurring_balances;
 use crate::error::is_transient;
 use crate::event::upkeep;
 use crate::id::EnvironmentId;
-use crate::invoice::{finalize_scheduled_invoice, finalize_true_up, finalize_usage_statement};
+use crate::invoice::{finalize_scheduled_invoice, finalize_true_up, finalize_usage_statements};
 use crate::job::{self, DueWork};
 use crate::telemetry::causes;
 use crate::time::Instant;
@@ -24,6 +26,10 @@ use crate::usage::begin_settled_snapshot;
 
 /// Longest wait between two looks at the queue.
 const POLL: Duration = Duration::from_millis(500);
+
+/// Most usage statements that are finalized in one transaction: enough that what is the same for all costs each next to
+/// nothing, and few enough that their customers are held for a moment only.
+const TOGETHER: i64 = 64;
 
 /// Wait before the second try of a failed step; it doubles up to [`RETRY_MAX`].
 const RETRY_FIRST: TimeDelta = TimeDelta::seconds(10);
@@ -45,8 +51,35 @@ enum StepError {
 enum Step {
     /// Something was done, or must be looked at again.
     Again,
+    /// So many steps could not be done together.
+    Apart(usize),
     /// Nothing is due.
     Idle,
+}
+
+/// How many steps the next look at the queue may take together.
+#[derive(Default)]
+struct Width {
+    /// How many more are taken one at a time.
+    apart: usize,
+}
+
+impl Width {
+    fn next(&mut self) -> i64 {
+        if self.apart == 0 {
+            return TOGETHER;
+        }
+        self.apart -= 1;
+        1
+    }
+
+    /// Whether there may be more to do.
+    fn goes_on(&mut self, step: &Step) -> bool {
+        if let Step::Apart(count) = step {
+            self.apart = *count;
+        }
+        *step != Step::Idle
+    }
 }
 
 /// How often what has been kept for long enough is looked for.
@@ -115,19 +148,29 @@ async fn upkeep_all(app: &App, stop: &watch::Receiver<bool>) -> Result<(), sqlx:
 async fn run_all(app: &App, stop: &watch::Receiver<bool>) -> Result<(), sqlx::Error> {
     let environments = list_environments(&mut *app.db.acquire().await?).await?;
     for environment in environments {
-        let stopped = || *stop.borrow();
-        while !stopped() && work_one(app, &environment).await? == Step::Again {}
+        let mut width = Width::default();
+        while !*stop.borrow() {
+            let done = work_some(app, &environment, width.next()).await?;
+            if !width.goes_on(&done) {
+                break;
+            }
+        }
     }
     Ok(())
 }
 
 /// Does everything that is due now in one environment; for tests and tools that cannot wait.
 pub async fn drain(app: &App, environment: &Environment) -> Result<(), sqlx::Error> {
-    while work_one(app, environment).await? == Step::Again {}
-    Ok(())
+    let mut width = Width::default();
+    loop {
+        let done = work_some(app, environment, width.next()).await?;
+        if !width.goes_on(&done) {
+            return Ok(());
+        }
+    }
 }
 
-async fn work_one(app: &App, environment: &Environment) -> Result<Step, sqlx::Error> {
+async fn work_some(app: &App, environment: &Environment, at_most: i64) -> Result<Step, sqlx::Error> {
     let real_now = app.clock.now();
     let now = environment.now(real_now);
     if !job::is_any_due(&mut *app.db.acquire().await?, environment.id, now, real_now).await? {
@@ -140,8 +183,8 @@ async fn work_one(app: &App, environment: &Environment) -> Result<Step, sqlx::Er
         }
         begun => begun?,
     };
-    match found(job::take(&mut transaction, environment.id, now, real_now).await)? {
-        Found::Work(work) => finish(app, transaction, work, arrival, real_now).await,
+    match found(job::take(&mut transaction, environment.id, now, real_now, at_most).await)? {
+        Found::Work(works) => finish(app, transaction, works, arrival, real_now).await,
         Found::Collision => Ok(Step::Again),
         Found::Nothing => Ok(Step::Idle),
     }
@@ -154,6 +197,7 @@ async fn work_one(app: &App, environment: &Environment) -> Result<Step, sqlx::Er
 /// half-way leaves a clock that its invoices agree with.
 pub async fn run_until(app: &App, environment_id: EnvironmentId, target: Instant) -> Result<(), sqlx::Error> {
     job::retry_now(&mut *app.db.acquire().await?, environment_id, target).await?;
+    let mut width = Width::default();
     loop {
         let real_now = app.clock.now();
         let (mut transaction, arrival) = begin_settled_snapshot(&app.db, environment_id).await?;
@@ -162,31 +206,40 @@ pub async fn run_until(app: &App, environment_id: EnvironmentId, target: Instant
             locked => locked?,
         };
         let now = environment.now(real_now);
-        let taken = job::take_and_wait(&mut transaction, environment_id, target, real_now, now).await;
-        let work = match found(taken)? {
-            Found::Work(work) => work,
+        let at_most = width.next();
+        let taken =
+            job::take_and_wait(&mut transaction, environment_id, target, real_now, now, at_most).await;
+        let works = match found(taken)? {
+            Found::Work(works) => works,
             Found::Collision => continue,
             Found::Nothing => return Ok(()),
         };
-        if work.due_at > now {
-            set_clock(&mut transaction, environment_id, Some(work.due_at)).await?;
+        let due_at = works.first().expect("some work").due_at;
+        if due_at > now {
+            set_clock(&mut transaction, environment_id, Some(due_at)).await?;
         }
-        finish(app, transaction, work, arrival, real_now).await?;
+        width.goes_on(&finish(app, transaction, works, arrival, real_now).await?);
     }
 }
 
 /// What a look at the queue found.
 enum Found {
-    Work(DueWork),
+    /// At least one step, of one kind and due at one instant; several only of what is done together.
+    Work(Vec<DueWork>),
     /// Another worker was faster; look again.
     Collision,
     Nothing,
 }
 
-fn found(taken: Result<Option<DueWork>, sqlx::Error>) -> Result<Found, sqlx::Error> {
+fn found(taken: Result<Vec<DueWork>, sqlx::Error>) -> Result<Found, sqlx::Error> {
     match taken {
-        Ok(Some(work)) => Ok(Found::Work(work)),
-        Ok(None) => Ok(Found::Nothing),
+        Ok(works) if works.is_empty() => Ok(Found::Nothing),
+        Ok(mut works) => {
+            if works[0].kind != job::kind::FINALIZE_USAGE_STATEMENT {
+                works.truncate(1);
+            }
+            Ok(Found::Work(works))
+        }
         Err(error) if is_transient(&error) => Ok(Found::Collision),
         Err(error) => Err(error),
     }
@@ -196,37 +249,39 @@ fn found(taken: Result<Option<DueWork>, sqlx::Error>) -> Result<Found, sqlx::Err
 async fn finish(
     app: &App,
     mut transaction: sqlx::Transaction<'static, sqlx::Postgres>,
-    work: DueWork,
+    works: Vec<DueWork>,
     arrival: i64,
     real_now: Instant,
 ) -> Result<Step, sqlx::Error> {
     let task = {
-        let work = work.clone();
+        let works = works.clone();
         tokio::spawn(async move {
-            perform(&mut transaction, &work, arrival).await?;
+            perform(&mut transaction, &works, arrival).await?;
             transaction.commit().await.map_err(StepError::Database)
         })
     };
     let done = task.await.unwrap_or_else(|panic| Err(StepError::Panicked(panic.to_string())));
-    match done {
-        Ok(()) => Ok(Step::Again),
-        Err(StepError::Database(error)) if is_transient(&error) => Ok(Step::Again),
-        Err(error) => {
+    match (done, works.as_slice()) {
+        (Ok(()), _) => Ok(Step::Again),
+        (Err(StepError::Database(error)), [_]) if is_transient(&error) => Ok(Step::Again),
+        (Err(error), [work]) => {
             let reason = causes(&error);
             tracing::error!(kind = work.kind, subject_id = %work.subject_id, ?reason, "due work failed");
             let doubled = RETRY_FIRST * 2_i32.pow(work.attempts.clamp(0, 10).unsigned_abs());
             let retry_at = real_now + doubled.min(RETRY_MAX);
-            job::put_off(&mut *app.db.acquire().await?, &work, &reason, retry_at).await?;
+            job::put_off(&mut *app.db.acquire().await?, work, &reason, retry_at).await?;
             Ok(Step::Again)
         }
+        (Err(_), together) => Ok(Step::Apart(together.len())),
     }
 }
 
 /// Every kind of due work and who does it.
-async fn perform(db: &mut PgConnection, work: &DueWork, arrival: i64) -> Result<(), StepError> {
+async fn perform(db: &mut PgConnection, works: &[DueWork], arrival: i64) -> Result<(), StepError> {
+    let work = works.first().expect("some work");
     match work.kind.as_str() {
         job::kind::CREATE_RECURRING_BALANCES => Ok(create_recurring_balances(db, work).await?),
-        job::kind::FINALIZE_USAGE_STATEMENT => Ok(finalize_usage_statement(db, work, arrival).await?),
+        job::kind::FINALIZE_USAGE_STATEMENT => Ok(finalize_usage_statements(db, works, arrival).await?),
         job::kind::FINALIZE_SCHEDULED_INVOICE => Ok(finalize_scheduled_invoice(db, work).await?),
         job::kind::FINALIZE_TRUE_UP => Ok(finalize_true_up(db, work).await?),
         unknown => Err(StepError::UnknownKind(unknown.to_owned())),

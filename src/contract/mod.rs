@@ -31,8 +31,9 @@ mod work;
 pub use create::RateCardReference;
 pub use statement::{GRACE, Statement, StatementDay, first_statement_at};
 pub use store::{
-    ContractFilter, ContractOfPackage, advance_statement, archive, change_end, customers_with_contracts,
-    exists, find, find_for_update, list, list_in_force, list_of_customer, list_of_package,
+    ContractFilter, ContractOfPackage, advance_statements, archive, change_end, customers_with_contracts,
+    exists, find, find_for_update, find_many_for_update, list, list_in_force, list_of_customer,
+    list_of_package, with_one_contract,
 };
 pub use terms::{ChargesOnUsageInvoices, Contract, MultiplierPrioritization};
 pub use usage_filter::{
@@ -42,6 +43,6 @@ pub use usage_filter::{
 pub use view::{ContractV1, ContractV2, NoTerm, customer_not_found};
 pub use whole::{WholeContract, as_of, whole};
 pub use work::{
-    lock, next_charge_date, remove_work, schedule_next_charge, schedule_next_statement, schedule_payments,
+    lock, next_charge_date, remove_work, schedule_next_charge, schedule_next_statements, schedule_payments,
     schedule_recurring, schedule_true_up, schedule_true_ups, schedule_work,
 };

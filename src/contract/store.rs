@@ -298,9 +298,19 @@ pub async fn find(
     customer_id: CustomerId,
     id: ContractId,
 ) -> Result<Option<Contract>, sqlx::Error> {
-    let row = sqlx::query_as!(
+    Ok(find_many(db, environment_id, &[(customer_id, id)]).await?.pop())
+}
+
+/// Contracts, each after its customer, archived ones included; in no order.
+async fn find_many(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    contracts: &[(CustomerId, ContractId)],
+) -> Result<Vec<Contract>, sqlx::Error> {
+    let (customers, ids) = columns(contracts);
+    let rows = sqlx::query_as!(
         Columns,
-        r#"SELECT customer_id AS "customer_id: CustomerId", id AS "id: ContractId",
+        r#"SELECT contract.customer_id AS "customer_id: CustomerId", contract.id AS "id: ContractId",
                   package_id AS "package_id: PackageId", name,
                   rate_card_id AS "rate_card_id: RateCardId",
                   (SELECT fiat_credit_type_id FROM rate_card WHERE rate_card.environment_id = $1
@@ -318,14 +328,16 @@ pub async fn find(
                    WHERE contract_override.environment_id = $1 AND contract_override.customer_id = contract.customer_id
                      AND contract_override.contract_id = contract.id) AS "overrides: Json<Vec<rate_override::Row>>",
                   uniqueness_key, created_at, created_by, archived_at, finalized_until
-           FROM contract WHERE environment_id = $1 AND customer_id = $2 AND id = $3"#,
+           FROM unnest($2::uuid[], $3::uuid[]) AS given (customer_id, id)
+           JOIN contract ON contract.environment_id = $1 AND contract.customer_id = given.customer_id
+                AND contract.id = given.id"#,
         environment_id.0,
-        customer_id.0,
-        id.0,
+        &customers,
+        &ids,
     )
-    .fetch_optional(db)
+    .fetch_all(db)
     .await?;
-    Ok(row.map(Into::into))
+    Ok(rows.into_iter().map(Into::into).collect())
 }
 
 /// The contract, locked until the transaction ends.
@@ -335,29 +347,68 @@ pub async fn find_for_update(
     customer_id: CustomerId,
     id: ContractId,
 ) -> Result<Option<Contract>, sqlx::Error> {
-    sqlx::query!(
-        "SELECT id FROM contract WHERE environment_id = $1 AND customer_id = $2 AND id = $3 FOR NO KEY UPDATE",
-        environment_id.0,
-        customer_id.0,
-        id.0,
-    )
-    .fetch_optional(&mut *db)
-    .await?;
-    find(db, environment_id, customer_id, id).await
+    Ok(find_many_for_update(db, environment_id, &[(customer_id, id)]).await?.pop())
 }
 
-/// Keeps how far the contract's statements are finalized.
-pub async fn advance_statement(
+/// Contracts, each after its customer, locked until the transaction ends; in no order.
+pub async fn find_many_for_update(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
-    contract: &Contract,
-) -> Result<(), sqlx::Error> {
+    contracts: &[(CustomerId, ContractId)],
+) -> Result<Vec<Contract>, sqlx::Error> {
+    let (customers, ids) = columns(contracts);
     sqlx::query!(
-        "UPDATE contract SET finalized_until = $4 WHERE environment_id = $1 AND customer_id = $2 AND id = $3",
+        "SELECT contract.id
+         FROM unnest($2::uuid[], $3::uuid[]) AS given (customer_id, id)
+         JOIN contract ON contract.environment_id = $1 AND contract.customer_id = given.customer_id
+              AND contract.id = given.id
+         ORDER BY contract.id FOR NO KEY UPDATE OF contract",
         environment_id.0,
-        contract.customer_id.0,
-        contract.id.0,
-        contract.finalized_until,
+        &customers,
+        &ids,
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    find_many(db, environment_id, contracts).await
+}
+
+fn columns(contracts: &[(CustomerId, ContractId)]) -> (Vec<Uuid>, Vec<Uuid>) {
+    contracts.iter().map(|(customer, contract)| (customer.0, contract.0)).unzip()
+}
+
+/// Which of these customers have only one contract, archived or not.
+pub async fn with_one_contract(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_ids: &[Uuid],
+) -> Result<Vec<CustomerId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT customer_id AS "customer_id: CustomerId" FROM contract
+           WHERE environment_id = $1 AND customer_id = ANY($2) GROUP BY customer_id HAVING count(*) = 1"#,
+        environment_id.0,
+        customer_ids,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Keeps how far the statements of contracts are finalized.
+pub async fn advance_statements(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    contracts: &[Contract],
+) -> Result<(), sqlx::Error> {
+    let customers: Vec<Uuid> = contracts.iter().map(|contract| contract.customer_id.0).collect();
+    let ids: Vec<Uuid> = contracts.iter().map(|contract| contract.id.0).collect();
+    let until: Vec<Instant> = contracts.iter().map(|contract| contract.finalized_until).collect();
+    sqlx::query!(
+        "UPDATE contract SET finalized_until = given.until
+         FROM unnest($2::uuid[], $3::uuid[], $4::timestamptz[]) AS given (customer_id, id, until)
+         WHERE environment_id = $1 AND contract.customer_id = given.customer_id AND contract.id = given.id",
+        environment_id.0,
+        &customers,
+        &ids,
+        &until,
     )
     .execute(db)
     .await?;

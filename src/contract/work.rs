@@ -35,7 +35,7 @@ pub async fn schedule_work(
     environment_id: EnvironmentId,
     contract: &Contract,
 ) -> Result<(), sqlx::Error> {
-    schedule_next_statement(db, environment_id, contract).await?;
+    schedule_next_statements(db, environment_id, std::slice::from_ref(contract)).await?;
     schedule_recurring(db, environment_id, contract).await?;
     schedule_next_charge(db, environment_id, contract).await
 }
@@ -62,14 +62,22 @@ pub async fn remove_work(
     Ok(())
 }
 
-/// Makes the finalization of the next usage statement due after its grace, even where that is past.
-pub async fn schedule_next_statement(
+/// Makes the finalization of the next usage statement of each contract due after its grace, even where that is past.
+pub async fn schedule_next_statements(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
-    contract: &Contract,
+    contracts: &[Contract],
 ) -> Result<(), sqlx::Error> {
-    let due_at = contract.next_statement().map(|statement| statement.end + GRACE);
-    set_due(db, environment_id, job::kind::FINALIZE_USAGE_STATEMENT, contract, due_at).await
+    let kind = job::kind::FINALIZE_USAGE_STATEMENT;
+    let (mut due, mut ended) = (Vec::new(), Vec::new());
+    for contract in contracts {
+        match contract.next_statement() {
+            Some(statement) => due.push((contract.id.0, contract.customer_id, statement.end + GRACE)),
+            None => ended.push(contract.id.0),
+        }
+    }
+    job::schedule_all(db, environment_id, kind, &due).await?;
+    job::remove_all(db, environment_id, kind, &ended).await
 }
 
 /// Makes the next scheduled invoice due on its date, even where that is past.

@@ -22,5 +22,5 @@ mod view;
 pub use get::CustomerPath;
 pub use store::{
     CustomerRow, active_ids, aliases_by_customer, archive, balances_changed, find, find_by_subjects, get,
-    hold, lock, lock_active, subjects_by_customer, subjects_of_known, touch,
+    hold, hold_all, lock, lock_active, subjects_by_customer, subjects_of_known, touch,
 };

@@ -156,28 +156,40 @@ pub async fn hold(
     environment_id: EnvironmentId,
     id: CustomerId,
 ) -> Result<(), sqlx::Error> {
+    hold_all(db, environment_id, &[id.0]).await
+}
+
+/// [`hold`] for several customers.
+pub async fn hold_all(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    ids: &[Uuid],
+) -> Result<(), sqlx::Error> {
     db.execute("SET LOCAL lock_timeout = '100ms'").await?;
     sqlx::query!(
-        "UPDATE customer SET holds = holds + 1 WHERE environment_id = $1 AND id = $2",
+        "WITH held AS MATERIALIZED (
+             SELECT id FROM customer WHERE environment_id = $1 AND id = ANY($2) ORDER BY id FOR NO KEY UPDATE
+         )
+         UPDATE customer SET holds = holds + 1 FROM held WHERE environment_id = $1 AND customer.id = held.id",
         environment_id.0,
-        id.0,
+        ids,
     )
     .execute(db)
     .await?;
     Ok(())
 }
 
-/// Says that one of the customer's balances is not what it was. A step of due work whose snapshot is older gives up as it
-/// [`hold`]s the customer, and runs again: what it saw to draw may be drawn already.
+/// Says that balances of customers, which the caller has locked, are not what they were. A step of due work whose snapshot is
+/// older gives up as it [`hold`]s the customer, and runs again: what it saw to draw may be drawn already.
 pub async fn balances_changed(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
-    id: CustomerId,
+    ids: &[Uuid],
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "UPDATE customer SET balance_changes = balance_changes + 1 WHERE environment_id = $1 AND id = $2",
+        "UPDATE customer SET balance_changes = balance_changes + 1 WHERE environment_id = $1 AND id = ANY($2)",
         environment_id.0,
-        id.0,
+        ids,
     )
     .execute(db)
     .await?;

@@ -22,29 +22,31 @@ pub struct Draw {
     pub dated_at: Instant,
 }
 
-/// Keeps what a finalized invoice drew.
+/// Keeps what finalized invoices drew, each after its customer.
 pub async fn keep(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
-    customer_id: CustomerId,
-    draws: &[Draw],
+    draws: &[(CustomerId, Draw)],
 ) -> Result<(), sqlx::Error> {
     if draws.is_empty() {
         return Ok(());
     }
-    let balances: Vec<Uuid> = draws.iter().map(|draw| draw.balance_id.0).collect();
-    let segments: Vec<Uuid> = draws.iter().map(|draw| draw.segment_id.0).collect();
-    let invoices: Vec<Uuid> = draws.iter().map(|draw| draw.invoice_id.0).collect();
-    let contracts: Vec<Uuid> = draws.iter().map(|draw| draw.contract_id.0).collect();
-    let amounts: Vec<Decimal> = draws.iter().map(|draw| draw.amount.clone()).collect();
-    let dates: Vec<Instant> = draws.iter().map(|draw| draw.dated_at).collect();
+    let customers: Vec<Uuid> = draws.iter().map(|(customer, _)| customer.0).collect();
+    let draws = || draws.iter().map(|(_, draw)| draw);
+    let balances: Vec<Uuid> = draws().map(|draw| draw.balance_id.0).collect();
+    let segments: Vec<Uuid> = draws().map(|draw| draw.segment_id.0).collect();
+    let invoices: Vec<Uuid> = draws().map(|draw| draw.invoice_id.0).collect();
+    let contracts: Vec<Uuid> = draws().map(|draw| draw.contract_id.0).collect();
+    let amounts: Vec<Decimal> = draws().map(|draw| draw.amount.clone()).collect();
+    let dates: Vec<Instant> = draws().map(|draw| draw.dated_at).collect();
     sqlx::query!(
         "INSERT INTO balance_draw (environment_id, customer_id, balance_id, segment_id, invoice_id, contract_id, amount,
                                    dated_at)
-         SELECT $1, $2, given.*
-         FROM unnest($3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[], $7::numeric[], $8::timestamptz[]) AS given",
+         SELECT $1, given.*
+         FROM unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[], $7::numeric[], $8::timestamptz[])
+             AS given",
         environment_id.0,
-        customer_id.0,
+        &customers,
         &balances,
         &segments,
         &invoices,
@@ -54,7 +56,7 @@ pub async fn keep(
     )
     .execute(&mut *db)
     .await?;
-    customer::balances_changed(db, environment_id, customer_id).await
+    customer::balances_changed(db, environment_id, &customers).await
 }
 
 /// Gives back what invoices drew, as they become void. What was given back already stays so.
@@ -78,26 +80,32 @@ pub async fn cancel(
     )
     .execute(&mut *db)
     .await?;
-    customer::balances_changed(db, environment_id, customer_id).await
+    customer::balances_changed(db, environment_id, &[customer_id.0]).await
 }
 
-/// What was drawn of each segment of these balances, net of what was given back: zero or below. `up_to` leaves out draws that
-/// came later.
+/// What was drawn of each segment of these balances, each after its customer, net of what was given back: zero or below.
+/// `up_to` leaves out draws that came later.
 pub async fn drawn(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
-    customer_id: CustomerId,
-    balance_ids: &[Uuid],
+    balances: impl IntoIterator<Item = (CustomerId, BalanceId)>,
     up_to: Option<i64>,
 ) -> Result<BTreeMap<SegmentId, Decimal>, sqlx::Error> {
+    let (customers, balances): (Vec<Uuid>, Vec<Uuid>) =
+        balances.into_iter().map(|(customer, balance)| (customer.0, balance.0)).unzip();
+    if balances.is_empty() {
+        return Ok(BTreeMap::new());
+    }
     let rows = sqlx::query!(
         r#"SELECT segment_id AS "segment_id: SegmentId", sum(amount) AS "amount!"
-           FROM balance_draw
-           WHERE environment_id = $1 AND customer_id = $2 AND balance_id = ANY($3) AND added <= coalesce($4, added)
+           FROM unnest($2::uuid[], $3::uuid[]) AS given (customer_id, balance_id)
+           JOIN balance_draw ON environment_id = $1 AND balance_draw.customer_id = given.customer_id
+                AND balance_draw.balance_id = given.balance_id
+           WHERE added <= coalesce($4, added)
            GROUP BY segment_id"#,
         environment_id.0,
-        customer_id.0,
-        balance_ids,
+        &customers,
+        &balances,
         up_to,
     )
     .fetch_all(db)
@@ -147,19 +155,32 @@ pub async fn of_customer(
     .await
 }
 
-/// The number of the customer's last draw; 0 where there is none. It grows over all draws of a customer, as whoever makes one
+/// The number of each customer's last draw; 0 where there is none. It grows over all draws of a customer, as whoever makes one
 /// holds the customer.
+pub async fn newest_draws(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_ids: &[Uuid],
+) -> Result<BTreeMap<CustomerId, i64>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"SELECT id AS "id!: CustomerId",
+                  coalesce((SELECT max(added) FROM balance_draw
+                            WHERE environment_id = $1 AND customer_id = given.id), 0) AS "newest!"
+           FROM unnest($2::uuid[]) AS given (id)"#,
+        environment_id.0,
+        customer_ids,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.newest)).collect())
+}
+
+/// [`newest_draws`] of one customer.
 pub async fn newest_draw(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     customer_id: CustomerId,
 ) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar!(
-        r#"SELECT coalesce(max(added), 0) AS "newest!" FROM balance_draw
-           WHERE environment_id = $1 AND customer_id = $2"#,
-        environment_id.0,
-        customer_id.0,
-    )
-    .fetch_one(db)
-    .await
+    let newest = newest_draws(db, environment_id, &[customer_id.0]).await?;
+    Ok(newest.get(&customer_id).copied().unwrap_or_default())
 }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::compute::failure;
-use super::finalize::finalize_usage_statement;
+use super::finalize::finalize_usage_statements;
 use super::scheduled::finalize_scheduled_invoice;
 use super::true_up::finalize_true_up;
 use crate::access::{App, Change, Writer};
@@ -135,7 +135,7 @@ async fn finalize_next(app: &App, caller: &Writer, customer_id: CustomerId) -> R
     match work.kind.as_str() {
         job::kind::CREATE_RECURRING_BALANCES => create_recurring_balances(&mut transaction, &work).await?,
         job::kind::FINALIZE_USAGE_STATEMENT => {
-            finalize_usage_statement(&mut transaction, &work, arrival).await?;
+            finalize_usage_statements(&mut transaction, &[work], arrival).await?;
         }
         job::kind::FINALIZE_TRUE_UP => finalize_true_up(&mut transaction, &work).await?,
         _ => finalize_scheduled_invoice(&mut transaction, &work).await?,

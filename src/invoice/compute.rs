@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::calc::{Calculated, Facts, empty_usage_invoice, usage_invoice};
 use super::explain::{Explanation, explanations};
@@ -62,12 +63,15 @@ pub struct Preview {
     pub replaces: bool,
 }
 
+/// The terms of rate cards.
+pub type LoadedTerms = BTreeMap<Option<RateCardId>, Arc<Terms>>;
+
 /// Calculates invoices from what one transaction sees, loading each rate card and each customer's subjects
 /// once.
 pub struct Calculator<'a> {
     db: &'a mut PgConnection,
     environment_id: EnvironmentId,
-    terms: BTreeMap<Option<RateCardId>, Arc<Terms>>,
+    terms: LoadedTerms,
     subjects: BTreeMap<CustomerId, Vec<SubjectId>>,
     /// All contracts of a customer.
     contracts: BTreeMap<CustomerId, Arc<Vec<Contract>>>,
@@ -127,6 +131,38 @@ impl<'a> Calculator<'a> {
             before_seq: None,
             uncounted: None,
         }
+    }
+
+    /// With terms that were loaded from the same snapshot.
+    #[must_use]
+    pub fn with_terms(self, terms: LoadedTerms) -> Self {
+        Self { terms, ..self }
+    }
+
+    #[must_use]
+    pub fn into_terms(self) -> LoadedTerms {
+        self.terms
+    }
+
+    /// Loads what calculating these statements needs of their customers, of each a statement, for all at once.
+    pub async fn load_customers<'c>(
+        &mut self,
+        statements: impl IntoIterator<Item = (&'c Contract, Period)>,
+    ) -> Result<(), sqlx::Error> {
+        let mut contracts: BTreeMap<CustomerId, &Contract> = BTreeMap::new();
+        let mut spans: BTreeMap<CustomerId, Period> = BTreeMap::new();
+        for (contract, period) in statements {
+            contracts.insert(contract.customer_id, contract);
+            spans.insert(contract.customer_id, contract.counted_period(period));
+        }
+        let ids: Vec<Uuid> = contracts.keys().map(|id| id.0).collect();
+        self.load_subjects(&ids).await?;
+        self.purses.append(&mut Purse::load_all(self.db, self.environment_id, &spans).await?);
+        for customer_id in contract::with_one_contract(self.db, self.environment_id, &ids).await? {
+            let only = contracts[&customer_id].clone();
+            self.contracts.insert(customer_id, Arc::new(vec![only]));
+        }
+        Ok(())
     }
 
     /// Calculates from a transaction whose rollups do not have all usage yet.
@@ -325,18 +361,28 @@ impl<'a> Calculator<'a> {
         let known = self.purses.remove(&customer_id);
         let purse = match known {
             Some(purse) if purse.span.start <= period.start && period.end <= purse.span.end => purse,
-            Some(purse) => purse.widened(self.db, self.environment_id, customer_id, period).await?,
-            None => match &self.drawing {
-                Drawing::AsSeen(None) => Purse::empty(),
-                Drawing::AsSeen(seen @ Some(_)) => {
-                    Purse::load(self.db, self.environment_id, customer_id, period, seen.clone()).await?
-                }
-                Drawing::AsTheyAre => {
-                    Purse::load(self.db, self.environment_id, customer_id, period, None).await?
-                }
-            },
+            // With what has a segment in this period as well.
+            Some(purse) => {
+                let (start, end) = (purse.span.start.min(period.start), purse.span.end.max(period.end));
+                self.load_purse(customer_id, Period { start, end }).await?.with_drafts_of(purse)
+            }
+            None => self.load_purse(customer_id, period).await?,
         };
         Ok(self.purses.entry(customer_id).or_insert(purse))
+    }
+
+    async fn load_purse(&mut self, customer_id: CustomerId, span: Period) -> Result<Purse, sqlx::Error> {
+        match &self.drawing {
+            Drawing::AsSeen(None) => Ok(Purse::empty()),
+            Drawing::AsSeen(Some(seen)) => {
+                Purse::as_seen(self.db, self.environment_id, customer_id, span, seen.clone()).await
+            }
+            Drawing::AsTheyAre => {
+                let spans = [(customer_id, span)].into();
+                let mut purses = Purse::load_all(self.db, self.environment_id, &spans).await?;
+                Ok(purses.remove(&customer_id).expect("one for each span"))
+            }
+        }
     }
 
     /// The usage invoice, what it draws, what `weigh` makes of the usage and its cuts, and what `look` sees of how it was
@@ -382,7 +428,9 @@ impl<'a> Calculator<'a> {
     async fn usage(&mut self, contract: &Contract, terms: &Terms, cuts: &Cuts) -> Result<Usage, sqlx::Error> {
         let mut usage = Usage::default();
         if !self.preview.as_ref().is_some_and(|preview| preview.replaces) {
-            self.load_subjects(contract.customer_id).await?;
+            if !self.subjects.contains_key(&contract.customer_id) {
+                self.load_subjects(&[contract.customer_id.0]).await?;
+            }
             let scope = UsageScope {
                 subject_ids: &self.subjects[&contract.customer_id],
                 cuts,
@@ -524,12 +572,12 @@ impl<'a> Calculator<'a> {
         Ok(terms)
     }
 
-    async fn load_subjects(&mut self, customer_id: CustomerId) -> Result<(), sqlx::Error> {
-        if !self.subjects.contains_key(&customer_id) {
-            let received =
-                customer::subjects_by_customer(self.db, self.environment_id, &[customer_id.0]).await?;
-            let ids = received.values().flatten().map(|received| subject_id(self.environment_id, received));
-            self.subjects.insert(customer_id, ids.collect());
+    async fn load_subjects(&mut self, customer_ids: &[Uuid]) -> Result<(), sqlx::Error> {
+        let mut received = customer::subjects_by_customer(self.db, self.environment_id, customer_ids).await?;
+        for customer_id in customer_ids.iter().copied().map(CustomerId) {
+            let own = received.remove(&customer_id).unwrap_or_default();
+            let ids = own.iter().map(|received| subject_id(self.environment_id, received)).collect();
+            self.subjects.insert(customer_id, ids);
         }
         Ok(())
     }

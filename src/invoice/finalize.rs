@@ -1,11 +1,12 @@
-//! Due work: a usage statement is past its grace period.
+//! Due work: usage statements are past their grace period.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::calc::Regeneration;
-use super::compute::{Calculator, failure};
+use super::compute::{Calculator, LoadedTerms, failure};
 use super::custom_fields;
 use super::model::{Invoice, InvoiceStatus};
 use super::scheduled::calc::add_charges;
@@ -14,9 +15,9 @@ use super::store;
 use crate::contract::scheduled_charge::DueItem;
 use crate::contract::{self, Contract, GRACE, recurring_grant};
 use crate::customer;
-use crate::drawdown;
+use crate::drawdown::{self, Draw};
 use crate::id::{ContractId, EnvironmentId};
-use crate::job::{self, DueWork};
+use crate::job::{self, DueWork, Record};
 use crate::rating::calc::UnratedReason;
 use crate::time::{Instant, Period, shown};
 
@@ -26,88 +27,180 @@ pub(super) struct Closing<'a> {
     pub period: Period,
     /// The scheduled charges that are on the invoice.
     pub charges: &'a [DueItem],
-    pub now: Instant,
-    /// The last arrival that the transaction sees.
-    pub arrival: i64,
     /// Set where the invoice stands in for a void one.
     pub regeneration: Option<&'a Regeneration>,
 }
 
-/// Finalizes the contract's next statement and makes the one after it due, in the transaction that holds the
-/// work.
+/// An invoice that is kept as a final one, and how many events of its time the contract does not bill, by the reason.
+pub(super) struct Closed {
+    pub invoice: Invoice,
+    pub unrated: BTreeMap<UnratedReason, i64>,
+}
+
+/// As of when, and by what, invoices are final.
+#[derive(Clone, Copy)]
+pub(super) struct AsOf {
+    pub now: Instant,
+    /// The last arrival that the transaction sees. Events that arrive later change nothing on the invoices.
+    pub arrival: i64,
+}
+
+/// A contract whose next statement is due.
+struct Due<'w> {
+    work: &'w DueWork,
+    contract: Contract,
+    period: Period,
+    riding: Vec<DueItem>,
+}
+
+/// Finalizes the next statement of each contract and makes the one after it due, in the transaction that holds the steps, which
+/// are all of one environment and due at one instant.
 ///
-/// `arrival` is the last one that `db` sees. Events that arrive later change nothing on it. Scheduled charges that ride
-/// on the statement are settled with it. A contract that is gone or archived has nothing to finalize.
-pub async fn finalize_usage_statement(
+/// `arrival` is the last one that `db` sees. Scheduled charges that ride on a statement are settled with it. A contract that
+/// is gone or archived has nothing to finalize. Where one statement fails, so do all: they can be taken one at a time.
+pub async fn finalize_usage_statements(
     db: &mut PgConnection,
-    work: &DueWork,
+    works: &[DueWork],
     arrival: i64,
 ) -> Result<(), sqlx::Error> {
-    let environment_id = work.environment_id;
-    let contract_id = ContractId(work.subject_id);
-    customer::hold(db, environment_id, work.customer_id).await?;
-    let contract = contract::find_for_update(db, environment_id, work.customer_id, contract_id).await?;
-    let Some(mut contract) = contract else {
-        return job::remove(db, environment_id, &work.kind, work.subject_id).await;
-    };
-    let due = contract.next_statement().filter(|period| period.end + GRACE <= work.due_at);
-    let Some(period) = due else {
-        // The contract's calendar and the queue disagree: the calendar is right.
-        return contract::schedule_next_statement(db, environment_id, &contract).await;
-    };
-    recurring_grant::catch_up(db, environment_id, &contract, work.due_at).await?;
-    let riding = riding_items(db, environment_id, &contract, period).await?;
-    let closing =
-        Closing { contract: &contract, period, charges: &riding, now: work.now, arrival, regeneration: None };
-    let finalized = finalize(db, environment_id, closing).await;
-    if finalized.as_ref().err().and_then(failure).is_some() {
+    let mut terms = LoadedTerms::new();
+    let mut left: Vec<&DueWork> = works.iter().collect();
+    while let Some(first) = left.first() {
+        let as_of = AsOf { now: first.now, arrival };
+        // What one statement draws, the next one of its customer is to see.
+        let mut customers = BTreeSet::new();
+        let (first_of_each, others) = left.into_iter().partition(|work| customers.insert(work.customer_id));
+        finalize_one_of_each(db, first_of_each, as_of, &mut terms).await?;
+        left = others;
+    }
+    Ok(())
+}
+
+/// [`finalize_usage_statements`] of different customers.
+async fn finalize_one_of_each(
+    db: &mut PgConnection,
+    works: Vec<&DueWork>,
+    as_of: AsOf,
+    terms: &mut LoadedTerms,
+) -> Result<(), sqlx::Error> {
+    let Some(DueWork { environment_id, kind, .. }) = works.first() else { return Ok(()) };
+    let environment_id = *environment_id;
+    let customer_ids: Vec<Uuid> = works.iter().map(|work| work.customer_id.0).collect();
+    customer::hold_all(db, environment_id, &customer_ids).await?;
+    let ids: Vec<_> = works.iter().map(|work| (work.customer_id, ContractId(work.subject_id))).collect();
+    let found = contract::find_many_for_update(db, environment_id, &ids).await?;
+    let mut found: BTreeMap<ContractId, Contract> =
+        found.into_iter().map(|contract| (contract.id, contract)).collect();
+    let (mut due, mut gone, mut not_due) = (Vec::new(), Vec::new(), Vec::new());
+    for work in works {
+        let Some(contract) = found.remove(&ContractId(work.subject_id)) else {
+            gone.push(work.subject_id);
+            continue;
+        };
+        match contract.next_statement().filter(|period| period.end + GRACE <= work.due_at) {
+            Some(period) => due.push(Due { work, contract, period, riding: Vec::new() }),
+            // The contract's calendar and the queue disagree: the calendar is right.
+            None => not_due.push(contract),
+        }
+    }
+    job::remove_all(db, environment_id, kind, &gone).await?;
+    contract::schedule_next_statements(db, environment_id, &not_due).await?;
+    for contract_id in recurring_grant::contracts_with_grants(db, environment_id, &ids).await? {
+        if let Some(Due { work, contract, .. }) = due.iter().find(|due| due.contract.id == contract_id) {
+            recurring_grant::catch_up(db, environment_id, contract, work.due_at).await?;
+        }
+    }
+    for due in &mut due {
+        due.riding = riding_items(db, environment_id, &due.contract, due.period).await?;
+    }
+    finalize_due(db, environment_id, due, as_of, terms).await
+}
+
+async fn finalize_due(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    due: Vec<Due<'_>>,
+    as_of: AsOf,
+    terms: &mut LoadedTerms,
+) -> Result<(), sqlx::Error> {
+    let closings = due.iter().map(|Due { contract, period, riding, .. }| Closing {
+        contract,
+        period: *period,
+        charges: riding,
+        regeneration: None,
+    });
+    let closed = finalize(db, environment_id, closings.collect(), as_of, terms).await;
+    if closed.as_ref().err().and_then(failure).is_some() {
         // It stays a draft that says why, and the work is put off.
         metrics::counter!("upbeat_invoice_failures_total", "status" => "FINALIZED").increment(1);
     }
-    let (invoice, unrated) = finalized?;
-    keep_riding(db, environment_id, &invoice, &riding, work.now).await?;
-
-    contract.finalized_until = period.end;
-    contract::advance_statement(db, environment_id, &contract).await?;
-    contract::schedule_next_statement(db, environment_id, &contract).await?;
-    let (start, end) = (shown(period.start), shown(period.end));
-    let description = format!("Finalized the invoice of {start} to {end}");
-    job::record(db, work, "invoice", invoice.id.0, "finalize", description).await?;
+    let closed = closed?;
+    let (mut contracts, mut records) = (Vec::new(), Vec::new());
+    for (Due { work, mut contract, period, riding }, Closed { invoice, .. }) in due.into_iter().zip(&closed) {
+        keep_riding(db, environment_id, invoice, &riding, as_of.now).await?;
+        contract.finalized_until = period.end;
+        contracts.push(contract);
+        let (start, end) = (shown(period.start), shown(period.end));
+        records.push(Record {
+            work,
+            resource_type: "invoice",
+            resource_id: invoice.id.0,
+            action: "finalize",
+            description: format!("Finalized the invoice of {start} to {end}"),
+        });
+    }
+    contract::advance_statements(db, environment_id, &contracts).await?;
+    contract::schedule_next_statements(db, environment_id, &contracts).await?;
+    job::record_all(db, environment_id, records).await?;
     // Of streaming metrics of the contract's products, once for each that counts an event: what is not on the invoice,
     // and will be on none, for want of a rate or of entitlement.
-    for (reason, events) in unrated {
-        let events = u64::try_from(events).unwrap_or(0);
+    for (reason, events) in closed.iter().flat_map(|closed| &closed.unrated) {
+        let events = u64::try_from(*events).unwrap_or(0);
         metrics::counter!("upbeat_usage_unrated_events_total", "reason" => reason.as_str()).increment(events);
     }
     Ok(())
 }
 
-/// Calculates a statement's invoice and keeps it as a final one, by what the transaction sees. Answers it, and how many
-/// events of its time the contract does not bill, by the reason. The caller holds the customer, and says on the charges
-/// that they are there.
+/// Calculates the invoices of statements of different customers and keeps them as final ones, by what the transaction sees;
+/// answers them in their order. The caller holds the customers, and says on the charges that they are there. Terms that it
+/// loads it leaves for the next ones of the transaction.
 pub(super) async fn finalize(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
-    closing: Closing<'_>,
-) -> Result<(Invoice, BTreeMap<UnratedReason, i64>), sqlx::Error> {
-    let Closing { contract, period, charges, now, arrival, regeneration } = closing;
-    let mut calculator = Calculator::new(db, environment_id);
-    let (mut invoice, mut draws, unrated) = calculator.final_usage_invoice(contract, period, now).await?;
-    let mut seen = calculator.seen(contract, period);
-    if let Some(regeneration) = regeneration {
-        regeneration.mark(&mut invoice);
-        for draw in &mut draws {
-            draw.invoice_id = invoice.id;
+    closings: Vec<Closing<'_>>,
+    as_of: AsOf,
+    terms: &mut LoadedTerms,
+) -> Result<Vec<Closed>, sqlx::Error> {
+    let AsOf { now, arrival } = as_of;
+    let mut calculator = Calculator::new(db, environment_id).with_terms(std::mem::take(terms));
+    calculator.load_customers(closings.iter().map(|closing| (closing.contract, closing.period))).await?;
+    let (mut closed, mut all_seen, mut all_draws) = (Vec::new(), Vec::new(), Vec::new());
+    for Closing { contract, period, regeneration, .. } in &closings {
+        let (mut invoice, draws, unrated) = calculator.final_usage_invoice(contract, *period, now).await?;
+        if let Some(regeneration) = regeneration {
+            regeneration.mark(&mut invoice);
         }
+        let invoice_id = invoice.id;
+        let own = draws.into_iter().map(|draw| (contract.customer_id, Draw { invoice_id, ..draw }));
+        all_draws.extend(own);
+        all_seen.push(calculator.seen(contract, *period));
+        closed.push(Closed { invoice, unrated });
     }
-    let products = FixedProducts::load(db, environment_id, charges).await?;
-    let newest = &mut seen.terms.newest;
-    newest.product_update = newest.product_update.max(products.newest_update());
-    add_charges(&mut invoice, charges, &products, now);
-    invoice.status = InvoiceStatus::Finalized;
-    custom_fields::keep(db, environment_id, vec![&mut invoice]).await?;
-    store::insert(db, environment_id, &invoice, now, arrival, &seen, regeneration).await?;
-    drawdown::keep(db, environment_id, invoice.customer_id, &draws).await?;
-    metrics::counter!("upbeat_invoices_finalized_total").increment(1);
-    Ok((invoice, unrated))
+    *terms = calculator.into_terms();
+    for ((Closing { charges, .. }, closed), seen) in closings.iter().zip(&mut closed).zip(&mut all_seen) {
+        let products = FixedProducts::load(db, environment_id, charges).await?;
+        let newest = &mut seen.terms.newest;
+        newest.product_update = newest.product_update.max(products.newest_update());
+        add_charges(&mut closed.invoice, charges, &products, now);
+        closed.invoice.status = InvoiceStatus::Finalized;
+    }
+    custom_fields::keep(db, environment_id, closed.iter_mut().map(|closed| &mut closed.invoice).collect())
+        .await?;
+    for ((closing, closed), seen) in closings.iter().zip(&closed).zip(&all_seen) {
+        let Closed { invoice, .. } = closed;
+        store::insert(db, environment_id, invoice, now, arrival, seen, closing.regeneration).await?;
+        metrics::counter!("upbeat_invoices_finalized_total").increment(1);
+    }
+    drawdown::keep(db, environment_id, &all_draws).await?;
+    Ok(closed)
 }

@@ -41,7 +41,7 @@ pub mod void;
 pub use catch_up::begin_caught_up;
 pub use compute::Calculator;
 pub use existence::exists;
-pub use finalize::finalize_usage_statement;
+pub use finalize::finalize_usage_statements;
 pub use scheduled::finalize_scheduled_invoice;
 pub use true_up::finalize_true_up;
 pub use verify::{InvoiceFault, verify_invoices};

@@ -1,12 +1,12 @@
 //! The balances of one customer, as the invoices of one transaction draw them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::catalog::product::{self, Timeline};
+use crate::catalog::product::{self, ProductRow, Timeline};
 use crate::contract::Contract;
 use crate::contract::balance::{self, Added, Balance};
 use crate::drawdown::{self, Draw};
@@ -54,48 +54,73 @@ pub struct Purse {
 }
 
 impl Purse {
-    /// The balances of a customer in a span of time, as they are or as an invoice saw them.
-    pub async fn load(
+    /// The balances of each of these customers in the span of time beside it, as they are.
+    pub async fn load_all(
+        db: &mut PgConnection,
+        environment_id: EnvironmentId,
+        spans: &BTreeMap<CustomerId, Period>,
+    ) -> Result<BTreeMap<CustomerId, Self>, sqlx::Error> {
+        let spans_of = spans.iter().map(|(customer_id, span)| (*customer_id, *span));
+        let balances = balance::drawable(db, environment_id, spans_of).await?;
+        let mut of_customers: BTreeMap<CustomerId, Vec<Balance>> = BTreeMap::new();
+        let ids: Vec<_> = balances.iter().map(|balance| (balance.customer_id, balance.id)).collect();
+        for balance in balances {
+            of_customers.entry(balance.customer_id).or_default().push(balance);
+        }
+        let customer_ids: Vec<Uuid> = of_customers.keys().map(|id| id.0).collect();
+        let (mut drawn, mut versions, mut last_draws) = Default::default();
+        let mut products = BTreeMap::new();
+        if !ids.is_empty() {
+            drawn = drawdown::drawn(db, environment_id, ids, None).await?;
+            versions = balance::newest(db, environment_id, &customer_ids).await?;
+            last_draws = drawdown::newest_draws(db, environment_id, &customer_ids).await?;
+            products = load_products(db, environment_id, of_customers.values().flatten()).await?;
+        }
+        let purse = |(customer_id, span): (&CustomerId, &Period)| {
+            let balances = of_customers.remove(customer_id).unwrap_or_default();
+            let segments = balances.iter().flat_map(|balance| &balance.terms.segments);
+            let purse = Self {
+                span: *span,
+                drawn: segments.filter_map(|segment| drawn.remove_entry(&segment.id)).collect(),
+                version: versions.remove(customer_id).unwrap_or_default(),
+                draw: last_draws.remove(customer_id).unwrap_or_default(),
+                ..Self::empty()
+            };
+            (*customer_id, purse.with(balances, &products))
+        };
+        Ok(spans.iter().map(purse).collect())
+    }
+
+    /// The balances of a customer in a span of time, as an invoice saw them.
+    pub async fn as_seen(
         db: &mut PgConnection,
         environment_id: EnvironmentId,
         customer_id: CustomerId,
         span: Period,
-        seen: Option<SeenBalances>,
+        seen: SeenBalances,
     ) -> Result<Self, sqlx::Error> {
-        let up_to = seen.as_ref().map(|seen| seen.draw);
-        let balances = match &seen {
-            Some(seen) => {
-                balance::drawable_as_of(db, environment_id, customer_id, span, seen.version).await?
-            }
-            None => balance::drawable(db, environment_id, customer_id, span).await?,
-        };
-        let ids: Vec<Uuid> = balances.iter().map(|balance| balance.id.0).collect();
-        if ids.is_empty() {
-            return Ok(Self { span, ..Self::empty() });
+        let balances = balance::drawable_as_of(db, environment_id, customer_id, span, seen.version).await?;
+        let ids = balances.iter().map(|balance| (customer_id, balance.id));
+        let drawn = drawdown::drawn(db, environment_id, ids, Some(seen.draw)).await?;
+        let mut products = load_products(db, environment_id, &balances).await?;
+        for product in products.values_mut() {
+            product.updates.retain(|update| Some(update.added) <= seen.product_update);
         }
-        let drawn = drawdown::drawn(db, environment_id, customer_id, &ids, up_to).await?;
-        let mut product_ids: Vec<Uuid> = balances.iter().map(|balance| balance.terms.product_id.0).collect();
-        product_ids.sort_unstable();
-        product_ids.dedup();
-        let mut products = product::find_many(db, environment_id, &product_ids).await?;
-        if let Some(seen) = &seen {
-            for product in &mut products {
-                product.updates.retain(|update| Some(update.added) <= seen.product_update);
-            }
-        }
-        let updates = products.iter().flat_map(|product| &product.updates);
-        let product_update = updates.map(|update| update.added).max();
-        Ok(Self {
-            span,
-            products: products.into_iter().map(|product| (product.id, product.timeline())).collect(),
-            drawn,
-            drafts: BTreeMap::new(),
-            version: balance::newest(db, environment_id, customer_id).await?,
-            draw: drawdown::newest_draw(db, environment_id, customer_id).await?,
-            product_update,
-            seen,
+        let purse = Self { span, drawn, seen: Some(seen), ..Self::empty() };
+        Ok(purse.with(balances, &products))
+    }
+
+    /// With balances, and those of the products that name them.
+    fn with(self, balances: Vec<Balance>, products: &BTreeMap<ProductId, ProductRow>) -> Self {
+        let ids: BTreeSet<ProductId> = balances.iter().map(|balance| balance.terms.product_id).collect();
+        let own = || ids.iter().filter_map(|id| products.get(id));
+        let updates = own().flat_map(|product| &product.updates);
+        Self {
+            product_update: updates.map(|update| update.added).max(),
+            products: own().map(|product| (product.id, product.timeline())).collect(),
             balances,
-        })
+            ..self
+        }
     }
 
     /// Nothing, at any time.
@@ -112,19 +137,6 @@ impl Purse {
             product_update: None,
             seen: None,
         }
-    }
-
-    /// With what has a segment in another period as well.
-    pub async fn widened(
-        self,
-        db: &mut PgConnection,
-        environment_id: EnvironmentId,
-        customer_id: CustomerId,
-        period: Period,
-    ) -> Result<Self, sqlx::Error> {
-        let Self { span, drafts, seen, .. } = self;
-        let span = Period { start: span.start.min(period.start), end: span.end.max(period.end) };
-        Ok(Self { drafts, ..Self::load(db, environment_id, customer_id, span, seen).await? })
     }
 
     /// Whether a contract's usage may draw anything of it.
@@ -170,6 +182,12 @@ impl Purse {
         self.drafts.range(..place).flat_map(|(_, draws)| draws)
     }
 
+    /// With what is known of drafts from another look at the same customer.
+    #[must_use]
+    pub fn with_drafts_of(self, other: Self) -> Self {
+        Self { drafts: other.drafts, ..self }
+    }
+
     /// What all drafts draw that are known.
     pub fn drafts(&self) -> impl Iterator<Item = &Draw> {
         self.drafts.values().flatten()
@@ -213,4 +231,16 @@ impl Purse {
         }
         cuts
     }
+}
+
+/// The products that name balances.
+async fn load_products(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    balances: impl IntoIterator<Item = &Balance>,
+) -> Result<BTreeMap<ProductId, ProductRow>, sqlx::Error> {
+    let ids: BTreeSet<Uuid> = balances.into_iter().map(|balance| balance.terms.product_id.0).collect();
+    let ids: Vec<Uuid> = ids.into_iter().collect();
+    let products = product::find_many(db, environment_id, &ids).await?;
+    Ok(products.into_iter().map(|product| (product.id, product)).collect())
 }

@@ -6,8 +6,9 @@ use sqlx::PgConnection;
 
 use super::calc::Regeneration;
 use super::catch_up::begin_settled;
+use super::compute::LoadedTerms;
 use super::existence::owner;
-use super::finalize::{Closing, finalize};
+use super::finalize::{AsOf, Closing, finalize};
 use super::model::{Invoice, InvoiceStatus, InvoiceType};
 use super::store::{self, Lineage};
 use super::{scheduled, true_up};
@@ -66,11 +67,12 @@ pub async fn handler(
                 contract: &contract,
                 period: Period { start: void.start_timestamp, end: void.end_timestamp },
                 charges: &charges,
-                now,
-                arrival,
                 regeneration: Some(&regeneration),
             };
-            let new = finalize(db, environment_id, closing).await?.0;
+            let as_of = AsOf { now, arrival };
+            let closed =
+                finalize(db, environment_id, vec![closing], as_of, &mut LoadedTerms::new()).await?.pop();
+            let new = closed.expect("one for each statement").invoice;
             // What it spends of a promise may leave something to bill of one that was fulfilled.
             contract::schedule_true_ups(db, environment_id, customer_id).await?;
             new

@@ -275,7 +275,7 @@ async fn undue_true_ups(
         if due_at.is_some_and(|due_at| due_at <= true_up.due_at) {
             continue;
         }
-        let drawn = drawdown::drawn(db, environment_id, customer_id, &[balance.id.0], None).await?;
+        let drawn = drawdown::drawn(db, environment_id, [(customer_id, balance.id)], None).await?;
         let is_settled =
             due_at.is_none() && (is_reopened || !is_positive(&shortfall(&balance, &drawn.values().sum())));
         if !is_settled {

@@ -10,10 +10,10 @@
 mod record;
 mod store;
 
-pub use record::record;
+pub use record::{Record, record, record_all};
 pub use store::{
-    DueWork, count_failed, due_at, is_any_due, is_due_for, lock, put_off, remove, retry_now, schedule, take,
-    take_and_wait, take_of_customer,
+    DueWork, count_failed, due_at, is_any_due, is_due_for, lock, put_off, remove, remove_all, retry_now,
+    schedule, schedule_all, take, take_and_wait, take_of_customer,
 };
 
 /// The kinds of due work.

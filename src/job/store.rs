@@ -26,15 +26,32 @@ pub async fn schedule(
     customer_id: CustomerId,
     due_at: Instant,
 ) -> Result<(), sqlx::Error> {
+    schedule_all(db, environment_id, kind, &[(subject_id, customer_id, due_at)]).await
+}
+
+/// [`schedule`] for several subjects.
+pub async fn schedule_all(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    kind: &str,
+    due: &[(Uuid, CustomerId, Instant)],
+) -> Result<(), sqlx::Error> {
+    if due.is_empty() {
+        return Ok(());
+    }
+    let subjects: Vec<Uuid> = due.iter().map(|(subject, _, _)| *subject).collect();
+    let customers: Vec<Uuid> = due.iter().map(|(_, customer, _)| customer.0).collect();
+    let instants: Vec<Instant> = due.iter().map(|(_, _, due_at)| *due_at).collect();
     sqlx::query!(
-        "INSERT INTO due_work (environment_id, kind, subject_id, customer_id, due_at) VALUES ($1, $2, $3, $4, $5)
+        "INSERT INTO due_work (environment_id, kind, subject_id, customer_id, due_at)
+         SELECT $1, $2, given.* FROM unnest($3::uuid[], $4::uuid[], $5::timestamptz[]) AS given
          ON CONFLICT (environment_id, kind, subject_id)
          DO UPDATE SET due_at = excluded.due_at, attempts = 0, last_error = NULL, retry_at = NULL",
         environment_id.0,
         kind,
-        subject_id,
-        customer_id.0,
-        due_at,
+        &subjects,
+        &customers,
+        &instants,
     )
     .execute(db)
     .await?;
@@ -85,64 +102,91 @@ pub async fn remove(
     kind: &str,
     subject_id: Uuid,
 ) -> Result<(), sqlx::Error> {
+    remove_all(db, environment_id, kind, &[subject_id]).await
+}
+
+/// [`remove`] for several subjects.
+pub async fn remove_all(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    kind: &str,
+    subject_ids: &[Uuid],
+) -> Result<(), sqlx::Error> {
+    if subject_ids.is_empty() {
+        return Ok(());
+    }
     sqlx::query!(
-        "DELETE FROM due_work WHERE environment_id = $1 AND kind = $2 AND subject_id = $3",
+        "DELETE FROM due_work WHERE environment_id = $1 AND kind = $2 AND subject_id = ANY($3)",
         environment_id.0,
         kind,
-        subject_id,
+        subject_ids,
     )
     .execute(db)
     .await?;
     Ok(())
 }
 
-/// The earliest step that is due at `now` and that no other worker holds, locked until the transaction ends.
+/// The earliest step that is due at `now` and that no other worker holds, and others of its kind and instant, at most so many in
+/// all; locked until the transaction ends.
 pub async fn take(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     now: Instant,
     real_now: Instant,
-) -> Result<Option<DueWork>, sqlx::Error> {
+    at_most: i64,
+) -> Result<Vec<DueWork>, sqlx::Error> {
     sqlx::query_as!(
         DueWork,
-        r#"SELECT environment_id AS "environment_id: EnvironmentId", kind, subject_id,
-                  customer_id AS "customer_id: CustomerId", due_at, attempts,
-                  greatest(due_at, $4) AS "now!"
-           FROM due_work
-           WHERE environment_id = $1 AND due_at <= $2 AND (retry_at IS NULL OR retry_at <= $3)
-           ORDER BY due_at, kind, subject_id LIMIT 1 FOR UPDATE SKIP LOCKED"#,
+        r#"WITH first AS MATERIALIZED (
+               SELECT due_at, kind FROM due_work
+               WHERE environment_id = $1 AND due_at <= $2 AND (retry_at IS NULL OR retry_at <= $3)
+               ORDER BY due_at, kind, subject_id LIMIT 1 FOR UPDATE SKIP LOCKED
+           )
+           SELECT environment_id AS "environment_id: EnvironmentId", due_work.kind, subject_id,
+                  customer_id AS "customer_id: CustomerId", due_work.due_at, attempts,
+                  greatest(due_work.due_at, $2) AS "now!"
+           FROM first JOIN due_work ON due_work.due_at = first.due_at AND due_work.kind = first.kind
+           WHERE environment_id = $1 AND (retry_at IS NULL OR retry_at <= $3)
+           ORDER BY subject_id LIMIT $4 FOR UPDATE OF due_work SKIP LOCKED"#,
         environment_id.0,
         now,
         real_now,
-        now,
+        at_most,
     )
-    .fetch_optional(db)
+    .fetch_all(db)
     .await
 }
 
-/// Like [`take`], but waits for a step that another worker holds: for a clock at `now` that moves to `target` and may not
-/// pass it.
+/// Like [`take`], but waits for steps that another worker holds: for a clock at `now` that moves to `target` and may not
+/// pass them.
 pub async fn take_and_wait(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     target: Instant,
     real_now: Instant,
     now: Instant,
-) -> Result<Option<DueWork>, sqlx::Error> {
+    at_most: i64,
+) -> Result<Vec<DueWork>, sqlx::Error> {
     sqlx::query_as!(
         DueWork,
-        r#"SELECT environment_id AS "environment_id: EnvironmentId", kind, subject_id,
-                  customer_id AS "customer_id: CustomerId", due_at, attempts,
-                  greatest(due_at, $4) AS "now!"
-           FROM due_work
-           WHERE environment_id = $1 AND due_at <= $2 AND (retry_at IS NULL OR retry_at <= $3)
-           ORDER BY due_at, kind, subject_id LIMIT 1 FOR UPDATE"#,
+        r#"WITH first AS MATERIALIZED (
+               SELECT due_at, kind FROM due_work
+               WHERE environment_id = $1 AND due_at <= $2 AND (retry_at IS NULL OR retry_at <= $3)
+               ORDER BY due_at, kind, subject_id LIMIT 1 FOR UPDATE
+           )
+           SELECT environment_id AS "environment_id: EnvironmentId", due_work.kind, subject_id,
+                  customer_id AS "customer_id: CustomerId", due_work.due_at, attempts,
+                  greatest(due_work.due_at, $4) AS "now!"
+           FROM first JOIN due_work ON due_work.due_at = first.due_at AND due_work.kind = first.kind
+           WHERE environment_id = $1 AND (retry_at IS NULL OR retry_at <= $3)
+           ORDER BY subject_id LIMIT $5 FOR UPDATE OF due_work"#,
         environment_id.0,
         target,
         real_now,
         now,
+        at_most,
     )
-    .fetch_optional(db)
+    .fetch_all(db)
     .await
 }
 

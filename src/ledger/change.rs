@@ -96,7 +96,7 @@ pub async fn settled(
     balance: &Balance,
 ) -> Result<Settled, sqlx::Error> {
     let customer_id = balance.customer_id;
-    let drawn = drawdown::drawn(db, environment_id, customer_id, &[balance.id.0], None).await?;
+    let drawn = drawdown::drawn(db, environment_id, [(customer_id, balance.id)], None).await?;
     let payments = payments_of(db, environment_id, customer_id, &[balance.id.0]).await?;
     Ok(Settled {
         drawn: drawn.into_iter().filter(|(_, amount)| *amount != zero()).map(|(id, _)| id).collect(),

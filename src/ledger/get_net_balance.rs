@@ -109,7 +109,7 @@ pub async fn handler(
     }
     let unit_id = unit(&mut snapshot, environment_id, request.credit_type_id).await?;
     let now = Period { start: caller.now, end: caller.now + ONE_INSTANT };
-    let mut balances = balance::drawable(&mut snapshot, environment_id, customer_id, now).await?;
+    let mut balances = balance::drawable(&mut snapshot, environment_id, [(customer_id, now)]).await?;
     balances.retain(|balance| balance.unit_id() == unit_id && is_active(balance, caller.now));
     let balances = passing(&mut snapshot, environment_id, balances, &request.filters).await?;
     let counts_drafts = request.invoice_inclusion_mode != Some(InvoiceInclusion::Finalized);

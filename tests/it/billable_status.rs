@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use upbeat::access::{self, Environment, EnvironmentKind};
 use upbeat::error::is_transient;
-use upbeat::invoice::{finalize_usage_statement, verify_invoices};
+use upbeat::invoice::{finalize_usage_statements, verify_invoices};
 use upbeat::job::{self, DueWork};
 use upbeat::usage::begin_settled_snapshot;
 
@@ -227,13 +227,14 @@ async fn what_is_wrong_is_named() {
 }
 
 /// What a worker does before it finalizes: the snapshot, and the work that is due.
-async fn begin_step(api: &Api) -> (sqlx::Transaction<'static, sqlx::Postgres>, DueWork, i64) {
+async fn begin_step(api: &Api) -> (sqlx::Transaction<'static, sqlx::Postgres>, Vec<DueWork>, i64) {
     let environment = sandbox(api).await;
     let (mut snapshot, arrival) =
         begin_settled_snapshot(&api.app.db, environment.id).await.expect("a snapshot");
     let now = environment.frozen_at.expect("a frozen clock");
-    let work = job::take(&mut snapshot, environment.id, now, api.app.clock.now()).await.expect("a look");
-    (snapshot, work.expect("a statement is due"), arrival)
+    let work = job::take(&mut snapshot, environment.id, now, api.app.clock.now(), 1).await.expect("a look");
+    assert_eq!(work.len(), 1, "a statement is due");
+    (snapshot, work, arrival)
 }
 
 /// January is past its grace, and not finalized.
@@ -249,7 +250,8 @@ async fn finalizing_on_an_older_snapshot_gives_way_to_a_change_of_the_customer()
     let customer = due(&api, "acct").await;
     let (mut snapshot, work, arrival) = begin_step(&api).await;
     api.post(&format!("/v1/customers/{customer}/setName"), json!({ "name": "New" })).await.data();
-    let error = finalize_usage_statement(&mut snapshot, &work, arrival).await.expect_err("an older snapshot");
+    let error =
+        finalize_usage_statements(&mut snapshot, &work, arrival).await.expect_err("an older snapshot");
     assert!(is_transient(&error), "{error}");
     drop(snapshot);
     api.work().await;
@@ -262,7 +264,7 @@ async fn a_new_status_waits_for_an_invoice_that_is_being_finalized() {
     let api = Api::at("2026-02-10T00:00:00Z").await;
     let customer = due(&api, "acct").await;
     let (mut snapshot, work, arrival) = begin_step(&api).await;
-    finalize_usage_statement(&mut snapshot, &work, arrival).await.expect("finalized");
+    finalize_usage_statements(&mut snapshot, &work, arrival).await.expect("finalized");
     let mut waits = {
         let (api, customer) = (api.clone(), customer.clone());
         tokio::spawn(async move { set(&api, &customer, "unbillable", "2026-01-01T00:00:00Z").await })
@@ -284,7 +286,7 @@ async fn an_archive_waits_for_an_invoice_that_is_being_finalized() {
         tokio::spawn(async move { api.post("/v1/customers/archive", json!({ "id": customer })).await })
     };
     tokio::time::sleep(Duration::from_millis(300)).await;
-    finalize_usage_statement(&mut snapshot, &work, arrival).await.expect("finalized");
+    finalize_usage_statements(&mut snapshot, &work, arrival).await.expect("finalized");
     snapshot.commit().await.expect("committed");
     archives.await.expect("an answer").id();
     api.work().await;

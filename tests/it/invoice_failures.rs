@@ -106,3 +106,30 @@ async fn an_invoice_that_cannot_be_calculated_is_put_off_until_it_can() {
     assert_eq!(mended.get("upbeat_failure"), None);
     assert_eq!(two.api.number("SELECT count(*) FROM due_work WHERE last_error IS NOT NULL").await, 0);
 }
+
+#[tokio::test]
+async fn of_many_statements_that_are_due_at_once_only_the_one_to_blame_is_put_off() {
+    let two = Two::new().await;
+    let count = sql_metric(&two.api, "SELECT SUM(properties.n) FROM events").await;
+    let (good, _) = card(&two.api, &count).await;
+    // More than are finalized in one transaction.
+    for number in 0..100 {
+        let alias = format!("many-{number}");
+        let customer = two.api.customer(&alias).await;
+        two.api.contract(&customer, &good, "2026-03-01T00:00:00Z", json!({})).await;
+        two.api.event(&alias, "2026-03-02T12:00:00Z", json!({ "n": number })).await;
+    }
+    two.api.move_clock("2026-04-10T00:00:00Z").await;
+    let of_march = |what: &str| {
+        format!(
+            "SELECT {what}::bigint FROM invoice WHERE status = 'FINALIZED' AND starts_at = '2026-03-01T00:00:00Z'"
+        )
+    };
+    assert_eq!(two.api.number(&of_march("count(*)")).await, 100 + 1);
+    assert_eq!(two.api.number(&of_march("sum(total)")).await, 2 * (0..100).sum::<i64>() + 6);
+    two.assert_failed(&two.invoices(&two.failing).await[1]);
+    assert_eq!(two.api.number("SELECT count(*) FROM due_work WHERE last_error IS NOT NULL").await, 1);
+    let of_due_work = "SELECT count(*) FROM audit_log WHERE actor_name = 'due work' AND action = 'finalize'
+                       AND description LIKE '%2026-03-01%2026-04-01%'";
+    assert_eq!(two.api.number(of_due_work).await, 100 + 1, "a line of the audit log for each");
+}

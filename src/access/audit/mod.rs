@@ -9,5 +9,5 @@ mod own;
 mod store;
 
 pub use failure::{CallerSlot, record_failures};
-pub use own::{OwnChange, append_operators, append_own};
+pub use own::{OwnChange, append_all_own, append_operators, append_own};
 pub use store::{Actor, Entry, Outcome, append};

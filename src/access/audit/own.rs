@@ -28,18 +28,33 @@ pub async fn append_own(
     now: Instant,
     change: OwnChange<'_>,
 ) -> Result<(), sqlx::Error> {
-    let entry = Entry {
+    append_all_own(db, environment_id, now, vec![(id, cause, change)]).await
+}
+
+/// [`append_own`] for several changes, each after its id and its cause.
+pub async fn append_all_own(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    now: Instant,
+    changes: Vec<(Uuid, String, OwnChange<'_>)>,
+) -> Result<(), sqlx::Error> {
+    let origin = |(_, cause, _): &(Uuid, String, OwnChange<'_>)| Origin {
+        request_id: cause.clone(),
+        ..Origin::default()
+    };
+    let origins: Vec<Origin> = changes.iter().map(origin).collect();
+    let entries = changes.into_iter().zip(&origins).map(|((id, _, change), origin)| Entry {
         id,
         recorded_at: now,
         actor: Actor { id: None, name: change.actor.to_owned() },
-        origin: &Origin { request_id: cause, ..Origin::default() },
+        origin,
         resource_type: change.resource_type,
         resource_id: Some(change.resource_id.to_string()),
         action: change.action,
         outcome: Outcome::Success,
         description: change.description,
-    };
-    store::append(db, environment_id, &entry).await
+    });
+    store::append_all(db, environment_id, &entries.collect::<Vec<_>>()).await
 }
 
 /// Writes the line of what the operator did by the command line or by a setting; it is its own cause.

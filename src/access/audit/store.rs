@@ -52,35 +52,55 @@ pub async fn append(
     environment_id: EnvironmentId,
     entry: &Entry<'_>,
 ) -> Result<(), sqlx::Error> {
-    // What a caller sent may be in it: line breaks, even the one character that PostgreSQL text cannot hold.
-    let in_one_line = entry.description.chars().map(|letter| if letter.is_control() { ' ' } else { letter });
-    let description: String = in_one_line.take(DESCRIPTION_LENGTH_MAX).collect();
-    // The row, and with it the number, is made from what the lock answers: never before it is had.
+    append_all(db, environment_id, std::slice::from_ref(entry)).await
+}
+
+/// [`append`] for several lines.
+pub async fn append_all(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    entries: &[Entry<'_>],
+) -> Result<(), sqlx::Error> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let column =
+        |of: fn(&Entry<'_>) -> Option<String>| -> Vec<Option<String>> { entries.iter().map(of).collect() };
+    let ids: Vec<Uuid> = entries.iter().map(|entry| entry.id).collect();
+    let recorded: Vec<Instant> = entries.iter().map(|entry| entry.recorded_at).collect();
+    let actors: Vec<Option<Uuid>> = entries.iter().map(|entry| entry.actor.id).collect();
+    // The rows, and with them their numbers, are made from what the lock answers: never before it is had.
     sqlx::query!(
-        "WITH gate AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared($14))
+        "WITH gate AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared($2))
          INSERT INTO audit_log (environment_id, id, recorded_at, actor_id, actor_name, request_id, ip, user_agent,
                                 resource_type, resource_id, action, status, description)
-         SELECT $1::uuid, $2::uuid, $3::timestamptz, $4::uuid, $5::text, $6::text, $7::text, $8::text, $9::text,
-                $10::text, $11::text, $12::text, $13::text
-         FROM gate",
+         SELECT $1::uuid, given.*
+         FROM gate, unnest($3::uuid[], $4::timestamptz[], $5::uuid[], $6::text[], $7::text[], $8::text[], $9::text[],
+                           $10::text[], $11::text[], $12::text[], $13::text[], $14::text[]) AS given",
         environment_id.0,
-        entry.id,
-        entry.recorded_at,
-        entry.actor.id,
-        entry.actor.name,
-        entry.origin.request_id,
-        entry.origin.ip.map(|ip| ip.to_string()),
-        entry.origin.user_agent,
-        entry.resource_type,
-        entry.resource_id,
-        entry.action,
-        entry.outcome.as_str(),
-        description,
         lock_key(environment_id),
+        &ids,
+        &recorded,
+        &actors as _,
+        &column(|entry| Some(entry.actor.name.clone())) as _,
+        &column(|entry| Some(entry.origin.request_id.clone())) as _,
+        &column(|entry| entry.origin.ip.map(|ip| ip.to_string())) as _,
+        &column(|entry| entry.origin.user_agent.clone()) as _,
+        &column(|entry| Some(entry.resource_type.to_owned())) as _,
+        &column(|entry| entry.resource_id.clone()) as _,
+        &column(|entry| Some(entry.action.to_owned())) as _,
+        &column(|entry| Some(entry.outcome.as_str().to_owned())) as _,
+        &column(|entry| Some(in_one_line(&entry.description))) as _,
     )
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// What a caller sent may be in it: line breaks, even the one character that PostgreSQL text cannot hold.
+fn in_one_line(description: &str) -> String {
+    let letters = description.chars().map(|letter| if letter.is_control() { ' ' } else { letter });
+    letters.take(DESCRIPTION_LENGTH_MAX).collect()
 }
 
 /// A line as it is kept.

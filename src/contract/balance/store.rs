@@ -150,7 +150,7 @@ pub async fn save(
     )
     .execute(&mut *db)
     .await?;
-    customer::balances_changed(db, environment_id, balance.customer_id).await
+    customer::balances_changed(db, environment_id, &[balance.customer_id.0]).await
 }
 
 /// Archives a balance.
@@ -188,28 +188,36 @@ pub async fn find(
     Ok(with_units(db, environment_id, rows).await?.pop())
 }
 
-/// The customer's balances that are not archived and have a segment in the period, whichever contract may draw them; by
-/// creation and id.
+/// The balances of customers that are not archived and have a segment in the period beside the customer, whichever contract may
+/// draw them; by creation and id.
 pub async fn drawable(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
-    customer_id: CustomerId,
-    period: Period,
+    periods: impl IntoIterator<Item = (CustomerId, Period)>,
 ) -> Result<Vec<Balance>, sqlx::Error> {
+    let (mut customers, mut starts, mut ends) = (Vec::new(), Vec::new(), Vec::new());
+    for (customer_id, period) in periods {
+        customers.push(customer_id.0);
+        starts.push(period.start);
+        ends.push(period.end);
+    }
     let rows = sqlx::query_as!(
         Columns,
-        r#"SELECT customer_id AS "customer_id: CustomerId", id AS "id: BalanceId", type AS "balance_type: BalanceType",
+        r#"SELECT balance.customer_id AS "customer_id: CustomerId", id AS "id: BalanceId",
+                  type AS "balance_type: BalanceType",
                   contract_id AS "contract_id: ContractId", access_type AS "access_type: AccessType",
                   credit_type_id AS "credit_type_id: CreditTypeId", recurring_id AS "recurring_id: RecurringGrantId",
                   origin_id AS "origin_id: BalanceId", origin_contract_id AS "origin_contract_id: ContractId",
                   uniqueness_key, created_at, created_by, terms AS "terms: Json<BalanceTerms>", archived_at, added
-           FROM balance
-           WHERE environment_id = $1 AND customer_id = $2 AND archived_at IS NULL AND ends_at > $3 AND starts_at < $4
+           FROM unnest($2::uuid[], $3::timestamptz[], $4::timestamptz[]) AS given (customer_id, since, until)
+           JOIN balance ON environment_id = $1 AND balance.customer_id = given.customer_id
+                AND ends_at > given.since AND starts_at < given.until
+           WHERE archived_at IS NULL
            ORDER BY created_at, id"#,
         environment_id.0,
-        customer_id.0,
-        period.start,
-        period.end,
+        &customers,
+        &starts,
+        &ends,
     )
     .fetch_all(&mut *db)
     .await?;
@@ -334,17 +342,21 @@ pub async fn find_as_of(
     }))
 }
 
-/// The newest version of any of the customer's balances; 0 where there is none.
+/// The newest version of any balance of each of these customers; 0 where there is none.
 pub async fn newest(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
-    customer_id: CustomerId,
-) -> Result<Added, sqlx::Error> {
-    sqlx::query_scalar!(
-        r#"SELECT coalesce(max(added), 0) AS "newest!" FROM balance WHERE environment_id = $1 AND customer_id = $2"#,
+    customer_ids: &[Uuid],
+) -> Result<BTreeMap<CustomerId, Added>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"SELECT id AS "id!: CustomerId",
+                  coalesce((SELECT max(added) FROM balance
+                            WHERE environment_id = $1 AND customer_id = given.id), 0) AS "newest!"
+           FROM unnest($2::uuid[]) AS given (id)"#,
         environment_id.0,
-        customer_id.0,
+        customer_ids,
     )
-    .fetch_one(db)
-    .await
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.newest)).collect())
 }

@@ -18,6 +18,6 @@ mod view;
 pub use begin::{Named, begin, share_named};
 pub use grow::{AT_ONCE, catch_up, create_recurring_balances, follow_end, grow, next_due};
 pub use input::{PlannedGrant, RecurringCommitInput, RecurringCreditInput, by_temporary_id, planned};
-pub use store::{insert, kinds, of_contract, of_contracts, save};
+pub use store::{contracts_with_grants, insert, kinds, of_contract, of_contracts, save};
 pub use terms::{GrantKind, GrantTerms, InvoiceAmount, Proration, RecurringGrant, UnitAmount};
 pub use view::{RecurringCommitView, RecurringCreditView, commits, credits};

@@ -465,6 +465,9 @@ pub async fn mark_invoiced(
     items: &[(ScheduleItemId, InvoiceId)],
     at: Instant,
 ) -> Result<(), sqlx::Error> {
+    if items.is_empty() {
+        return Ok(());
+    }
     let ids: Vec<Uuid> = items.iter().map(|(item, _)| item.0).collect();
     let invoice_ids: Vec<Uuid> = items.iter().map(|(_, invoice)| invoice.0).collect();
     let result = sqlx::query!(

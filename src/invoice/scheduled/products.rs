@@ -19,6 +19,9 @@ impl FixedProducts {
         environment_id: EnvironmentId,
         items: &[DueItem],
     ) -> Result<Self, sqlx::Error> {
+        if items.is_empty() {
+            return Ok(Self(BTreeMap::new()));
+        }
         let products = product::find_many(db, environment_id, &ids(items)).await?;
         Ok(products.into_iter().collect())
     }

@@ -80,8 +80,8 @@ async fn spent(
     customer_id: CustomerId,
     now: Instant,
 ) -> Result<BTreeMap<BalanceId, Decimal>, sqlx::Error> {
-    let ids: Vec<uuid::Uuid> = drafts.iter().map(|draft| draft.balance.id.0).collect();
-    let drawn = drawn(calculator.db(), environment_id, customer_id, &ids, None).await?;
+    let ids = drafts.iter().map(|draft| (customer_id, draft.balance.id));
+    let drawn = drawn(calculator.db(), environment_id, ids, None).await?;
     let mut spent: BTreeMap<BalanceId, Decimal> = BTreeMap::new();
     for balance in drafts.iter().map(|draft| &draft.balance) {
         let of_segments = balance.terms.segments.iter().filter_map(|segment| drawn.get(&segment.id));

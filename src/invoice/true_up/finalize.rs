@@ -166,6 +166,6 @@ pub async fn what_was_short(
     balance: &Balance,
     seen: SeenOfTrueUp,
 ) -> Result<Decimal, sqlx::Error> {
-    let drawn = drawn(db, environment_id, balance.customer_id, &[balance.id.0], Some(seen.draw)).await?;
+    let drawn = drawn(db, environment_id, [(balance.customer_id, balance.id)], Some(seen.draw)).await?;
     Ok(shortfall(balance, &drawn.values().sum()))
 }
