@@ -42,6 +42,10 @@ use crate::report::Report;
 use crate::scenario::{Bench, NAMES, Plan};
 use crate::server::TOKEN;
 
+/// As in the server.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
