@@ -13,7 +13,7 @@ use crate::drawdown::calc::{Candidate, Conversion, Drawdown, conversions};
 use crate::id::{InvoiceId, deterministic};
 use crate::money::{CreditType, Decimal, Number, is_positive, plain, zero};
 use crate::rating::calc::{
-    Charge, Cuts, OtherContracts, Payer, RatingFault, Stretch, TierPosition, rate, route,
+    Charge, Charged, Cuts, OtherContracts, Payer, RatingFault, Stretch, TierPosition, rate, route,
 };
 use crate::rating::{Agreement, Terms, Usage};
 use crate::time::{Instant, Period};
@@ -57,7 +57,7 @@ impl Regeneration {
 pub struct Calculated<'a> {
     pub invoice: Invoice,
     /// Their lines are the first ones, in this order.
-    pub stretches: Vec<Stretch<'a>>,
+    pub stretches: Charged<'a>,
     /// Their lines follow.
     pub conversions: Vec<Conversion<'a>>,
     /// What it draws, one for each segment; below zero.
@@ -88,7 +88,7 @@ pub fn usage_invoice<'a>(
     let usage = route(agreement.terms, usage, &contract.usage_filters, cuts);
     let mut drawdown = Drawdown::new(*agreement, candidates);
     let stretches = rate(agreement, &usage, cuts, others, &mut drawdown)?;
-    for stretch in &stretches {
+    for stretch in stretches.iter() {
         for charge in stretch.billable_charges()? {
             invoice.line_items.extend(lines(stretch, charge, candidates, now));
         }

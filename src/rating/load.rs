@@ -11,7 +11,7 @@ use super::terms::{
 };
 use crate::catalog::billable_metric::{AnyMetricRow, Counting, Definition};
 use crate::catalog::product::ProductRow;
-use crate::catalog::rate::{GroupValues, RateEntry, TimelineKey};
+use crate::catalog::rate::{GroupValues, RateEntry};
 use crate::catalog::rate_card::ConvertedUnit;
 use crate::catalog::usage_filter::UsageFilters;
 use crate::catalog::{billable_metric, rate, rate_card};
@@ -71,16 +71,15 @@ pub async fn load_terms(
 
 /// Each product with its own rates.
 fn priced(products: Vec<ProductRow>, entries: Vec<RateEntry>) -> Vec<ProductTerms> {
-    let mut timelines: BTreeMap<ProductId, BTreeMap<TimelineKey, Vec<RateEntry>>> = BTreeMap::new();
+    let mut of_products: BTreeMap<ProductId, Vec<RateEntry>> = BTreeMap::new();
     for entry in entries {
-        let of_product = timelines.entry(entry.key.product_id).or_default();
-        of_product.entry(entry.key.clone()).or_default().push(entry);
+        of_products.entry(entry.key.product_id).or_default().push(entry);
     }
     let product_terms = |product: ProductRow| ProductTerms {
         product_id: product.id,
         product_type: product.product_type,
         states: product.timeline(),
-        timelines: timelines.remove(&product.id).unwrap_or_default(),
+        rates: of_products.remove(&product.id).into_iter().flatten().collect(),
     };
     products.into_iter().map(product_terms).collect()
 }

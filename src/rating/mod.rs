@@ -18,9 +18,11 @@
 pub mod calc;
 mod load;
 mod terms;
+mod timeline;
 pub mod unrated;
 
 pub use load::{UsageScope, load_definitions, load_terms, load_usage};
 pub use terms::{
     Agreement, Increment, MetricCounting, MetricTerms, Newest, ProductTerms, Terms, UnitConversion, Usage,
 };
+pub use timeline::{RateSegment, RateTimeline, RateTimelines};

@@ -2,10 +2,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::timeline::RateTimelines;
 use crate::catalog::billable_metric::AggregationType;
 use crate::catalog::billable_metric::sql::SqlDefinition;
 use crate::catalog::product::{CompositeScope, ProductState, ProductType, Timeline};
-use crate::catalog::rate::{GroupValues, RateEntry, TimelineKey};
+use crate::catalog::rate::GroupValues;
 use crate::catalog::usage_filter::UsageFilters;
 use crate::contract::rate_override::Override;
 use crate::contract::{Contract, MultiplierPrioritization, Statement};
@@ -77,8 +78,7 @@ pub struct ProductTerms {
     pub product_type: ProductType,
     /// Its states over time.
     pub states: Timeline,
-    /// Entries in the order of addition.
-    pub timelines: BTreeMap<TimelineKey, Vec<RateEntry>>,
+    pub rates: RateTimelines,
 }
 
 impl ProductTerms {

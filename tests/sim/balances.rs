@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use upbeat::catalog::product::ProductType;
-use upbeat::catalog::rate::Price;
+use upbeat::catalog::rate::{Price, RateEntry};
 use upbeat::contract::MultiplierPrioritization;
 use upbeat::contract::balance::{
     AccessType, Balance, BalanceTerms, BalanceType, CommitRateType, ManualEntry, Origin, Payment,
@@ -47,7 +47,8 @@ pub fn granted(seed: u64) -> Granted {
     let random = &mut Random::new(seed ^ 0x00C0_FFEE);
     for product in &mut workload.terms.products {
         if product.product_type == ProductType::Usage {
-            for entry in product.timelines.values_mut().flatten() {
+            let mut entries: Vec<RateEntry> = product.rates.entries().cloned().collect();
+            for entry in &mut entries {
                 entry.commit_rate = random.maybe(2, |random| {
                     if random.once_in(2) {
                         Price::Flat(decimal(random, 0, 9))
@@ -56,6 +57,7 @@ pub fn granted(seed: u64) -> Granted {
                     }
                 });
             }
+            product.rates = entries.into_iter().collect();
         }
     }
     let product_ids: Vec<ProductId> =

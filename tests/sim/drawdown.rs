@@ -62,7 +62,7 @@ fn drawn(granted: &Granted, more: &[i64]) -> Drawn {
             *covered.entry(payer.segment.id).or_insert_with(zero) += &charge.total;
         }
     };
-    for stretch in &stretches {
+    for stretch in stretches.iter() {
         use upbeat::rating::calc::Basis;
         let kind = match stretch.basis {
             Basis::Usage { .. } => "usage",

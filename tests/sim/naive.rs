@@ -171,8 +171,7 @@ fn quantity(workload: &Workload, state: &ProductState, events: &[&Event]) -> Dec
 }
 
 pub fn entry_at<'a>(product: &'a ProductTerms, pricing: &GroupValues, at: Instant) -> Option<&'a RateEntry> {
-    let entries = product.timelines.values().flatten();
-    let in_force = entries.filter(|entry| {
+    let in_force = product.rates.entries().filter(|entry| {
         entry.key.pricing_group_values == *pricing
             && entry.starting_at <= at
             && entry.ending_before.is_none_or(|end| at < end)

@@ -47,7 +47,7 @@ fn totals(workload: &Workload, more: &[i64]) -> Totals {
     let stretches =
         rate(&agreement, &usage, &cuts, &OtherContracts::default(), &mut NoPayment).expect("small amounts");
     let mut totals = Totals::new();
-    for stretch in &stretches {
+    for stretch in stretches.iter() {
         let charges = stretch.billable_charges().expect("small amounts");
         let total = totals.entry((stretch.product.product_id, stretch.pricing.unit.id)).or_insert_with(zero);
         *total += charges.iter().map(|charge| &charge.total).sum::<upbeat::money::Decimal>();

@@ -229,7 +229,7 @@ fn usage_product(random: &mut Random, product_id: ProductId, metric_count: usize
         let value = |value: &&str| [(GROUPS[0].to_owned(), (*value).to_owned())].into();
         VALUES.iter().filter(|_| !random.once_in(5)).map(value).collect()
     };
-    let mut timelines = BTreeMap::new();
+    let mut rates = Vec::new();
     let mut added = 0;
     for pricing_group_values in combinations {
         let key = TimelineKey { product_id, pricing_group_values, billing_frequency: None };
@@ -242,10 +242,10 @@ fn usage_product(random: &mut Random, product_id: ProductId, metric_count: usize
             };
             entry(random, added, &key, price, unit)
         });
-        timelines.insert(key, entries);
+        rates.extend(entries);
     }
     let states = Timeline::new(initial, updates.iter().map(|(start, changes)| (*start, changes)));
-    ProductTerms { product_id, product_type: ProductType::Usage, states, timelines }
+    ProductTerms { product_id, product_type: ProductType::Usage, states, rates: rates.into_iter().collect() }
 }
 
 fn entry(
@@ -308,8 +308,8 @@ fn composite_product(random: &mut Random, number: usize) -> ProductTerms {
         entry(random, added, &key, price, CreditType::usd().id)
     });
     let states = Timeline::new(initial, updates.iter().map(|(start, changes)| (*start, changes)));
-    let timelines = [(key, entries)].into();
-    ProductTerms { product_id, product_type: ProductType::Composite, states, timelines }
+    let rates = entries.into_iter().collect();
+    ProductTerms { product_id, product_type: ProductType::Composite, states, rates }
 }
 
 fn subscription_product(random: &mut Random, product_id: ProductId) -> ProductTerms {
@@ -330,7 +330,7 @@ fn subscription_product(random: &mut Random, product_id: ProductId) -> ProductTe
         product_id,
         product_type: ProductType::Subscription,
         states: Timeline::new(state(name(product_id)), []),
-        timelines: [(key, entries)].into(),
+        rates: entries.into_iter().collect(),
     }
 }
 

@@ -111,13 +111,13 @@ fn e4_line_order_and_a_part_of_a_subscription() {
 fn e6_tiers_go_on_between_the_commit_rate_and_the_list_rate() {
     let mut world = World::new();
     let product = world.usage_product("Units", tiered(&[(1000, 10), (0, 8)]));
-    world.entries(product).for_each(|entry| entry.commit_rate = Some(tiered(&[(1000, 7), (0, 5)])));
+    world.change_rates(product, |entry| entry.commit_rate = Some(tiered(&[(1000, 7), (0, 5)])));
     world.use_of(product, 2, 2500);
     world.grant(paid_commit("Commit", 9000).at_commit_rate());
     let bill = world.bill();
     assert_eq!(bill.lines, ["Units 1000×7=7000 Commit", "Units 400×5=2000 Commit", "Units 1100×8=8800"]);
     assert_eq!(bill.total, Decimal::from(8800));
-    world.entries(product).for_each(|entry| entry.commit_rate = None);
+    world.change_rates(product, |entry| entry.commit_rate = None);
     let bill = world.bill();
     assert_eq!(bill.lines, ["Units 900×10=9000 Commit", "Units 100×10=1000", "Units 1500×8=12000"]);
     assert_eq!(bill.total, Decimal::from(13_000));
@@ -130,7 +130,7 @@ fn e7_tokens_and_money() {
     let a = world.usage_product("Model A", flat(3));
     let storage = world.usage_product("Storage", flat(6));
     for model in [a, b] {
-        world.entries(model).for_each(|entry| entry.credit_type_id = tokens().id);
+        world.change_rates(model, |entry| entry.credit_type_id = tokens().id);
     }
     world.use_of(a, 1, 300);
     world.use_of(b, 1, 200);
@@ -159,7 +159,7 @@ fn e7_tokens_and_money() {
 fn w9_a_custom_pricing_unit() {
     let mut world = World::new();
     let calls = world.usage_product("Calls", flat(2));
-    world.entries(calls).for_each(|entry| entry.credit_type_id = tokens().id);
+    world.change_rates(calls, |entry| entry.credit_type_id = tokens().id);
     world.terms.conversions[0].fiat_per_unit = 10.into();
     world.use_of(calls, 1, 300);
     world.grant(paid_commit("Pack", 240).in_tokens());
@@ -186,7 +186,7 @@ fn e24_partly_covered_lines() {
     }
     let mut world = World::new();
     let compute = world.usage_product("Compute", flat(1));
-    world.entries(compute).for_each(|entry| entry.credit_type_id = tokens().id);
+    world.change_rates(compute, |entry| entry.credit_type_id = tokens().id);
     world.use_of(compute, 1, 450);
     world.grant(paid_commit("Commit", 100).in_tokens());
     let expected = ["Compute 100×1=100 Commit", "Compute 350×1=350", "conversion 350×4=1400"];
@@ -236,7 +236,7 @@ fn e25_price_contexts_under_overwrites_for_any_balance() {
 fn e25_price_contexts_at_commit_rates_with_an_override_for_one_commit() {
     let (mut world, [one, two]) = e25([1000, 2000]);
     for (product, price) in [(one, 800), (two, 1900)] {
-        world.entries(product).for_each(|entry| entry.commit_rate = Some(flat(price)));
+        world.change_rates(product, |entry| entry.commit_rate = Some(flat(price)));
     }
     let at_commit_rate = rate_override(1, OverrideKind::Multiplier(decimal("0.9")), Some(commit("A")));
     world.overrides = vec![
@@ -251,7 +251,7 @@ fn e25_price_contexts_at_commit_rates_with_an_override_for_one_commit() {
     world.balances = vec![paid_commit("A", 100_000)];
     assert_eq!(world.bill().lines, ["One 10×800=8000 A", "Two 10×1600=16000 A"]);
     // Without a commit rate so does a commit at commit rate.
-    world.entries(one).for_each(|entry| entry.commit_rate = None);
+    world.change_rates(one, |entry| entry.commit_rate = None);
     world.balances = vec![paid_commit("A", 100_000).at_commit_rate()];
     assert_eq!(world.bill().lines, ["One 10×800=8000 A", "Two 10×1710=17100 A"]);
 }
@@ -260,7 +260,7 @@ fn e25_price_contexts_at_commit_rates_with_an_override_for_one_commit() {
 fn w20_and_e25_a_commit_rate() {
     let mut world = World::new();
     let units = world.usage_product("Units", flat(1000));
-    world.entries(units).for_each(|entry| entry.commit_rate = Some(flat(800)));
+    world.change_rates(units, |entry| entry.commit_rate = Some(flat(800)));
     world.use_of(units, 1, 20);
     world.grant(paid_commit("Commit", 10_000).at_commit_rate());
     let bill = world.bill();
@@ -274,13 +274,13 @@ fn w20_and_e25_a_commit_rate() {
 fn w35_and_e25_zero_overage() {
     let mut world = World::new();
     let units = world.usage_product("Units", flat(0));
-    world.entries(units).for_each(|entry| entry.commit_rate = Some(flat(100)));
+    world.change_rates(units, |entry| entry.commit_rate = Some(flat(100)));
     world.use_of(units, 1, 120);
     world.grant(paid_commit("Commit", 10_000).at_commit_rate());
     let bill = world.bill();
     assert_eq!(bill.lines, ["Units 100×100=10000 Commit", "Units 20×0=0"]);
     assert_eq!((bill.total, bill.drawn[0].1.clone()), (0.into(), 10_000.into()));
-    world.entries(units).for_each(|entry| entry.commit_rate = None);
+    world.change_rates(units, |entry| entry.commit_rate = None);
     world.overrides = vec![for_commits(rate_override(1, overwrite(flat(100)), None))];
     world.balances = vec![paid_commit("Commit", 10_000)];
     assert_eq!(world.bill().lines, ["Units 100×100=10000 Commit", "Units 20×0=0"]);
@@ -466,7 +466,7 @@ fn w12_a_composite_is_of_what_members_cost_whoever_pays() {
 fn a_composite_is_of_gross_spend_at_the_prices_while_drawn() {
     let mut world = World::new();
     let units = world.usage_product("Units", flat(1000));
-    world.entries(units).for_each(|entry| entry.commit_rate = Some(flat(800)));
+    world.change_rates(units, |entry| entry.commit_rate = Some(flat(800)));
     let tenth = Price::Percentage { fraction: decimal("0.1"), minimum: None, use_list_prices: false };
     let support = world.product("Support", ProductType::Composite, &[(0, tenth)]);
     world.set_state(support, |state| state.composite_product_ids = Some(vec![units]));
@@ -499,7 +499,7 @@ fn free_tiers_draw_nothing_and_the_dearest_tier_goes_first() {
 fn a_tier_that_is_free_while_drawn_is_not_paid_by_what_is_spent() {
     let mut world = World::new();
     let units = world.usage_product("Units", flat(10));
-    world.entries(units).for_each(|entry| entry.commit_rate = Some(tiered(&[(10, 5), (0, 0)])));
+    world.change_rates(units, |entry| entry.commit_rate = Some(tiered(&[(10, 5), (0, 0)])));
     world.use_of(units, 1, 30);
     world.grant(paid_commit("Commit", 50).at_commit_rate());
     assert_eq!(world.bill().lines, ["Units 10×5=50 Commit", "Units 20×10=200"]);
@@ -626,7 +626,7 @@ fn a_balance_in_another_unit_neither_pays_nor_cuts() {
 fn an_overwrite_for_a_commit_may_price_in_its_unit() {
     let mut world = World::new();
     let calls = world.usage_product("Calls", flat(2));
-    world.entries(calls).for_each(|entry| entry.credit_type_id = tokens().id);
+    world.change_rates(calls, |entry| entry.credit_type_id = tokens().id);
     let tenth = Price::Percentage { fraction: decimal("0.1"), minimum: None, use_list_prices: false };
     let support = world.product("Support", ProductType::Composite, &[(0, tenth)]);
     world.set_state(support, |state| state.composite_product_ids = Some(vec![calls]));

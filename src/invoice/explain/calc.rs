@@ -30,7 +30,7 @@ pub fn explanations(agreement: &Agreement<'_>, seeing: &Seeing<'_, '_>) -> Vec<E
         next += charges.len() + applied;
         (first, &invoice.line_items[first..next])
     };
-    for stretch in stretches {
+    for stretch in stretches.iter() {
         let (first, lines) = lines_of(&stretch.charges());
         explanations.push(of_stretch(agreement, seeing.candidates, stretch, first, lines));
     }
@@ -254,11 +254,15 @@ fn basis(agreement: &Agreement<'_>, stretch: &Stretch<'_>) -> BasisExplanation {
             let state = stretch.product.states.before(stretch.period.end);
             let (billable_metric_id, _) =
                 agreement.terms.metric_of(state).expect("only usage products are charged by usage");
-            let piece = |step: &Step| UsagePiece {
-                starting_at: step.period.start,
-                ending_before: step.period.end,
-                metered: Number(step.metered.clone()),
-                quantity: Number(step.quantity.clone()),
+            let mut sum = before.clone();
+            let piece = |step: &Step| {
+                sum += &step.quantity;
+                UsagePiece {
+                    starting_at: step.period.start,
+                    ending_before: step.period.end,
+                    metered: Number(step.metered.clone().unwrap_or_else(|| sum.clone())),
+                    quantity: Number(step.quantity.clone()),
+                }
             };
             BasisExplanation::Usage(UsageExplanation {
                 billable_metric_id,

@@ -1,6 +1,6 @@
 //! Where a period is cut.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
 
@@ -161,13 +161,7 @@ fn shared_changes(agreement: &Agreement<'_>) -> Vec<Instant> {
 /// Where the product's price may change: with the card's rate, with an override, and with the tags that overrides are
 /// aimed at; in no order.
 fn price_changes(agreement: &Agreement<'_>, product: &ProductTerms) -> Vec<Instant> {
-    // Most timelines of a product change together.
-    let mut of_rates = BTreeSet::new();
-    for entry in product.timelines.values().flatten() {
-        of_rates.insert(entry.starting_at);
-        of_rates.extend(entry.ending_before);
-    }
-    let mut changes = Vec::from_iter(of_rates);
+    let mut changes = product.rates.changes().to_vec();
     if !agreement.overrides.is_empty() {
         changes.extend(boundaries(agreement.overrides));
         changes.extend(product.states.starts());

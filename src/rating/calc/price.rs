@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 
 use super::quantity::Combination;
 use super::tier::{TierSlice, walk_tiers};
-use crate::catalog::rate::{Price, RateEntry, TimelineKey, calc};
+use crate::catalog::rate::{Price, RateEntry};
 use crate::contract::rate_override::calc::{
     Chosen, Drawn, Line, PriceSource, boundaries, choose, effective_price, entitlement, of_line,
 };
 use crate::contract::rate_override::{Override, PresentationValues, RateTarget};
 use crate::money::{CreditType, Decimal, zero};
+use crate::rating::RateTimeline;
 use crate::rating::terms::{Agreement, ProductTerms};
 use crate::time::{Instant, Period};
 
@@ -206,13 +207,10 @@ pub fn pricings<'a>(
     combination: &Combination,
     span: Period,
 ) -> Vec<(Period, Pricing<'a>)> {
-    let key = TimelineKey {
-        product_id: product.product_id,
-        pricing_group_values: combination.pricing.clone(),
-        billing_frequency: None,
-    };
-    let Some(timeline) = product.timelines.get(&key) else { return Vec::new() };
-    let timeline: Vec<&RateEntry> = timeline.iter().collect();
+    let Some(timeline) = product.rates.of(&combination.pricing) else { return Vec::new() };
+    if agreement.overrides.is_empty() {
+        return listed_pricings(agreement, timeline, span);
+    }
     let presentation = presented(product, combination, span.start);
     let line_at = |at: Instant, entry: &RateEntry| Line {
         product_id: product.product_id,
@@ -222,7 +220,7 @@ pub fn pricings<'a>(
         billing_frequency: None,
         has_minimum: entry.price.minimum().is_some(),
     };
-    let segments = calc::segments(&timeline);
+    let segments = timeline.segments();
     let mut pricings: Vec<(Period, Pricing<'a>)> = Vec::with_capacity(segments.len());
     let mut push = |period: Period, pricing: Pricing<'a>| match pricings.last_mut() {
         Some((last, before)) if last.end == period.start && before.says_the_same(&pricing) => {
@@ -234,13 +232,8 @@ pub fn pricings<'a>(
         }
         _ => pricings.push((period, pricing)),
     };
-    for segment in segments {
+    for (segment, entry) in segments {
         let Some(period) = span.clip(segment.start, segment.end) else { continue };
-        let entry = segment.entry;
-        if agreement.overrides.is_empty() {
-            push(period, Pricing::listed(agreement, entry));
-            continue;
-        }
         // With the tags that the product has at any time of it.
         let states = product.states.during(period.start, Some(period.end));
         let instants: Vec<Instant> = states.filter_map(|version| version.starting_at).collect();
@@ -261,6 +254,29 @@ pub fn pricings<'a>(
             let line = line_at(start, entry);
             let tags = product.states.at(start).tags.as_deref().unwrap_or_default();
             push(Period { start, end }, Pricing::overridden(agreement, entry, &aimed, &line, tags, start));
+        }
+    }
+    pricings
+}
+
+/// [`pricings`] where no override plays a part.
+fn listed_pricings<'a>(
+    agreement: &Agreement<'a>,
+    timeline: &'a RateTimeline,
+    span: Period,
+) -> Vec<(Period, Pricing<'a>)> {
+    let segments = timeline.segments();
+    let mut pricings: Vec<(Period, Pricing<'a>)> = Vec::with_capacity(segments.len());
+    for (segment, entry) in segments {
+        let Some(period) = span.clip(segment.start, segment.end) else { continue };
+        let unit = agreement.terms.unit(segment.credit_type_id);
+        let pricing = Pricing { entry, list_unit: unit, unit, entitled: segment.entitled, more: None };
+        match pricings.last_mut() {
+            Some((last, before)) if last.end == period.start && segment.says_the_same => {
+                last.end = period.end;
+                before.more.get_or_insert_default().continued.push((period.start, pricing));
+            }
+            _ => pricings.push((period, pricing)),
         }
     }
     pricings

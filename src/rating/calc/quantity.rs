@@ -1,8 +1,7 @@
 //! From usage to the quantities that are priced.
 
 use std::borrow::Cow;
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use hashbrown::HashMap;
 use uuid::Uuid;
@@ -41,8 +40,9 @@ impl Combination {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     pub period: Period,
-    /// What the metric counted from the start of the period to the end of the segment.
-    pub metered: Decimal,
+    /// What the metric counted from the start of the period to the end of the segment; unset where that is what the quantities
+    /// come to until then. (A large contract has a hundred thousand steps, most of them so.)
+    pub metered: Option<Decimal>,
     /// By how much the quantity that is priced grows; below zero where a newest value falls.
     pub quantity: Decimal,
 }
@@ -99,28 +99,33 @@ impl<'a> MeteredUsage<'a> {
         Self { by_metric }
     }
 
-    /// The usage of a metric by combination, as a product in this state groups it. Without group keys there is the one
+    /// The usage of a metric by combination, in order, as a product in this state groups it. Without group keys there is the one
     /// combination even when nothing was used.
     fn by_combination(
         &self,
         metric_id: BillableMetricId,
         state: &ProductState,
-    ) -> BTreeMap<Combination, Cow<'_, [Part<'a>]>> {
-        let mut combinations: BTreeMap<Combination, Cow<'_, [Part<'a>]>> = BTreeMap::new();
-        if state.pricing_key().is_empty() && state.presentation_key().is_empty() {
-            combinations.insert(Combination::default(), Cow::default());
+    ) -> Vec<(Combination, Cow<'_, [Part<'a>]>)> {
+        let tuples = self.by_metric.get(&metric_id).into_iter().flatten();
+        let mut combinations: Vec<(Combination, Cow<'_, [Part<'a>]>)> = tuples
+            .map(|GroupUsage { groups, parts }| (Combination::of(state, groups), Cow::Borrowed(&parts[..])))
+            .collect();
+        if combinations.is_empty() && state.pricing_key().is_empty() && state.presentation_key().is_empty() {
+            combinations.push((Combination::default(), Cow::default()));
         }
-        for GroupUsage { groups, parts } in self.by_metric.get(&metric_id).into_iter().flatten() {
-            match combinations.entry(Combination::of(state, groups)) {
-                Entry::Vacant(entry) => {
-                    entry.insert(Cow::Borrowed(parts));
-                }
-                Entry::Occupied(mut entry) => entry.get_mut().to_mut().extend(parts),
+        // As they are loaded, most are in order already.
+        combinations.sort_by(|(one, _), (other, _)| one.cmp(other));
+        combinations.dedup_by(|(combination, parts), (kept, all)| {
+            let is_alike = combination == kept;
+            if is_alike {
+                all.to_mut().extend_from_slice(parts);
             }
-        }
-        for parts in combinations.values_mut().filter(|parts| !parts.is_sorted_by_key(|(segment, _)| segment))
-        {
-            parts.to_mut().sort_unstable_by_key(|(segment, _)| *segment);
+            is_alike
+        });
+        for (_, parts) in &mut combinations {
+            if !parts.is_sorted_by_key(|(segment, _)| segment) {
+                parts.to_mut().sort_unstable_by_key(|(segment, _)| *segment);
+            }
         }
         combinations
     }
@@ -138,10 +143,11 @@ impl<'a> MeteredUsage<'a> {
         state: &ProductState,
         cuts: &Cuts,
         span: Period,
-    ) -> BTreeMap<Combination, Vec<Step>> {
-        let Some((metric_id, metric)) = terms.metric_of(state) else { return BTreeMap::new() };
+    ) -> Vec<(Combination, Vec<Step>)> {
+        let Some((metric_id, metric)) = terms.metric_of(state) else { return Vec::new() };
         let combinations = self.by_combination(metric_id, state);
         let segments = cuts.segments(metric_id);
+        let is_the_sum = span.start == cuts.period().start && is_priced_as_metered(state);
         let steps_of = |parts: &[Part<'a>]| {
             let mut running = Running::new(metric.aggregation());
             let mut before = zero();
@@ -151,20 +157,19 @@ impl<'a> MeteredUsage<'a> {
                 if period.start >= span.end {
                     break;
                 }
+                if let Some(quantity) = running.sum_of(parts).filter(|_| is_the_sum) {
+                    steps.push(Step { period, metered: None, quantity });
+                    continue;
+                }
                 for (_, tally) in parts {
                     running.add(tally);
                 }
                 let metered = running.quantity();
-                let quantity = match priced_quantity(state, &metered) {
-                    Some(after) => {
-                        let quantity = &after - &before;
-                        before = after;
-                        quantity
-                    }
-                    None => running.growth(&mut before, &metered, parts),
-                };
+                let after = priced_quantity(state, &metered);
+                let quantity = &after - &before;
+                before = after;
                 if period.start >= span.start {
-                    steps.push(Step { period, metered, quantity });
+                    steps.push(Step { period, metered: Some(metered), quantity });
                 }
             }
             steps
@@ -173,13 +178,17 @@ impl<'a> MeteredUsage<'a> {
     }
 }
 
-/// What is priced of what was counted: converted, then rounded; nothing where that is the same.
-fn priced_quantity(state: &ProductState, metered: &Decimal) -> Option<Decimal> {
+/// What is priced of what was counted: converted, then rounded.
+fn priced_quantity(state: &ProductState, metered: &Decimal) -> Decimal {
     let converted = state.quantity_conversion.value().map(|conversion| conversion.apply(metered));
     match state.quantity_rounding.value() {
-        Some(rounding) => Some(rounding.apply(converted.as_ref().unwrap_or(metered))),
-        None => converted,
+        Some(rounding) => rounding.apply(converted.as_ref().unwrap_or(metered)),
+        None => converted.unwrap_or_else(|| metered.clone()),
     }
+}
+
+fn is_priced_as_metered(state: &ProductState) -> bool {
+    state.quantity_conversion.value().is_none() && state.quantity_rounding.value().is_none()
 }
 
 /// An aggregate that grows.
@@ -216,20 +225,15 @@ impl<'a> Running<'a> {
         }
     }
 
-    /// By how much the last of what was added, `parts`, let the quantity grow to `after`. What adds up needs no
-    /// difference; for the others `before` is kept.
-    fn growth(&self, before: &mut Decimal, after: &Decimal, parts: &[Part<'_>]) -> Decimal {
+    /// What parts add, where the quantity is the sum of all parts.
+    fn sum_of(&self, parts: &[Part<'_>]) -> Option<Decimal> {
         match self {
-            Self::Count(_) => Decimal::from(parts.iter().map(|(_, tally)| tally.event_count).sum::<i64>()),
-            Self::Sum(_) => match parts {
+            Self::Count(_) => Some(parts.iter().map(|(_, tally)| tally.event_count).sum::<i64>().into()),
+            Self::Sum(_) => Some(match parts {
                 [(_, Tally { total: Some(total), .. })] => total.clone(),
                 parts => parts.iter().filter_map(|(_, tally)| tally.total.as_ref()).sum(),
-            },
-            Self::Max(_) | Self::Unique(_) | Self::Latest(_) => {
-                let growth = after - &*before;
-                before.clone_from(after);
-                growth
-            }
+            }),
+            Self::Max(_) | Self::Unique(_) | Self::Latest(_) => None,
         }
     }
 

@@ -49,6 +49,17 @@ impl<'a> Payment<'a> for NoPayment {
     fn pay(&mut self, _: &mut BTreeMap<ProductId, Vec<Stretch<'a>>>) {}
 }
 
+/// What a statement charges: for each product in the card's order its stretches, by time. (They stay in a list for each: one of
+/// all would be a copy of tens of megabytes for a large contract.)
+#[derive(Debug)]
+pub struct Charged<'a>(Vec<Vec<Stretch<'a>>>);
+
+impl<'a> Charged<'a> {
+    pub fn iter(&self) -> impl Iterator<Item = &Stretch<'a>> {
+        self.0.iter().flatten()
+    }
+}
+
 /// Prices a statement: for each product in the card's order what is charged, by time and group values, and what of it is paid.
 ///
 /// `usage` is what the contract bills, in the segments of `cuts`. Usage whose group values have no rate, or that falls
@@ -59,7 +70,7 @@ pub fn rate<'a>(
     cuts: &Cuts,
     others: &OtherContracts<'a>,
     payment: &mut impl Payment<'a>,
-) -> Result<Vec<Stretch<'a>>, RatingFault> {
+) -> Result<Charged<'a>, RatingFault> {
     let products = &agreement.terms.products;
     let metered = MeteredUsage::new(agreement.terms, usage);
     let of_type = |wanted| products.iter().filter(move |product| product.product_type == wanted);
@@ -89,11 +100,10 @@ pub fn rate<'a>(
         of_product.append(&mut subscriptions);
         of_product.append(&mut composites);
     }
-    // Most pieces of a large contract are a stretch each. A list that grows would be copied again and again.
-    let mut charged = Vec::with_capacity(usage.pieces.len() + usage.increments.len());
+    let mut charged = Vec::with_capacity(products.len());
     for product in products {
         let known = of_product.remove(&product.product_id);
-        let stretches = match (product.product_type, known) {
+        let mut stretches = match (product.product_type, known) {
             (_, Some(known)) => known,
             (ProductType::Usage, None) => usage_stretches(agreement, product, &metered, cuts),
             (ProductType::Subscription, None) => {
@@ -101,9 +111,10 @@ pub fn rate<'a>(
             }
             (ProductType::Composite | ProductType::Fixed | ProductType::ProService, None) => Vec::new(),
         };
-        charged.extend(stretches.into_iter().filter(|stretch| stretch.is_charged(&agreement.statement)));
+        stretches.retain(|stretch| stretch.is_charged(&agreement.statement));
+        charged.push(stretches);
     }
-    Ok(charged)
+    Ok(Charged(charged))
 }
 
 /// Prices what was used, by product: all that was counted, whether it is charged or not.

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
+use smallvec::{SmallVec, smallvec};
+
 use super::RatingFault;
 use super::price::{Pricing, cost, slices};
 use super::quantity::{Combination, Step};
@@ -153,6 +155,9 @@ pub struct Charge {
     pub payer: Option<Payer>,
 }
 
+/// What a stretch is charged: mostly one, which needs no list of its own.
+pub type Charges = SmallVec<[Charge; 1]>;
+
 impl Charge {
     fn new(quantity: Decimal, unit_price: Decimal, tier: Option<TierPosition>) -> Self {
         Self { total: &quantity * &unit_price, quantity, unit_price, tier: tier.map(Box::new), payer: None }
@@ -245,11 +250,11 @@ impl Stretch<'_> {
 
     /// Its charges: one, or one for each tier that is touched; and where balances pay, what each covers before what is left.
     #[must_use]
-    pub fn charges(&self) -> Vec<Charge> {
+    pub fn charges(&self) -> Charges {
         if self.paid.is_empty() {
             return self.unpaid_charges();
         }
-        let mut charges = Vec::new();
+        let mut charges = Charges::new();
         for Place { from, to, charge } in self.places() {
             let inside = self.paid.iter().filter(|paid| from <= paid.from && paid.from < to);
             let (mut at, mut left) = (from.clone(), charge.total.clone());
@@ -266,7 +271,7 @@ impl Stretch<'_> {
         charges
     }
 
-    fn unpaid_charges(&self) -> Vec<Charge> {
+    fn unpaid_charges(&self) -> Charges {
         let (before, quantity): (&Decimal, Decimal) = match &self.basis {
             Basis::Usage { before, steps } => match &**steps {
                 [step] => (before, step.quantity.clone()),
@@ -274,14 +279,14 @@ impl Stretch<'_> {
             },
             Basis::Spend(spent) => (&spent.before, spent.steps.iter().map(|step| &step.spend).sum()),
             Basis::Minimum(minimum) => {
-                return vec![Charge::new(Decimal::from(1), minimum.due.clone(), None)];
+                return smallvec![Charge::new(Decimal::from(1), minimum.due.clone(), None)];
             }
-            Basis::Subscription { quantity, price, .. } => return charges(price, &zero(), quantity),
+            Basis::Subscription { quantity, price, .. } => return charges(price, &zero(), quantity).into(),
         };
         if let Some(price) = self.pricing.price().single() {
-            return vec![Charge::new(quantity, price.clone(), None)];
+            return smallvec![Charge::new(quantity, price.clone(), None)];
         }
-        charges(self.pricing.price(), before, &(before + quantity))
+        charges(self.pricing.price(), before, &(before + quantity)).into()
     }
 
     /// What a move of the counter inside it costs, by unit, with what balances pay for at their prices, of which one may be in
@@ -332,7 +337,7 @@ impl Stretch<'_> {
     }
 
     /// Its charges, unless one has more digits than a bill can hold.
-    pub fn billable_charges(&self) -> Result<Vec<Charge>, RatingFault> {
+    pub fn billable_charges(&self) -> Result<Charges, RatingFault> {
         let charges = self.charges();
         if charges.iter().all(|charge| is_billable(&charge.total)) {
             return Ok(charges);

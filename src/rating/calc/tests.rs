@@ -115,7 +115,7 @@ fn terms(updates: &[(i64, ProductChanges)], prices: &[(i64, Price)]) -> Terms {
         product_id,
         product_type: ProductType::Usage,
         states: Timeline::new(state, updates.iter().map(|(start, changes)| (hour(*start), changes))),
-        timelines: [(key.clone(), (1..).zip(prices).map(entry).collect())].into(),
+        rates: (1..).zip(prices).map(entry).collect(),
     };
     let metric_terms = |aggregation: &AggregationType| {
         let counting = MetricCounting::Streaming(*aggregation);
@@ -279,8 +279,9 @@ fn what_is_put_off_has_the_last_rate_and_the_last_tiers() {
 fn what_is_put_off_is_not_charged_where_nothing_is_sold_at_the_end() {
     let by_period = [(-1, counted_by_query(SqlBreakdownGranularity::ServicePeriod))];
     let mut terms = terms(&by_period, &[(0, flat(1))]);
-    let timeline = terms.products[0].timelines.values_mut().next().expect("a timeline");
-    timeline[0].ending_before = Some(hour(20));
+    let rates = &mut terms.products[0].rates;
+    let ended = |entry: &RateEntry| RateEntry { ending_before: Some(hour(20)), ..entry.clone() };
+    *rates = rates.entries().map(ended).collect();
     assert_eq!(shown(&charges(&terms, &[(3, 60, 1)])), [""; 0]);
 }
 

@@ -196,13 +196,13 @@ mod tests {
             exclude_free_usage: None,
             include_composite_spend: None,
         };
-        let mut timelines: BTreeMap<TimelineKey, Vec<RateEntry>> = BTreeMap::new();
+        let mut entries = Vec::new();
         for (added, (model, entitled, start, end)) in (1..).zip(rates) {
             let values: GroupValues = [("model".to_owned(), MODELS[*model].to_owned())].into();
             let key = TimelineKey { product_id, pricing_group_values: values, billing_frequency: None };
             let entry = RateEntry {
                 added,
-                key: key.clone(),
+                key,
                 commit_rate: None,
                 credit_type_id: CreditType::usd().id,
                 starting_at: hour(*start),
@@ -211,13 +211,13 @@ mod tests {
                 price: Price::Flat(1.into()),
                 created_at: hour(0),
             };
-            timelines.entry(key).or_default().push(entry);
+            entries.push(entry);
         }
         let product = ProductTerms {
             product_id,
             product_type: ProductType::Usage,
             states: Timeline::new(state, std::iter::empty()),
-            timelines,
+            rates: entries.into_iter().collect(),
         };
         let group_names = ["model", "zone"].map(str::to_owned).to_vec();
         let counting = MetricCounting::Streaming(AggregationType::Count);

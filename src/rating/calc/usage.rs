@@ -45,7 +45,9 @@ pub fn usage_stretches<'a>(
     // Tiers go by what was used so far in the period, however it was counted.
     let mut counters: BTreeMap<Arc<Combination>, Decimal> = BTreeMap::new();
     let mut put_off: BTreeMap<Arc<Combination>, PutOff> = BTreeMap::new();
-    for span in spans(terms, product, &statement) {
+    let spans = spans(terms, product, &statement);
+    let is_one = spans.len() == 1;
+    for span in spans {
         for (combination, steps) in usage.steps(terms, span.state, cuts, span.period) {
             let combination = Arc::new(combination);
             if span.at_the_end {
@@ -56,7 +58,7 @@ pub fn usage_stretches<'a>(
                     .extend(steps);
                 continue;
             }
-            let counter = counters.entry(Arc::clone(&combination)).or_insert_with(zero);
+            let mut counter = counters.remove(&combination).unwrap_or_else(zero);
             let pricings = pricings(agreement, product, &combination, span.period);
             let steps = Arc::new(steps);
             let mut left = 0..steps.len();
@@ -69,12 +71,15 @@ pub fn usage_stretches<'a>(
             };
             for (period, pricing) in pricings {
                 // What is used before has no price.
-                pass(period.start, counter);
+                pass(period.start, &mut counter);
                 let before = counter.clone();
-                let own = Steps::of(&steps, pass(period.end, counter));
+                let own = Steps::of(&steps, pass(period.end, &mut counter));
                 stretches.extend(stretch(product, &combination, period, pricing, before, own));
             }
-            pass(span.period.end, counter);
+            pass(span.period.end, &mut counter);
+            if !is_one {
+                counters.insert(combination, counter);
+            }
         }
     }
     let end = statement.counted.end;
@@ -88,10 +93,20 @@ pub fn usage_stretches<'a>(
         let steps = at_the_last_instant(steps, cuts).into();
         stretches.extend(stretch(product, &combination, period, pricing, before, steps));
     }
-    // By start and then by combination: those that start together come from one span, in whose order of combinations
-    // they stand already.
-    stretches.sort_by_cached_key(|stretch| stretch.period.start);
-    stretches
+    in_time_order(stretches)
+}
+
+/// By start and then by combination: those that start together come from one span, in whose order of combinations they stand
+/// already. Each is moved once: a large contract has many, and none is small.
+fn in_time_order(stretches: Vec<Stretch<'_>>) -> Vec<Stretch<'_>> {
+    let mut places: Vec<(Instant, usize)> =
+        stretches.iter().map(|stretch| stretch.period.start).zip(0..).collect();
+    if places.is_sorted() {
+        return stretches;
+    }
+    places.sort_unstable();
+    let mut stretches: Vec<Option<Stretch<'_>>> = stretches.into_iter().map(Some).collect();
+    places.into_iter().map(|(_, place)| stretches[place].take().expect("each has one place")).collect()
 }
 
 /// A stretch, where there is anything to show: with groups only what was used.

@@ -1,6 +1,5 @@
 //! `bench rate`: prices one large contract, in memory and in one thread; how much CPU time it takes.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -73,7 +72,7 @@ fn price(agreement: &Agreement<'_>, usage: Usage) -> (usize, Decimal) {
     let stretches =
         rate(agreement, &usage, &cuts, &OtherContracts::default(), &mut NoPayment).expect("small amounts");
     let (mut lines, mut total) = (0, zero());
-    for stretch in &stretches {
+    for stretch in stretches.iter() {
         for charge in stretch.billable_charges().expect("small amounts") {
             lines += 1;
             total += charge.total;
@@ -145,7 +144,7 @@ fn product_terms(product: u32) -> ProductTerms {
         exclude_free_usage: None,
         include_composite_spend: None,
     };
-    let mut timelines = BTreeMap::new();
+    let mut entries = Vec::new();
     for value in 0..VALUES {
         let pricing_group_values: GroupValues = [("model".to_owned(), value_name(value))].into();
         let key = TimelineKey { product_id, pricing_group_values, billing_frequency: None };
@@ -160,9 +159,14 @@ fn product_terms(product: u32) -> ProductTerms {
             credit_type_id: CreditType::usd().id,
             created_at: hour(0),
         };
-        timelines.insert(key.clone(), (0..=CHANGES).map(entry).collect());
+        entries.extend((0..=CHANGES).map(entry));
     }
-    ProductTerms { product_id, product_type: ProductType::Usage, states: Timeline::new(state, []), timelines }
+    ProductTerms {
+        product_id,
+        product_type: ProductType::Usage,
+        states: Timeline::new(state, []),
+        rates: entries.into_iter().collect(),
+    }
 }
 
 /// As it is loaded: a piece for each metric, value and segment.

@@ -65,7 +65,7 @@ fn world(prices: &[(Price, Price)], grants: &[Grant], events: &[Event], with_com
         .map(|(name, (price, commit_rate))| {
             let product = world.usage_product(name, price.clone());
             let commit_rate = Some(commit_rate.clone()).filter(|_| with_commit_rates);
-            world.entries(product).for_each(|entry| entry.commit_rate.clone_from(&commit_rate));
+            world.change_rates(product, |entry| entry.commit_rate.clone_from(&commit_rate));
             product
         })
         .collect();

@@ -21,9 +21,7 @@ use crate::id::{
     SegmentId,
 };
 use crate::money::{CreditType, Decimal, InputNumber, Number, plain, zero};
-use crate::rating::calc::{
-    Charge, Cuts, NoPayment, OtherContracts, Payer, Stretch, composite_changes, cuts, rate,
-};
+use crate::rating::calc::{Charge, Cuts, NoPayment, OtherContracts, Payer, composite_changes, cuts, rate};
 use crate::rating::{
     Agreement, MetricCounting, MetricTerms, Newest, ProductTerms, Terms, UnitConversion, Usage,
 };
@@ -161,9 +159,9 @@ impl World {
             price: price.clone(),
             created_at: hour(0),
         };
-        let timelines = [(key.clone(), (1..).zip(prices).map(entry).collect())].into();
+        let rates = (1..).zip(prices).map(entry).collect();
         let states = Timeline::new(state, []);
-        self.terms.products.push(ProductTerms { product_id, product_type, states, timelines });
+        self.terms.products.push(ProductTerms { product_id, product_type, states, rates });
         let counting = MetricCounting::Streaming(AggregationType::Sum);
         self.terms
             .metrics
@@ -180,8 +178,11 @@ impl World {
         products.find(|product| product.product_id == product_id).expect("a product")
     }
 
-    pub fn entries(&mut self, product_id: ProductId) -> impl Iterator<Item = &mut RateEntry> {
-        self.terms_of(product_id).timelines.values_mut().flatten()
+    pub fn change_rates(&mut self, product_id: ProductId, change: impl Fn(&mut RateEntry)) {
+        let rates = &mut self.terms_of(product_id).rates;
+        let mut entries: Vec<RateEntry> = rates.entries().cloned().collect();
+        entries.iter_mut().for_each(change);
+        *rates = entries.into_iter().collect();
     }
 
     pub fn set_state(&mut self, product_id: ProductId, change: impl FnOnce(&mut ProductState)) {
@@ -301,7 +302,7 @@ impl World {
             covered: zero(),
         };
         let mut charged: Vec<(String, Charge, CreditType)> = Vec::new();
-        for stretch in &stretches {
+        for stretch in stretches.iter() {
             let region = stretch.combination.presentation.get("region").map(|region| format!("/{region}"));
             let name = &stretch.product.states.before(stretch.period.end).name;
             let name = format!("{name}{}{}", region.unwrap_or_default(), shown(stretch.period));
@@ -349,8 +350,8 @@ impl World {
         let (usage, others) = (self.usage(&cuts), OtherContracts::default());
         let stretches = rate(&agreement, &usage, &cuts, &others, &mut NoPayment).expect("small amounts");
         let mut costs: BTreeMap<ProductId, Decimal> = BTreeMap::new();
-        for stretch in &stretches {
-            let charges: Vec<Charge> = Stretch::charges(stretch);
+        for stretch in stretches.iter() {
+            let charges = stretch.charges();
             let total: Decimal = charges.iter().map(|charge| &charge.total).sum();
             *costs.entry(stretch.product.product_id).or_default() += total;
         }
