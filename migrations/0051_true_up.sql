@@ -1,2 +1,2 @@
--- What the finalization of a true-up saw: the version of its commit and the newest draw.
+-- What the finalization of a true-up saw: the newest version of any balance and the newest draw.
 ALTER TABLE invoice ADD COLUMN seen_of_true_up jsonb;

@@ -210,7 +210,7 @@ fn contracts() -> ApiRouter<App> {
     ApiRouter::new()
         .api_route(
             "/v1/contracts/create",
-            post_with(package::create_contract::handler, package::create_contract::doc),
+            post_with(invoice::create_contract::handler, invoice::create_contract::doc),
         )
         .api_route(
             "/v1/composite/createCustomerWithContract",

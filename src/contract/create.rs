@@ -1,4 +1,4 @@
-//! Making a contract of its terms (the operation is `package::create_contract`, because a package may bring them).
+//! Making a contract of its terms (the operation is `invoice::create_contract`).
 
 use std::collections::BTreeMap;
 
@@ -84,9 +84,6 @@ pub struct ContractTerms {
     #[serde(default, rename = "reseller_royalties")]
     #[schemars(skip)]
     _reseller_royalties: Later,
-    #[serde(default, rename = "transition")]
-    #[schemars(skip)]
-    _transition: Later,
     #[serde(default, rename = "hierarchy_configuration")]
     #[schemars(skip)]
     _hierarchy_configuration: Later,
@@ -267,8 +264,8 @@ impl ContractTerms {
             ("recurring_credits", !self.recurring_credits.is_empty()),
         ];
         if let Some((field, _)) = terms.into_iter().find(|(_, is_given)| *is_given) {
-            let reason = "cannot stand beside a package, which has the terms; only starting_at, uniqueness_key and \
-                          custom_fields may";
+            let reason = "cannot stand beside a package, which has the terms; only starting_at, uniqueness_key, \
+                          transition and custom_fields may";
             return Err(ApiError::field(field, reason));
         }
         Ok(BesidePackage {
@@ -367,6 +364,7 @@ pub async fn create(
         override_names,
         custom_fields: fields,
         charge_fields,
+        transitions: Vec::new(),
         now: caller.now,
     };
     Ok((customer, whole))

@@ -34,6 +34,7 @@ struct OfOtherContract {
     customer_id: Option<Value>,
     package_id: Option<Value>,
     package_alias: Option<Value>,
+    transition: Option<Value>,
 }
 
 impl OfOtherContract {
@@ -42,6 +43,7 @@ impl OfOtherContract {
             ("customer_id", &self.customer_id),
             ("package_id", &self.package_id),
             ("package_alias", &self.package_alias),
+            ("transition", &self.transition),
         ];
         match terms.into_iter().find(|(_, given)| given.is_some()) {
             Some((field, _)) => {

@@ -3,9 +3,9 @@
 //! Owns: a contract's terms and their history, its statement calendar, its scheduled charges, its overrides, what commits
 //! and credits grant. Does not own: prices (its rate card has them), quantities, what a usage filter means (`catalog::usage_filter`), invoices; ending and
 //! archiving a contract and filtering its usage change its invoices, so they live with those
-//! (`invoice::update_end_date`, `invoice::archive_contract`, `invoice::set_usage_filter`); reading one may ask for the ledgers
-//! of its commits and credits, so that is `ledger::get_contract` and `ledger::list_contracts`; a package may bring the terms
-//! of a new one, so the operation that makes it is `package::create_contract`.
+//! (`invoice::update_end_date`, `invoice::archive_contract`, `invoice::set_usage_filter`), and so does the operation that makes
+//! one, which may end the one that it renews (`invoice::create_contract`); reading one may ask for the ledgers
+//! of its commits and credits, so that is `ledger::get_contract` and `ledger::list_contracts`.
 //!
 //! Invariants: terms are rows that refer to a rate card, never copies of prices, so a change of the card
 //! reaches every contract; statements tile the time from the first one to the watermark, and on from there to the
@@ -19,6 +19,7 @@ pub mod get_rate_schedule;
 pub mod list_billable_metrics;
 pub mod rate_override;
 pub mod recurring_grant;
+pub mod renewal;
 pub mod scheduled_charge;
 mod statement;
 mod store;

@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::balance::{CommitV1, CommitV2, CreditV1, CreditV2};
 use super::rate_override::{Override, OverrideV1, OverrideV2};
 use super::recurring_grant::{self, RecurringCommitView, RecurringCreditView};
+use super::renewal::Transition;
 use super::scheduled_charge::{Items, ScheduledCharge, ScheduledChargeView};
 use super::terms::{ChargesOnUsageInvoices, Contract, MultiplierPrioritization};
 use super::usage_filter::{UsageFilterHistory, UsageFilterSegment};
@@ -63,7 +64,8 @@ struct ContractTerms {
     scheduled_charges: Vec<ScheduledChargeView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     scheduled_charges_on_usage_invoices: Option<ChargesOnUsageInvoices>,
-    transitions: Vec<NoTerm>,
+    /// The renewals that it is a side of.
+    transitions: Vec<Transition>,
     #[serde(skip_serializing_if = "Option::is_none")]
     usage_filter: Option<UsageFilterHistory>,
     usage_statement_schedule: UsageStatementSchedule,
@@ -105,7 +107,8 @@ pub struct ContractV2 {
     scheduled_charges: Vec<ScheduledChargeView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     scheduled_charges_on_usage_invoices: Option<ChargesOnUsageInvoices>,
-    transitions: Vec<NoTerm>,
+    /// The renewals that it is a side of.
+    transitions: Vec<Transition>,
     usage_filter: Vec<UsageFilterSegment>,
     usage_statement_schedule: UsageStatementSchedule,
     multiplier_override_prioritization: MultiplierPrioritization,
@@ -189,7 +192,7 @@ impl From<WholeContract> for ContractV1 {
             overrides,
             scheduled_charges: standing,
             scheduled_charges_on_usage_invoices: contract.scheduled_charges_on_usage_invoices,
-            transitions: Vec::new(),
+            transitions: whole.transitions,
             usage_filter,
             net_payment_terms_days: contract.net_payment_terms_days.map(Number),
             total_contract_value: contract.total_contract_value.map(Number),
@@ -198,7 +201,10 @@ impl From<WholeContract> for ContractV1 {
             created_at: contract.created_at,
             created_by: contract.created_by,
         };
+        let mut first_transitions = current.transitions.clone();
+        first_transitions.retain(|transition| transition.to_contract_id == contract.id);
         let initial = ContractTerms {
+            transitions: first_transitions,
             ending_before: contract.initial_ending_before,
             commits: initial_commits,
             credits: initial_credits,
@@ -252,7 +258,7 @@ impl From<WholeContract> for ContractV2 {
             overrides,
             scheduled_charges,
             scheduled_charges_on_usage_invoices: contract.scheduled_charges_on_usage_invoices,
-            transitions: Vec::new(),
+            transitions: whole.transitions,
             usage_filter: segments.into_iter().map(Into::into).collect(),
             multiplier_override_prioritization: contract.multiplier_override_prioritization,
             net_payment_terms_days: contract.net_payment_terms_days.map(Number),

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::balance::{BalancesOfContract, Cap};
 use super::rate_override::{self, Names};
 use super::recurring_grant::{self, RecurringGrant};
+use super::renewal::{self, Transition};
 use super::scheduled_charge::{ScheduledCharge, of_contracts, product_names};
 use super::store;
 use super::terms::Contract;
@@ -26,6 +27,8 @@ pub struct WholeContract {
     pub override_names: Names,
     pub custom_fields: CustomFields,
     pub charge_fields: BTreeMap<Uuid, CustomFields>,
+    /// The renewals that it is a side of.
+    pub transitions: Vec<Transition>,
     /// Its commits and credits.
     pub balances: BalancesOfContract,
     /// When it is shown.
@@ -54,6 +57,7 @@ pub async fn whole(
         custom_field::of_many(db, environment_id, ManagedEntity::ScheduledCharge, &charge_ids).await?;
     let mut fields = custom_field::of_many(db, environment_id, ManagedEntity::Contract, &ids).await?;
     let mut balances = BalancesOfContract::load(db, environment_id, &contracts, cap, now).await?;
+    let mut transitions = renewal::of_contracts(db, environment_id, customer_id, &ids).await?;
     let whole = contracts.into_iter().map(|contract| WholeContract {
         charges: charges.remove(&contract.id).unwrap_or_default(),
         product_names: names.clone(),
@@ -61,6 +65,7 @@ pub async fn whole(
         override_names: override_names.clone(),
         custom_fields: fields.remove(&contract.id.0).unwrap_or_default(),
         charge_fields: charge_fields.clone(),
+        transitions: transitions.remove(&contract.id).unwrap_or_default(),
         balances: balances.remove(&contract.id).unwrap_or_default(),
         now,
         contract,
@@ -82,6 +87,7 @@ pub async fn as_of(
     contract.archived_at = contract.archived_at.filter(|archived_at| *archived_at <= at);
     whole.balances.go_back_to(db, environment_id, contract.customer_id, at).await?;
     whole.charges.retain(|charge| charge.created_at <= at);
+    whole.transitions.retain(|transition| transition.made_at <= at);
     whole.grants.retain(|grant| grant.created_at <= at);
     for item in whole.charges.iter_mut().flat_map(|charge| &mut charge.items) {
         item.removed_at = item.removed_at.filter(|removed_at| *removed_at <= at);

@@ -161,6 +161,29 @@ pub async fn set(
     }
 }
 
+/// Gives an object the fields of another one of its type, but for those whose values must be unique.
+pub async fn copy(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    entity: ManagedEntity,
+    from: Uuid,
+    to: Uuid,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "INSERT INTO custom_field_value (environment_id, entity, entity_id, key, value, is_unique)
+         SELECT environment_id, entity, $4, key, value, is_unique FROM custom_field_value
+         WHERE environment_id = $1 AND entity = $2 AND entity_id = $3 AND NOT is_unique ORDER BY key
+         ON CONFLICT (environment_id, entity, entity_id, key) DO NOTHING",
+        environment_id.0,
+        entity.as_str(),
+        from,
+        to,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// Removes fields of an object; keys that it does not carry change nothing.
 pub async fn delete(
     db: &mut PgConnection,

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -91,6 +91,8 @@ pub async fn drawn(
     balances: impl IntoIterator<Item = (CustomerId, BalanceId)>,
     up_to: Option<i64>,
 ) -> Result<BTreeMap<SegmentId, Decimal>, sqlx::Error> {
+    // One that is named twice was not drawn twice.
+    let balances: BTreeSet<(CustomerId, BalanceId)> = balances.into_iter().collect();
     let (customers, balances): (Vec<Uuid>, Vec<Uuid>) =
         balances.into_iter().map(|(customer, balance)| (customer.0, balance.0)).unzip();
     if balances.is_empty() {

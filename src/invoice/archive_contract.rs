@@ -7,6 +7,7 @@ use serde::Deserialize;
 use sqlx::PgConnection;
 
 use super::catch_up::begin_caught_up;
+use super::renewal::{give_back, held_by_renewal};
 use super::scheduled::void_upcoming;
 use super::true_up;
 use super::void::void_finalized;
@@ -36,12 +37,16 @@ pub async fn handler(
     if contract.archived_at.is_some() {
         return Err(ApiError::field("contract_id", "the contract is archived already"));
     }
+    if let Some(reason) = held_by_renewal(&mut change, environment_id, &contract).await? {
+        return Err(ApiError::field("contract_id", reason));
+    }
     let by = balance::Change { at: caller.now, by: Some(&caller.token_name) };
     cancel(&mut change, environment_id, &contract, by).await?;
     if request.void_invoices {
         let (customer_id, of) = (contract.customer_id, Some(contract.id));
         void_finalized(&mut change, environment_id, customer_id, of, caller.now).await?;
     }
+    give_back(&mut change, environment_id, contract.customer_id, Some(contract.id), by).await?;
     // Those of the customer's commits do not wait for this contract any more.
     contract::schedule_true_ups(&mut change, environment_id, contract.customer_id).await?;
     let kept = if request.void_invoices { "with" } else { "without" };

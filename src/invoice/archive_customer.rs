@@ -5,6 +5,7 @@ use axum::extract::State;
 
 use super::archive_contract::cancel;
 use super::catch_up::begin_caught_up;
+use super::renewal::give_back;
 use super::void::void_finalized;
 use crate::access::{App, Record, Writer};
 use crate::contract::{self, balance};
@@ -24,14 +25,15 @@ pub async fn handler(
     if customer.archived_at.is_some() {
         return Err(ApiError::field("id", "the customer is archived already"));
     }
+    let by = balance::Change { at: caller.now, by: Some(&caller.token_name) };
     for contract in contract::list_of_customer(&mut change, environment_id, id).await? {
         let contract = contract::lock(&mut change, environment_id, id, contract.id).await?;
         if contract.archived_at.is_none() {
-            let by = balance::Change { at: caller.now, by: Some(&caller.token_name) };
             cancel(&mut change, environment_id, &contract, by).await?;
         }
     }
     void_finalized(&mut change, environment_id, id, None, caller.now).await?;
+    give_back(&mut change, environment_id, id, None, by).await?;
     customer::archive(&mut change, environment_id, id, caller.now).await?;
     let record = Record::new(id.0, format!("Archived customer {}", customer.name));
     change.commit(record, id_data(id.0)).await

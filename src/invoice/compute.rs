@@ -310,12 +310,15 @@ impl<'a> Calculator<'a> {
             .into_iter()
             .take_while(|(other, period)| place(other, *period) < own)
             .collect();
-        // What counts is also what those draw that come before one that counts, though of something else.
+        // What counts is also what those draw that come before one that counts, though of something else, and what is drawn
+        // of that which one that counts takes over.
         let mut counted = vec![contract.id];
         let mut drawing = Vec::new();
         while let Some((other, period)) = before.pop() {
             let purse = self.purse(other, period).await?;
-            if counted.iter().any(|counted| purse.is_of_both(*counted, other.id)) {
+            let counts =
+                |one: &ContractId| purse.is_of_both(*one, other.id) || purse.takes_over(*one, other.id);
+            if counted.iter().any(counts) {
                 counted.push(other.id);
                 drawing.push((other, period));
             }
@@ -411,7 +414,8 @@ impl<'a> Calculator<'a> {
             let others = others(&agreement, contract, &beside, &used_beside, changes);
             let used = |segment_id| purse.used_before(place(contract, period), segment_id);
             let of_contract = (contract.id, purse.contract_end(contract));
-            let candidates = candidates(of_contract, &agreement, &purse.balances, &purse.products, used);
+            let balances = purse.balances_at(place(contract, period));
+            let candidates = candidates(of_contract, &agreement, &balances, &purse.products, used);
             let facts = Facts { usage, cuts: &cuts, others: &others, candidates: &candidates };
             let calculated = usage_invoice(contract, &agreement, facts, now)
                 .map_err(|fault| NotComputable::new(fault.to_string()))?;

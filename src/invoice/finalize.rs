@@ -9,6 +9,7 @@ use super::calc::Regeneration;
 use super::compute::{Calculator, LoadedTerms, failure};
 use super::custom_fields;
 use super::model::{Invoice, InvoiceStatus};
+use super::renewal;
 use super::scheduled::calc::add_charges;
 use super::scheduled::{FixedProducts, keep_riding, riding_items};
 use super::store;
@@ -110,6 +111,7 @@ async fn finalize_one_of_each(
             recurring_grant::catch_up(db, environment_id, contract, work.due_at).await?;
         }
     }
+    renewal::settle_to(db, environment_id, due.iter().map(|due| &due.contract), as_of.now).await?;
     for due in &mut due {
         due.riding = riding_items(db, environment_id, &due.contract, due.period).await?;
     }

@@ -1,8 +1,8 @@
 //! Invoices: charges become a document.
 //!
 //! Owns: the invoice and its lines, the one calculation behind preview, draft and final, finalization, reading invoices, what
-//! ending and archiving a contract or its customer makes of its invoices, voiding them and making them anew. Does not own: prices (rating), schedules
-//! (contract), delivery.
+//! making, ending and archiving a contract or its customer makes of its invoices, voiding them and making them anew. Does not
+//! own: prices (rating), schedules (contract), delivery.
 //!
 //! Invariants: drafts are never stored but computed when they are read; a finalized invoice is stored whole and
 //! never changes but by becoming void, for good; its id follows from its contract and its period or date, so a draft keeps
@@ -17,8 +17,10 @@ mod calc;
 mod catch_up;
 mod compute;
 pub mod create_commit;
+pub mod create_contract;
 pub mod create_credit;
 mod custom_fields;
+mod end;
 mod existence;
 pub mod explain;
 mod finalize;
@@ -28,6 +30,7 @@ mod model;
 pub mod preview_events;
 mod purse;
 pub mod regenerate;
+mod renewal;
 mod scheduled;
 pub mod set_billable_status;
 pub mod set_usage_filter;

@@ -1,5 +1,6 @@
 //! The balances of one customer, as the invoices of one transaction draw them.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -8,7 +9,7 @@ use uuid::Uuid;
 
 use crate::catalog::product::{self, ProductRow, Timeline};
 use crate::contract::Contract;
-use crate::contract::balance::{self, Added, Balance};
+use crate::contract::balance::{self, Added, Balance, Rollovers};
 use crate::drawdown::{self, Draw};
 use crate::id::{ContractId, CustomerId, EnvironmentId, ProductId, SegmentId};
 use crate::money::{Decimal, Number};
@@ -44,6 +45,8 @@ pub struct Purse {
     pub products: BTreeMap<ProductId, Timeline>,
     /// What finalized invoices drew of each segment: zero or below.
     drawn: BTreeMap<SegmentId, Decimal>,
+    /// What renewals took over of the customer's balances.
+    rollovers: Rollovers,
     /// What drafts draw, by the place of their statement.
     drafts: BTreeMap<StatementPlace, Vec<Draw>>,
     version: Added,
@@ -63,14 +66,16 @@ impl Purse {
         let spans_of = spans.iter().map(|(customer_id, span)| (*customer_id, *span));
         let balances = balance::drawable(db, environment_id, spans_of).await?;
         let mut of_customers: BTreeMap<CustomerId, Vec<Balance>> = BTreeMap::new();
-        let ids: Vec<_> = balances.iter().map(|balance| (balance.customer_id, balance.id)).collect();
+        let mut ids: Vec<_> = balances.iter().map(|balance| (balance.customer_id, balance.id)).collect();
         for balance in balances {
             of_customers.entry(balance.customer_id).or_default().push(balance);
         }
         let customer_ids: Vec<Uuid> = of_customers.keys().map(|id| id.0).collect();
         let (mut drawn, mut versions, mut last_draws) = Default::default();
-        let mut products = BTreeMap::new();
+        let (mut rollovers, mut products) = (BTreeMap::new(), BTreeMap::new());
         if !ids.is_empty() {
+            rollovers = Rollovers::load_all(db, environment_id, &customer_ids, None).await?;
+            ids.extend(rollovers.values().flat_map(Rollovers::origins_of_live));
             drawn = drawdown::drawn(db, environment_id, ids, None).await?;
             versions = balance::newest(db, environment_id, &customer_ids).await?;
             last_draws = drawdown::newest_draws(db, environment_id, &customer_ids).await?;
@@ -78,10 +83,13 @@ impl Purse {
         }
         let purse = |(customer_id, span): (&CustomerId, &Period)| {
             let balances = of_customers.remove(customer_id).unwrap_or_default();
+            let rollovers = rollovers.remove(customer_id).unwrap_or_default();
             let segments = balances.iter().flat_map(|balance| &balance.terms.segments);
+            let segments = segments.map(|segment| segment.id).chain(rollovers.segments_of_live());
             let purse = Self {
                 span: *span,
-                drawn: segments.filter_map(|segment| drawn.remove_entry(&segment.id)).collect(),
+                drawn: segments.filter_map(|id| drawn.remove_entry(&id)).collect(),
+                rollovers,
                 version: versions.remove(customer_id).unwrap_or_default(),
                 draw: last_draws.remove(customer_id).unwrap_or_default(),
                 ..Self::empty()
@@ -100,13 +108,14 @@ impl Purse {
         seen: SeenBalances,
     ) -> Result<Self, sqlx::Error> {
         let balances = balance::drawable_as_of(db, environment_id, customer_id, span, seen.version).await?;
-        let ids = balances.iter().map(|balance| (customer_id, balance.id));
+        let rollovers = Rollovers::load(db, environment_id, customer_id, Some(seen.version)).await?;
+        let ids = balances.iter().map(|balance| (customer_id, balance.id)).chain(rollovers.origins_of_live());
         let drawn = drawdown::drawn(db, environment_id, ids, Some(seen.draw)).await?;
         let mut products = load_products(db, environment_id, &balances).await?;
         for product in products.values_mut() {
             product.updates.retain(|update| Some(update.added) <= seen.product_update);
         }
-        let purse = Self { span, drawn, seen: Some(seen), ..Self::empty() };
+        let purse = Self { span, drawn, rollovers, seen: Some(seen), ..Self::empty() };
         Ok(purse.with(balances, &products))
     }
 
@@ -131,6 +140,7 @@ impl Purse {
             span: Period { start: Instant::MIN_UTC, end: Instant::MAX_UTC },
             products: BTreeMap::new(),
             drawn: BTreeMap::new(),
+            rollovers: Rollovers::default(),
             drafts: BTreeMap::new(),
             version: 0,
             draw: 0,
@@ -151,6 +161,26 @@ impl Purse {
         self.balances.iter().any(|balance| balance.is_of(one) && balance.is_of(other))
     }
 
+    /// Whether a contract takes anything over from another one whose amount is not final: what that one draws makes it.
+    #[must_use]
+    pub fn takes_over(&self, to: ContractId, from: ContractId) -> bool {
+        let mut origins = self.rollovers.live_of(to).filter_map(|balance| balance.origin);
+        origins.any(|origin| origin.contract_id == from)
+    }
+
+    /// The balances as the statement at this place finds them: what a renewal took over has the amount that is left for it.
+    #[must_use]
+    pub fn balances_at(&self, place: StatementPlace) -> Cow<'_, [Balance]> {
+        if !self.balances.iter().any(balance::is_live) {
+            return Cow::Borrowed(&self.balances);
+        }
+        let mut balances = self.balances.clone();
+        for balance in &mut balances {
+            self.rollovers.resolve(balance, |segment_id| self.drawn_before(place, segment_id));
+        }
+        Cow::Owned(balances)
+    }
+
     /// Whether what the statement at this place draws is known.
     #[must_use]
     pub fn knows(&self, place: StatementPlace) -> bool {
@@ -162,9 +192,13 @@ impl Purse {
         self.drafts.insert(place, draws);
     }
 
-    /// What was drawn of a segment before the statement at this place: zero or below.
+    /// What was drawn of a segment before the statement at this place, and taken over for good: zero or below.
     #[must_use]
     pub fn used_before(&self, place: StatementPlace, segment_id: SegmentId) -> Decimal {
+        self.drawn_before(place, segment_id) - self.rollovers.finally_taken(segment_id)
+    }
+
+    fn drawn_before(&self, place: StatementPlace, segment_id: SegmentId) -> Decimal {
         let drawn = self.drawn.get(&segment_id).cloned().unwrap_or_default();
         let reserved: Decimal = match &self.seen {
             Some(seen) => {

@@ -138,8 +138,8 @@ pub async fn insert_scheduled(
     Ok(())
 }
 
-/// What the finalization of a true-up saw beside the products: the newest version of its commit, and the customer's newest
-/// draw.
+/// What the finalization of a true-up saw beside the products: the newest version of any balance of its customer, as renewals
+/// take over from one to another, and the newest draw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SeenOfTrueUp {
     pub balance: balance::Added,

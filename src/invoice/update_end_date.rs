@@ -7,9 +7,11 @@ use serde::Deserialize;
 use sqlx::PgConnection;
 
 use super::catch_up::begin_caught_up;
+use super::end::move_end;
+use super::renewal::held_by_renewal;
 use super::store;
 use crate::access::{App, Record, Writer};
-use crate::contract::{self, Contract, recurring_grant, scheduled_charge};
+use crate::contract::{self, Contract};
 use crate::error::ApiError;
 use crate::id::{ContractId, CustomerId, EnvironmentId};
 use crate::time::{Instant, shown};
@@ -37,19 +39,14 @@ pub async fn handler(
     let end = request.ending_before.map(|end| end.0);
     check(&mut change, environment_id, &contract, &request).await?;
 
-    let before = contract.ending_before;
-    let contract = Contract { ending_before: end, ..contract };
-    if let Some(reason) = newly_contradicted(&mut change, environment_id, &contract, before).await? {
+    let old = contract;
+    let contract = Contract { ending_before: end, ..old.clone() };
+    if let Some(reason) =
+        newly_contradicted(&mut change, environment_id, &contract, old.ending_before).await?
+    {
         return Err(ApiError::field("ending_before", reason));
     }
-    contract::change_end(&mut change, environment_id, &contract, caller.now, &caller.token_name).await?;
-    if let Some(end) = end.filter(|end| before.is_none_or(|before| *end < before)) {
-        remove_charges_from(&mut change, environment_id, &contract, end, caller.now).await?;
-    }
-    recurring_grant::follow_end(&mut change, environment_id, &contract, caller.now, &caller.token_name)
-        .await?;
-    contract::schedule_work(&mut change, environment_id, &contract).await?;
-    contract::schedule_true_ups(&mut change, environment_id, request.customer_id).await?;
+    move_end(&mut change, environment_id, &old, &contract, caller.now, &caller.token_name).await?;
     let new = end.map_or_else(|| "open-ended".to_owned(), |end| format!("end before {}", shown(end)));
     let record = Record::new(contract.id.0, format!("Made the contract {new}"));
     let answer = change.commit(record, id_data(contract.id.0)).await?;
@@ -65,6 +62,9 @@ async fn check(
 ) -> Result<(), ApiError> {
     if contract.archived_at.is_some() {
         return Err(ApiError::field("contract_id", "the contract is archived"));
+    }
+    if let Some(reason) = held_by_renewal(db, environment_id, contract).await? {
+        return Err(ApiError::field("contract_id", reason));
     }
     let Some(HourBoundary(end)) = request.ending_before else { return Ok(()) };
     let refused = |reason: &str| Err(ApiError::field("ending_before", reason));
@@ -91,21 +91,6 @@ async fn newly_contradicted(
         return Ok(None);
     }
     contract::usage_filter_contradiction(db, environment_id, contract, &contract.usage_filters).await
-}
-
-/// Removes the charges that an earlier end takes away: those dated at it or later that are not on a finalized invoice.
-/// One that is dated exactly at the end stays if it rides on the last usage statement. An end that moves later again
-/// brings none of them back (reference on ending contracts).
-async fn remove_charges_from(
-    db: &mut PgConnection,
-    environment_id: EnvironmentId,
-    contract: &Contract,
-    end: Instant,
-    now: Instant,
-) -> Result<(), sqlx::Error> {
-    let rides = contract.statement_of_charge(end, contract.unit.id).is_some_and(|last| last.end == end);
-    let kept_at_end = rides.then_some(contract.unit.id);
-    scheduled_charge::remove_from(db, environment_id, contract, end, kept_at_end, now).await
 }
 
 pub fn doc(operation: TransformOperation) -> TransformOperation {

@@ -19,9 +19,9 @@ use super::scheduled::calc::{
 };
 use super::scheduled::{FixedProducts, items_dated, set_billable_status};
 use super::store::{self, FinalizedInvoice};
-use super::true_up::{true_up_invoice, true_up_invoice_id, what_was_short};
+use super::true_up::{seen_now, true_up_invoice, true_up_invoice_id, what_was_short};
 use super::verify_draws::DrawsByInvoice;
-use crate::contract::balance::{self, TrueUp, shortfall};
+use crate::contract::balance::{self, TrueUp};
 use crate::contract::scheduled_charge::{self, DueItem, ItemPrice};
 use crate::contract::{self, Contract, GRACE};
 use crate::drawdown;
@@ -275,9 +275,9 @@ async fn undue_true_ups(
         if due_at.is_some_and(|due_at| due_at <= true_up.due_at) {
             continue;
         }
-        let drawn = drawdown::drawn(db, environment_id, [(customer_id, balance.id)], None).await?;
-        let is_settled =
-            due_at.is_none() && (is_reopened || !is_positive(&shortfall(&balance, &drawn.values().sum())));
+        let seen = seen_now(db, environment_id, customer_id).await?;
+        let short = what_was_short(db, environment_id, &balance, seen).await?;
+        let is_settled = due_at.is_none() && (is_reopened || !is_positive(&short));
         if !is_settled {
             undue.push(true_up_invoice_id(balance.id));
         }

@@ -5,29 +5,44 @@ use std::collections::BTreeMap;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::calc::{Account, TrueUp};
+use super::calc::{Account, Rollover, TrueUp};
 use super::store;
-use crate::contract::balance::{Balance, BalanceType};
+use crate::contract::balance::{Balance, BalanceType, Rollovers};
 use crate::drawdown::{self, Draw};
-use crate::id::{BalanceId, CustomerId, EnvironmentId};
+use crate::id::{BalanceId, CustomerId, EnvironmentId, SegmentId};
 use crate::invoice::Calculator;
+use crate::money::Decimal;
 use crate::time::Instant;
 use crate::usage::Uncounted;
 
-/// The accounts of these balances of one customer, in their order; `drafts` is what is drawn by drafts, if that is to count.
+/// The accounts of these balances of one customer, in their order; `drafts` is what is drawn by drafts, if that is to
+/// count. In them what a renewal took over has the amount that it has by these draws.
 pub async fn accounts(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     customer_id: CustomerId,
-    balances: Vec<Balance>,
+    mut balances: Vec<Balance>,
     drafts: &[Draw],
 ) -> Result<Vec<Account>, sqlx::Error> {
     if balances.is_empty() {
         return Ok(Vec::new());
     }
-    let ids: Vec<Uuid> = balances.iter().map(|balance| balance.id.0).collect();
+    let rollovers = Rollovers::load(db, environment_id, customer_id, None).await?;
+    let mut ids: Vec<Uuid> = balances.iter().map(|balance| balance.id.0).collect();
+    ids.extend(rollovers.origins_of_live().map(|(_, id)| id.0));
+    ids.sort_unstable();
+    ids.dedup();
     let mut draws = drawdown::of_balances(db, environment_id, customer_id, &ids).await?;
     draws.extend(drafts.iter().filter(|draw| ids.contains(&draw.balance_id.0)).cloned());
+    let mut by_segment: BTreeMap<SegmentId, Decimal> = BTreeMap::new();
+    for draw in &draws {
+        *by_segment.entry(draw.segment_id).or_default() += &draw.amount;
+    }
+    let drawn_of = |id: SegmentId| by_segment.get(&id).cloned().unwrap_or_default();
+    let taken = rollovers.taken(drawn_of);
+    for balance in &mut balances {
+        rollovers.resolve(balance, drawn_of);
+    }
     let mut by_balance: BTreeMap<BalanceId, Vec<Draw>> = BTreeMap::new();
     for draw in draws {
         by_balance.entry(draw.balance_id).or_default().push(draw);
@@ -39,8 +54,7 @@ pub async fn accounts(
     let account = |balance: Balance| Account {
         contract: balance.contract_id.and_then(|id| contracts.get(&id).copied()),
         draws: by_balance.remove(&balance.id).unwrap_or_default(),
-        // No contract takes anything over yet.
-        rollovers: Vec::new(),
+        rollovers: taken.iter().filter(|taken| taken.origin_id == balance.id).map(Rollover::from).collect(),
         true_up: true_ups.remove(&balance.id).unwrap_or_default(),
         balance,
     };

@@ -11,7 +11,7 @@ use sqlx::PgConnection;
 use super::change::{Subject, begin_v2, find, keep};
 use super::store;
 use crate::access::{App, Record, Writer};
-use crate::contract::balance::Balance;
+use crate::contract::balance::{Balance, Rollovers};
 use crate::drawdown;
 use crate::error::ApiError;
 use crate::id::{BalanceId, CustomerId, EnvironmentId, InvoiceId};
@@ -60,6 +60,16 @@ async fn archive(
     let field = format!("{}_id", subject.name());
     if balance.archived_at.is_some() {
         return Err(ApiError::field(&field, format!("the {} is archived already", subject.name())));
+    }
+    if balance.origin.is_some() {
+        return Err(ApiError::field(&field, "what a renewal took over cannot be archived"));
+    }
+    let rollovers = Rollovers::load(&mut change, environment_id, customer_id, None).await?;
+    if rollovers.is_origin(id) {
+        return Err(ApiError::field(
+            &field,
+            "a renewal took over what is left of it; archive the new contract before, and void its invoices",
+        ));
     }
     if let Some(reason) = held_by(&mut change, environment_id, &balance).await? {
         return Err(ApiError::field(&field, reason));

@@ -4,12 +4,15 @@ use sqlx::PgConnection;
 
 use crate::access::{self, App, Writer};
 use crate::contract;
-use crate::contract::balance::{self, Balance, PaymentsError, Settled, keep_payments, payments_of};
+use crate::contract::balance::{
+    self, Balance, PaymentsError, Rollovers, Settled, keep_payments, payments_of,
+};
 use crate::drawdown;
 use crate::error::ApiError;
 use crate::id::{BalanceId, CustomerId, EnvironmentId};
 use crate::invoice::begin_caught_up;
 use crate::money::zero;
+use crate::time::Instant;
 
 /// Whether the operation is about commits or about credits: an id of the other names nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,4 +109,42 @@ pub async fn settled(
             .map(|(id, _)| id)
             .collect(),
     })
+}
+
+/// 400 where a renewal took over what was left of the balance and its amount is final: when it may be used and how much of it
+/// there is, is settled then (documentation page on editing contracts).
+pub async fn access_is_open(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    balance: &Balance,
+    field: &str,
+) -> Result<(), ApiError> {
+    let rollovers = Rollovers::load(db, environment_id, balance.customer_id, None).await?;
+    if rollovers.is_final_origin(balance.id) {
+        let reason = "a renewal took over what was left of it, and the new contract has a finalized invoice";
+        return Err(ApiError::field(field, reason));
+    }
+    Ok(())
+}
+
+/// 400 where a renewal takes over what is left of the balance and its contract has ended: what is paid for it is settled then
+/// (documentation page on editing contracts).
+pub async fn payments_are_open(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    balance: &Balance,
+    field: &str,
+    now: Instant,
+) -> Result<(), ApiError> {
+    let Some(contract_id) = balance.contract_id else { return Ok(()) };
+    let rollovers = Rollovers::load(db, environment_id, balance.customer_id, None).await?;
+    if !rollovers.is_origin(balance.id) {
+        return Ok(());
+    }
+    let contract = contract::find(db, environment_id, balance.customer_id, contract_id).await?;
+    if contract.and_then(|contract| contract.ending_before).is_some_and(|end| end <= now) {
+        let reason = "a renewal took over what was left of it, and its contract has ended";
+        return Err(ApiError::field(field, reason));
+    }
+    Ok(())
 }

@@ -5,7 +5,7 @@ use axum::extract::State;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::change::{Subject, begin_v2, find, keep, settled};
+use super::change::{Subject, access_is_open, begin_v2, find, keep, payments_are_open, settled};
 use crate::access::{App, Record, Writer};
 use crate::contract::balance::{BalanceEdit, CommonEdit, InvoiceScheduleEdit, check_named};
 use crate::error::ApiError;
@@ -62,6 +62,12 @@ async fn edited(
     let balance = balance.ok_or_else(|| subject.unknown_in_v2(id))?;
     if balance.archived_at.is_some() {
         return Err(subject.archived());
+    }
+    if edit.access_schedule.is_some() {
+        access_is_open(&mut change, environment_id, &balance, "access_schedule").await?;
+    }
+    if edit.invoice_schedule.is_some() {
+        payments_are_open(&mut change, environment_id, &balance, "invoice_schedule", caller.now).await?;
     }
     let settled = settled(&mut change, environment_id, &balance).await?;
     let edited = edit.applied(&balance, &settled, &app.ids)?;

@@ -52,7 +52,7 @@ pub async fn handler_v1(
 ) -> Result<axum::Json<Data<ContractV1>>, ApiError> {
     let environment_id = caller.environment_id();
     let asked = request.asked();
-    let (mut db, uncounted) = begin_read(&app, environment_id, &metering, asked).await?;
+    let (mut db, uncounted) = begin_read(&app, environment_id, request.customer_id, &metering, asked).await?;
     let contract = contract::find(&mut db, environment_id, request.customer_id, request.contract_id).await?;
     let contract = contract.ok_or_else(|| ApiError::not_found("contract", request.contract_id))?;
     let whole = whole(&mut db, environment_id, contract, Cap::All, caller.now).await?;
@@ -72,7 +72,7 @@ pub async fn handler_v2(
     if as_of_date.is_some() && include_ledgers {
         return Err(ApiError::field("as_of_date", "cannot be combined with include_ledgers"));
     }
-    let (mut db, uncounted) = begin_read(&app, environment_id, &metering, asked).await?;
+    let (mut db, uncounted) = begin_read(&app, environment_id, customer_id, &metering, asked).await?;
     if customer::find(&mut db, environment_id, customer_id).await?.is_none() {
         return Err(contract::customer_not_found(customer_id));
     }

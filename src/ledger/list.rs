@@ -151,7 +151,8 @@ async fn page<T>(
     // One instant of the database for everything, so that what an invoice draws that is being finalized counts once.
     let (mut snapshot, uncounted) = begin_usage_read(&app.db, environment_id, metering.recent()).await?;
     customer::get(&mut snapshot, environment_id, customer_id).await?;
-    let drafts = if asked.anything() || scope.exclude_zero_balances {
+    let has_live = balance::has_live_rollover(&mut snapshot, environment_id, customer_id).await?;
+    let drafts = if has_live || asked.anything() || scope.exclude_zero_balances {
         of_drafts(&mut snapshot, environment_id, customer_id, uncounted, caller.now).await?
     } else {
         Vec::new()
@@ -164,12 +165,15 @@ async fn page<T>(
         reader.next(&mut snapshot, after, limit + 1).await?
     };
     let page = Page::cut(rows, limit, |row| key.encode(&(row.created_at, row.id)));
-    let whole = whole_balances(&mut snapshot, environment_id, customer_id, page.data, caller.now).await?;
+    let mut whole = whole_balances(&mut snapshot, environment_id, customer_id, page.data, caller.now).await?;
     let mut reckonings = vec![Reckoned::default(); whole.len()];
-    if asked.anything() {
+    if asked.anything() || has_live {
         let shown = whole.iter().map(|whole| whole.balance.clone()).collect();
         let accounts = accounts(&mut snapshot, environment_id, customer_id, shown, &drafts).await?;
         reckonings = accounts.iter().map(|account| reckoned(account, asked, caller.now)).collect();
+        for (whole, account) in whole.iter_mut().zip(accounts) {
+            whole.balance = account.balance;
+        }
     }
     let data = whole.iter().zip(reckonings).map(|(whole, reckoned)| view(whole, reckoned)).collect();
     Ok(axum::Json(Page { data, next_page: page.next_page }))

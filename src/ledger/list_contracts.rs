@@ -91,7 +91,7 @@ async fn list<T: From<WholeContract>>(
     };
     let limit = request.limit.get();
     let asked = Asked { balance: request.include_balance, ledger: request.include_ledgers };
-    let (mut db, uncounted) = begin_read(app, environment_id, metering, asked).await?;
+    let (mut db, uncounted) = begin_read(app, environment_id, request.customer_id, metering, asked).await?;
     if customer::find(&mut db, environment_id, request.customer_id).await?.is_none() {
         return Err(customer_not_found);
     }

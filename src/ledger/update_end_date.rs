@@ -5,7 +5,7 @@ use axum::extract::State;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::change::{Subject, find, keep, settled};
+use super::change::{Subject, access_is_open, find, keep, settled};
 use crate::access::{App, Record, Writer};
 use crate::contract::balance::{BalanceTerms, BalanceType, Settled, remove_segment};
 use crate::error::ApiError;
@@ -85,6 +85,13 @@ async fn update(
     }
     if balance.balance_type == BalanceType::Postpaid {
         return Err(ApiError::field("commit_id", "only a PREPAID commit can be ended early so"));
+    }
+    if balance.origin.is_some() {
+        let field = format!("{}_id", subject.name());
+        return Err(ApiError::field(&field, "what a renewal took over cannot be ended by itself"));
+    }
+    if ends.access.is_some() {
+        access_is_open(&mut change, environment_id, &balance, "access_ending_before").await?;
     }
     let settled = settled(&mut change, environment_id, &balance).await?;
     let mut said = Vec::new();

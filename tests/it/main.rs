@@ -48,6 +48,7 @@ mod rate_cards;
 mod rate_schedules;
 mod rate_types;
 mod recurring_grants;
+mod renewals;
 mod reflow;
 mod sandbox;
 mod scheduled_charges;

@@ -117,7 +117,6 @@ async fn fields_of_a_contract_that_are_not_supported_are_refused() {
         "discounts",
         "professional_services",
         "reseller_royalties",
-        "transition",
         "hierarchy_configuration",
         "subscriptions",
         "billing_provider_configuration",

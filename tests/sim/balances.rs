@@ -159,6 +159,7 @@ fn balance(random: &mut Random, number: usize, product_ids: &[ProductId]) -> Bal
             invoice_contract_id: None,
             payments: random.maybe(2, payment),
             rollover_fraction: None,
+            rolled_over: None,
             is_true_up_disabled: false,
             netsuite_sales_order_id: None,
             salesforce_opportunity_id: None,

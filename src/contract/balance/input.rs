@@ -443,6 +443,7 @@ impl Grant {
             invoice_contract_id: self.invoice_contract_id,
             payments: self.payments,
             rollover_fraction: self.rollover_fraction.map(number),
+            rolled_over: None,
             is_true_up_disabled: false,
             netsuite_sales_order_id: self.netsuite_sales_order_id,
             salesforce_opportunity_id: self.salesforce_opportunity_id,

@@ -1,7 +1,8 @@
 //! Commits and credits ("balances"): value that a customer may draw, or has promised to spend.
 //!
-//! Owns: what was granted, when it may be used, what it may pay for, what is paid for it, and every state that these terms have
-//! had. Does not own: what is drawn (`drawdown`), the ledger that follows from both (`ledger`), invoices.
+//! Owns: what was granted, when it may be used, what it may pay for, what is paid for it, what a renewal takes over of it, and
+//! every state that these terms have had. Does not own: what is drawn (`drawdown`), the ledger that follows from both (`ledger`),
+//! invoices.
 //!
 //! Invariants: an amount that is left is never stored, it follows from the grant, the manual entries and the draws; terms are
 //! whole documents whose history is append-only, so a finalized invoice can be recomputed as it was; commits and credits share
@@ -17,6 +18,7 @@ mod ledger_entry;
 mod listing;
 mod of_contract;
 mod payments;
+mod rollover;
 mod schedule_input;
 mod store;
 mod targeting_input;
@@ -37,6 +39,9 @@ pub use ledger_entry::{LedgerEntryType, LedgerEntryView};
 pub use listing::{BalanceFilter, Kind, exists, list, of_contracts, types};
 pub use of_contract::{BalancesOfContract, Cap};
 pub use payments::{PaymentsError, charge_of, keep_payments, payments_of};
+pub use rollover::{
+    Rollovers, Taken, given_back, has_live as has_live_rollover, is_live, made_final, successors, take_over,
+};
 pub use schedule_input::{Access, AccessScheduleInput, payment_schedule};
 pub use store::{
     Added, Change, archive, drawable, drawable_as_of, find, find_as_of, ids_with_pending_true_up, insert,
@@ -45,7 +50,7 @@ pub use store::{
 pub use targeting_input::{SpecifierInput, targeting};
 pub use terms::{
     AccessType, Balance, BalanceTerms, BalanceType, CommitRateType, ManualEntry, Origin, Payment,
-    PaymentSchedule, Segment, SpecifierOfBalance, TargetingOfBalance,
+    PaymentSchedule, RolledOver, Segment, SpecifierOfBalance, TargetingOfBalance,
 };
 pub use true_up::{TrueUp, shortfall};
 pub use view::{BalanceV1, CommitType, CommitV1, CommitV2, CreditV1, CreditV2, Reckoned};

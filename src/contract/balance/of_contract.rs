@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::history::{first_terms, versions_as_of};
 use super::listing::of_contracts;
+use super::rollover::is_live;
 use super::terms::Balance;
 use super::view::{CommitV1, CommitV2, CreditV1, CreditV2, Reckoned};
 use super::whole::{WholeBalance, whole_balances};
@@ -115,7 +116,13 @@ impl BalancesOfContract {
         let mut versions = versions_as_of(db, environment_id, customer_id, &ids, at).await?;
         for whole in &mut self.current {
             if let Some((terms, archived_at)) = versions.remove(&whole.balance.id) {
-                (whole.balance.terms, whole.balance.archived_at) = (terms, archived_at);
+                let now = std::mem::replace(&mut whole.balance.terms, terms);
+                whole.balance.archived_at = archived_at;
+                if is_live(&whole.balance) {
+                    // What a renewal took over is what it is known to be now: it was never written down.
+                    let terms = &mut whole.balance.terms;
+                    (terms.segments, terms.payments) = (now.segments, now.payments);
+                }
             }
             for item in whole.payments.values_mut() {
                 item.removed_at = item.removed_at.filter(|removed_at| *removed_at <= at);

@@ -99,10 +99,23 @@ pub struct BalanceTerms {
     pub payments: Option<PaymentSchedule>,
     /// How much of it a renewal may take over, of the amount that it began with: 0 to 1.
     pub rollover_fraction: Option<Number>,
+    /// Of what a renewal took over: of what, and whether its amount is final.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolled_over: Option<RolledOver>,
     /// Of POSTPAID: what is short of the promise is not billed.
     pub is_true_up_disabled: bool,
     pub netsuite_sales_order_id: Option<String>,
     pub salesforce_opportunity_id: Option<String>,
+}
+
+/// What a renewal took over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RolledOver {
+    /// The segment of the origin.
+    pub segment_id: SegmentId,
+    /// Until it is, the amount is what may be taken of the origin, and the one in these terms is the most that it may be; see
+    /// [`super::Rollovers`].
+    pub is_final: bool,
 }
 
 /// A time in which a balance may be drawn, and how much of it (schema `ScheduleDuration`).

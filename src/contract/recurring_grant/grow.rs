@@ -6,7 +6,7 @@ use super::calc::{Calendar, GrantPeriod, child};
 use super::store;
 use super::terms::RecurringGrant;
 use crate::contract::balance::{self, Balance, Change, PaymentsError, keep_payments};
-use crate::contract::{self, Contract, schedule_next_charge};
+use crate::contract::{self, Contract, renewal, schedule_next_charge};
 use crate::customer;
 use crate::id::{ContractId, EnvironmentId};
 use crate::job::{self, DueWork};
@@ -92,10 +92,34 @@ pub async fn grow(
     for balance in made {
         kept.push(keep(db, environment_id, balance, until).await?);
     }
+    hand_over(db, environment_id, contract, &kept).await?;
     if kept.iter().any(|balance| balance.terms.payments.is_some()) {
         schedule_next_charge(db, environment_id, contract).await?;
     }
     Ok(kept)
+}
+
+/// Has the contract that renews this one take over what is made after the renewal was agreed, unless this one was made to go on
+/// beside it since.
+async fn hand_over(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    contract: &Contract,
+    made: &[Balance],
+) -> Result<(), sqlx::Error> {
+    if made.iter().all(|balance| balance.terms.rollover_fraction.is_none()) {
+        return Ok(());
+    }
+    let customer_id = contract.customer_id;
+    let Some(to) = renewal::standing(db, environment_id, customer_id, contract.id).await? else {
+        return Ok(());
+    };
+    let to = contract::find(db, environment_id, customer_id, to).await?.ok_or(sqlx::Error::RowNotFound)?;
+    if contract.ending_before.is_none_or(|end| end > to.starting_at) {
+        return Ok(());
+    }
+    let taken_over = made.iter().flat_map(|balance| balance::successors(balance, &to)).collect();
+    balance::take_over(db, environment_id, taken_over).await
 }
 
 /// What is due by `until`, by the instant at which it is due and then by grant. The grants are moved on.

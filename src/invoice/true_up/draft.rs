@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::calc::{due_item, empty_true_up_invoice, true_up_invoice};
+use super::finalize::left_of;
 use crate::contract::Contract;
-use crate::contract::balance::{self, Balance, TrueUp, shortfall};
+use crate::contract::balance::{self, Balance, Rollovers, TrueUp};
 use crate::drawdown::drawn;
-use crate::id::{BalanceId, ContractId, CustomerId, EnvironmentId};
+use crate::id::{ContractId, CustomerId, EnvironmentId, SegmentId};
 use crate::invoice::compute::Calculator;
 use crate::invoice::model::Invoice;
 use crate::invoice::scheduled::{FixedProducts, set_billable_status};
@@ -54,11 +55,11 @@ impl Draft {
     ) -> Result<Vec<Invoice>, sqlx::Error> {
         let Some(first) = drafts.first() else { return Ok(Vec::new()) };
         let customer_id = first.header.customer_id;
-        let spent = spent(&drafts, calculator, environment_id, customer_id, now).await?;
+        let (rollovers, drawn) = drawn_of(&drafts, calculator, environment_id, customer_id, now).await?;
         let mut invoices = Vec::with_capacity(drafts.len());
         for Self { mut header, balance, true_up } in drafts {
             set_billable_status(calculator.db(), environment_id, &mut header).await?;
-            let short = shortfall(&balance, &spent.get(&balance.id).cloned().unwrap_or_default());
+            let short = left_of(&balance, &rollovers, &drawn);
             let Some(item) =
                 due_item(&balance, &true_up, short).filter(|item| is_positive(&item.price.amount()))
             else {
@@ -72,25 +73,20 @@ impl Draft {
     }
 }
 
-/// What finalized invoices and drafts spent of each commit: zero or below.
-async fn spent(
+/// What finalized invoices and drafts drew of each segment, zero or below, and what renewals take over.
+async fn drawn_of(
     drafts: &[Draft],
     calculator: &mut Calculator<'_>,
     environment_id: EnvironmentId,
     customer_id: CustomerId,
     now: Instant,
-) -> Result<BTreeMap<BalanceId, Decimal>, sqlx::Error> {
-    let ids = drafts.iter().map(|draft| (customer_id, draft.balance.id));
-    let drawn = drawn(calculator.db(), environment_id, ids, None).await?;
-    let mut spent: BTreeMap<BalanceId, Decimal> = BTreeMap::new();
-    for balance in drafts.iter().map(|draft| &draft.balance) {
-        let of_segments = balance.terms.segments.iter().filter_map(|segment| drawn.get(&segment.id));
-        spent.insert(balance.id, of_segments.sum());
-    }
+) -> Result<(Rollovers, BTreeMap<SegmentId, Decimal>), sqlx::Error> {
+    let rollovers = Rollovers::load(calculator.db(), environment_id, customer_id, None).await?;
+    let own = drafts.iter().map(|draft| (customer_id, draft.balance.id));
+    let ids = own.chain(rollovers.origins_of_live());
+    let mut drawn = drawn(calculator.db(), environment_id, ids, None).await?;
     for draw in calculator.draft_draws(customer_id, now).await? {
-        if let Some(spent) = spent.get_mut(&draw.balance_id) {
-            *spent += &draw.amount;
-        }
+        *drawn.entry(draw.segment_id).or_default() += draw.amount;
     }
-    Ok(spent)
+    Ok((rollovers, drawn))
 }

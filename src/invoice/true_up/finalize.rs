@@ -1,19 +1,22 @@
 //! Due work: the last statement that may spend a postpaid commit is final. And what becomes of a true-up whose contract is
 //! archived.
 
+use std::collections::BTreeMap;
+
 use sqlx::PgConnection;
 
 use super::calc::{due_item, empty_true_up_invoice, true_up_invoice};
-use crate::contract::balance::{self, Balance, TrueUp, charge_of, shortfall};
+use crate::contract::balance::{self, Balance, Rollovers, TrueUp, charge_of, shortfall};
 use crate::contract::scheduled_charge::{DueItem, ItemPrice, mark_invoiced, remove_pending};
 use crate::contract::{self, Contract};
 use crate::customer;
 use crate::drawdown::{drawn, newest_draw};
 use crate::error::NotComputable;
-use crate::id::{BalanceId, EnvironmentId};
+use crate::id::{BalanceId, CustomerId, EnvironmentId, SegmentId};
 use crate::invoice::calc::Regeneration;
 use crate::invoice::custom_fields;
 use crate::invoice::model::{Invoice, InvoiceStatus};
+use crate::invoice::renewal;
 use crate::invoice::scheduled::calc::empty_scheduled_invoice;
 use crate::invoice::scheduled::{FixedProducts, set_billable_status};
 use crate::invoice::store::{self, SeenOfTrueUp};
@@ -46,6 +49,9 @@ pub async fn finalize_true_up(db: &mut PgConnection, work: &DueWork) -> Result<(
             format!("a usage statement of contract {contract_id} before the true-up is not finalized");
         return Err(NotComputable::new(reason).into());
     }
+    renewal::settle_promise(db, environment_id, work.customer_id, balance_id, work.now).await?;
+    let balance = balance::find(db, environment_id, work.customer_id, balance_id).await?;
+    let balance = balance.ok_or(sqlx::Error::RowNotFound)?;
     let contract = contracts.iter().find(|contract| contract.id == true_up.contract_id);
     let contract = contract.ok_or(sqlx::Error::RowNotFound)?;
     let status = InvoiceStatus::Finalized;
@@ -97,8 +103,7 @@ async fn keep(
     now: Instant,
 ) -> Result<Option<Invoice>, sqlx::Error> {
     let customer_id = balance.customer_id;
-    let seen =
-        SeenOfTrueUp { balance: balance.added, draw: newest_draw(db, environment_id, customer_id).await? };
+    let seen = seen_now(db, environment_id, customer_id).await?;
     let short = what_was_short(db, environment_id, balance, seen).await?;
     let header = empty_true_up_invoice(contract, balance, true_up);
     let Some((item, mut header)) = due_item(balance, true_up, short).zip(header) else { return Ok(None) };
@@ -138,8 +143,7 @@ pub async fn finalize_again(
     let balance_id = item.balance_id.ok_or(sqlx::Error::RowNotFound)?;
     let balance = balance::find(db, environment_id, customer_id, balance_id).await?;
     let balance = balance.ok_or(sqlx::Error::RowNotFound)?;
-    let seen =
-        SeenOfTrueUp { balance: balance.added, draw: newest_draw(db, environment_id, customer_id).await? };
+    let seen = seen_now(db, environment_id, customer_id).await?;
     let short = what_was_short(db, environment_id, &balance, seen).await?;
     if balance.terms.is_true_up_disabled || !is_positive(&short) {
         return Ok(None);
@@ -159,13 +163,45 @@ pub async fn finalize_again(
     Ok(Some(invoice))
 }
 
-/// What was short of a commit whose terms are those that were seen, by the draws that were.
+/// All that there is by now.
+pub async fn seen_now(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_id: CustomerId,
+) -> Result<SeenOfTrueUp, sqlx::Error> {
+    let newest = balance::newest(db, environment_id, &[customer_id.0]).await?;
+    Ok(SeenOfTrueUp {
+        balance: newest.get(&customer_id).copied().unwrap_or_default(),
+        draw: newest_draw(db, environment_id, customer_id).await?,
+    })
+}
+
+/// What was short of a commit whose terms are those that were seen, by the draws and the renewals that were.
 pub async fn what_was_short(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     balance: &Balance,
     seen: SeenOfTrueUp,
 ) -> Result<Decimal, sqlx::Error> {
-    let drawn = drawn(db, environment_id, [(balance.customer_id, balance.id)], Some(seen.draw)).await?;
-    Ok(shortfall(balance, &drawn.values().sum()))
+    let customer_id = balance.customer_id;
+    let rollovers = Rollovers::load(db, environment_id, customer_id, Some(seen.balance)).await?;
+    let ids = rollovers.origins_of_live().chain([(customer_id, balance.id)]);
+    let drawn = drawn(db, environment_id, ids, Some(seen.draw)).await?;
+    Ok(left_of(balance, &rollovers, &drawn))
+}
+
+/// What is short of a commit of whose segments so much was drawn: zero or below. `drawn` has those of origins too.
+pub(super) fn left_of(
+    balance: &Balance,
+    rollovers: &Rollovers,
+    drawn: &BTreeMap<SegmentId, Decimal>,
+) -> Decimal {
+    let drawn_of = |id: SegmentId| drawn.get(&id).cloned().unwrap_or_default();
+    let mut balance = balance.clone();
+    rollovers.resolve(&mut balance, drawn_of);
+    let spent: Decimal = balance.terms.segments.iter().map(|segment| drawn_of(segment.id)).sum();
+    let taken = rollovers.taken(drawn_of);
+    let taken: Decimal =
+        taken.iter().filter(|taken| taken.origin_id == balance.id).map(|taken| &taken.amount).sum();
+    shortfall(&balance, &(spent - taken))
 }

@@ -12,4 +12,4 @@ mod finalize;
 pub(super) use calc::{true_up_invoice, true_up_invoice_id};
 pub(super) use draft::{Draft, drafts};
 pub use finalize::finalize_true_up;
-pub(super) use finalize::{finalize_again, void_upcoming, what_was_short};
+pub(super) use finalize::{finalize_again, seen_now, void_upcoming, what_was_short};

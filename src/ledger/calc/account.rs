@@ -1,6 +1,6 @@
 //! What is left of a balance.
 
-use crate::contract::balance::{Balance, Segment};
+use crate::contract::balance::{Balance, Segment, Taken};
 use crate::drawdown::Draw;
 use crate::id::{ContractId, InvoiceId, SegmentId};
 use crate::money::{Decimal, is_positive, zero};
@@ -30,7 +30,7 @@ pub struct ContractTerm {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rollover {
     pub segment_id: SegmentId,
-    /// Above zero.
+    /// Zero or above.
     pub amount: Decimal,
     pub new_contract_id: ContractId,
     pub at: Instant,
@@ -46,6 +46,17 @@ pub enum TrueUp {
     Billed { invoice_id: InvoiceId, contract_id: ContractId, amount: Decimal, dated_at: Instant },
     /// Nobody will bill it.
     Lapsed,
+}
+
+impl From<&Taken> for Rollover {
+    fn from(taken: &Taken) -> Self {
+        Self {
+            segment_id: taken.segment_id,
+            amount: taken.amount.clone(),
+            new_contract_id: taken.contract_id,
+            at: taken.at,
+        }
+    }
 }
 
 impl Account {
@@ -76,6 +87,13 @@ impl Account {
         (&segment.amount.0 + self.balance.terms.manual(segment.id) + drawn).normalized()
     }
 
+    /// What renewals have taken of a segment by `now`: mostly its time is over then, unless its contract is made to end later
+    /// after all.
+    fn taken(&self, segment: &Segment, now: Instant) -> Decimal {
+        let own = self.rollovers.iter().filter(|one| one.segment_id == segment.id && one.at <= now);
+        own.map(|one| &one.amount).sum()
+    }
+
     /// The `balance` of the wire: what is left of the segments that may be drawn at `now`, each for itself, where below zero
     /// counts as zero (schema `BalanceForCommitsAndCredits`).
     #[must_use]
@@ -85,7 +103,8 @@ impl Account {
         }
         let is_active = |segment: &&Segment| self.access(segment).is_some_and(|access| access.contains(now));
         let active = self.balance.terms.segments.iter().filter(is_active);
-        let sum: Decimal = active.map(|segment| self.left(segment)).filter(is_positive).sum();
+        let left = active.map(|segment| self.left(segment) - self.taken(segment, now));
+        let sum: Decimal = left.filter(is_positive).sum();
         sum.normalized()
     }
 }

@@ -196,6 +196,7 @@ pub fn child(grant: &RecurringGrant, period: &GrantPeriod) -> Balance {
             invoice_contract_id: Some(grant.contract_id),
             payments,
             rollover_fraction: terms.rollover_fraction.clone(),
+            rolled_over: None,
             is_true_up_disabled: false,
             netsuite_sales_order_id: terms.netsuite_sales_order_id.clone(),
             salesforce_opportunity_id: None,

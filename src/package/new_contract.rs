@@ -1,30 +1,29 @@
-//! `POST /v1/contracts/create`: a contract of its own terms, or of a package's.
+//! A new contract of its own terms, or of a package's (the operation is `invoice::create_contract`).
 
-use aide::transform::TransformOperation;
-use axum::extract::State;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use sqlx::PgConnection;
 
 use super::calc;
 use super::store;
 use super::terms::{CardReference, ChargeTemplate, WholePackage};
-use crate::access::{App, Record, Writer};
 use crate::catalog::alias::{self, AliasHolderType};
-use crate::contract::create::{BesidePackage, ContractTerms, NewContract, create};
+use crate::contract::RateCardReference;
+use crate::contract::create::{BesidePackage, ContractTerms, NewContract};
+use crate::contract::renewal::TransitionInput;
 use crate::contract::scheduled_charge::{ScheduleItem, ScheduledCharge};
-use crate::contract::{ContractV2, RateCardReference};
 use crate::custom_field::CustomFields;
 use crate::error::ApiError;
 use crate::id::{ContractId, CustomerId, EnvironmentId, Ids, PackageId};
 use crate::time::{Instant, shown};
-use crate::wire::{Data, JsonBoth};
 
 /// Whose contract it is, and the package that it comes from.
 #[derive(Deserialize, JsonSchema)]
 pub struct ContractParties {
-    customer_id: CustomerId,
-    /// The terms; beside it stand `starting_at`, `uniqueness_key` and `custom_fields` alone.
+    pub customer_id: CustomerId,
+    /// The contract that it renews.
+    pub transition: Option<TransitionInput>,
+    /// The terms; beside it stand `starting_at`, `uniqueness_key`, `transition` and `custom_fields` alone.
     package_id: Option<PackageId>,
     /// The package that holds this alias at `starting_at`; or `package_id`.
     package_alias: Option<String>,
@@ -49,40 +48,47 @@ impl ContractParties {
     }
 }
 
-/// The answer: the id, and the contract as v2 shows it.
-#[derive(Serialize, JsonSchema)]
-pub struct CreatedContract {
-    id: ContractId,
-    contract: ContractV2,
+/// A new contract before anything that it names was looked at.
+pub struct Planned(Terms);
+
+enum Terms {
+    Own(Box<NewContract>),
+    OfPackage(ContractId, CustomerId, PackageReference, BesidePackage),
 }
 
-pub async fn handler(
-    State(app): State<App>,
-    caller: Writer,
-    JsonBoth(parties, terms): JsonBoth<ContractParties, ContractTerms>,
-) -> Result<axum::Json<Data<CreatedContract>>, ApiError> {
-    let environment_id = caller.environment_id();
-    let customer_id = parties.customer_id;
-    let id: ContractId = app.ids.next();
-    let (mut change, new) = match parties.package()? {
-        None => {
-            let new = terms.checked(id, customer_id, &app.ids, caller.now)?;
-            (caller.begin(&app).await?, new)
+impl Planned {
+    /// 400 for terms that make no sense by themselves, or that cannot stand beside a package.
+    pub fn new(
+        parties: ContractParties,
+        terms: ContractTerms,
+        id: ContractId,
+        ids: &Ids,
+        now: Instant,
+    ) -> Result<Self, ApiError> {
+        let customer_id = parties.customer_id;
+        Ok(Self(match parties.package()? {
+            None => Terms::Own(Box::new(terms.checked(id, customer_id, ids, now)?)),
+            Some(reference) => Terms::OfPackage(id, customer_id, reference, terms.beside_a_package()?),
+        }))
+    }
+
+    /// The contract with the terms of its package, which nobody archives until the transaction ends: 404 for an id or an alias
+    /// that names none, 400 for one that is archived (both our decisions).
+    pub async fn resolved(
+        self,
+        db: &mut PgConnection,
+        environment_id: EnvironmentId,
+        ids: &Ids,
+        now: Instant,
+    ) -> Result<NewContract, ApiError> {
+        match self.0 {
+            Terms::Own(new) => Ok(*new),
+            Terms::OfPackage(id, customer_id, reference, beside) => {
+                let package = find(db, environment_id, reference, beside.starting_at).await?;
+                contract_of(package, id, customer_id, beside, ids, now)
+            }
         }
-        Some(reference) => {
-            let beside = terms.beside_a_package()?;
-            let mut change = caller.begin(&app).await?;
-            let package = find(&mut change, environment_id, reference, beside.starting_at).await?;
-            let new = contract_of(package, id, customer_id, beside, &app.ids, caller.now)?;
-            (change, new)
-        }
-    };
-    let (customer, whole) = create(&mut change, &caller, new).await?;
-    let record = Record::new(id.0, format!("Created a contract of customer {}", customer.name));
-    let created = CreatedContract { id, contract: whole.into() };
-    let answer = change.commit(record, axum::Json(Data { data: created })).await?;
-    app.work_ready.notify_one();
-    Ok(answer)
+    }
 }
 
 /// The package, which nobody archives until the transaction ends: 404 for an id or an alias that names none, 400 for
@@ -199,12 +205,4 @@ fn copy(
         is_true_up: false,
         items: items.into_iter().map(|item| ScheduleItem::new(ids.next(), item)).collect(),
     })
-}
-
-pub fn doc(operation: TransformOperation) -> TransformOperation {
-    operation.id("createContract").tag("Contracts").summary("Create a contract").description(
-        "Every statement period since its start gets its usage invoice; those that are over are finalized soon after. \
-         Scheduled charges have their invoices at once, as drafts until their dates. Without a rate card no usage is \
-         priced. A contract of a package takes over what the package says, its dates counted from `starting_at`.",
-    )
 }
