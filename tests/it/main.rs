@@ -49,6 +49,7 @@ mod rate_schedules;
 mod rate_types;
 mod recurring_grants;
 mod renewals;
+mod renewals_money;
 mod reflow;
 mod sandbox;
 mod scheduled_charges;
