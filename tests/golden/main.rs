@@ -12,6 +12,7 @@ mod contracts;
 mod credits;
 mod credits_order;
 mod credits_over_time;
+mod credits_rollover;
 mod custom_units;
 mod desk;
 mod explanations;
