@@ -168,8 +168,10 @@ impl From<WholeContract> for ContractV1 {
     fn from(whole: WholeContract) -> Self {
         let agreed = whole.charges(Items::Agreed);
         let standing = whole.charges(Items::Standing);
-        let recurring_commits = recurring_grant::commits(&whole.grants, &whole.product_names);
-        let recurring_credits = recurring_grant::credits(&whole.grants, &whole.product_names);
+        let recurring_commits =
+            recurring_grant::commits(&whole.grants, &whole.contract, &whole.product_names);
+        let recurring_credits =
+            recurring_grant::credits(&whole.grants, &whole.contract, &whole.product_names);
         let now = whole.now;
         let overrides = whole.overrides_v1(|_| true);
         let initial_overrides = whole.overrides_v1(|one| one.is_initial);
@@ -232,8 +234,10 @@ impl From<WholeContract> for ContractV1 {
 impl From<WholeContract> for ContractV2 {
     fn from(whole: WholeContract) -> Self {
         let scheduled_charges = whole.charges(Items::Standing);
-        let recurring_commits = recurring_grant::commits(&whole.grants, &whole.product_names);
-        let recurring_credits = recurring_grant::credits(&whole.grants, &whole.product_names);
+        let recurring_commits =
+            recurring_grant::commits(&whole.grants, &whole.contract, &whole.product_names);
+        let recurring_credits =
+            recurring_grant::credits(&whole.grants, &whole.contract, &whole.product_names);
         let overrides = whole.contract.overrides.iter();
         let overrides = overrides.map(|one| OverrideV2::new(one, &whole.override_names)).collect();
         let (commits, credits) = (whole.balances.commits_v2(), whole.balances.credits_v2());

@@ -91,8 +91,8 @@ async fn they_are_shown_as_they_were_agreed() {
         "id": contract["recurring_commits"][0]["id"], "contract": { "id": contract["id"] }, "product": product,
         "name": "Monthly", "description": "d", "access_amount": usd("0.1"), "invoice_amount": usd("0.05"),
         "priority": 1, "rate_type": "COMMIT_RATE", "commit_duration": { "value": 2, "unit": "PERIODS" },
-        "starting_at": "2026-03-01T00:00:00Z", "ending_before": "2026-12-01T00:00:00Z",
-        "recurrence_frequency": "QUARTERLY", "proration": "FIRST",
+        "starting_at": "2026-03-01T00:00:00Z", "anchor_date": "2026-03-01T00:00:00Z",
+        "ending_before": "2026-12-01T00:00:00Z", "recurrence_frequency": "QUARTERLY", "proration": "FIRST",
         "proration_rounding": { "access": rounded(-2), "invoice": rounded(5) }, "rollover_fraction": number("0.5"),
         "applicable_product_ids": [world.product], "applicable_product_tags": ["a"], "netsuite_sales_order_id": "n",
     });
@@ -101,7 +101,7 @@ async fn they_are_shown_as_they_were_agreed() {
         "id": contract["recurring_credits"][0]["id"], "contract": { "id": contract["id"] }, "product": product,
         "access_amount": { "unit_price": 100, "quantity": 31, "credit_type_id": USD },
         "priority": 1, "rate_type": "LIST_RATE", "commit_duration": { "value": 1, "unit": "PERIODS" },
-        "starting_at": "2026-03-01T00:00:00Z", "proration": "FIRST_AND_LAST",
+        "starting_at": "2026-03-01T00:00:00Z", "anchor_date": "2026-03-01T00:00:00Z", "proration": "FIRST_AND_LAST",
         "proration_rounding": { "access": { "rounding_method": "CEILING", "decimal_places": 0 } },
         "specifiers": [{ "product_id": world.product, "pricing_group_values": { "model": "small" } }],
     });
@@ -116,6 +116,35 @@ async fn they_are_shown_as_they_were_agreed() {
     let others = json!({ "customer_id": world.customer, "contract_id": world.contract });
     let other = api.post("/v2/contracts/get", others).await.data();
     assert_eq!((&other["recurring_commits"], &other["recurring_credits"]), (&json!([]), &json!([])));
+}
+
+/// Periods of its own are counted from its first one, which does not start before the contract does; those of usage
+/// statements as these are.
+#[tokio::test]
+async fn the_anchor_of_the_periods_is_told() {
+    let (api, world, mut good) = world().await;
+    good["starting_at"] = json!("2026-03-12T00:00:00Z");
+    let anchors = async |good: &Value| -> [Value; 2] {
+        let contract = api.post(CREATE, good.clone()).await.data()["contract"].clone();
+        let of_contract = json!({ "customer_id": world.customer, "contract_id": contract["id"] });
+        let nested = api.post("/v1/contracts/get", of_contract).await.data();
+        ["recurring_commits", "recurring_credits"].map(|list| {
+            let anchor = &contract[list][0]["anchor_date"];
+            assert_eq!(nested["current"][list][0]["anchor_date"], *anchor);
+            anchor.clone()
+        })
+    };
+    let first = json!("2026-03-01T00:00:00Z");
+    assert_eq!(anchors(&good).await, [first.clone(), first.clone()]);
+    good["recurring_commits"][0]["recurrence_frequency"] = json!("MONTHLY");
+    assert_eq!(anchors(&good).await, [json!("2026-03-12T00:00:00Z"), first.clone()], "with the contract");
+    good["recurring_commits"][0]["starting_at"] = json!("2026-04-20T06:00:00Z");
+    good["recurring_credits"][0]["starting_at"] = json!("2026-04-20T06:00:00Z");
+    assert_eq!(anchors(&good).await, [json!("2026-04-20T06:00:00Z"), first]);
+    let day = json!("2026-01-31T00:00:00Z");
+    good["usage_statement_schedule"] =
+        json!({ "frequency": "MONTHLY", "day": "CUSTOM_DATE", "billing_anchor_date": day });
+    assert_eq!(anchors(&good).await[1], day, "the day of all months, of which some have none");
 }
 
 #[tokio::test]

@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::calc::Calendar;
 use super::terms::{GrantKind, GrantTerms, Proration, RecurringGrant};
 use crate::casing::wire_enum;
+use crate::contract::Contract;
 use crate::contract::balance::{CommitRateType, SpecifierOfBalance};
 use crate::id::{ContractId, CreditTypeId, ProductId, RecurringGrantId};
 use crate::money::{Number, ProrationRounding};
@@ -60,6 +62,8 @@ struct RecurringView {
     /// For so many periods each commit or credit may be drawn.
     commit_duration: CommitDuration,
     starting_at: Instant,
+    /// The instant from which its periods are counted.
+    anchor_date: Instant,
     #[serde(skip_serializing_if = "Option::is_none")]
     ending_before: Option<Instant>,
     /// Missing where the periods are those of usage statements.
@@ -132,7 +136,8 @@ struct CreditRounding {
 }
 
 impl RecurringView {
-    fn new(grant: &RecurringGrant, product_names: &BTreeMap<ProductId, String>) -> Self {
+    fn new(grant: &RecurringGrant, contract: &Contract, product_names: &BTreeMap<ProductId, String>) -> Self {
+        let anchor_date = Calendar::of(grant, contract).anchor();
         let GrantTerms {
             product_id,
             name,
@@ -170,6 +175,7 @@ impl RecurringView {
             rate_type,
             commit_duration: CommitDuration { value: duration, unit: DurationUnit::Periods },
             starting_at,
+            anchor_date,
             ending_before,
             recurrence_frequency: frequency,
             proration,
@@ -182,10 +188,11 @@ impl RecurringView {
     }
 }
 
-/// The recurring commits among the grants.
+/// The recurring commits among the grants of a contract.
 #[must_use]
 pub fn commits(
     grants: &[RecurringGrant],
+    contract: &Contract,
     product_names: &BTreeMap<ProductId, String>,
 ) -> Vec<RecurringCommitView> {
     let commits = grants.iter().filter(|grant| grant.kind == GrantKind::Commit);
@@ -194,7 +201,7 @@ pub fn commits(
             grant.terms.clone();
         let rounding = CommitRounding { access, invoice: invoice_rounds };
         RecurringCommitView {
-            common: RecurringView::new(grant, product_names),
+            common: RecurringView::new(grant, contract, product_names),
             invoice_amount: invoice.map(|invoice| InvoiceAmountView {
                 unit_price: invoice.price.unit_price,
                 quantity: invoice.price.quantity,
@@ -206,15 +213,16 @@ pub fn commits(
     commits.map(view).collect()
 }
 
-/// The recurring credits among the grants.
+/// The recurring credits among the grants of a contract.
 #[must_use]
 pub fn credits(
     grants: &[RecurringGrant],
+    contract: &Contract,
     product_names: &BTreeMap<ProductId, String>,
 ) -> Vec<RecurringCreditView> {
     let credits = grants.iter().filter(|grant| grant.kind == GrantKind::Credit);
     let view = |grant: &RecurringGrant| RecurringCreditView {
-        common: RecurringView::new(grant, product_names),
+        common: RecurringView::new(grant, contract, product_names),
         proration_rounding: grant.terms.access_rounding.map(|access| CreditRounding { access }),
     };
     credits.map(view).collect()

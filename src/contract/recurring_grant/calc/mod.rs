@@ -64,6 +64,17 @@ impl Calendar {
         Self { cycle, start, end, contract_end, proration, duration }
     }
 
+    /// Whence its periods are counted: its own first one; else the anchor of the contract's usage statements, whose periods
+    /// they are (the official SDKs say no more than that the periods are anchored there; as the anchor of a subscription,
+    /// which is documented to be by default that of usage).
+    #[must_use]
+    pub fn anchor(&self) -> Instant {
+        match self.cycle {
+            Cycle::Statements(schedule) => schedule.anchor,
+            Cycle::Own(_, anchor) => anchor,
+        }
+    }
+
     fn full(&self, instant: Instant) -> Period {
         match self.cycle {
             Cycle::Statements(schedule) => schedule.period_containing(instant),
