@@ -643,6 +643,11 @@ fn changes(billed: &Agreement<'_>, beside: &[OtherContract<'_>]) -> Vec<Instant>
 
 /// What other contracts spent, and when they bill a composite: of several contracts that sell one of the whole customer at
 /// a time, the one that started first bills it (our decision).
+///
+/// Their usage counts at what it costs where no balance pays for it, also where one at commit rates does, unlike the
+/// contract's own (our decision; the documentation says what the scope is and nothing of prices in it). What they draw may depend
+/// on this charge, which draws from the same balances before them: their drafts come after it, and with commit rates in its
+/// base its amount would depend on itself. And a final invoice would depend on drafts, whose prices move.
 fn others<'a>(
     billed: &Agreement<'_>,
     contract: &Contract,

@@ -28,8 +28,12 @@ pub enum Skipped {
     NothingDue,
 }
 
-/// Why a candidate can never pay for a stretch, which lies wholly inside or outside of its time; nothing is said about the unit
-/// or what is left.
+/// Why a candidate can never pay for a stretch; nothing is said about the unit or what is left.
+///
+/// Usage lies wholly inside or outside of its time, as it is cut there. A subscription and the minimum of a composite have
+/// nothing to cut: each is one charge, which is paid by what may be drawn at its start (our decision). The documentation puts a
+/// charge into the order of drawdown by its start, and prices a subscription as of the start of its billing period; it knows no
+/// other instant of either. So what begins later pays nothing of it, and what ends inside its time may pay for all of it.
 #[must_use]
 pub fn skipped(candidate: &Candidate<'_>, stretch: &Stretch<'_>) -> Option<Skipped> {
     let Stretch { product, combination, period, .. } = stretch;

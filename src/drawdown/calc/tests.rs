@@ -661,6 +661,20 @@ fn a_subscription_is_drawn_at_the_price_of_the_beginning_of_its_billing_period()
 }
 
 #[test]
+fn a_minimum_and_a_subscription_are_paid_by_what_may_be_drawn_at_their_start() {
+    let mut world = World::new();
+    let at_least =
+        Price::Percentage { fraction: decimal("0.1"), minimum: Some(100.into()), use_list_prices: false };
+    world.product("Support", ProductType::Composite, &[(0, at_least)]);
+    let platform = Price::Subscription { price: 300.into(), quantity: 1.into(), is_prorated: true };
+    world.product("Platform", ProductType::Subscription, &[(0, platform)]);
+    world.grant(credit("Early", 1000).until(10));
+    assert_eq!(world.bill().lines, ["Support 1×100=100 Early", "Platform 1×300=300 Early"], "whole");
+    world.balances = vec![credit("Late", 1000).during(10, END)];
+    assert_eq!(world.bill().lines, ["Support 1×100=100", "Platform 1×300=300"]);
+}
+
+#[test]
 fn why_a_balance_does_not_pay_is_said_by_name() {
     let text = serde_json::to_string(&[Skipped::OtherTime, Skipped::OtherUsage]).expect("strings");
     assert_eq!(text, r#"["OTHER_TIME","OTHER_USAGE"]"#);
