@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 use upbeat::access;
 use upbeat::postgres::share_arrivals;
 
+use crate::contract_ends::faults;
 use crate::support::{Answer, Api, Metric};
 use crate::world::{NOW, World};
 
@@ -370,4 +371,118 @@ async fn many_finalizations_of_one_customer_draw_its_commit_once() {
     let ledger = listed[0]["ledger"].as_array().expect("a ledger");
     let sum: i64 = ledger.iter().map(|entry| entry["amount"].as_i64().expect("cents")).sum();
     assert_eq!((sum, &listed[0]["balance"]), (0, &json!(0)), "{ledger:?}");
+}
+
+/// A customer whose credit of 100 is to pay for 90 of usage in February, which is due and not finalized.
+struct Due {
+    customer: String,
+    credit: String,
+    segment: String,
+}
+
+impl Due {
+    async fn new(api: &Api, world: &World, alias: &str) -> Self {
+        let customer = api.customer(alias).await;
+        let credit = json!({
+            "customer_id": customer, "priority": 1, "product_id": world.fee,
+            "access_schedule": { "schedule_items": [
+                { "amount": 100, "starting_at": "2026-01-01T00:00:00Z", "ending_before": "2027-01-01T00:00:00Z" },
+            ] },
+        });
+        let credit = api.post("/v1/contracts/customerCredits/create", credit).await.id();
+        let listed = json!({ "customer_id": customer, "credit_id": credit });
+        let listed = api.post("/v1/contracts/customerCredits/list", listed).await.data();
+        let segment =
+            listed[0]["access_schedule"]["schedule_items"][0]["id"].as_str().expect("an id").to_owned();
+        api.event(alias, "2026-02-20T00:00:00Z", json!({ "tokens": 30, "model": "small" })).await;
+        let terms = json!({
+            "customer_id": customer, "rate_card_id": world.card, "starting_at": "2026-02-01T00:00:00Z",
+        });
+        api.post("/v1/contracts/create", terms).await.id();
+        Self { customer, credit, segment }
+    }
+
+    /// Takes 50 away.
+    fn entry(&self) -> (String, Value) {
+        let entry = json!({
+            "customer_id": self.customer, "id": self.credit, "segment_id": self.segment, "amount": -50, "reason": "r",
+        });
+        ("/v1/contracts/addManualBalanceLedgerEntry".to_owned(), entry)
+    }
+
+    async fn february(&self, api: &Api) -> Value {
+        let invoices = api.invoices(&self.customer).await;
+        let is_it = |invoice: &&Value| {
+            invoice["status"] == "FINALIZED" && invoice["end_timestamp"] == "2026-03-01T00:00:00+00:00"
+        };
+        invoices.iter().find(is_it).expect("an invoice").clone()
+    }
+
+    /// What the ledger says beside its start, by type, and what is left.
+    async fn ledger(&self, api: &Api) -> (Vec<String>, Value) {
+        let listed = json!({
+            "customer_id": self.customer, "credit_id": self.credit, "include_ledgers": true, "include_balance": true,
+        });
+        let listed = api.post("/v1/contracts/customerCredits/list", listed).await.data();
+        let ledger = listed[0]["ledger"].as_array().expect("a ledger").clone();
+        let line = |entry: &Value| format!("{} {}", entry["type"].as_str().expect("a type"), entry["amount"]);
+        (ledger[1..].iter().map(line).collect(), listed[0]["balance"].clone())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_manual_entry_and_a_finalization_at_once_come_one_after_the_other() {
+    let api = Api::at(NOW).await;
+    let world = World::new(&api).await;
+    for round in 0..6 {
+        let due = Due::new(&api, &world, &format!("due {round}")).await;
+        let replica = api.replica();
+        let (path, entry) = due.entry();
+        let (answer, ()) = tokio::join!(api.post(&path, entry), replica.work());
+        assert_eq!(answer.status.as_u16(), 200, "{}", answer.body);
+        api.work().await;
+        let (entries, left) = due.ledger(&api).await;
+        let entries: Vec<&str> = entries.iter().map(String::as_str).collect();
+        let found = (entries, due.february(&api).await["total"].clone());
+        let entry_last = (vec!["CREDIT_MANUAL -50", "CREDIT_AUTOMATED_INVOICE_DEDUCTION -90"], json!(0));
+        let entry_first = (vec!["CREDIT_MANUAL -50", "CREDIT_AUTOMATED_INVOICE_DEDUCTION -50"], json!(40));
+        assert!(found == entry_last || found == entry_first, "round {round}: {found:?}");
+        assert_eq!(left, json!(0), "round {round}");
+    }
+    assert_eq!(faults(&api).await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_manual_entry_and_a_void_at_once_come_one_after_the_other() {
+    let api = Api::at(NOW).await;
+    let world = World::new(&api).await;
+    for round in 0..6 {
+        let due = Due::new(&api, &world, &format!("due {round}")).await;
+        api.work().await;
+        let february = due.february(&api).await;
+        assert_eq!(february["total"], json!(0));
+        let void = ("/v1/invoices/void".to_owned(), json!({ "id": february["id"] }));
+        let mut requests = vec![due.entry(), void];
+        requests.rotate_left(round % 2);
+        assert_eq!(race(&api, requests).await, BTreeMap::from([(200, 2)]), "round {round}");
+        let (entries, left) = due.ledger(&api).await;
+        // Whichever came first: the same is left.
+        let drawn = ["CREDIT_MANUAL -50", "CREDIT_AUTOMATED_INVOICE_DEDUCTION -90", "CREDIT_CANCELED 90"];
+        assert_eq!(
+            (entries.as_slice(), left),
+            (drawn.map(str::to_owned).as_slice(), json!(50)),
+            "round {round}"
+        );
+        // The entry and the invoice in place of the void one.
+        let again = ("/v1/invoices/regenerate".to_owned(), json!({ "id": february["id"] }));
+        let mut requests = vec![due.entry(), again];
+        requests.rotate_left(round % 2);
+        assert_eq!(race(&api, requests).await, BTreeMap::from([(200, 2)]), "round {round}");
+        let (_, left) = due.ledger(&api).await;
+        // 50 are left for it, or nothing.
+        let total = due.february(&api).await["total"].clone();
+        assert!(total == json!(40) || total == json!(90), "round {round}: {total}");
+        assert_eq!(left, json!(0), "round {round}");
+    }
+    assert_eq!(faults(&api).await, [""; 0]);
 }
