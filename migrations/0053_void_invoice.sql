@@ -16,3 +16,8 @@ CREATE UNIQUE INDEX invoice_standing ON invoice (environment_id, customer_id, co
 
 -- How often a transaction held the customer: it changes the row, so that a snapshot from before cannot hold it as well.
 ALTER TABLE customer ADD COLUMN holds bigint NOT NULL DEFAULT 0;
+
+-- A payment for a commit may change while the invoice that it is on is void. What that invoice has of it stays there as a row
+-- of its own, which names the payment that it stands for and is billed no more.
+ALTER TABLE scheduled_charge_item ADD COLUMN stands_for uuid;
+ALTER TABLE scheduled_charge_item ADD CHECK (stands_for IS NULL OR invoice_id IS NOT NULL);

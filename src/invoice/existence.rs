@@ -39,8 +39,9 @@ pub async fn owner(
         return Ok(stored);
     }
     let true_ups = balance::ids_with_pending_true_up(db, environment_id).await?;
+    let taken = store::true_up_ids(db, environment_id, &true_ups).await?;
     if let Some((customer_id, _)) =
-        true_ups.into_iter().find(|(_, balance_id)| true_up_invoice_id(*balance_id) == id)
+        true_ups.into_iter().find(|(_, balance_id)| true_up_invoice_id(*balance_id, &taken) == id)
     {
         return Ok(Some(customer_id));
     }

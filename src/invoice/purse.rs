@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::store;
 use crate::catalog::product::{self, ProductRow, Timeline};
 use crate::contract::Contract;
-use crate::contract::balance::{self, Added, Balance, Rollovers};
+use crate::contract::balance::{self, Added, Balance, BalanceType, Rollovers};
 use crate::drawdown::{self, Draw};
-use crate::id::{ContractId, CustomerId, EnvironmentId, ProductId, SegmentId};
+use crate::id::{BalanceId, ContractId, CustomerId, EnvironmentId, ProductId, SegmentId};
 use crate::money::{Decimal, Number};
 use crate::rating::Terms;
 use crate::time::{Instant, Period};
@@ -27,6 +28,9 @@ pub struct SeenBalances {
     pub product_update: Option<i64>,
     /// What drafts before it drew: zero or below.
     pub reserved: BTreeMap<SegmentId, Number>,
+    /// What final true-ups billed of promises: above zero.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub trued_up: BTreeMap<SegmentId, Number>,
     /// When the contract was to end, and with it what is its own.
     pub contract_ending_before: Option<Instant>,
 }
@@ -47,6 +51,8 @@ pub struct Purse {
     drawn: BTreeMap<SegmentId, Decimal>,
     /// What renewals took over of the customer's balances.
     rollovers: Rollovers,
+    /// What final true-ups bill of promises: above zero.
+    trued_up: BTreeMap<SegmentId, Decimal>,
     /// What drafts draw, by the place of their statement.
     drafts: BTreeMap<StatementPlace, Vec<Draw>>,
     version: Added,
@@ -72,7 +78,7 @@ impl Purse {
         }
         let customer_ids: Vec<Uuid> = of_customers.keys().map(|id| id.0).collect();
         let (mut drawn, mut versions, mut last_draws) = Default::default();
-        let (mut rollovers, mut products) = (BTreeMap::new(), BTreeMap::new());
+        let (mut rollovers, mut products, mut billed) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         if !ids.is_empty() {
             rollovers = Rollovers::load_all(db, environment_id, &customer_ids, None).await?;
             ids.extend(rollovers.values().flat_map(Rollovers::origins_of_live));
@@ -80,15 +86,17 @@ impl Purse {
             versions = balance::newest(db, environment_id, &customer_ids).await?;
             last_draws = drawdown::newest_draws(db, environment_id, &customer_ids).await?;
             products = load_products(db, environment_id, of_customers.values().flatten()).await?;
+            billed = trued_up(db, environment_id, of_customers.values().flatten()).await?;
         }
         let purse = |(customer_id, span): (&CustomerId, &Period)| {
             let balances = of_customers.remove(customer_id).unwrap_or_default();
             let rollovers = rollovers.remove(customer_id).unwrap_or_default();
-            let segments = balances.iter().flat_map(|balance| &balance.terms.segments);
-            let segments = segments.map(|segment| segment.id).chain(rollovers.segments_of_live());
+            let segments = || balances.iter().flat_map(|balance| &balance.terms.segments);
+            let drawable = segments().map(|segment| segment.id).chain(rollovers.segments_of_live());
             let purse = Self {
                 span: *span,
-                drawn: segments.filter_map(|id| drawn.remove_entry(&id)).collect(),
+                drawn: drawable.filter_map(|id| drawn.remove_entry(&id)).collect(),
+                trued_up: segments().filter_map(|segment| billed.remove_entry(&segment.id)).collect(),
                 rollovers,
                 version: versions.remove(customer_id).unwrap_or_default(),
                 draw: last_draws.remove(customer_id).unwrap_or_default(),
@@ -115,7 +123,8 @@ impl Purse {
         for product in products.values_mut() {
             product.updates.retain(|update| Some(update.added) <= seen.product_update);
         }
-        let purse = Self { span, drawn, rollovers, seen: Some(seen), ..Self::empty() };
+        let trued_up = seen.trued_up.iter().map(|(id, billed)| (*id, billed.0.clone())).collect();
+        let purse = Self { span, drawn, rollovers, trued_up, seen: Some(seen), ..Self::empty() };
         Ok(purse.with(balances, &products))
     }
 
@@ -141,6 +150,7 @@ impl Purse {
             products: BTreeMap::new(),
             drawn: BTreeMap::new(),
             rollovers: Rollovers::default(),
+            trued_up: BTreeMap::new(),
             drafts: BTreeMap::new(),
             version: 0,
             draw: 0,
@@ -192,7 +202,8 @@ impl Purse {
         self.drafts.insert(place, draws);
     }
 
-    /// What was drawn of a segment before the statement at this place, and taken over for good: zero or below.
+    /// What was drawn of a segment before the statement at this place, and taken over for good, with what a final true-up bills of
+    /// a promise: what is billed as not spent cannot be spent any more. Zero or below.
     #[must_use]
     pub fn used_before(&self, place: StatementPlace, segment_id: SegmentId) -> Decimal {
         self.drawn_before(place, segment_id) - self.rollovers.finally_taken(segment_id)
@@ -209,7 +220,7 @@ impl Purse {
                 of_drafts.map(|draw| &draw.amount).sum()
             }
         };
-        drawn + reserved
+        drawn + reserved - self.trued_up.get(&segment_id).cloned().unwrap_or_default()
     }
 
     fn draws_before(&self, place: StatementPlace) -> impl Iterator<Item = &Draw> {
@@ -245,7 +256,8 @@ impl Purse {
         }
         let Self { version, draw, product_update, .. } = *self;
         let contract_ending_before = contract.ending_before;
-        SeenBalances { version, draw, product_update, reserved, contract_ending_before }
+        let trued_up = self.trued_up.iter().map(|(id, billed)| (*id, Number(billed.clone()))).collect();
+        SeenBalances { version, draw, product_update, reserved, trued_up, contract_ending_before }
     }
 
     /// Where usage of a contract is cut for what may pay for it: where a segment begins or ends, where the contract does and
@@ -277,4 +289,25 @@ async fn load_products(
     let ids: Vec<Uuid> = ids.into_iter().collect();
     let products = product::find_many(db, environment_id, &ids).await?;
     Ok(products.into_iter().map(|product| (product.id, product)).collect())
+}
+
+/// What final true-ups bill of the promises among these balances, each of which has one segment.
+async fn trued_up(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    balances: impl Iterator<Item = &Balance>,
+) -> Result<BTreeMap<SegmentId, Decimal>, sqlx::Error> {
+    let promises: Vec<&Balance> =
+        balances.filter(|balance| balance.balance_type == BalanceType::Postpaid).collect();
+    if promises.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let ids: Vec<(CustomerId, BalanceId)> =
+        promises.iter().map(|balance| (balance.customer_id, balance.id)).collect();
+    let mut billed = store::trued_up(db, environment_id, &ids).await?;
+    let of_segment = |balance: &Balance| {
+        let segment = balance.terms.segments.first()?;
+        Some((segment.id, billed.remove(&balance.id)?))
+    };
+    Ok(promises.into_iter().filter_map(of_segment).collect())
 }

@@ -39,10 +39,17 @@ pub async fn handler(
     }
     let charges =
         scheduled_charge::items_of_invoice(&mut change, environment_id, customer_id, lineage.newest).await?;
+    if charges.is_empty() && void.invoice_type == InvoiceType::Scheduled {
+        let reason = format!("the payments of invoice {id} have other dates or another contract by now");
+        return Err(ApiError::field("id", reason));
+    }
     let charges = without_archived(&mut change, environment_id, customer_id, charges).await?;
     if charges.is_empty() && void.invoice_type == InvoiceType::Scheduled {
         let reason = format!("the commits that invoice {id} bills are archived");
         return Err(ApiError::field("id", reason));
+    }
+    if let Some(item) = charges.iter().find(|charge| charge.is_true_up) {
+        check_settled(&mut change, environment_id, customer_id, id, item).await?;
     }
     let regeneration = Regeneration {
         from: id,
@@ -90,6 +97,29 @@ pub async fn handler(
     let (start, end) = (shown(void.start_timestamp), shown(void.end_timestamp));
     let record = Record::new(new.id.0, format!("Regenerated the void invoice {id} of {start} to {end}"));
     change.commit(record, id_data(new.id.0)).await
+}
+
+/// 400 for a true-up of usage that is void: what is short is known when that is billed.
+async fn check_settled(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_id: CustomerId,
+    id: InvoiceId,
+    item: &DueItem,
+) -> Result<(), ApiError> {
+    let balance_id = item.balance_id.ok_or(sqlx::Error::RowNotFound)?;
+    let balance = balance::find(db, environment_id, customer_id, balance_id).await?;
+    let balance = balance.ok_or(sqlx::Error::RowNotFound)?;
+    match true_up::held_up_by(db, environment_id, &balance).await? {
+        Some(usage) => {
+            let reason = format!(
+                "what is short of the commit that invoice {id} is about is not known while usage invoice {usage} is void; \
+                 regenerate that before"
+            );
+            Err(ApiError::field("id", reason))
+        }
+        None => Ok(()),
+    }
 }
 
 /// There would have been no invoice in the first place (our decision).
@@ -151,6 +181,7 @@ pub fn doc(operation: TransformOperation) -> TransformOperation {
     operation.id("regenerateInvoice").tag("Invoices").summary("Regenerate a void invoice").description(
         "Makes a new invoice of the same period, or of the same scheduled charges, from usage, prices, commits and \
          credits as they are now. It is final at once, and issued now. The void one stays; one invoice at most stands in \
-         for it. Not for a contract that is archived.",
+         for it. Not for a contract that is archived, and for what is short of a commit not while a usage invoice that may spend \
+         it is void.",
     )
 }

@@ -9,11 +9,12 @@ use super::calc::Regeneration;
 use super::compute::{Seen, SeenTerms};
 use super::model::{Invoice, InvoiceStatus, InvoiceType};
 use super::purse::SeenBalances;
-use crate::contract::{Contract, balance};
-use crate::id::{ContractId, CreditTypeId, CustomerId, EnvironmentId, InvoiceId, SubjectId};
+use crate::contract::Contract;
+use crate::contract::balance::{self, TrueUp};
+use crate::id::{BalanceId, ContractId, CreditTypeId, CustomerId, EnvironmentId, InvoiceId, SubjectId};
 use crate::money::Decimal;
 use crate::rating::Newest;
-use crate::time::Instant;
+use crate::time::{Instant, Period};
 
 /// What a list of invoices is narrowed to.
 #[derive(Clone, Copy)]
@@ -208,6 +209,105 @@ pub async fn scheduled_ids(
     .fetch_all(db)
     .await?;
     Ok(ids.into_iter().collect())
+}
+
+/// The ids that true-up invoices of these commits have taken, each after its customer; of those that stand in for others, the
+/// first one's.
+pub async fn true_up_ids(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    commits: &[(CustomerId, BalanceId)],
+) -> Result<BTreeSet<InvoiceId>, sqlx::Error> {
+    let customers: Vec<Uuid> = commits.iter().map(|(customer, _)| customer.0).collect();
+    let balances: Vec<Uuid> = commits.iter().map(|(_, balance)| balance.0).collect();
+    let ids = sqlx::query_scalar!(
+        r#"SELECT coalesce(invoice.original_id, invoice.id) AS "id!: InvoiceId"
+           FROM unnest($2::uuid[], $3::uuid[]) AS given (customer_id, balance_id)
+           JOIN scheduled_charge charge ON charge.environment_id = $1 AND charge.customer_id = given.customer_id
+                AND charge.balance_id = given.balance_id AND charge.is_true_up
+           JOIN scheduled_charge_item item ON item.environment_id = $1 AND item.customer_id = given.customer_id
+                AND item.contract_id = charge.contract_id AND item.scheduled_charge_id = charge.id
+           JOIN invoice ON invoice.environment_id = $1 AND invoice.customer_id = given.customer_id
+                AND invoice.id = item.invoice_id"#,
+        environment_id.0,
+        &customers,
+        &balances,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(ids.into_iter().collect())
+}
+
+/// What finalized true-up invoices bill of these commits, each after its customer: above zero.
+pub async fn trued_up(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    commits: &[(CustomerId, BalanceId)],
+) -> Result<BTreeMap<BalanceId, Decimal>, sqlx::Error> {
+    let customers: Vec<Uuid> = commits.iter().map(|(customer, _)| customer.0).collect();
+    let balances: Vec<Uuid> = commits.iter().map(|(_, balance)| balance.0).collect();
+    let rows = sqlx::query!(
+        r#"SELECT charge.balance_id AS "balance_id!: BalanceId", sum(invoice.total) AS "billed!"
+           FROM unnest($2::uuid[], $3::uuid[]) AS given (customer_id, balance_id)
+           JOIN scheduled_charge charge ON charge.environment_id = $1 AND charge.customer_id = given.customer_id
+                AND charge.balance_id = given.balance_id AND charge.is_true_up
+           JOIN scheduled_charge_item item ON item.environment_id = $1 AND item.customer_id = given.customer_id
+                AND item.contract_id = charge.contract_id AND item.scheduled_charge_id = charge.id
+           JOIN invoice ON invoice.environment_id = $1 AND invoice.customer_id = given.customer_id
+                AND invoice.id = item.invoice_id AND invoice.status = 'FINALIZED'
+           GROUP BY charge.balance_id"#,
+        environment_id.0,
+        &customers,
+        &balances,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.balance_id, row.billed)).collect())
+}
+
+/// A statement whose invoice is void and was not made anew.
+#[derive(Clone, Copy, Debug)]
+pub struct VoidUsage {
+    /// The newest of its invoices.
+    pub id: InvoiceId,
+    pub contract_id: ContractId,
+    pub period: Period,
+}
+
+impl VoidUsage {
+    /// Whether it may spend a promise, of which it is not known before what is short.
+    #[must_use]
+    pub fn holds_up(&self, true_up: &TrueUp) -> bool {
+        true_up.may_be_spent(self.contract_id, self.period)
+    }
+}
+
+/// The customer's statements whose invoices are all void, by end.
+pub async fn void_usage(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_id: CustomerId,
+) -> Result<Vec<VoidUsage>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"SELECT id AS "id: InvoiceId", contract_id AS "contract_id: ContractId", starts_at, ends_at
+           FROM invoice void
+           WHERE environment_id = $1 AND customer_id = $2 AND type = 'USAGE' AND status = 'VOID'
+             AND NOT EXISTS (
+                 SELECT FROM invoice later
+                 WHERE later.environment_id = $1 AND later.customer_id = $2 AND later.generation > void.generation
+                   AND later.original_id = coalesce(void.original_id, void.id))
+           ORDER BY ends_at, id"#,
+        environment_id.0,
+        customer_id.0,
+    )
+    .fetch_all(db)
+    .await?;
+    let void = rows.into_iter().map(|row| VoidUsage {
+        id: row.id,
+        contract_id: row.contract_id,
+        period: Period { start: row.starts_at, end: row.ends_at },
+    });
+    Ok(void.collect())
 }
 
 /// The status is the row's: an invoice may be voided after it was stored.

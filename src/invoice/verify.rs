@@ -19,13 +19,13 @@ use super::scheduled::calc::{
 };
 use super::scheduled::{FixedProducts, items_dated, set_billable_status};
 use super::store::{self, FinalizedInvoice};
-use super::true_up::{seen_now, true_up_invoice, true_up_invoice_id, what_was_short};
+use super::true_up::{seen_now, true_up_invoice, true_up_invoice_id, true_up_invoice_ids, what_was_short};
 use super::verify_draws::DrawsByInvoice;
 use crate::contract::balance::{self, TrueUp};
-use crate::contract::scheduled_charge::{self, DueItem, ItemPrice};
+use crate::contract::scheduled_charge::{self, DueItem, InvoicedItem, ItemPrice};
 use crate::contract::{self, Contract, GRACE};
 use crate::drawdown;
-use crate::id::{ContractId, CustomerId, EnvironmentId, InvoiceId};
+use crate::id::{ContractId, CustomerId, EnvironmentId, InvoiceId, ScheduleItemId};
 use crate::job;
 use crate::money::{Decimal, is_positive, plain, zero};
 use crate::postgres::begin_snapshot;
@@ -99,12 +99,7 @@ async fn verify_customer(
         }
     }
     let lineages = lineages(&stored);
-    // Usage that is void and was not billed anew: what it spent of a promise may be spent again.
-    let is_reopened = lineages.values().any(|lineage| {
-        let is_usage = lineage.iter().any(|one| one.invoice.invoice_type == InvoiceType::Usage);
-        is_usage && lineage.iter().all(|one| one.invoice.status == InvoiceStatus::Void)
-    });
-    for id in undue_true_ups(&mut snapshot, environment_id, customer_id, &contracts, is_reopened).await? {
+    for id in undue_true_ups(&mut snapshot, environment_id, customer_id, &contracts).await? {
         fault(id, "would not be finalized when it is due".to_owned());
     }
     for lineage in lineages.values() {
@@ -117,11 +112,7 @@ async fn verify_customer(
     let mut calculator = Calculator::new(&mut snapshot, environment_id);
     for finalized in &stored {
         let invoice = &finalized.invoice;
-        // Those of a void invoice went onto the one that was made in its place, but for what was not billed again.
-        let since =
-            lineages[&original(finalized)].iter().filter(|one| generation(one) >= generation(finalized));
-        let mut own: Vec<DueItem> =
-            since.filter_map(|one| items.get(&one.invoice.id)).flatten().cloned().collect();
+        let mut own = items_of(finalized, &lineages[&original(finalized)], &items);
         own.sort_by_key(|item| (item.balance_id.is_some(), item.charge_id, item.id));
         let items = own.as_slice();
         if let Some(finding) = contradiction(finalized, items).or_else(|| draws.contradiction(invoice)) {
@@ -152,6 +143,27 @@ async fn verify_customer(
         }
     }
     Ok(stored.len())
+}
+
+/// The scheduled charges that an invoice was made of. Those of a void one went onto the one that was made in its place, but for
+/// what was not billed again; what was changed in between is there as it was.
+fn items_of(
+    finalized: &FinalizedInvoice,
+    lineage: &[&FinalizedInvoice],
+    items: &BTreeMap<InvoiceId, Vec<InvoicedItem>>,
+) -> Vec<DueItem> {
+    let since = lineage.iter().filter(|one| generation(one) >= generation(finalized));
+    // By generation, and those as they were before those as they are: the first of each is the one.
+    let mut own: BTreeMap<ScheduleItemId, DueItem> = BTreeMap::new();
+    for one in since {
+        let mut on_it: Vec<&InvoicedItem> = items.get(&one.invoice.id).into_iter().flatten().collect();
+        on_it.sort_by_key(|item| item.stands_for.is_none());
+        for InvoicedItem { item, stands_for } in on_it {
+            let id = stands_for.unwrap_or(item.id);
+            own.entry(id).or_insert_with(|| DueItem { id, ..item.clone() });
+        }
+    }
+    own.into_values().collect()
 }
 
 /// The first invoice of the same statement or date.
@@ -260,15 +272,16 @@ async fn undue(
     Ok(undue)
 }
 
-/// The true-ups of the customer that nobody would finalize. A step that is due too early looks again when it is taken.
+/// The true-ups of the customer that nobody would finalize. A step that is due too early looks again when it is taken, and
+/// none is due while usage that may spend the commit is void.
 async fn undue_true_ups(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     customer_id: CustomerId,
     contracts: &[Contract],
-    is_reopened: bool,
 ) -> Result<Vec<InvoiceId>, sqlx::Error> {
     let mut undue = Vec::new();
+    let void = store::void_usage(db, environment_id, customer_id).await?;
     for balance in balance::with_pending_true_up(db, environment_id, customer_id, None).await? {
         let Some(true_up) = TrueUp::of(&balance, contracts) else { continue };
         let due_at = job::due_at(db, environment_id, job::kind::FINALIZE_TRUE_UP, balance.id.0).await?;
@@ -277,9 +290,11 @@ async fn undue_true_ups(
         }
         let seen = seen_now(db, environment_id, customer_id).await?;
         let short = what_was_short(db, environment_id, &balance, seen).await?;
-        let is_settled = due_at.is_none() && (is_reopened || !is_positive(&short));
+        let is_held_up = void.iter().any(|void| void.holds_up(&true_up));
+        let is_settled = due_at.is_none() && (is_held_up || !is_positive(&short));
         if !is_settled {
-            undue.push(true_up_invoice_id(balance.id));
+            let taken = store::true_up_ids(db, environment_id, &[(customer_id, balance.id)]).await?;
+            undue.push(true_up_invoice_id(balance.id, &taken));
         }
     }
     Ok(undue)
@@ -347,7 +362,10 @@ async fn calculated(
         let short = what_was_short(db, environment_id, &balance, seen_of_balance).await?;
         let dated_at = invoice.start_timestamp;
         let item = DueItem { price: ItemPrice::of_amount(short), dated_at, ..item.clone() };
-        let id = true_up_invoice_id(balance_id);
+        let mut ids = true_up_invoice_ids(balance_id).take(INVOICES_OF_A_DATE_MAX);
+        let id = ids
+            .find(|id| *id == original(finalized))
+            .unwrap_or_else(|| true_up_invoice_id(balance_id, &BTreeSet::new()));
         let empty = empty_scheduled_invoice(contract, &item.unit, dated_at, id);
         let mut empty = Invoice { issued_at: invoice.issued_at, ..empty };
         if let Some(regeneration) = regeneration {

@@ -4,9 +4,8 @@ use sqlx::PgConnection;
 
 use crate::access::{self, App, Writer};
 use crate::contract;
-use crate::contract::balance::{
-    self, Balance, PaymentsError, Rollovers, Settled, keep_payments, payments_of,
-};
+use crate::contract::balance::{self, Balance, PaymentsError, Rollovers, Settled, keep_payments};
+use crate::contract::scheduled_charge::{Standing, items_of_balances};
 use crate::drawdown;
 use crate::error::ApiError;
 use crate::id::{BalanceId, CustomerId, EnvironmentId};
@@ -72,8 +71,8 @@ pub async fn begin_v2(
 
 /// Keeps a balance that was changed, and makes its scheduled payments what its terms say now. The caller holds the customer.
 ///
-/// 400 where a payment that is changed or left out is on an invoice that is not a draft, and where one that is changed was
-/// removed with an earlier end of its contract.
+/// 400 where a payment that is changed is on a finalized invoice, where one that is left out is on an invoice that is not a draft,
+/// and where one that is changed was removed with an earlier end of its contract.
 pub async fn keep(db: &mut PgConnection, caller: &Writer, balance: &Balance) -> Result<(), ApiError> {
     let environment_id = caller.environment_id();
     let change = balance::Change { at: caller.now, by: Some(&caller.token_name) };
@@ -100,14 +99,13 @@ pub async fn settled(
 ) -> Result<Settled, sqlx::Error> {
     let customer_id = balance.customer_id;
     let drawn = drawdown::drawn(db, environment_id, [(customer_id, balance.id)], None).await?;
-    let payments = payments_of(db, environment_id, customer_id, &[balance.id.0]).await?;
+    let payments = items_of_balances(db, environment_id, customer_id, &[balance.id.0]).await?;
+    let invoiced = payments.iter().filter(|payment| payment.standing != Standing::Pending);
+    let finalized = payments.iter().filter(|payment| payment.standing == Standing::Finalized);
     Ok(Settled {
         drawn: drawn.into_iter().filter(|(_, amount)| *amount != zero()).map(|(id, _)| id).collect(),
-        invoiced: payments
-            .into_iter()
-            .filter(|(_, item)| item.invoice_id.is_some())
-            .map(|(id, _)| id)
-            .collect(),
+        invoiced: invoiced.map(|payment| payment.item.id).collect(),
+        finalized: finalized.map(|payment| payment.item.id).collect(),
     })
 }
 

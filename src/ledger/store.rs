@@ -33,6 +33,8 @@ struct ScheduledTrueUp {
     balance_id: BalanceId,
     contract_id: ContractId,
     removed_at: Option<Instant>,
+    /// The contract bills nothing any more.
+    is_archived: bool,
     /// The finalized invoice, which has nothing else.
     invoice_id: Option<InvoiceId>,
     total: Option<Decimal>,
@@ -49,12 +51,15 @@ pub async fn true_ups(
     let rows = sqlx::query_as!(
         ScheduledTrueUp,
         r#"SELECT charge.balance_id AS "balance_id!: BalanceId", item.contract_id AS "contract_id: ContractId",
-                  item.removed_at, invoice.id AS "invoice_id?: InvoiceId", invoice.total AS "total?",
+                  item.removed_at, contract.archived_at IS NOT NULL AS "is_archived!",
+                  invoice.id AS "invoice_id?: InvoiceId", invoice.total AS "total?",
                   invoice.starts_at AS "dated_at?"
            FROM scheduled_charge charge
            JOIN scheduled_charge_item item ON item.environment_id = charge.environment_id
                 AND item.customer_id = charge.customer_id AND item.contract_id = charge.contract_id
-                AND item.scheduled_charge_id = charge.id
+                AND item.scheduled_charge_id = charge.id AND item.stands_for IS NULL
+           JOIN contract ON contract.environment_id = charge.environment_id
+                AND contract.customer_id = charge.customer_id AND contract.id = charge.contract_id
            LEFT JOIN invoice ON invoice.environment_id = item.environment_id
                 AND invoice.customer_id = item.customer_id AND invoice.id = item.invoice_id
                 AND invoice.status = 'FINALIZED'
@@ -76,7 +81,7 @@ impl ScheduledTrueUp {
             (Some(invoice_id), Some(amount), Some(dated_at)) => {
                 TrueUp::Billed { invoice_id, contract_id: self.contract_id, amount, dated_at }
             }
-            _ if self.removed_at.is_some() => TrueUp::Lapsed,
+            _ if self.removed_at.is_some() || self.is_archived => TrueUp::Lapsed,
             _ => TrueUp::Open,
         }
     }

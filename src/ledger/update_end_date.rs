@@ -138,9 +138,6 @@ fn end_access(terms: &mut BalanceTerms, end: Instant, settled: &Settled) -> Resu
 fn end_payments(terms: &mut BalanceTerms, end: Instant, settled: &Settled) {
     let Some(payments) = &mut terms.payments else { return };
     payments.items.retain(|item| item.dated_at < end || settled.invoiced.contains(&item.id));
-    if payments.items.is_empty() {
-        terms.payments = None;
-    }
 }
 
 pub fn doc_of_commit(operation: TransformOperation) -> TransformOperation {

@@ -75,6 +75,8 @@ pub struct Settled {
     pub drawn: BTreeSet<SegmentId>,
     /// Payments that are on an invoice that is not a draft.
     pub invoiced: BTreeSet<ScheduleItemId>,
+    /// Payments that are on a finalized invoice.
+    pub finalized: BTreeSet<ScheduleItemId>,
 }
 
 impl From<CommonEdit> for BalanceEdit {
@@ -209,7 +211,8 @@ fn check_payments(balance: &Balance) -> Result<(), ApiError> {
             Ok(())
         };
     };
-    if !payments.do_not_invoice && terms.invoice_contract_id.is_none() {
+    let is_invoiced = !payments.do_not_invoice && !payments.items.is_empty();
+    if is_invoiced && terms.invoice_contract_id.is_none() {
         let reason = "is required with an invoice_schedule, unless that says do_not_invoice";
         return Err(ApiError::field("invoice_contract_id", reason));
     }

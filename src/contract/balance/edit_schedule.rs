@@ -51,7 +51,8 @@ struct SegmentReference {
 }
 
 /// Payments to remove, to change and to add, in this order. None of those that are on an invoice that is not a draft can be
-/// removed or changed.
+/// removed, and none on a finalized one changed. What is changed of one on a void invoice is billed when that is regenerated;
+/// with another date it leaves the invoice, and is billed then.
 #[derive(Default, Deserialize, JsonSchema)]
 #[schemars(rename = "UpdateInvoiceScheduleInput")]
 pub struct InvoiceScheduleEdit {
@@ -161,6 +162,7 @@ impl InvoiceScheduleEdit {
         settled: &Settled,
         ids: &Ids,
     ) -> Result<(), ApiError> {
+        let had_payments = terms.payments.is_some();
         let mut payments = terms.payments.take().unwrap_or_else(|| PaymentSchedule {
             credit_type: unit
                 .and_then(|unit| CreditType::find_fiat(unit.id).cloned())
@@ -169,22 +171,25 @@ impl InvoiceScheduleEdit {
             items: Vec::new(),
         });
         let items = &mut payments.items;
-        let loose = |path: &str, id: ScheduleItemId| {
-            let is_invoiced = settled.invoiced.contains(&id);
-            let refusal = || ApiError::field(path, "this payment is on an invoice that is finalized or void");
-            if is_invoiced { Err(refusal()) } else { Ok(()) }
-        };
         for (index, PaymentReference { id }) in self.remove_schedule_items.iter().enumerate() {
             let path = format!("invoice_schedule.remove_schedule_items[{index}].id");
             known(&path, items.iter().any(|item| item.id == *id))?;
-            loose(&path, *id)?;
+            if settled.invoiced.contains(id) {
+                return Err(ApiError::field(
+                    &path,
+                    "this payment is on an invoice that is finalized or void",
+                ));
+            }
             items.retain(|item| item.id != *id);
         }
         for (index, update) in self.update_schedule_items.into_iter().enumerate() {
             let path = format!("invoice_schedule.update_schedule_items[{index}]");
             let item = items.iter_mut().find(|item| item.id == update.id);
             known(&format!("{path}.id"), item.is_some())?;
-            loose(&format!("{path}.id"), update.id)?;
+            if settled.finalized.contains(&update.id) {
+                let reason = "this payment is on a finalized invoice; void it before";
+                return Err(ApiError::field(&format!("{path}.id"), reason));
+            }
             let Some(item) = item else { continue };
             update.apply(&path, item)?;
         }
@@ -199,7 +204,8 @@ impl InvoiceScheduleEdit {
         if items.len() > ITEMS_MAX {
             return Err(ApiError::field("invoice_schedule", format!("at most {ITEMS_MAX} payments")));
         }
-        terms.payments = Some(payments).filter(|payments| !payments.items.is_empty());
+        // Without payments it still says in which currency those are that may be added, and whether they are invoiced.
+        terms.payments = Some(payments).filter(|payments| had_payments || !payments.items.is_empty());
         Ok(())
     }
 }

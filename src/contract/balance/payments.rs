@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::terms::{Balance, BalanceType, Payment};
 use crate::contract::scheduled_charge::{
-    ItemPrice, PaymentItem, PlannedItem, ScheduleItem, ScheduledCharge, change_pending, insert_or_add,
-    items_of_balances, remove_pending,
+    ItemPrice, PaymentItem, PlannedItem, ScheduleItem, ScheduledCharge, Standing, VoidChange, change_pending,
+    change_void, insert_or_add, items_of_balances, remove_pending,
 };
 use crate::id::{CustomerId, EnvironmentId, ScheduleItemId, ScheduledChargeId, deterministic};
 use crate::job;
@@ -17,7 +17,7 @@ use crate::time::Instant;
 /// Why the payments of a commit cannot become what its terms say.
 #[derive(Debug, thiserror::Error)]
 pub enum PaymentsError {
-    /// A payment that is changed or left out is on an invoice that is not a draft.
+    /// A payment that is changed is on a finalized invoice, or one that is left out is on an invoice that is not a draft.
     #[error("payment {0} is on an invoice that is finalized or void")]
     OnInvoice(ScheduleItemId),
     /// A payment that is changed was taken away as its contract came to end before it.
@@ -72,8 +72,14 @@ impl From<&Payment> for ScheduleItem {
 /// Makes the scheduled charges of a commit what its terms say, whether it is new, edited or archived; what is due for its
 /// contracts is left to [`crate::contract::schedule_payments`]. The caller holds the customer.
 ///
-/// Payments that an earlier end of their contract removed stay removed, and as they were. One that is on an invoice can neither change nor
-/// be left out (documentation page on editing contracts; a void invoice counts too, our decision: it is what was agreed).
+/// Payments that an earlier end of their contract removed stay removed, and as they were. One that is on an invoice cannot be
+/// left out, and one that is on a finalized invoice cannot change (documentation page on editing contracts).
+///
+/// One that is on a void invoice may change, which the page allows. Nothing that was taken back is billed again by itself (our
+/// decision): what is changed of its price or its name is billed when the invoice is regenerated. An invoice is of one date
+/// and one contract, though. So a payment that is given another date leaves the void invoice and is pending again, for
+/// whoever gives it one wants it billed then; and what became void as its contract was archived, which bills nothing any
+/// more, goes with the commit to another contract.
 pub async fn keep_payments(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
@@ -82,11 +88,13 @@ pub async fn keep_payments(
 ) -> Result<(), PaymentsError> {
     let kept = items_of_balances(db, environment_id, balance.customer_id, &[balance.id.0]).await?;
     let charge = charge_of(balance);
-    let Changes { added, changed, removed } = changes(balance, charge.as_ref(), &kept)?;
+    let Changes { added, changed, of_void, removed } = changes(balance, charge.as_ref(), &kept)?;
     let customer_id = balance.customer_id;
-    if let Some(charge) = charge.filter(|_| !added.is_empty() || !changed.is_empty()) {
+    let is_changed = !added.is_empty() || !changed.is_empty() || !of_void.is_empty();
+    if let Some(charge) = charge.filter(|_| is_changed) {
         insert_or_add(db, environment_id, customer_id, &charge, added).await?;
         change_pending(db, environment_id, customer_id, &charge, &changed).await?;
+        change_void(db, environment_id, customer_id, &of_void).await?;
     }
     remove_pending(db, environment_id, customer_id, &removed, now).await?;
     if charge_of(balance).is_none() {
@@ -96,11 +104,13 @@ pub async fn keep_payments(
 }
 
 /// What is to happen to the payments of a commit.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Default)]
 struct Changes {
     added: Vec<ScheduleItem>,
     /// Pending ones.
     changed: Vec<ScheduleItem>,
+    /// Those that are on void invoices.
+    of_void: Vec<VoidChange>,
     removed: Vec<Uuid>,
 }
 
@@ -114,14 +124,23 @@ fn changes(
         payments.map(|payment| (payment.id, ScheduleItem::from(payment))).collect()
     };
     let mut changes = Changes::default();
-    for PaymentItem { charge_id, item, .. } in kept {
+    for payment in kept {
+        let PaymentItem { charge_id, item, standing, .. } = payment;
         let agreed = agreed.get(&item.id);
         let same =
             agreed.is_some_and(|agreed| agreed.dated_at == item.dated_at && agreed.price == item.price);
+        let is_fixed = match standing {
+            Standing::Pending => false,
+            Standing::Finalized => !same,
+            Standing::Void | Standing::VoidWithContract => agreed.is_none(),
+        };
+        if is_fixed {
+            return Err(PaymentsError::OnInvoice(item.id));
+        }
         if item.invoice_id.is_some() {
-            if !same {
-                return Err(PaymentsError::OnInvoice(item.id));
-            }
+            changes
+                .of_void
+                .extend(charge.zip(agreed).and_then(|(charge, agreed)| void_change(payment, charge, agreed)));
         } else if item.removed_at.is_none() {
             match charge.zip(agreed) {
                 None => changes.removed.push(item.id.0),
@@ -136,6 +155,29 @@ fn changes(
     let new = items.filter(|item| kept.iter().all(|kept| kept.item.id != item.id));
     changes.added.extend(new.cloned());
     Ok(changes)
+}
+
+/// What is to become of a payment that is on a void invoice; nothing where it is so already, or is on a finalized one.
+fn void_change(payment: &PaymentItem, charge: &ScheduledCharge, agreed: &ScheduleItem) -> Option<VoidChange> {
+    let PaymentItem { contract_id, charge_id, item, standing, .. } = payment;
+    let is_of_contract = charge.contract_id == *contract_id;
+    let leaves = match standing {
+        Standing::Pending | Standing::Finalized => return None,
+        Standing::Void => agreed.dated_at != item.dated_at,
+        // The contract bills nothing any more, on whatever date.
+        Standing::VoidWithContract => !is_of_contract,
+    };
+    // What stays on an invoice stays with its contract.
+    let goes_with =
+        if leaves || is_of_contract { (charge.id, charge.contract_id) } else { (*charge_id, *contract_id) };
+    let is_as_agreed = agreed.dated_at == item.dated_at && agreed.price == item.price;
+    let is_changed = leaves || !is_as_agreed || goes_with.0 != *charge_id;
+    is_changed.then(|| VoidChange {
+        charge_id: goes_with.0,
+        contract_id: goes_with.1,
+        item: ScheduleItem { invoice_id: item.invoice_id, ..agreed.clone() },
+        stays: !leaves,
+    })
 }
 
 /// The payments of these commits as they are scheduled: on which invoice they are, and which an earlier end of their

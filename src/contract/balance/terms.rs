@@ -147,6 +147,7 @@ pub struct PaymentSchedule {
     pub credit_type: CreditType,
     /// The amounts are recorded, and no invoice is made.
     pub do_not_invoice: bool,
+    /// None where all were removed, so that it is given away.
     pub items: Vec<Payment>,
 }
 

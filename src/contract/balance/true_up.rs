@@ -19,29 +19,45 @@ pub struct TrueUp {
     pub due_at: Instant,
     /// Until when each contract that may spend it must have finalized its usage.
     waits_for: Vec<(ContractId, Instant)>,
+    /// The time in which it may be spent, and the contracts whose usage may spend it.
+    window: Period,
+    spending: Vec<ContractId>,
 }
 
 impl TrueUp {
-    /// The true-up of a balance, where `contracts` are all of its customer; nothing for a balance that has none, and for
-    /// one whose contract ends before it can be spent: nothing was promised then.
+    /// The true-up of a balance, where `contracts` are all of its customer; nothing for a balance that has none, for one whose
+    /// contract ends before it can be spent, as nothing was promised then, and where the contract that carries its invoice is
+    /// archived, which bills nothing any more: what is short lapses, until an edit has it billed on another contract (our
+    /// decision).
     ///
     /// It waits for every contract whose usage may spend it (our decision: the documentation knows commits of one contract,
     /// and says that the last usage invoice comes first).
     #[must_use]
     pub fn of(balance: &Balance, contracts: &[Contract]) -> Option<Self> {
         let charge = charge_of(balance).filter(|charge| charge.is_true_up)?;
+        contracts.iter().find(|one| one.id == charge.contract_id && one.archived_at.is_none())?;
         let scheduled_at = charge.items.iter().map(|item| item.dated_at).max()?;
         let window = time_to_spend(balance, contracts)?;
         let is_cut = window.end < balance.terms.span().end;
         let dated_at = if is_cut { window.end } else { scheduled_at };
-        let spending =
-            contracts.iter().filter(|contract| contract.archived_at.is_none() && balance.is_of(contract.id));
-        let waits_for: Vec<(ContractId, Instant)> = spending
+        let spending = || {
+            contracts.iter().filter(|contract| contract.archived_at.is_none() && balance.is_of(contract.id))
+        };
+        let waits_for: Vec<(ContractId, Instant)> = spending()
             .filter_map(|contract| Some((contract.id, last_statement_end(contract, window)?)))
             .collect();
         let last = waits_for.iter().map(|(_, end)| *end + GRACE).max();
         let due_at = last.map_or(dated_at, |last| last.max(dated_at));
-        Some(Self { contract_id: charge.contract_id, dated_at, due_at, waits_for })
+        let spending = spending().map(|contract| contract.id).collect();
+        Some(Self { contract_id: charge.contract_id, dated_at, due_at, waits_for, window, spending })
+    }
+
+    /// Whether usage of a contract in a period may spend it.
+    #[must_use]
+    pub fn may_be_spent(&self, contract_id: ContractId, period: Period) -> bool {
+        self.spending.contains(&contract_id)
+            && period.start < self.window.end
+            && self.window.start < period.end
     }
 
     /// A contract whose usage may still spend it, as a statement is not finalized.

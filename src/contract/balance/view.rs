@@ -257,7 +257,7 @@ impl CommitV2 {
     #[must_use]
     pub fn new(whole: &WholeBalance, reckoned: Reckoned) -> Self {
         let balance = &whole.balance;
-        let payments = balance.terms.payments.as_ref();
+        let payments = balance.terms.payments.as_ref().filter(|payments| !payments.items.is_empty());
         let invoice_contract = balance.terms.invoice_contract_id.filter(|_| balance.contract_id.is_none());
         Self {
             commit_type: match balance.balance_type {

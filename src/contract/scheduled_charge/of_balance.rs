@@ -5,7 +5,10 @@ use uuid::Uuid;
 
 use super::calc::ItemPrice;
 use super::store::{ScheduleItem, ScheduledCharge, insert_items};
-use crate::id::{BalanceId, CustomerId, EnvironmentId, InvoiceId, ScheduleItemId, ScheduledChargeId};
+use crate::id::{
+    BalanceId, ContractId, CustomerId, EnvironmentId, InvoiceId, ScheduleItemId, ScheduledChargeId,
+    deterministic,
+};
 use crate::money::Decimal;
 use crate::time::Instant;
 
@@ -13,8 +16,32 @@ use crate::time::Instant;
 #[derive(Clone, Debug)]
 pub struct PaymentItem {
     pub balance_id: BalanceId,
+    pub contract_id: ContractId,
     pub charge_id: ScheduledChargeId,
     pub item: ScheduleItem,
+    pub standing: Standing,
+}
+
+/// How a payment stands with invoices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It is on drafts alone, or was removed.
+    Pending,
+    Finalized,
+    /// Its invoice is void, and bills it again when it is regenerated.
+    Void,
+    /// Its invoice became void as the contract was archived, which bills nothing any more.
+    VoidWithContract,
+}
+
+/// A payment on a void invoice as it is to be.
+#[derive(Clone, Debug)]
+pub struct VoidChange {
+    pub charge_id: ScheduledChargeId,
+    pub contract_id: ContractId,
+    pub item: ScheduleItem,
+    /// It stays on the invoice, and is billed when that is regenerated; else it is pending again.
+    pub stays: bool,
 }
 
 /// All payments for these commits, those that were removed too, in the order of their ids.
@@ -25,14 +52,21 @@ pub async fn items_of_balances(
     balance_ids: &[Uuid],
 ) -> Result<Vec<PaymentItem>, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"SELECT charge.balance_id AS "balance_id!: BalanceId", charge.id AS "charge_id: ScheduledChargeId",
-                  item.id AS "id: ScheduleItemId", dated_at, unit_price, quantity,
-                  invoice_id AS "invoice_id: InvoiceId", invoiced_at, removed_at
+        r#"SELECT charge.balance_id AS "balance_id!: BalanceId", charge.contract_id AS "contract_id: ContractId",
+                  charge.id AS "charge_id: ScheduledChargeId", item.id AS "id: ScheduleItemId", dated_at, unit_price,
+                  quantity, invoice_id AS "invoice_id: InvoiceId", invoiced_at, removed_at,
+                  coalesce(invoice.status = 'VOID', false) AS "is_void!",
+                  coalesce(invoice.voided_at = contract.archived_at, false) AS "is_void_with_contract!"
            FROM scheduled_charge charge
            JOIN scheduled_charge_item item ON item.environment_id = charge.environment_id
                 AND item.customer_id = charge.customer_id AND item.contract_id = charge.contract_id
                 AND item.scheduled_charge_id = charge.id
+           JOIN contract ON contract.environment_id = charge.environment_id
+                AND contract.customer_id = charge.customer_id AND contract.id = charge.contract_id
+           LEFT JOIN invoice ON invoice.environment_id = item.environment_id
+                AND invoice.customer_id = item.customer_id AND invoice.id = item.invoice_id
            WHERE charge.environment_id = $1 AND charge.customer_id = $2 AND charge.balance_id = ANY($3)
+             AND stands_for IS NULL
            ORDER BY item.id"#,
         environment_id.0,
         customer_id.0,
@@ -42,7 +76,14 @@ pub async fn items_of_balances(
     .await?;
     let item = rows.into_iter().map(|row| PaymentItem {
         balance_id: row.balance_id,
+        contract_id: row.contract_id,
         charge_id: row.charge_id,
+        standing: match row.invoice_id {
+            None => Standing::Pending,
+            Some(_) if row.is_void_with_contract => Standing::VoidWithContract,
+            Some(_) if row.is_void => Standing::Void,
+            Some(_) => Standing::Finalized,
+        },
         item: ScheduleItem {
             id: row.id,
             dated_at: row.dated_at,
@@ -121,6 +162,57 @@ pub async fn change_pending(
     .execute(db)
     .await?;
     if result.rows_affected() == changed.len() as u64 { Ok(()) } else { Err(sqlx::Error::RowNotFound) }
+}
+
+/// Changes items that are on void invoices, by their ids. What an invoice has of an item that was not changed there before stays
+/// on it as a row of its own, so that what was billed once can be told for ever. One that is on no invoice is an error.
+pub async fn change_void(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_id: CustomerId,
+    changed: &[VoidChange],
+) -> Result<(), sqlx::Error> {
+    for VoidChange { charge_id, contract_id, item, stays } in changed {
+        let on = item.invoice_id.ok_or(sqlx::Error::RowNotFound)?;
+        let copy = deterministic("payment on a void invoice", &[&item.id.to_string(), &on.to_string()]);
+        sqlx::query!(
+            "INSERT INTO scheduled_charge_item (environment_id, customer_id, contract_id, scheduled_charge_id, id, dated_at,
+                                                unit_price, quantity, amount, invoice_id, invoiced_at, stands_for)
+             SELECT environment_id, customer_id, contract_id, scheduled_charge_id, $4, dated_at, unit_price, quantity, amount,
+                    invoice_id, invoiced_at, id
+             FROM scheduled_charge_item WHERE environment_id = $1 AND customer_id = $2 AND id = $3
+             ON CONFLICT (environment_id, customer_id, id) DO NOTHING",
+            environment_id.0,
+            customer_id.0,
+            item.id.0,
+            copy,
+        )
+        .execute(&mut *db)
+        .await?;
+        let result = sqlx::query!(
+            "UPDATE scheduled_charge_item
+             SET contract_id = $5, scheduled_charge_id = $6, dated_at = $7, unit_price = $8, quantity = $9, amount = $10,
+                 invoice_id = CASE WHEN $11 THEN invoice_id END, invoiced_at = CASE WHEN $11 THEN invoiced_at END
+             WHERE environment_id = $1 AND customer_id = $2 AND id = $3 AND invoice_id = $4",
+            environment_id.0,
+            customer_id.0,
+            item.id.0,
+            on.0,
+            contract_id.0,
+            charge_id.0,
+            item.dated_at,
+            item.price.unit_price,
+            item.price.quantity,
+            item.price.amount(),
+            *stays,
+        )
+        .execute(&mut *db)
+        .await?;
+        if result.rows_affected() != 1 {
+            return Err(sqlx::Error::RowNotFound);
+        }
+    }
+    Ok(())
 }
 
 /// Removes pending items.

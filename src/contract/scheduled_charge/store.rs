@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -67,6 +67,14 @@ pub struct DueItem {
     /// The commit that it pays for.
     pub balance_id: Option<BalanceId>,
     pub is_true_up: bool,
+}
+
+/// An item on a stored invoice.
+#[derive(Clone, Debug)]
+pub struct InvoicedItem {
+    pub item: DueItem,
+    /// The payment that this was on the invoice, if that was changed since.
+    pub stands_for: Option<ScheduleItemId>,
 }
 
 /// A date and a currency on which a contract has pending items.
@@ -316,7 +324,6 @@ struct DueColumns {
     quantity: Decimal,
     balance_id: Option<BalanceId>,
     is_true_up: bool,
-    invoice_id: Option<InvoiceId>,
 }
 
 impl From<DueColumns> for DueItem {
@@ -351,7 +358,7 @@ pub async fn pending_items(
                   charge.id AS "charge_id: ScheduledChargeId",
                   charge.name AS charge_name, product_id AS "product_id: ProductId",
                   credit_type_id AS "unit_id: CreditTypeId", dated_at, unit_price, quantity,
-                  balance_id AS "balance_id: BalanceId", is_true_up, invoice_id AS "invoice_id: InvoiceId"
+                  balance_id AS "balance_id: BalanceId", is_true_up
            FROM scheduled_charge_item item
            JOIN scheduled_charge charge ON charge.environment_id = item.environment_id
                 AND charge.customer_id = item.customer_id AND charge.id = item.scheduled_charge_id
@@ -372,19 +379,19 @@ pub async fn pending_items(
 }
 
 /// The items that are on stored invoices of the customer, by invoice, charge and item, as on the invoice. Those of a void
-/// invoice that was regenerated are on the newest one.
+/// invoice that was regenerated are on the newest one, and what was changed since is there as it was.
 pub async fn items_of_invoices(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     customer_id: CustomerId,
-) -> Result<BTreeMap<InvoiceId, Vec<DueItem>>, sqlx::Error> {
-    let rows = sqlx::query_as!(
-        DueColumns,
+) -> Result<BTreeMap<InvoiceId, Vec<InvoicedItem>>, sqlx::Error> {
+    let rows = sqlx::query!(
         r#"SELECT item.contract_id AS "contract_id: ContractId", item.id AS "id: ScheduleItemId",
                   charge.id AS "charge_id: ScheduledChargeId",
                   charge.name AS charge_name, product_id AS "product_id: ProductId",
                   credit_type_id AS "unit_id: CreditTypeId", dated_at, unit_price, quantity,
-                  balance_id AS "balance_id: BalanceId", is_true_up, invoice_id AS "invoice_id: InvoiceId"
+                  balance_id AS "balance_id: BalanceId", is_true_up, invoice_id AS "invoice_id!: InvoiceId",
+                  stands_for AS "stands_for: ScheduleItemId"
            FROM scheduled_charge_item item
            JOIN scheduled_charge charge ON charge.environment_id = item.environment_id
                 AND charge.customer_id = item.customer_id AND charge.id = item.scheduled_charge_id
@@ -395,10 +402,21 @@ pub async fn items_of_invoices(
     )
     .fetch_all(db)
     .await?;
-    let mut items: BTreeMap<InvoiceId, Vec<DueItem>> = BTreeMap::new();
+    let mut items: BTreeMap<InvoiceId, Vec<InvoicedItem>> = BTreeMap::new();
     for row in rows {
-        let invoice_id = row.invoice_id.expect("the query asks for items that are on an invoice");
-        items.entry(invoice_id).or_default().push(row.into());
+        let item = DueItem {
+            contract_id: row.contract_id,
+            id: row.id,
+            charge_id: row.charge_id,
+            charge_name: row.charge_name,
+            product_id: row.product_id,
+            unit: fiat(row.unit_id),
+            dated_at: row.dated_at,
+            price: ItemPrice { unit_price: row.unit_price, quantity: row.quantity },
+            balance_id: row.balance_id,
+            is_true_up: row.is_true_up,
+        };
+        items.entry(row.invoice_id).or_default().push(InvoicedItem { item, stands_for: row.stands_for });
     }
     Ok(items)
 }
@@ -416,11 +434,11 @@ pub async fn items_of_invoice(
                   charge.id AS "charge_id: ScheduledChargeId",
                   charge.name AS charge_name, product_id AS "product_id: ProductId",
                   credit_type_id AS "unit_id: CreditTypeId", dated_at, unit_price, quantity,
-                  balance_id AS "balance_id: BalanceId", is_true_up, invoice_id AS "invoice_id: InvoiceId"
+                  balance_id AS "balance_id: BalanceId", is_true_up
            FROM scheduled_charge_item item
            JOIN scheduled_charge charge ON charge.environment_id = item.environment_id
                 AND charge.customer_id = item.customer_id AND charge.id = item.scheduled_charge_id
-           WHERE item.environment_id = $1 AND item.customer_id = $2 AND invoice_id = $3
+           WHERE item.environment_id = $1 AND item.customer_id = $2 AND invoice_id = $3 AND stands_for IS NULL
            ORDER BY balance_id IS NOT NULL, charge.id, item.id"#,
         environment_id.0,
         customer_id.0,
@@ -432,7 +450,7 @@ pub async fn items_of_invoice(
 }
 
 /// Puts items of a void invoice onto the one that stands in for it. They are on one invoice at any time; the void one had
-/// the same, as an item that came onto an invoice never changes, and those that stay on it.
+/// the same, but for those that were changed since, which are kept there as they were, and those that stay on it.
 pub async fn move_to_invoice(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
@@ -487,7 +505,9 @@ pub async fn mark_invoiced(
 }
 
 /// Removes the contract's pending items that are dated at `end` or later; those of the unit `kept_at_end` only if
-/// they are later. What is short of a postpaid commit stays due.
+/// they are later. What is short of a postpaid commit stays due, and so does what is paid for commits of the customer: these
+/// do not end with the contract that carries their invoices, so what was agreed for them is owed on, and goes on being
+/// billed on that contract's own scheduled invoices (our decision; the operation text speaks of the terms of the contract).
 pub async fn remove_from(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
@@ -502,7 +522,10 @@ pub async fn remove_from(
          WHERE item.environment_id = $1 AND item.customer_id = $2 AND item.contract_id = $3
            AND charge.environment_id = $1 AND charge.customer_id = $2 AND charge.id = item.scheduled_charge_id
            AND invoice_id IS NULL AND removed_at IS NULL AND NOT is_true_up AND dated_at >= $4
-           AND (dated_at > $4 OR credit_type_id IS DISTINCT FROM $5)",
+           AND (dated_at > $4 OR credit_type_id IS DISTINCT FROM $5)
+           AND NOT EXISTS (SELECT FROM balance
+                           WHERE balance.environment_id = $1 AND balance.customer_id = $2
+                             AND balance.id = charge.balance_id AND balance.contract_id IS NULL)",
         environment_id.0,
         contract.customer_id.0,
         contract.id.0,
@@ -513,6 +536,53 @@ pub async fn remove_from(
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// Removes all pending items of a contract that is archived, but for what is short of postpaid commits.
+pub async fn remove_all(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    contract: &Contract,
+    now: Instant,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE scheduled_charge_item item SET removed_at = $4
+         FROM scheduled_charge charge
+         WHERE item.environment_id = $1 AND item.customer_id = $2 AND item.contract_id = $3
+           AND charge.environment_id = $1 AND charge.customer_id = $2 AND charge.id = item.scheduled_charge_id
+           AND invoice_id IS NULL AND removed_at IS NULL AND NOT is_true_up",
+        environment_id.0,
+        contract.customer_id.0,
+        contract.id.0,
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The ids of those of a contract's pending items that pay for commits of its customer.
+pub async fn pending_of_customer(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    contract: &Contract,
+) -> Result<BTreeSet<ScheduleItemId>, sqlx::Error> {
+    let ids = sqlx::query_scalar!(
+        r#"SELECT item.id AS "id: ScheduleItemId"
+           FROM scheduled_charge_item item
+           JOIN scheduled_charge charge ON charge.environment_id = item.environment_id
+                AND charge.customer_id = item.customer_id AND charge.id = item.scheduled_charge_id
+           JOIN balance ON balance.environment_id = item.environment_id
+                AND balance.customer_id = item.customer_id AND balance.id = charge.balance_id
+           WHERE item.environment_id = $1 AND item.customer_id = $2 AND item.contract_id = $3
+             AND invoice_id IS NULL AND removed_at IS NULL AND balance.contract_id IS NULL"#,
+        environment_id.0,
+        contract.customer_id.0,
+        contract.id.0,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(ids.into_iter().collect())
 }
 
 /// The names of these products at an instant.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use chrono::DateTime;
 use sqlx::PgConnection;
 
 use super::FixedProducts;
@@ -53,7 +52,8 @@ pub async fn finalize_scheduled_invoice(db: &mut PgConnection, work: &DueWork) -
 }
 
 /// Makes the contract's upcoming scheduled invoices void ones, with their lines and totals. What rides on a usage
-/// draft at `now` goes with that draft.
+/// draft at `now` goes with that draft, but for what is paid for commits of the customer: they stay, and an edit of one may
+/// have its payments billed on another contract.
 pub async fn void_upcoming(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
@@ -61,10 +61,11 @@ pub async fn void_upcoming(
     now: Instant,
 ) -> Result<(), sqlx::Error> {
     let mut items = scheduled_charge::pending_items(db, environment_id, contract, None, None).await?;
-    items.retain(|item| !contract.rides(item.dated_at, item.unit.id, now));
+    let of_customer = scheduled_charge::pending_of_customer(db, environment_id, contract).await?;
+    items.retain(|item| of_customer.contains(&item.id) || !contract.rides(item.dated_at, item.unit.id, now));
     let products = FixedProducts::hold(db, environment_id, &items).await?;
     keep(db, environment_id, contract, &items, &products, InvoiceStatus::Void, now).await?;
-    scheduled_charge::remove_from(db, environment_id, contract, DateTime::UNIX_EPOCH, None, now).await
+    scheduled_charge::remove_all(db, environment_id, contract, now).await
 }
 
 /// Puts the items that ride on a usage statement onto its invoice, which is stored.

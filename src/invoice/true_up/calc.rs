@@ -1,5 +1,7 @@
 //! The true-up as an invoice. Pure.
 
+use std::collections::BTreeSet;
+
 use crate::contract::Contract;
 use crate::contract::balance::{Balance, TrueUp, charge_of};
 use crate::contract::scheduled_charge::{DueItem, ItemPrice};
@@ -10,17 +12,37 @@ use crate::invoice::scheduled::calc::{add_charges, empty_scheduled_invoice};
 use crate::money::Decimal;
 use crate::time::Instant;
 
-/// The id of the true-up invoice of a commit; there is one at most.
+/// The id of the next true-up invoice of a commit, where `taken` are ids of stored invoices: one that its true-up left, as it is
+/// void and the true-up is of another date or contract now, keeps its own.
 #[must_use]
-pub fn true_up_invoice_id(balance_id: BalanceId) -> InvoiceId {
-    InvoiceId(deterministic("true-up invoice", &[&balance_id.to_string()]))
+pub fn true_up_invoice_id(balance_id: BalanceId, taken: &BTreeSet<InvoiceId>) -> InvoiceId {
+    let mut ids = true_up_invoice_ids(balance_id);
+    ids.find(|id| !taken.contains(id)).expect("there are more ids than invoices")
+}
+
+/// The ids that the true-up invoices of a commit have, in the order in which they are made; mostly there is one at most.
+pub fn true_up_invoice_ids(balance_id: BalanceId) -> impl Iterator<Item = InvoiceId> {
+    let balance_id = balance_id.to_string();
+    (1_usize..).map(move |number| {
+        let number = number.to_string();
+        let mut parts = vec![balance_id.as_str()];
+        if number != "1" {
+            parts.push(&number);
+        }
+        InvoiceId(deterministic("true-up invoice", &parts))
+    })
 }
 
 /// The draft without its line. It is of no period: it starts and ends on its date.
 #[must_use]
-pub fn empty_true_up_invoice(contract: &Contract, balance: &Balance, true_up: &TrueUp) -> Option<Invoice> {
+pub fn empty_true_up_invoice(
+    contract: &Contract,
+    balance: &Balance,
+    true_up: &TrueUp,
+    taken: &BTreeSet<InvoiceId>,
+) -> Option<Invoice> {
     let unit = &balance.terms.payments.as_ref()?.credit_type;
-    let id = true_up_invoice_id(balance.id);
+    let id = true_up_invoice_id(balance.id, taken);
     let empty = empty_scheduled_invoice(contract, unit, true_up.dated_at, id);
     Some(Invoice { issued_at: true_up.due_at, ..empty })
 }

@@ -11,6 +11,7 @@ use crate::id::{ContractId, CustomerId, EnvironmentId, SegmentId};
 use crate::invoice::compute::Calculator;
 use crate::invoice::model::Invoice;
 use crate::invoice::scheduled::{FixedProducts, set_billable_status};
+use crate::invoice::store;
 use crate::money::{Decimal, is_positive};
 use crate::time::Instant;
 use sqlx::PgConnection;
@@ -35,10 +36,13 @@ pub async fn drafts(
         return Ok(Vec::new());
     }
     let all: Vec<Contract> = contracts.values().cloned().collect();
+    let ids: Vec<(CustomerId, BalanceId)> =
+        balances.iter().map(|balance| (customer_id, balance.id)).collect();
+    let taken = store::true_up_ids(db, environment_id, &ids).await?;
     let draft = |balance: Balance| {
         let true_up = TrueUp::of(&balance, &all)?;
         let contract = contracts.get(&true_up.contract_id)?;
-        let header = empty_true_up_invoice(contract, &balance, &true_up)?;
+        let header = empty_true_up_invoice(contract, &balance, &true_up, &taken)?;
         Some(Draft { header, balance, true_up })
     };
     Ok(balances.into_iter().filter_map(draft).collect())

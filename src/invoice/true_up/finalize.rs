@@ -12,7 +12,7 @@ use crate::contract::{self, Contract};
 use crate::customer;
 use crate::drawdown::{drawn, newest_draw};
 use crate::error::NotComputable;
-use crate::id::{BalanceId, CustomerId, EnvironmentId, SegmentId};
+use crate::id::{BalanceId, CustomerId, EnvironmentId, InvoiceId, SegmentId};
 use crate::invoice::calc::Regeneration;
 use crate::invoice::custom_fields;
 use crate::invoice::model::{Invoice, InvoiceStatus};
@@ -28,7 +28,8 @@ use crate::time::{Instant, shown};
 /// no invoice.
 ///
 /// A statement that may spend the commit and is not final yet, as it could not be computed, is an error: the work is put
-/// off until it is. A commit that has no true-up any more has nothing to finalize.
+/// off until it is. Where one is void and was not made anew, nothing is due until it is: regenerating it makes the true-up due
+/// again ([`held_up_by`]). A commit that has no true-up any more has nothing to finalize.
 pub async fn finalize_true_up(db: &mut PgConnection, work: &DueWork) -> Result<(), sqlx::Error> {
     let environment_id = work.environment_id;
     let balance_id = BalanceId(work.subject_id);
@@ -49,6 +50,13 @@ pub async fn finalize_true_up(db: &mut PgConnection, work: &DueWork) -> Result<(
             format!("a usage statement of contract {contract_id} before the true-up is not finalized");
         return Err(NotComputable::new(reason).into());
     }
+    if store::void_usage(db, environment_id, work.customer_id)
+        .await?
+        .iter()
+        .any(|void| void.holds_up(&true_up))
+    {
+        return job::remove(db, environment_id, &work.kind, work.subject_id).await;
+    }
     renewal::settle_promise(db, environment_id, work.customer_id, balance_id, work.now).await?;
     let balance = balance::find(db, environment_id, work.customer_id, balance_id).await?;
     let balance = balance.ok_or(sqlx::Error::RowNotFound)?;
@@ -63,6 +71,22 @@ pub async fn finalize_true_up(db: &mut PgConnection, work: &DueWork) -> Result<(
         metrics::counter!("upbeat_invoices_finalized_total").increment(1);
     }
     Ok(())
+}
+
+/// The void usage invoice that must be regenerated before what is short of a commit is known, if any.
+///
+/// A true-up comes after the last usage invoice (documentation page on how invoicing works), and a statement whose invoice is
+/// void is not billed. Billed before, the true-up would take what the statement spends once it is billed again, which would
+/// then be paid twice (our decision). A contract that is archived is waited for no more.
+pub async fn held_up_by(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    balance: &Balance,
+) -> Result<Option<InvoiceId>, sqlx::Error> {
+    let contracts = contract::list_of_customer(db, environment_id, balance.customer_id).await?;
+    let Some(true_up) = TrueUp::of(balance, &contracts) else { return Ok(None) };
+    let void = store::void_usage(db, environment_id, balance.customer_id).await?;
+    Ok(void.iter().find(|void| void.holds_up(&true_up)).map(|void| void.id))
 }
 
 /// Makes the true-ups void ones that a contract's invoices were to bill, as it is archived. Its usage drafts disappear with
@@ -91,8 +115,8 @@ pub async fn void_upcoming(
 }
 
 /// Keeps the invoice of what is short; nothing is pending of the commit any more. Where nothing is short there is none, and it
-/// stays pending: voiding usage, a manual entry or a larger promise may leave something to bill later. Not so with a contract
-/// that is archived, which will bill nothing.
+/// stays pending: voiding usage, a manual entry or a larger promise may leave something to bill later. Not so with the commits
+/// of a contract that is archived; one of the customer may still be billed on another contract.
 async fn keep(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
@@ -105,10 +129,11 @@ async fn keep(
     let customer_id = balance.customer_id;
     let seen = seen_now(db, environment_id, customer_id).await?;
     let short = what_was_short(db, environment_id, balance, seen).await?;
-    let header = empty_true_up_invoice(contract, balance, true_up);
+    let taken = store::true_up_ids(db, environment_id, &[(customer_id, balance.id)]).await?;
+    let header = empty_true_up_invoice(contract, balance, true_up, &taken);
     let Some((item, mut header)) = due_item(balance, true_up, short).zip(header) else { return Ok(None) };
     if !is_positive(&item.price.amount()) {
-        if status == InvoiceStatus::Void {
+        if status == InvoiceStatus::Void && balance.contract_id.is_some() {
             remove_pending(db, environment_id, customer_id, &[item.id.0], now).await?;
         }
         return Ok(None);

@@ -79,12 +79,16 @@ impl Account {
     }
 
     /// What is left of a segment before anything expires or is taken over at a renewal, which is when its time ends; below
-    /// zero where manual entries took more than there was.
+    /// zero where manual entries took more than there was. What a final true-up bills of a promise is not left.
     #[must_use]
     pub fn left(&self, segment: &Segment) -> Decimal {
         let own = self.draws.iter().filter(|draw| draw.segment_id == segment.id);
         let drawn: Decimal = own.map(|draw| &draw.amount).sum();
-        (&segment.amount.0 + self.balance.terms.manual(segment.id) + drawn).normalized()
+        let billed = match &self.true_up {
+            TrueUp::Billed { amount, .. } => amount.clone(),
+            TrueUp::Open | TrueUp::Lapsed => zero(),
+        };
+        (&segment.amount.0 + self.balance.terms.manual(segment.id) + drawn - billed).normalized()
     }
 
     /// What renewals have taken of a segment by `now`: mostly its time is over then, unless its contract is made to end later
