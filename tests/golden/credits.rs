@@ -365,7 +365,7 @@ async fn compute_and_storage(compute: &str, storage: &str) -> Desk {
 }
 
 #[tokio::test]
-async fn credits_e19_invoicing_w24_a_trial_credit_that_ends_inside_the_period() {
+async fn credits_e19_invoicing_w24_pricing_e36_a_trial_credit_that_ends_inside_the_period() {
     let desk = compute_and_storage("100", "50").await;
     let product = desk.api.fixed_product("Trial").await;
     let trial = credit(&product, "Trial", &[(50_000, "2024-01-01", "2024-01-16")], json!({}));
@@ -590,7 +590,7 @@ async fn credits_e23_invoicing_w29_a_paid_commit_and_a_reward() {
 }
 
 #[tokio::test]
-async fn credits_e24_invoicing_w22_partly_covered_lines() {
+async fn credits_e24_invoicing_w22_pricing_e23_partly_covered_lines() {
     for (name, units, amount, expected) in [
         ("GB", 10, 400, ["4 × 100 = 400", "-400", "6 × 100 = 600", "600"]),
         ("Tokens", 80, 5000, ["50 × 100 = 5000", "-5000", "30 × 100 = 3000", "3000"]),

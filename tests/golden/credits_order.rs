@@ -359,7 +359,7 @@ async fn credits_e25_prices_for_whatever_is_drawn() {
 }
 
 #[tokio::test]
-async fn credits_e25_invoicing_w20_a_commit_rate() {
+async fn credits_e25_invoicing_w20_pricing_e26_a_commit_rate() {
     let desk = Desk::at("2026-06-01").await;
     let product = desk.product("Units", "SUM", json!({})).await;
     let commit_rate = json!({ "commit_rate": { "rate_type": "FLAT", "price": 800 } });
@@ -402,7 +402,7 @@ async fn invoicing_w20_the_same_commit_at_the_list_rate() {
 }
 
 #[tokio::test]
-async fn credits_e25_overrides_of_each_of_two_rates() {
+async fn credits_e25_pricing_e27_overrides_of_each_of_two_rates() {
     let commit_rate = |price: i64| json!({ "commit_rate": { "rate_type": "FLAT", "price": price } });
     let (desk, _) = pair("1000", "2000", [commit_rate(800), commit_rate(1900)]).await;
     let fixed = desk.api.fixed_product("Commit").await;
@@ -434,8 +434,13 @@ async fn credits_e25_overrides_of_each_of_two_rates() {
     );
 }
 
-/// 120 units that cost nothing but while a commit of 10,000 is drawn; the overrides are of their product.
-async fn free_afterwards(rate: Value, commit: Value, overrides: impl FnOnce(&str) -> Value) -> Vec<String> {
+/// Units that cost nothing but while a commit of 10,000 is drawn; the overrides are of their product.
+async fn free_afterwards(
+    units: i64,
+    rate: Value,
+    commit: Value,
+    overrides: impl FnOnce(&str) -> Value,
+) -> Vec<String> {
     let desk = Desk::at("2026-06-01").await;
     let product = desk.product("Units", "SUM", json!({})).await;
     desk.flat_with(&product, "2026-06-01", "0", rate).await;
@@ -443,29 +448,32 @@ async fn free_afterwards(rate: Value, commit: Value, overrides: impl FnOnce(&str
     let commit = prepaid(&fixed, "Commit", &[(10_000, LONG.0, LONG.1)], commit);
     let terms = json!({ "commits": [commit], "overrides": overrides(&product) });
     desk.contract("2026-06-01", terms).await;
-    desk.uses("2026-06", 120).await;
+    desk.uses("2026-06", units).await;
     bill(&desk.close("2026-06-01", "2026-07-02").await)
 }
 
 #[tokio::test]
-async fn credits_e25_invoicing_w35_no_overage_is_ever_billed() {
-    let expected = [
-        "Units 06-01..07-01 100 × 100 = 10000 (PREPAID)",
-        "Commit applied 06-01..07-01 = -10000 (PREPAID)",
-        "Units 06-01..07-01 20 × 0 = 0",
-        "total 0",
-    ];
-    let commit_rate = json!({ "commit_rate": { "rate_type": "FLAT", "price": 100 } });
-    let at_commit_rate = json!({ "rate_type": "COMMIT_RATE" });
-    assert_eq!(free_afterwards(commit_rate, at_commit_rate, |_| json!([])).await, expected);
-    let overwrite = |product: &str| {
-        json!([{
-            "starting_at": t("2026-06-01"), "type": "OVERWRITE", "is_commit_specific": true,
-            "override_specifiers": [{ "product_id": product, "commit_ids": ["c"] }],
-            "overwrite_rate": { "rate_type": "FLAT", "price": 100 },
-        }])
-    };
-    assert_eq!(free_afterwards(json!({}), json!({ "temporary_id": "c" }), overwrite).await, expected);
+async fn credits_e25_invoicing_w35_pricing_e29_no_overage_is_ever_billed() {
+    for (units, rest) in [(120, "20"), (130, "30")] {
+        let expected = [
+            "Units 06-01..07-01 100 × 100 = 10000 (PREPAID)",
+            "Commit applied 06-01..07-01 = -10000 (PREPAID)",
+            &format!("Units 06-01..07-01 {rest} × 0 = 0"),
+            "total 0",
+        ];
+        let commit_rate = json!({ "commit_rate": { "rate_type": "FLAT", "price": 100 } });
+        let at_commit_rate = json!({ "rate_type": "COMMIT_RATE" });
+        assert_eq!(free_afterwards(units, commit_rate, at_commit_rate, |_| json!([])).await, expected);
+        let overwrite = |product: &str| {
+            json!([{
+                "starting_at": t("2026-06-01"), "type": "OVERWRITE", "is_commit_specific": true,
+                "override_specifiers": [{ "product_id": product, "commit_ids": ["c"] }],
+                "overwrite_rate": { "rate_type": "FLAT", "price": 100 },
+            }])
+        };
+        let named = json!({ "temporary_id": "c" });
+        assert_eq!(free_afterwards(units, json!({}), named, overwrite).await, expected);
+    }
 }
 
 #[tokio::test]

@@ -1,12 +1,14 @@
-//! Examples of the pricing reference about custom pricing units, as far as they need no credits.
+//! Examples of the pricing reference about custom pricing units.
 
 use serde_json::{Value, json};
 
+use crate::balances::{bill, prepaid};
+use crate::credits_order::in_unit;
 use crate::desk::{Desk, number, t, text};
 use crate::support::Rates;
 
-/// A desk whose card counts jobs at 10 credits each and converts a credit at this price.
-async fn credits(currency: Option<&Value>, fiat_per_credit: &str) -> (Desk, Value) {
+/// A desk whose card counts jobs at 10 credits each and converts a credit at this price, with so many credits prepaid.
+async fn credits(currency: Option<&Value>, fiat_per_credit: &str, prepaid_credits: i64) -> (Desk, Value) {
     let mut desk = Desk::at("2026-06-20").await;
     let unit = desk.api.post("/v1/credit-types/create", json!({ "name": "AI credits" })).await.id();
     let mut card = json!({
@@ -22,13 +24,16 @@ async fn credits(currency: Option<&Value>, fiat_per_credit: &str) -> (Desk, Valu
     let product = desk.product("Jobs", "SUM", json!({})).await;
     desk.rate(&product, "2026-06-01", json!({ "rate_type": "FLAT", "price": 10, "credit_type_id": unit }))
         .await;
-    desk.contract("2026-06-01", json!({})).await;
+    let fixed = desk.api.fixed_product("Pack").await;
+    let pack = prepaid(&fixed, "Pack", &[(prepaid_credits, "2026-06-01", "2027-06-01")], json!({}));
+    let packs = if prepaid_credits == 0 { json!([]) } else { json!([in_unit(pack, &unit)]) };
+    desk.contract("2026-06-01", json!({ "commits": packs })).await;
     (desk, json!({ "name": "AI credits", "id": unit }))
 }
 
 #[tokio::test]
 async fn pricing_e10_what_is_used_in_a_custom_unit_is_owed_in_the_currency() {
-    let (desk, unit) = credits(None, "2").await;
+    let (desk, unit) = credits(None, "2", 0).await;
     desk.n("2026-06-02", 35).await;
     let june = desk.close("2026-06-01", "2026-07-02").await;
     assert_eq!(
@@ -42,24 +47,38 @@ async fn pricing_e10_what_is_used_in_a_custom_unit_is_owed_in_the_currency() {
 }
 
 #[tokio::test]
-async fn pricing_e10_in_another_currency() {
+async fn pricing_e10_a_prepaid_commit_pays_first_in_either_currency() {
     let desk = Desk::at("2026-06-20").await;
     let units = desk.api.get("/v1/credit-types/list").await.data();
     let franc =
         units.as_array().expect("a list").iter().find(|unit| unit["name"] == "CHF").expect("the franc");
-    let (desk, _) = {
-        let franc = franc["id"].clone();
-        credits(Some(&franc), "0.02").await
-    };
-    desk.n("2026-06-02", 35).await;
-    let june = desk.close("2026-06-01", "2026-07-02").await;
-    assert_eq!(text(&june)[1..], ["AI credits conversion 06-01..07-01 350 × 0.02 = 7", "total 7"]);
-    assert_eq!(june["credit_type"]["name"], "CHF");
+    let franc = &franc["id"];
+    for (currency, name, price, total) in
+        [(None, "USD (cents)", "2", "700"), (Some(franc), "CHF", "0.02", "7")]
+    {
+        let (desk, unit) = credits(currency, price, 100).await;
+        desk.n("2026-06-02", 45).await;
+        let june = desk.close("2026-06-01", "2026-07-02").await;
+        assert_eq!(
+            bill(&june),
+            [
+                "Jobs 06-01..07-01 10 × 10 = 100 (PREPAID)".to_owned(),
+                "Pack applied 06-01..07-01 = -100 (PREPAID)".to_owned(),
+                "Jobs 06-01..07-01 35 × 10 = 350".to_owned(),
+                format!("AI credits conversion 06-01..07-01 350 × {price} = {total}"),
+                format!("total {total}"),
+            ]
+        );
+        assert_eq!(
+            (&june["credit_type"]["name"], &june["line_items"][1]["credit_type"]),
+            (&json!(name), &unit)
+        );
+    }
 }
 
 #[tokio::test]
 async fn nothing_used_is_nothing_to_convert() {
-    let (desk, _) = credits(None, "2").await;
+    let (desk, _) = credits(None, "2", 0).await;
     assert_eq!(desk.lines("2026-06-01").await, ["Jobs 06-01..07-01 0 × 10 = 0", "total 0"]);
     desk.n("2026-06-02", -3).await;
     assert_eq!(

@@ -238,7 +238,7 @@ async fn invoicing_w13_a_falling_value_and_a_total_below_zero() {
 }
 
 #[tokio::test]
-async fn invoicing_w23_a_latest_value_and_a_credit() {
+async fn invoicing_w23_pricing_e22_a_latest_value_and_a_credit() {
     assert_eq!(
         gauge(["300", "400"], [40, 120], 10_000, "2026-03-17").await,
         [

@@ -21,4 +21,5 @@ mod invoicing_balances;
 mod metering;
 mod overrides;
 mod pricing;
+mod pricing_balances;
 mod sql_metrics;

@@ -436,7 +436,7 @@ async fn metering_q_latest_documented_numbers() {
 }
 
 #[tokio::test]
-async fn metering_r_preview() {
+async fn metering_r_invoicing_w30_preview() {
     let desk = Desk::at("2026-03-10").await;
     let metric = desk.metric("COUNT", &[]).await;
     let product = desk.product_on("Calls", &metric, json!({})).await;
