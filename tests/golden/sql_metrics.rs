@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use upbeat::access::{self, EnvironmentKind};
 use upbeat::invoice::verify_invoices;
 
-use crate::desk::{Desk, quantities, t, text, tiers};
+use crate::balances::{bill, credit, prepaid, with};
+use crate::desk::{Desk, number, quantities, t, text, tiers};
 
 /// A metric that a query counts; answers its id.
 async fn sql_metric(desk: &Desk, sql: &str) -> String {
@@ -170,6 +171,75 @@ async fn pricing_e34_sql_granularity_in_cents_and_a_swap_of_averages() {
         [("2026-03-01", "a", 4), ("2026-03-02", "a", 6), ("2026-03-15", "b", 10), ("2026-03-16", "b", 12)];
     let prices = [("2026-03-01", "1"), ("2026-03-02", "2"), ("2026-03-15", "1"), ("2026-03-16", "2")];
     assert_eq!(swapped("HOUR", "2026-03-15", &readings, &prices).await, ["4", "1", "10", "1"]);
+}
+
+#[tokio::test]
+async fn pricing_e34_only_a_credit_that_covers_the_last_instant_pays_for_a_whole_period() {
+    let desk = Desk::at("2026-03-20").await;
+    let by_period = product(&desk, "By period", SUM, "SERVICE_PERIOD").await;
+    desk.flat(&by_period, "2026-03-01", "1000").await;
+    desk.flat(&by_period, "2026-03-15", "2000").await;
+    desk.contract("2026-03-01", json!({})).await;
+    for (at, n) in [("2026-03-01 05:00", 5), ("2026-03-02 06:00", 10), ("2026-03-03 07:00", 15)] {
+        desk.n(at, n).await;
+    }
+    let fixed = desk.api.fixed_product("Credit").await;
+    let grant = |name: &str, from: &str, until: &str| {
+        credit(&fixed, name, &[(10_000, from, until)], json!({ "priority": 1 }))
+    };
+    desk.credit(grant("Of the usage", "2026-03-01", "2026-03-15")).await;
+    desk.credit(grant("Too short", "2026-03-16", "2026-03-31 23:00")).await;
+    assert_eq!(desk.total("2026-03-01").await, "60000");
+    desk.credit(grant("Of the end", "2026-03-31 23:00", "2026-04-01")).await;
+    let mut march = bill(&desk.close("2026-03-01", "2026-04-03").await);
+    march.retain(|line| !line.contains(" 0 × "));
+    assert_eq!(
+        march,
+        [
+            "By period 03-31..04-01 5 × 2000 = 10000 (CREDIT)",
+            "Of the end applied 03-31..04-01 = -10000 (CREDIT)",
+            "By period 03-31..04-01 25 × 2000 = 50000",
+            "total 50000",
+        ]
+    );
+    let expired = "CREDIT_EXPIRATION -10000";
+    for name in ["Of the usage", "Too short"] {
+        let ledger = desk.ledger(name).await;
+        assert!(ledger.len() == 2 && ledger[1].ends_with(expired), "{name}: {ledger:?}");
+    }
+}
+
+/// Overrides that begin inside the period: what is counted at its end is priced by them, also while a balance is drawn.
+#[tokio::test]
+async fn what_a_query_counts_at_the_end_has_the_price_of_the_end_while_it_is_drawn() {
+    let desk = Desk::at("2026-03-20").await;
+    let by_period = product(&desk, "By period", SUM, "SERVICE_PERIOD").await;
+    desk.flat(&by_period, "2026-03-01", "1000").await;
+    let fixed = desk.api.fixed_product("Commit").await;
+    let from = |date: &str, multiplier: &str, more: Value| {
+        let rule = json!({ "starting_at": t(date), "type": "MULTIPLIER", "multiplier": number(multiplier) });
+        with(rule, more)
+    };
+    let of_a = json!({ "is_commit_specific": true, "override_specifiers": [{ "commit_ids": ["a"] }] });
+    let grants = [(10_000, "2026-03-01", "2026-04-01")];
+    let commits = json!([
+        prepaid(&fixed, "A", &grants, json!({ "temporary_id": "a", "priority": 1 })),
+        prepaid(&fixed, "B", &grants, json!({ "priority": 2 })),
+    ]);
+    let overrides = json!([from("2026-03-10", "0.5", of_a), from("2026-03-15", "0.8", json!({}))]);
+    desk.contract("2026-03-01", json!({ "commits": commits, "overrides": overrides })).await;
+    desk.n("2026-03-02 05:00", 40).await;
+    assert_eq!(
+        bill(&desk.close("2026-03-01", "2026-04-03").await),
+        [
+            "By period 03-01..04-01 20 × 500 = 10000 (PREPAID)",
+            "A applied 03-01..04-01 = -10000 (PREPAID)",
+            "By period 03-01..04-01 12.5 × 800 = 10000 (PREPAID)",
+            "B applied 03-01..04-01 = -10000 (PREPAID)",
+            "By period 03-01..04-01 7.5 × 800 = 6000",
+            "total 6000",
+        ]
+    );
 }
 
 /// The average of `n` over one kind of events.

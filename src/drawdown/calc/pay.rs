@@ -119,7 +119,7 @@ impl<'a, 'c> Drawdown<'a, 'c> {
         stretch: &Stretch<'a>,
         listed: &Price,
     ) -> (Cow<'a, Price>, &'a CreditType) {
-        let Stretch { product, combination, period, pricing, .. } = stretch;
+        let Stretch { product, combination, pricing, .. } = stretch;
         let as_listed = || (Cow::Owned(listed.clone()), pricing.unit);
         match &stretch.basis {
             Basis::Minimum(_) => as_listed(),
@@ -129,7 +129,7 @@ impl<'a, 'c> Drawdown<'a, 'c> {
                 // A billing period of a subscription has the price of its beginning.
                 let at = match basis {
                     Basis::Subscription { .. } => self.agreement.statement.counted.start,
-                    _ => period.start,
+                    _ => stretch.priced_at(),
                 };
                 let at_commit_rate = candidate.balance.terms.rate_type == CommitRateType::CommitRate;
                 let while_drawn =

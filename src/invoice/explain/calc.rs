@@ -148,7 +148,7 @@ fn considered_for(
     candidates: &[Candidate<'_>],
     stretch: &Stretch<'_>,
 ) -> Vec<ConsideredBalance> {
-    let Stretch { product, combination, period, pricing, .. } = stretch;
+    let Stretch { product, combination, pricing, .. } = stretch;
     let charges = stretch.charges();
     let drawn = |payer: Payer| {
         let own = charges.iter().filter(move |charge| charge.payer == Some(payer));
@@ -156,7 +156,7 @@ fn considered_for(
         let paid = stretch.paid.iter().find(|paid| paid.payer == payer)?;
         let balance = candidates[payer.0].balance;
         let at_commit_rate = balance.terms.rate_type == CommitRateType::CommitRate;
-        let (at, drawn) = (period.start, balance.drawn());
+        let (at, drawn) = (stretch.priced_at(), balance.drawn());
         let price = pricing.while_drawn(agreement, product, combination, at, &drawn, at_commit_rate);
         Some(DrawnExplanation {
             amount,

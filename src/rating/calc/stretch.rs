@@ -200,6 +200,17 @@ impl Stretch<'_> {
         self.pricing.entitled && self.period.start >= statement.from
     }
 
+    /// An instant at which what prices it is in force: that of its last usage. What a query counts for the whole period is
+    /// priced as it is priced at the end, wherever its time begins.
+    #[must_use]
+    pub fn priced_at(&self) -> Instant {
+        let last = match &self.basis {
+            Basis::Usage { steps, .. } => steps.last(),
+            _ => None,
+        };
+        last.map_or(self.period.start, |step| step.period.start)
+    }
+
     /// The unit of a charge: an override for one balance may price in another.
     #[must_use]
     pub fn unit_of(&self, payer: Option<Payer>) -> &CreditType {
