@@ -23,7 +23,11 @@ pub async fn handler(
         return Err(ApiError::field("customer_id", "the customer is archived"));
     }
     if let Some(id) = new.balance.terms.invoice_contract_id {
-        contract::lock(&mut change, environment_id, customer_id, id).await?;
+        let locked = contract::lock(&mut change, environment_id, customer_id, id).await;
+        locked.map_err(|error| match error {
+            ApiError::NotFound(message) => ApiError::NotFound(format!("invoice_contract_id: {message}")),
+            error => error,
+        })?;
     }
     balance::create(&mut change, &caller, vec![new]).await?;
     contract::schedule_payments(&mut change, environment_id, customer_id).await?;

@@ -392,8 +392,28 @@ async fn a_commit_that_makes_no_sense_is_refused_by_its_field() {
             "invoice_schedule.schedule_items[0].amount: cannot be combined",
         ),
         (
+            with(&prepaid, "/invoice_schedule/schedule_items/0/unit_price", json!(2)),
+            "invoice_schedule.schedule_items[0].amount: cannot be combined",
+        ),
+        (
             without(&prepaid, "/invoice_schedule/schedule_items/1/quantity"),
             "invoice_schedule.schedule_items[1].quantity: is required",
+        ),
+        (
+            without(&prepaid, "/invoice_schedule/schedule_items/1/unit_price"),
+            "invoice_schedule.schedule_items[1].unit_price: is required",
+        ),
+        (
+            without(&prepaid, "/invoice_schedule/schedule_items/0/amount"),
+            "invoice_schedule.schedule_items[0].amount: ",
+        ),
+        (
+            with(
+                &prepaid,
+                "/invoice_schedule",
+                json!({ "recurring_schedule": with(&recurring, "/unit_price", json!(2)) }),
+            ),
+            "invoice_schedule.recurring_schedule.amount: cannot be combined",
         ),
         (
             with(&prepaid, "/invoice_schedule/schedule_items/0/amount", json!(-1)),
@@ -578,6 +598,11 @@ async fn what_only_a_customer_takes() {
             "invoice_contract_id: the contract is archived",
         ),
         (COMMIT, with(&billed, "/uniqueness_key", json!("")), "uniqueness_key: must have 1 to 128"),
+        (
+            CREDIT,
+            with(&credit, "/uniqueness_key", json!("x".repeat(129))),
+            "uniqueness_key: must have 1 to 128",
+        ),
         (CREDIT, without(&credit, "/priority"), "missing field `priority`"),
         (
             CREDIT,
@@ -591,8 +616,9 @@ async fn what_only_a_customer_takes() {
     }
     for (path, body, part) in [
         (COMMIT, with(&billed, "/customer_id", json!(NOBODY)), "customer"),
-        (COMMIT, with(&billed, "/product_id", json!(NOBODY)), "product"),
-        (COMMIT, with(&billed, "/invoice_contract_id", json!(foreign)), "contract"),
+        (COMMIT, with(&billed, "/product_id", json!(NOBODY)), "product_id: product"),
+        (CREDIT, with(&credit, "/product_id", json!(NOBODY)), "product_id: product"),
+        (COMMIT, with(&billed, "/invoice_contract_id", json!(foreign)), "invoice_contract_id: contract"),
         (
             COMMIT,
             with(&billed, "/applicable_contract_ids", json!([world.contract, foreign])),
@@ -629,6 +655,90 @@ async fn what_only_a_customer_takes() {
     assert_eq!(api.post("/v1/customers/archive", json!({ "id": other })).await.status, 200);
     let of_archived = with(&credit, "/customer_id", json!(other));
     api.post(CREDIT, of_archived).await.refused(400, &["customer_id: the customer is archived"]);
+}
+
+/// The rules that a credit shares with a commit, wherever the credit is made.
+#[tokio::test]
+async fn a_credit_that_makes_no_sense_is_refused_by_its_field() {
+    let desk = Desk::new().await;
+    let (credit, world) = (desk.credit(), &desk.world);
+    let items = "/access_schedule/schedule_items";
+    let item = "access_schedule.schedule_items[0]";
+    let tags = with(&credit, "/specifiers", json!([{ "product_tags": ["a"] }]));
+    let cases = vec![
+        (without(&credit, "/product_id"), "missing field `product_id`".to_owned()),
+        (
+            with(&credit, "/product_id", json!(world.product)),
+            "product_id: must be a FIXED product".to_owned(),
+        ),
+        (with(&credit, "/name", json!("")), "name: must not be empty".to_owned()),
+        (with(&credit, "/rate_type", json!("OTHER")), "rate_type: ".to_owned()),
+        (with(&credit, "/priority", json!("1")), "priority: must be a number".to_owned()),
+        (with(&credit, items, json!([])), "access_schedule.schedule_items: must not be empty".to_owned()),
+        (
+            with(&credit, &format!("{items}/0/amount"), json!(-1)),
+            format!("{item}.amount: must not be negative"),
+        ),
+        (
+            with(&credit, &format!("{items}/0/starting_at"), json!("2026-03-01T00:00:30Z")),
+            format!("{item}.starting_at: must be on an hour"),
+        ),
+        (
+            with(&credit, &format!("{items}/0/ending_before"), json!("2026-02-01T00:00:00Z")),
+            format!("{item}.ending_before: must be after starting_at"),
+        ),
+        (
+            with(&credit, "/access_schedule/credit_type_id", json!(NOBODY)),
+            "access_schedule.credit_type_id: no pricing unit".to_owned(),
+        ),
+        (
+            with(&credit, "/access_schedule/access_type", json!("QUANTITY")),
+            "access_schedule.access_type: `QUANTITY` is not supported".to_owned(),
+        ),
+        (with(&tags, "/applicable_product_tags", json!(["a"])), "specifiers: cannot be combined".to_owned()),
+        (
+            with(&tags, "/applicable_product_ids", json!([world.product])),
+            "specifiers: cannot be combined".to_owned(),
+        ),
+        (with(&credit, "/specifiers", json!([{}])), "specifiers[0]: is empty".to_owned()),
+        (
+            with(&credit, "/custom_fields", json!({ "x": "y" })),
+            "custom_fields.x: is not a custom field key of contract_credit".to_owned(),
+        ),
+    ];
+    for (wrong, part) in cases {
+        let inside = if part.starts_with("missing") { "credits[1]: " } else { "credits[1]." };
+        let second = desk.contract(&json!({ "credits": [credit, wrong] }));
+        refuse(&desk.api, CREATE, vec![(second, format!("{inside}{part}").as_str())]).await;
+        desk.api.post(CREDIT, desk.of_customer(&wrong)).await.refused(400, &[&part]);
+    }
+    assert_eq!(desk.api.number("SELECT count(*) FROM balance").await, 0, "nothing is kept");
+}
+
+#[tokio::test]
+async fn what_commits_and_credits_of_a_contract_name_is_looked_up() {
+    let desk = Desk::new().await;
+    let (prepaid, credit) = (desk.prepaid(), desk.credit());
+    let archived = desk.api.fixed_product("Old").await;
+    let archive = json!({ "product_id": archived });
+    assert_eq!(desk.api.post("/v1/contract-pricing/products/archive", archive).await.status, 200);
+    let before = desk.api.number("SELECT count(*) FROM contract").await;
+    for (list, one) in [("commits", &prepaid), ("credits", &credit)] {
+        let second = |field: &str, value: Value| {
+            desk.contract(&json!({ list: [one, with(one, &format!("/{field}"), value)] }))
+        };
+        for (field, value, named) in [
+            ("product_id", json!(NOBODY), "product_id"),
+            ("applicable_product_ids", json!([desk.world.product, NOBODY]), "applicable_product_ids[1]"),
+            ("specifiers", json!([{ "product_id": NOBODY }]), "specifiers[0].product_id"),
+        ] {
+            let part = format!("{list}[1].{named}: product {NOBODY} was not found");
+            desk.api.post(CREATE, second(field, value)).await.refused(404, &[&part]);
+        }
+        let part = format!("{list}[1].product_id: the product is archived");
+        refuse(&desk.api, CREATE, vec![(second("product_id", json!(archived)), &part)]).await;
+    }
+    assert_eq!(desk.api.number("SELECT count(*) FROM contract").await, before, "nothing is kept");
 }
 
 #[tokio::test]

@@ -128,6 +128,7 @@ async fn terms_that_make_no_sense_are_refused() {
     let cases = [
         (with(&good, "/name", json!(" ")), "name:".to_owned()),
         (with(&good, "/uniqueness_key", json!("")), "uniqueness_key:".to_owned()),
+        (with(&good, "/uniqueness_key", json!("x".repeat(129))), "uniqueness_key:".to_owned()),
         (with(&good, "/net_payment_terms_days", json!(-1)), "net_payment_terms_days:".to_owned()),
         (with(&good, "/rate_card_alias", json!("x")), "rate_card_alias: give either".to_owned()),
         (with(&good, "/rate_card_id", json!(archived)), "rate_card_id: the rate card is archived".to_owned()),
@@ -174,7 +175,7 @@ async fn terms_that_make_no_sense_are_refused() {
     ];
     refuse(&api, CREATE, cases.iter().map(|(body, part)| (body.clone(), part.as_str())).collect()).await;
     let unknown = with(&good, "/scheduled_charges/0/product_id", json!(NOBODY));
-    api.post(CREATE, unknown).await.refused(404, &["product"]);
+    api.post(CREATE, unknown).await.refused(404, &["scheduled_charges[0].product_id: product"]);
     api.post(CREATE, with(&good, "/rate_card_id", json!(NOBODY))).await.refused(404, &["rate card"]);
     let foreign = api.with_token(EnvironmentKind::Production, Role::Admin).await;
     foreign
@@ -305,6 +306,7 @@ async fn only_a_few_terms_stand_beside_a_package() {
         ("scheduled_charges_on_usage_invoices", json!("ALL")),
         ("usage_filter", json!({ "group_key": "model", "group_values": ["small"] })),
         ("overrides", json!([{ "starting_at": NOW_HOUR, "type": "MULTIPLIER", "multiplier": 1 }])),
+        ("credits", json!([{ "product_id": product, "access_schedule": { "schedule_items": [] } }])),
     ];
     for (field, value) in refused {
         let answer = api.post(SIGN, with(&good, &format!("/{field}"), value)).await;

@@ -90,6 +90,7 @@ async fn a_card_that_makes_no_sense_is_refused() {
     let aliases = |aliases: Value| json!({ "name": "a", "aliases": aliases });
     let (one, two) = ("2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z");
     let price = "credit_type_conversions[0].fiat_per_custom_credit:";
+    let credits = api.post("/v1/credit-types/create", json!({ "name": "AI credits" })).await.id();
     refuse(
         &api,
         CREATE,
@@ -100,6 +101,10 @@ async fn a_card_that_makes_no_sense_is_refused() {
                 "fiat_credit_type_id:",
             ),
             (json!({ "name": "a", "fiat_credit_type_id": "USD" }), "fiat_credit_type_id:"),
+            (
+                json!({ "name": "a", "fiat_credit_type_id": credits }),
+                "fiat_credit_type_id: is not the id of a currency",
+            ),
             (conversion(USD, "0"), price),
             (conversion(USD, "-1"), price),
             (conversion(USD, "1e400"), price),
@@ -317,7 +322,7 @@ async fn an_update_hands_aliases_over_between_cards() {
     };
     assert_eq!(held_by("2026-05-31").await, first);
     let nobodys = api.post("/v1/contracts/create", contract("2026-06-01")).await;
-    nobodys.refused(404, &["std", "2026-06-01"]);
+    nobodys.refused(404, &["rate_card_alias: ", "std", "2026-06-01"]);
     assert_eq!(held_by("2026-07-31").await, first);
     assert_eq!(held_by("2026-08-01").await, second);
 
@@ -753,7 +758,11 @@ async fn a_rate_names_a_card_a_product_and_a_time_that_exist() {
     let flat = priced.flat();
     let answer = priced.api.post(ADD_RATE, with(&flat, "/rate_card_id", unknown.clone())).await;
     answer.refused(404, &["rate card"]);
-    priced.api.post(ADD_RATE, with(&flat, "/product_id", unknown)).await.refused(404, &["product"]);
+    priced
+        .api
+        .post(ADD_RATE, with(&flat, "/product_id", unknown))
+        .await
+        .refused(404, &["product_id: product"]);
     let start = "2026-01-01T00:00:00Z";
     refuse(
         &priced.api,
@@ -791,7 +800,7 @@ async fn many_rates_are_added_in_order_or_not_at_all() {
     )
     .await;
     let unknown = with(&rate(1), "/product_id", json!("00000000-0000-4000-8000-000000000000"));
-    priced.api.post(ADD_RATES, many(vec![rate(1), unknown])).await.refused(404, &["product"]);
+    priced.api.post(ADD_RATES, many(vec![rate(1), unknown])).await.refused(404, &["rates[1].product_id: "]);
     assert!(priced.rates(json!({})).await.is_empty());
     let answer = priced.api.post(ADD_RATES, many(vec![rate(1), rate(2), rate(3)])).await.data();
     assert_eq!(answer, json!({ "id": priced.rates.card }));

@@ -207,8 +207,8 @@ async fn one_kind_of_schedule_in_its_own_words() {
 async fn a_charge_is_of_a_fixed_product_that_is_not_archived() {
     let (api, world, good) = world().await;
     let product = |id: &str| with(&good, "/scheduled_charges/1/product_id", json!(id));
-    api.post(CREATE, product(UNKNOWN)).await.refused(404, &["product", UNKNOWN]);
     let field = "scheduled_charges[1].product_id: ";
+    api.post(CREATE, product(UNKNOWN)).await.refused(404, &[field, UNKNOWN]);
     refuse(&api, CREATE, vec![(product(&world.product), field), (product("x"), field)]).await;
     let archived = api.fixed_product("Old").await;
     sqlx::query("UPDATE product SET archived_at = created_at WHERE name = 'Old'")

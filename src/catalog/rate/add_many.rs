@@ -73,8 +73,10 @@ pub async fn append_all(
     let mut priced: BTreeMap<ProductId, (String, &ProductRow)> = BTreeMap::new();
     let mut put_on_card: Vec<(ProductId, CreditTypeId)> = Vec::new();
     for (path, rate) in rates {
-        let product =
-            products.get(&rate.product_id).ok_or_else(|| ApiError::not_found("product", rate.product_id))?;
+        let id = rate.product_id;
+        let product = products
+            .get(&id)
+            .ok_or_else(|| ApiError::NotFound(format!("{path}product_id: product {id} was not found")))?;
         let rate = rate.validate(&path, product, &units, units_on_card.get(&product.id).copied())?;
         priced.entry(product.id).or_insert_with(|| (format!("{path}product_id"), product));
         if let Entry::Vacant(place) = units_on_card.entry(product.id) {

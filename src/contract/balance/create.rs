@@ -41,7 +41,7 @@ pub async fn create(
     let mut made = Vec::with_capacity(new.len());
     for one in new {
         let NewBalance { path, mut balance, custom_unit_id, custom_fields, uniqueness_key } = one;
-        let within = |error: ApiError| if path.is_empty() { error } else { error.within(&path) };
+        let within = |error: ApiError| at(&path, error);
         named.check(&balance.terms).map_err(within)?;
         if let Some(id) = custom_unit_id {
             balance.unit = Some(named.custom_unit(id).map_err(within)?.credit_type());
@@ -58,6 +58,15 @@ pub async fn create(
         made.push(balance);
     }
     Ok(made)
+}
+
+/// The mistake with the place of its balance in the request; what is not found is said by its field, too.
+fn at(path: &str, error: ApiError) -> ApiError {
+    match error {
+        error if path.is_empty() => error,
+        ApiError::NotFound(message) => ApiError::NotFound(format!("{path}.{message}")),
+        error => error.within(path),
+    }
 }
 
 /// What balances name, kept from being archived until the transaction ends.
@@ -104,7 +113,10 @@ impl Named {
     }
 
     fn check(&self, terms: &BalanceTerms) -> Result<(), ApiError> {
-        let product = self.product(terms.product_id)?;
+        let id = terms.product_id;
+        let product = self.products.get(&id);
+        let product =
+            product.ok_or_else(|| ApiError::NotFound(format!("product_id: product {id} was not found")))?;
         if product.product_type != ProductType::Fixed {
             let reason = "must be a FIXED product, which names the commit or credit on invoices; what it pays for is \
                           said by applicable_product_ids, applicable_product_tags or specifiers";
@@ -129,10 +141,6 @@ impl Named {
             }
         }
         Ok(())
-    }
-
-    fn product(&self, id: ProductId) -> Result<&ProductRow, ApiError> {
-        self.products.get(&id).ok_or_else(|| ApiError::not_found("product", id))
     }
 
     fn custom_unit(&self, id: CreditTypeId) -> Result<&CustomUnit, ApiError> {

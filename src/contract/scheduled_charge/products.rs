@@ -24,9 +24,11 @@ pub async fn fixed_products(
     let products: BTreeMap<ProductId, ProductRow> =
         products.into_iter().map(|product| (product.id, product)).collect();
     for (index, id) in product_ids.iter().enumerate() {
-        let product = products.get(id).ok_or_else(|| ApiError::not_found("product", id))?;
-        let refused =
-            |reason: &str| ApiError::field(&format!("scheduled_charges[{index}].product_id"), reason);
+        let field = format!("scheduled_charges[{index}].product_id");
+        let product = products
+            .get(id)
+            .ok_or_else(|| ApiError::NotFound(format!("{field}: product {id} was not found")))?;
+        let refused = |reason: &str| ApiError::field(&field, reason);
         if product.product_type != ProductType::Fixed {
             return Err(refused("a scheduled charge is of a FIXED product"));
         }
