@@ -8,6 +8,7 @@ mod world;
 
 mod audit;
 mod auth;
+mod balance_changes;
 mod balance_faults;
 mod balances;
 mod billable_status;

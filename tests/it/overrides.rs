@@ -276,6 +276,14 @@ async fn what_makes_no_sense_by_itself_is_refused_by_its_field() {
                 times("1", specifiers(json!({ "commit_ids": ["c"] }))),
                 "overrides[0].override_specifiers[0].commit_ids: is only for overrides with is_commit_specific",
             ),
+            (
+                times("1", specifiers(json!({ "recurring_commit_ids": ["c"] }))),
+                "overrides[0].override_specifiers[0].recurring_commit_ids: is only for overrides with",
+            ),
+            (
+                times("1", specifiers(json!({ "any_commit_or_credit_ids": ["c"] }))),
+                "overrides[0].override_specifiers[0].any_commit_or_credit_ids: is only for overrides with",
+            ),
             (at(&good, "/target", json!("COMMIT_RATE")), "overrides[0].target: COMMIT_RATE is only for"),
             (
                 times("1", json!({ "is_commit_specific": true, "entitled": true })),
@@ -299,6 +307,14 @@ async fn what_makes_no_sense_by_itself_is_refused_by_its_field() {
             (without(&tiered(json!([{ "multiplier": 1 }])), "/priority"), &format!("{priority}TIERED")),
             (tiered(Value::Null), "overrides[0].tiers: is required for TIERED"),
             (tiered(json!([])), "overrides[0].tiers: must not be empty"),
+            (
+                with(
+                    &tiered(json!([{ "multiplier": 1 }])),
+                    "/override_specifiers",
+                    json!([{ "product_id": shop.plain, "presentation_group_values": { "user": "u" } }]),
+                ),
+                "overrides[0].override_specifiers[0].presentation_group_values: is only for the type MULTIPLIER",
+            ),
             (tiered(json!([{ "multiplier": -1 }])), "overrides[0].tiers[0].multiplier: must not be negative"),
             (tiered(json!([{ "size": 0, "multiplier": 1 }])), "overrides[0].tiers[0].size: must be greater"),
             (
@@ -323,6 +339,12 @@ async fn what_does_not_fit_the_card_is_refused() {
         ["id"]
         .clone();
     let share = json!({ "rate_type": "PERCENTAGE", "price": 0.1 });
+    let metric = Metric { aggregation: "SUM", key: Some("n"), groups: &["region", "user"] };
+    let metric = shop.api.metric(metric).await;
+    let of_two = json!({ "pricing_group_key": ["region", "user"] });
+    let of_two = shop.api.product("Of two", &metric, of_two).await;
+    let values = json!({ "pricing_group_values": { "region": "eu", "user": "u" } });
+    shop.api.flat(&shop.rates, &of_two, "2026-01-01T00:00:00Z", "100", values).await;
     shop.refuse(
         "LOWEST_MULTIPLIER",
         vec![
@@ -352,6 +374,10 @@ async fn what_does_not_fit_the_card_is_refused() {
                     "product_id": shop.regional, "pricing_group_values": { "zone": "a" },
                 }))),
                 "overrides[0].override_specifiers[0].pricing_group_values: must have all of the keys region",
+            ),
+            (
+                flat(1, specifiers(json!({ "product_id": of_two, "pricing_group_values": { "region": "eu" } }))),
+                "overrides[0].override_specifiers[0].pricing_group_values: must have all of the keys region, user",
             ),
             (
                 flat(1, specifiers(json!({

@@ -158,6 +158,18 @@ async fn what_makes_no_sense_is_refused_by_name() {
     two_daily["recurring_credits"][0]["recurrence_frequency"] = json!("daily");
     let mut one_name = commit("temporary_id", json!("a"));
     one_name["recurring_credits"][0]["temporary_id"] = json!("a");
+    let mut name_of_commit = commit("temporary_id", json!("a"));
+    name_of_commit["commits"] = json!([{
+        "type": "PREPAID", "product_id": good["recurring_commits"][0]["product_id"], "temporary_id": "a",
+        "access_schedule": { "schedule_items": [
+            { "amount": 1, "starting_at": "2026-03-01T00:00:00Z", "ending_before": "2026-04-01T00:00:00Z" },
+        ] },
+    }]);
+    let old_unit = api.post("/v1/credit-types/create", json!({ "name": "Old" })).await.id();
+    api.post("/v1/credit-types/archive", json!({ "id": old_unit })).await.id();
+    let old_unit = json!({ "unit_price": 1, "quantity": 1, "credit_type_id": old_unit });
+    let old_product = api.fixed_product("Old").await;
+    api.post("/v1/contract-pricing/products/archive", json!({ "product_id": old_product })).await.id();
     let mut many = good.clone();
     many["recurring_commits"] = vec![good["recurring_commits"][0].clone(); 101].into();
     let unit = json!({ "unit_price": 1, "quantity": 1, "credit_type_id": UNKNOWN });
@@ -192,6 +204,15 @@ async fn what_makes_no_sense_is_refused_by_name() {
                 "recurring_commits[0].invoice_amount.credit_type_id: ",
             ),
             (credit("invoice_amount", custom), "recurring_credits[0].invoice_amount: "),
+            (commit("invoice_amount/quantity", json!(-1)), "recurring_commits[0].invoice_amount.quantity: "),
+            (
+                credit("access_amount", old_unit),
+                "recurring_credits[0].access_amount.credit_type_id: the pricing unit is archived",
+            ),
+            (
+                credit("product_id", json!(old_product)),
+                "recurring_credits[0].product_id: the product is archived",
+            ),
             (commit("commit_duration/value", json!(0)), "recurring_commits[0].commit_duration.value: "),
             (commit("commit_duration/value", number("1.5")), "recurring_commits[0].commit_duration.value: "),
             (commit("commit_duration/value", json!(1001)), "recurring_commits[0].commit_duration.value: "),
@@ -221,6 +242,7 @@ async fn what_makes_no_sense_is_refused_by_name() {
             (commit("rate_type", json!("LIST")), "recurring_commits[0].rate_type: "),
             (commit("name", json!("")), "recurring_commits[0].name: "),
             (one_name, "recurring_credits[0].temporary_id: "),
+            (name_of_commit, "recurring_commits[0].temporary_id: a commit"),
             (many, "recurring_commits: "),
             (
                 commit("subscription_config", json!({ "subscription_id": UNKNOWN })),
@@ -242,6 +264,7 @@ async fn what_makes_no_sense_is_refused_by_name() {
         let value = if field == "product_id" { json!(UNKNOWN) } else { json!([UNKNOWN]) };
         api.post(CREATE, commit(field, value)).await.refused(404, &[place]);
     }
+    api.post(CREATE, with(&good, "/customer_id", json!(UNKNOWN))).await.refused(404, &["customer"]);
     assert_eq!(made(&api).await, Vec::<String>::new(), "nothing is kept of what is refused");
     for nothing in [json!(null), json!([])] {
         let mut body = with(&good, "/recurring_commits", nothing.clone());
