@@ -52,6 +52,61 @@ async fn one_uniqueness_key_makes_one_contract_over_many_customers() {
     assert_eq!(race(&api, requests).await, BTreeMap::from([(200, 1), (409, 49)]));
 }
 
+/// Commits and credits share one space of keys.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn one_uniqueness_key_makes_one_commit_or_credit() {
+    let api = Api::at(NOW).await;
+    let world = World::new(&api).await;
+    let other = api.customer("acct-2").await;
+    let grant = |customer: &str, key: &str| {
+        json!({
+            "customer_id": customer, "product_id": world.fee, "priority": 1, "type": "PREPAID", "uniqueness_key": key,
+            "access_schedule": { "schedule_items": [
+                { "amount": 5, "starting_at": "2026-03-01T00:00:00Z", "ending_before": "2026-04-01T00:00:00Z" },
+            ] },
+        })
+    };
+    let path = |kind: &str| format!("/v1/contracts/customer{kind}/create");
+    for (round, kinds) in
+        [["Commits", "Commits"], ["Credits", "Credits"], ["Commits", "Credits"]].into_iter().enumerate()
+    {
+        let key = format!("key {round}");
+        let before = api.number("SELECT count(*) FROM balance").await;
+        let requests = (0..50).map(|index| {
+            let customer = if index % 4 < 2 { &world.customer } else { &other };
+            (path(kinds[index % 2]), grant(customer, &key))
+        });
+        assert_eq!(race(&api, requests).await, BTreeMap::from([(200, 1), (409, 49)]), "{kinds:?}");
+        assert_eq!(api.number("SELECT count(*) FROM balance").await, before + 1, "{kinds:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn one_uniqueness_key_writes_one_entry_and_makes_one_package() {
+    let api = Api::at(NOW).await;
+    let world = World::new(&api).await;
+    let credit = json!({
+        "customer_id": world.customer, "product_id": world.fee, "priority": 1,
+        "access_schedule": { "schedule_items": [
+            { "amount": 5, "starting_at": "2026-03-01T00:00:00Z", "ending_before": "2026-04-01T00:00:00Z" },
+        ] },
+    });
+    let credit = api.post("/v1/contracts/customerCredits/create", credit).await.id();
+    let list = json!({ "customer_id": world.customer, "include_balance": true });
+    let list = async || api.post("/v1/contracts/customerCredits/list", list.clone()).await.data();
+    let segment = list().await[0]["access_schedule"]["schedule_items"][0]["id"].clone();
+    let entry = json!({
+        "customer_id": world.customer, "id": credit, "segment_id": segment, "amount": 7, "reason": "Goodwill",
+        "uniqueness_key": "k",
+    });
+    let requests = (0..50).map(|_| ("/v1/contracts/addManualBalanceLedgerEntry".to_owned(), entry.clone()));
+    assert_eq!(race(&api, requests).await, BTreeMap::from([(200, 1), (409, 49)]));
+    assert_eq!(list().await[0]["balance"], json!(12));
+    let package = json!({ "name": "Plan", "uniqueness_key": "k" });
+    let requests = (0..50).map(|_| ("/v1/packages/create".to_owned(), package.clone()));
+    assert_eq!(race(&api, requests).await, BTreeMap::from([(200, 1), (409, 49)]));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn one_alias_makes_one_customer() {
     let api = Api::at(NOW).await;
