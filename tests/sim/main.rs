@@ -5,6 +5,7 @@
 
 mod balances;
 mod drawdown;
+mod life;
 mod naive;
 mod naive_drawdown;
 mod pricing;

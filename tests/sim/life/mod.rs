@@ -1,0 +1,222 @@
+//! A customer's life: contracts, commits, credits and usage in random steps on a real server, with servers that die on the way,
+//! beside a second model that is told the same steps.
+//!
+//! After every step what a reader sees must be what the model says, to every entry of every ledger, and must hold by itself:
+//! lines sum to totals, draws to lines, entries to what is left. What is previewed is what is drafted, and a draft is what
+//! becomes final.
+//!
+//! `SIM_LIVES=1000` takes more lives than the usual ones, `SIM_LIFE=7` one alone, which is printed with its steps where it fails.
+
+mod bill;
+mod calendar;
+mod customer;
+mod kill;
+mod ledger;
+mod seen;
+mod server;
+mod step;
+mod story;
+
+use std::panic::AssertUnwindSafe;
+
+use chrono::{DateTime, TimeDelta};
+use futures_util::FutureExt;
+use serde_json::Value;
+
+use upbeat::time::Instant;
+
+use self::customer::Customer;
+use self::seen::{Seen, at, text};
+use self::server::Server;
+use self::step::Step;
+use self::story::Story;
+use crate::pricing::number_from;
+use crate::random::Random;
+
+/// How many lives each of the tests below lives.
+const LIVES: u64 = 40;
+const STEPS: usize = 26;
+
+/// Seeds that failed once, beyond the usual ones.
+const FAILED_ONCE: [u64; 0] = [];
+
+/// One life, and what is told of it.
+struct Life {
+    server: Server,
+    customer: Customer,
+    story: Story,
+    /// What makes servers die.
+    chance: Random,
+    told: Vec<String>,
+}
+
+impl Life {
+    async fn begin(seed: u64) -> Self {
+        let day = i64::try_from(seed % 700).expect("small");
+        let now = DateTime::from_timestamp(1_767_225_600, 0).expect("2026") + TimeDelta::days(day);
+        let price_change = now + TimeDelta::hours(24 * 40 + 10);
+        let server = Server::at(now, price_change).await;
+        let customer = Customer { now, price_change, ..Customer::default() };
+        Self {
+            server,
+            customer,
+            story: Story::new(seed),
+            chance: Random::new(seed ^ 0xDEAD),
+            told: Vec::new(),
+        }
+    }
+
+    async fn live(&mut self) {
+        let first = self.story.first(self.customer.now);
+        self.step(first).await;
+        for _ in 1..STEPS {
+            let step = self.story.next(&self.customer);
+            self.step(step).await;
+        }
+        self.verify().await;
+    }
+
+    async fn step(&mut self, step: Step) {
+        if let Step::Clock(target) = step {
+            return self.until(target).await;
+        }
+        self.told.push(format!("{} {step:?}", self.customer.now));
+        let answer = self.server.take(&step, &self.customer, &mut self.chance).await;
+        let is_done = self.customer.apply(&step);
+        assert_eq!(answer.is_some(), is_done, "whether it is done");
+        if let (Step::Contract(_), Some(contract)) = (&step, self.customer.contracts.last_mut()) {
+            contract.id = answer.expect("an id");
+        }
+        self.check().await;
+        self.server.work(&mut self.chance).await;
+        self.customer.work(self.customer.now);
+        self.check().await;
+        match self.chance.number(0, 12) {
+            0 => self.verify().await,
+            1..=3 => self.preview().await,
+            _ => {}
+        }
+    }
+
+    /// Moves the clock, with a look at what is about to become final.
+    async fn until(&mut self, target: Instant) {
+        self.told.push(format!("{} clock to {target}", self.customer.now));
+        while let Some(at) = self.customer.next_finalization().filter(|at| *at <= target) {
+            let before = at - TimeDelta::seconds(1);
+            if before > self.customer.now {
+                self.clock(before).await;
+            }
+            let drafts = self.server.seen().await;
+            self.clock(at).await;
+            let seen = self.server.seen().await;
+            assert_finalized(&drafts, &seen, at);
+        }
+        if target > self.customer.now {
+            self.clock(target).await;
+        }
+    }
+
+    async fn clock(&mut self, target: Instant) {
+        let step = Step::Clock(target);
+        self.server.take(&step, &self.customer, &mut self.chance).await;
+        self.customer.apply(&step);
+        self.check().await;
+    }
+
+    /// What is seen is what the model says.
+    async fn check(&mut self) {
+        let seen = self.server.seen().await;
+        seen.teach(&mut self.customer);
+        let faults = seen.faults(&self.customer);
+        assert!(faults.is_empty(), "at {}:\n{}", self.customer.now, faults.join("\n"));
+    }
+
+    /// Everything follows from the facts, and doing it again changes nothing.
+    async fn verify(&mut self) {
+        assert_eq!(self.server.verify().await, [""; 0], "what is stored does not follow from the facts");
+        let seen = self.server.seen().await;
+        self.server.work(&mut self.chance).await;
+        assert_eq!(self.server.seen().await, seen, "what nothing happened to changes");
+    }
+
+    /// A preview of nothing more is the draft.
+    async fn preview(&mut self) {
+        let seen = self.server.seen().await;
+        for preview in self.server.previewed(self.customer.now).await {
+            let draft = seen.invoices.iter().find(|draft| draft["id"] == preview["id"]);
+            // A statement that begins within a day is none of a reader's yet.
+            if let Some(draft) = draft.filter(|draft| draft["status"] == "DRAFT") {
+                assert_eq!(draft, &preview, "a preview differs from its draft");
+            }
+        }
+    }
+}
+
+/// What became final is what the draft said, but for its state.
+fn assert_finalized(drafts: &Seen, seen: &Seen, now: Instant) {
+    for draft in drafts.invoices.iter().filter(|draft| draft["status"] == "DRAFT") {
+        let is_due = draft["type"] == "USAGE" && at(&draft["issued_at"]) <= now;
+        let Some(mut after) = seen.invoices.iter().find(|after| after["id"] == draft["id"]).cloned() else {
+            assert!(!is_due, "{draft} is gone");
+            continue;
+        };
+        if is_due {
+            assert_eq!(text(&after["status"]), "FINALIZED", "{after}");
+            after["status"] = Value::from("DRAFT");
+            assert_eq!(&after, draft, "a final invoice differs from its draft");
+        }
+    }
+}
+
+async fn live(seed: u64) -> usize {
+    let mut life = Life::begin(seed).await;
+    let outcome = AssertUnwindSafe(life.live()).catch_unwind().await;
+    if let Err(panic) = outcome {
+        let steps = life.told.join("\n  ");
+        eprintln!("life {seed} fails (SIM_LIFE={seed} lives it alone) after\n  {steps}");
+        std::panic::resume_unwind(panic);
+    }
+    let deaths = life.server.deaths;
+    life.server.end().await;
+    deaths
+}
+
+/// Every fourth life from `first` on.
+fn lives(first: u64) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    if let Some(seed) = number_from("SIM_LIFE") {
+        if seed % 4 == first {
+            runtime.block_on(live(seed));
+        }
+        return;
+    }
+    let count = number_from("SIM_LIVES").map_or(LIVES, |count| count.div_ceil(4));
+    let failed_once = FAILED_ONCE.into_iter().filter(|seed| seed % 4 == first);
+    let seeds = failed_once.chain((0..count).map(|number| 4 * number + first));
+    let deaths: usize = seeds.map(|seed| runtime.block_on(live(seed))).sum();
+    assert!(deaths > 0 || count < 5, "no server died");
+}
+
+#[test]
+fn lives_of_the_first_quarter() {
+    lives(0);
+}
+
+#[test]
+fn lives_of_the_second_quarter() {
+    lives(1);
+}
+
+#[test]
+fn lives_of_the_third_quarter() {
+    lives(2);
+}
+
+#[test]
+fn lives_of_the_fourth_quarter() {
+    lives(3);
+}

@@ -1,0 +1,312 @@
+//! What happens next in a life: picked by its numbers from what there is.
+
+use chrono::TimeDelta;
+
+use upbeat::time::Instant;
+
+use super::bill::PRODUCTS;
+use super::calendar::Frequency;
+use super::customer::{Balance, Customer};
+use super::step::{BalancePlan, ContractPlan, Edit, Event, GrantPlan, Kind, Step};
+use crate::random::Random;
+
+/// Whose usage there is.
+const OF: [&str; 2] = ["east", "west"];
+
+const CONTRACTS_MAX: usize = 3;
+const BALANCES_MAX: usize = 14;
+
+/// How old an event may be when it arrives.
+const LATE_MAX: i64 = 33 * 24;
+
+pub struct Story {
+    pub random: Random,
+    names: usize,
+}
+
+fn hours(count: i64) -> TimeDelta {
+    TimeDelta::hours(count)
+}
+
+impl Story {
+    pub fn new(seed: u64) -> Self {
+        Self { random: Random::new(seed ^ 0x11FE), names: 0 }
+    }
+
+    fn name(&mut self, letter: char) -> String {
+        self.names += 1;
+        format!("{letter}{}", self.names)
+    }
+
+    /// An hour around `now`: mostly the start of a day.
+    fn hour(&mut self, now: Instant, low: i64, high: i64) -> Instant {
+        let day = now.date_naive().and_time(chrono::NaiveTime::MIN).and_utc();
+        let random = &mut self.random;
+        let hour = if random.once_in(3) { random.number(0, 24) } else { 0 };
+        day + hours(24 * random.number(low, high) + hour)
+    }
+
+    /// The first step of a life.
+    pub fn first(&mut self, now: Instant) -> Step {
+        Step::Contract(self.contract(&Customer { now, ..Customer::default() }))
+    }
+
+    pub fn next(&mut self, customer: &Customer) -> Step {
+        loop {
+            if let Some(step) = self.picked(customer) {
+                return step;
+            }
+        }
+    }
+
+    fn picked(&mut self, customer: &Customer) -> Option<Step> {
+        let now = customer.now;
+        match self.random.number(0, 40) {
+            0 | 1 if customer.contracts.len() < CONTRACTS_MAX => {
+                Some(Step::Contract(self.contract(customer)))
+            }
+            2..=4 if customer.balances.len() < BALANCES_MAX => {
+                let plan = self.balance(now, Some(customer));
+                Some(Step::Balance(plan))
+            }
+            5..=12 => Some(Step::Events(self.events(now))),
+            13..=18 => Some(Step::Clock(self.clock(customer))),
+            19 | 20 => {
+                let balance = self.changed(customer)?;
+                let segment = self.random.count(0, customer.balances[balance].segments.len());
+                let amount = *self.random.pick(&[-900, -150, 40, 300, 2500]);
+                Some(Step::Manual { balance, segment, amount })
+            }
+            21..=25 => self.edited(customer),
+            26 => {
+                let balance = self.changed(customer)?;
+                let is_credit = customer.balances[balance].kind == Kind::Credit;
+                let access = (is_credit || !self.random.once_in(3)).then(|| self.hour(now, -10, 60));
+                let payments = (!is_credit && (access.is_none() || self.random.once_in(2)))
+                    .then(|| self.hour(now, -10, 60));
+                Some(Step::EndBalance { balance, access, payments })
+            }
+            27 => Some(Step::ArchiveBalance { balance: self.changed(customer)? }),
+            28 => {
+                let balance = self.changed(customer)?;
+                let of = &customer.balances[balance];
+                (of.kind == Kind::Postpaid && of.billed_on.is_some())
+                    .then_some(Step::DisableTrueUp { balance })
+            }
+            29..=31 => {
+                let final_ones: Vec<usize> = customer.standing().map(|(number, _)| number).collect();
+                (!final_ones.is_empty()).then(|| Step::Void { invoice: *self.random.pick(&final_ones) })
+            }
+            32..=35 => {
+                let void: Vec<usize> = (0..customer.invoices.len())
+                    .filter(|number| customer.invoices[*number].is_void)
+                    .collect();
+                (!void.is_empty()).then(|| Step::Regenerate { invoice: *self.random.pick(&void) })
+            }
+            36 | 37 => {
+                let contract = self.random.count(0, customer.contracts.len());
+                let end = (!self.random.once_in(4)).then(|| self.hour(now, -20, 60));
+                Some(Step::EndContract { contract, end })
+            }
+            38 => {
+                let contract = self.random.count(0, customer.contracts.len());
+                let voids = self.random.once_in(2);
+                self.random.once_in(2).then_some(Step::ArchiveContract { contract, voids })
+            }
+            _ => None,
+        }
+    }
+
+    fn clock(&mut self, customer: &Customer) -> Instant {
+        let now = customer.now;
+        let random = &mut self.random;
+        match random.number(0, 6) {
+            0 => now + hours(random.number(1, 30)),
+            1 | 2 => now + hours(random.number(24, 24 * 12)),
+            3 => now + hours(random.number(24 * 12, 24 * 45)),
+            // Just about where something becomes final.
+            _ => match customer.next_finalization().filter(|at| *at > now) {
+                Some(at) if at - now < TimeDelta::days(45) => {
+                    (at + hours(random.number(-30, 2))).max(now + hours(1))
+                }
+                _ => now + hours(random.number(24, 24 * 20)),
+            },
+        }
+    }
+
+    fn events(&mut self, now: Instant) -> Vec<Event> {
+        let is_late = self.random.once_in(4);
+        self.random.many(1, 7, |random| {
+            let age = random.number(0, if is_late { LATE_MAX } else { 72 });
+            let product = random.count(0, PRODUCTS.len());
+            let count = match random.number(0, 12) {
+                0 if product == 0 => -random.number(1, 60),
+                0 => 0,
+                1 => random.number(200, 900),
+                _ => random.number(1, 80),
+            };
+            let at = now - hours(age) + TimeDelta::minutes(random.number(-59, 1));
+            Event { at, product, of: OF[random.count(0, OF.len())], count }
+        })
+    }
+
+    fn products(&mut self) -> Vec<usize> {
+        let all: Vec<usize> = (0..PRODUCTS.len()).collect();
+        if self.random.once_in(2) { Vec::new() } else { self.random.some(&all) }
+    }
+
+    /// A commit or credit; of a customer where one is given.
+    fn balance(&mut self, now: Instant, owner: Option<&Customer>) -> BalancePlan {
+        let name = self.name('B');
+        let kind = *self.random.pick(&[Kind::Prepaid, Kind::Postpaid, Kind::Credit]);
+        let is_postpaid = kind == Kind::Postpaid;
+        let count = if is_postpaid { 1 } else { self.random.count(1, 4) };
+        let segments: Vec<(i64, Instant, Instant)> = (0..count)
+            .map(|_| {
+                let start = self.hour(now, -40, 40);
+                let length = hours(24 * self.random.number(5, 70));
+                (self.random.number(1, 60) * 50, start, start + length)
+            })
+            .collect();
+        let payments = match kind {
+            Kind::Credit => Vec::new(),
+            Kind::Postpaid => {
+                let late = hours(24 * self.random.number(0, 20));
+                vec![(segments[0].2 + late, segments[0].0)]
+            }
+            Kind::Prepaid => {
+                let count = self.random.count(0, 3);
+                (0..count).map(|_| (self.hour(now, -5, 50), self.random.number(1, 30) * 100)).collect()
+            }
+        };
+        let live: Vec<usize> = owner.map_or_else(Vec::new, |owner| {
+            (0..owner.contracts.len()).filter(|one| owner.contracts[*one].archived.is_none()).collect()
+        });
+        let billed_on = (!live.is_empty()).then(|| *self.random.pick(&live));
+        let do_not_invoice =
+            !payments.is_empty() && (self.random.once_in(6) || (owner.is_some() && billed_on.is_none()));
+        let applicable = if self.random.once_in(3) { self.random.some(&live) } else { Vec::new() };
+        BalancePlan {
+            name,
+            kind,
+            applicable,
+            billed_on,
+            priority: *self.random.pick(&[1, 5, 5, 100]),
+            at_commit_rate: self.random.once_in(2),
+            products: self.products(),
+            segments,
+            payments,
+            do_not_invoice,
+        }
+    }
+
+    fn grant(&mut self, now: Instant, kind: Kind) -> GrantPlan {
+        let start = self.hour(now, -30, 20);
+        GrantPlan {
+            name: self.name('G'),
+            kind,
+            amount: self.random.number(1, 20) * 100,
+            price: (kind == Kind::Prepaid && !self.random.once_in(4)).then(|| self.random.number(1, 20) * 80),
+            duration: *self.random.pick(&[1, 1, 2]),
+            start,
+            end: self.random.maybe(3, |random| start + hours(24 * random.number(20, 90))),
+            frequency: *self.random.pick(&[None, None, Some(Frequency::Monthly), Some(Frequency::Weekly)]),
+            // No other one has it, so that no two made at once are alike.
+            priority: 200 + i64::try_from(self.names).expect("few"),
+            products: self.products(),
+        }
+    }
+
+    fn contract(&mut self, customer: &Customer) -> ContractPlan {
+        let now = customer.now;
+        let start = self.hour(now, -20, 10);
+        let balances = (0..self.random.count(0, 3)).map(|_| self.balance(now, None)).collect();
+        let grants = match self.random.number(0, 4) {
+            0 => vec![self.grant(now, Kind::Prepaid)],
+            1 => vec![self.grant(now, Kind::Credit)],
+            2 => vec![self.grant(now, Kind::Prepaid), self.grant(now, Kind::Credit)],
+            _ => Vec::new(),
+        };
+        let charges = (0..self.random.count(0, 3))
+            .map(|_| (self.hour(now, -10, 60), self.random.number(1, 40) * 25))
+            .collect();
+        ContractPlan {
+            start,
+            end: self.random.maybe(3, |random| start + hours(24 * random.number(10, 120))),
+            frequency: *self.random.pick(&[
+                Frequency::Monthly,
+                Frequency::Monthly,
+                Frequency::Monthly,
+                Frequency::Weekly,
+                Frequency::Quarterly,
+            ]),
+            is_anchored: self.random.once_in(3),
+            only: self.random.maybe(3, |random| OF[random.count(0, OF.len())]),
+            rides: self.random.once_in(3),
+            balances,
+            grants,
+            charges,
+        }
+    }
+
+    /// A commit or credit that may be changed: of the recurring ones, one that has started.
+    fn changed(&mut self, customer: &Customer) -> Option<usize> {
+        let may_change = |balance: &Balance| {
+            let has_started = balance.segments[0].start <= customer.now;
+            (balance.made_by.is_none() || has_started) && !balance.id.is_empty()
+        };
+        let all = 0..customer.balances.len();
+        let changed: Vec<usize> = all.filter(|number| may_change(&customer.balances[*number])).collect();
+        (!changed.is_empty()).then(|| *self.random.pick(&changed))
+    }
+
+    fn edited(&mut self, customer: &Customer) -> Option<Step> {
+        let number = self.changed(customer)?;
+        let balance = &customer.balances[number];
+        let now = customer.now;
+        let is_recurring = balance.made_by.is_some();
+        let segment = self.random.count(0, balance.segments.len());
+        let amount = self.random.number(1, 60) * 50;
+        let has_payments = balance.kind == Kind::Prepaid && !balance.payments.is_empty();
+        let edit = match self.random.number(0, 12) {
+            0 | 1 => Edit::Amount { segment, amount },
+            2 if !is_recurring => {
+                let start = self.hour(now, -40, 20);
+                let end = start + hours(24 * self.random.number(5, 70));
+                Edit::Time { segment, start, end }
+            }
+            3 if !is_recurring => {
+                let start = self.hour(now, -30, 40);
+                Edit::AddSegment { amount, start, end: start + hours(24 * self.random.number(5, 50)) }
+            }
+            4 if !is_recurring => Edit::RemoveSegment { segment },
+            5 => {
+                Edit::Priority(*self.random.pick(&[None, Some(1), Some(5), Some(50)])).unless(is_recurring)?
+            }
+            6 => Edit::AtCommitRate(!balance.at_commit_rate),
+            7 => Edit::Products(self.products()),
+            8 => {
+                let live: Vec<usize> = (0..customer.contracts.len())
+                    .filter(|one| customer.contracts[*one].archived.is_none())
+                    .collect();
+                Edit::Contracts(self.random.some(&live))
+            }
+            9 if balance.kind != Kind::Credit => Edit::AddPayment { at: self.hour(now, -5, 40), amount },
+            10 if has_payments => {
+                let payment = self.random.count(0, balance.payments.len());
+                Edit::ChangePayment { payment, at: self.hour(now, -5, 40), amount }
+            }
+            11 if has_payments => {
+                Edit::RemovePayment { payment: self.random.count(0, balance.payments.len()) }
+            }
+            _ => return None,
+        };
+        Some(Step::Edit { balance: number, edit })
+    }
+}
+
+impl Edit {
+    fn unless(self, not: bool) -> Option<Self> {
+        (!not).then_some(self)
+    }
+}
