@@ -147,7 +147,7 @@ pub fn workload(seed: u64) -> Workload {
     }
 }
 
-fn state(name: &str) -> ProductState {
+pub fn state(name: &str) -> ProductState {
     ProductState {
         name: name.to_owned(),
         billable_metric_id: None,

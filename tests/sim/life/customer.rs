@@ -209,6 +209,15 @@ impl Balance {
     }
 }
 
+/// Whether a payment cannot be edited: it is on an invoice, or an end of its contract removed it.
+fn is_held(state: Option<ItemState>, is_same: bool) -> bool {
+    match state {
+        Some(ItemState::On(_)) => true,
+        Some(ItemState::Removed) => !is_same,
+        Some(ItemState::Pending) | None => false,
+    }
+}
+
 impl Customer {
     /// Does a step, where it may be done. False where it is refused.
     pub fn apply(&mut self, step: &Step) -> bool {
@@ -216,7 +225,7 @@ impl Customer {
             Step::Contract(plan) => self.make_contract(plan),
             Step::Balance(plan) => {
                 self.make_balance(plan, None);
-                self.schedule_true_ups();
+                self.after_change(self.balances.len() - 1);
             }
             Step::Events(events) => self.events.extend(events),
             Step::Clock(target) => self.work(target),
@@ -503,7 +512,8 @@ impl Customer {
             Edit::Amount { segment, amount } => {
                 if is_postpaid {
                     // What was promised and what is billed change together.
-                    if matches!(state(0), Some(ItemState::On(_) | ItemState::Removed)) {
+                    let is_same = balance.payments[0].amount == Decimal::from(amount);
+                    if is_held(state(0), is_same) {
                         return false;
                     }
                     let payment = &mut self.balances[number].payments[0];
@@ -556,7 +566,9 @@ impl Customer {
                 self.add_payment(number, at, amount.into());
             }
             Edit::ChangePayment { payment, at, amount } => {
-                if is_postpaid || matches!(state(payment), Some(ItemState::On(_) | ItemState::Removed)) {
+                let before = &balance.payments[payment];
+                let is_same = before.at == at && before.amount == Decimal::from(amount);
+                if is_postpaid || is_held(state(payment), is_same) {
                     return false;
                 }
                 let payment = &mut self.balances[number].payments[payment];
@@ -810,7 +822,7 @@ impl Customer {
 
     // -- true-ups --
 
-    fn pending_true_up(&self, balance: usize) -> Option<usize> {
+    pub fn pending_true_up(&self, balance: usize) -> Option<usize> {
         self.items.iter().position(|item| {
             item.is_true_up && item.balance == Some(balance) && item.state == ItemState::Pending
         })
@@ -835,7 +847,7 @@ impl Customer {
     }
 
     /// Date and day of finalization of what is short of a promise.
-    fn true_up(&self, number: usize) -> Option<(Instant, Instant)> {
+    pub fn true_up(&self, number: usize) -> Option<(Instant, Instant)> {
         let balance = &self.balances[number];
         if balance.archived.is_some() || balance.is_disabled {
             return None;
@@ -871,7 +883,7 @@ impl Customer {
     }
 
     /// What is short of a promise by final invoices, and by drafts where some are given.
-    fn short(&self, number: usize, drafts: &[Draft]) -> Decimal {
+    pub fn short(&self, number: usize, drafts: &[Draft]) -> Decimal {
         let balance = &self.balances[number];
         let mut short = Decimal::default();
         for segment in &balance.segments {
@@ -1013,6 +1025,10 @@ impl Customer {
         }
         due.sort_by(|(one, _), (other, _)| one.cmp(other));
         due.into_iter().next().map(|((at, ..), due)| (at, due))
+    }
+
+    pub fn is_anything_due(&self) -> bool {
+        self.next_due().is_some_and(|(at, _)| at <= self.now)
     }
 
     /// Does everything that is due until an instant, in time order.

@@ -17,6 +17,7 @@ const NAME: &str = "doomed";
 pub struct Doomed {
     pub db: PgPool,
     dead: watch::Receiver<bool>,
+    kill: Arc<watch::Sender<bool>>,
 }
 
 /// A pool like another one whose line dies after that many messages, the last of which arrives where `arrives` says so.
@@ -27,6 +28,7 @@ pub async fn doomed(db: &PgPool, messages: i64, arrives: bool) -> Doomed {
     let port = listener.local_addr().expect("an address").port();
     let (kill, dead) = watch::channel(false);
     let (kill, left) = (Arc::new(kill), Arc::new(AtomicI64::new(messages)));
+    let own = kill.clone();
     tokio::spawn(async move {
         let mut dies = kill.subscribe();
         loop {
@@ -41,7 +43,7 @@ pub async fn doomed(db: &PgPool, messages: i64, arrives: bool) -> Doomed {
     });
     let options = options.host("127.0.0.1").port(port).application_name(NAME);
     let db = PgPoolOptions::new().max_connections(8).connect_lazy_with(options);
-    Doomed { db, dead }
+    Doomed { db, dead, kill: own }
 }
 
 async fn carry(
@@ -86,8 +88,9 @@ impl Doomed {
         }
     }
 
-    /// Waits until PostgreSQL has done with all sessions of the dead; a pool of the living asks.
+    /// Kills it in any case, and waits until PostgreSQL has done with all its sessions; a pool of the living asks.
     pub async fn bury(self, living: &PgPool) {
+        self.kill.send_replace(true);
         self.db.close().await;
         for _ in 0..2000 {
             let count: i64 = sqlx::query_scalar(

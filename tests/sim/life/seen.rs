@@ -9,12 +9,12 @@ use upbeat::money::{Decimal, parse_decimal};
 use upbeat::time::Instant;
 
 use super::bill::PRODUCTS;
-use super::customer::{Customer, InvoiceKind};
+use super::customer::{Customer, Draft, InvoiceKind};
 use super::ledger::{Entry, KINDS, listed, place_of, scheduled_line, shown, usage_line};
 use super::step::Kind;
 
 /// Commits and credits, and invoices.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Seen {
     pub balances: Vec<Value>,
     pub invoices: Vec<Value>,
@@ -180,12 +180,12 @@ impl Seen {
         if seen.len() != expected.len() {
             differ("the number of invoices".to_owned(), &seen, &expected);
         }
-        faults.extend(self.faults_by_itself(customer));
+        faults.extend(self.faults_by_itself(customer, &drafts));
         faults
     }
 
     /// Exact sums.
-    fn faults_by_itself(&self, customer: &Customer) -> Vec<String> {
+    fn faults_by_itself(&self, customer: &Customer, drafts: &[Draft]) -> Vec<String> {
         let mut faults = Vec::new();
         let zero = Decimal::default();
         // What each invoice applies of each balance.
@@ -250,7 +250,6 @@ impl Seen {
             }
             // Nothing below zero: then what is left is what entries sum to, as ended segments come to nothing.
             let is_positive = |segment: &super::customer::Segment| {
-                let drafts = customer.drafts_before(None);
                 let of_drafts = drafts.iter().flat_map(|draft| &draft.bill.draws);
                 let own = of_drafts.filter(|draw| draw.segment == segment.number).map(|draw| &draw.amount);
                 let left = &segment.amount + balance.manual(segment.number) - customer.drawn(segment.number);
@@ -269,9 +268,12 @@ impl Seen {
     }
 }
 
-/// Whether segments of it were removed that a void invoice drew.
+/// Whether segments of it were removed, or moved to later, that an invoice drew.
 fn is_without(customer: &Customer, balance: usize) -> bool {
-    let has = |segment: usize| customer.balances[balance].segments.iter().any(|one| one.number == segment);
+    let has = |segment: usize| {
+        let segments = &customer.balances[balance].segments;
+        segments.iter().any(|one| one.number == segment && one.start <= customer.now)
+    };
     let draws = customer.invoices.iter().flat_map(|invoice| &invoice.bill.draws);
     draws.filter(|draw| draw.balance == balance).any(|draw| !has(draw.segment))
 }
