@@ -902,4 +902,80 @@ async fn a_true_up_waits_for_a_statement_that_cannot_be_computed() {
     );
     assert_eq!(till.api.number("SELECT count(*) FROM due_work WHERE last_error IS NOT NULL").await, 0);
     till.verified().await;
+/// A promise of 1,000 over January, and where it is billed.
+fn promise(till: &Till, billed_at: &str) -> Value {
+    json!({
+        "type": "POSTPAID", "product_id": till.fee, "name": "Promise", "priority": 1,
+        "access_schedule": Till::access(1000, "2026-01-10", "2026-02-01"),
+        "invoice_schedule": { "schedule_items": [{ "amount": 1000, "timestamp": billed_at }] },
+    })
+}
+
+/// What was short of a promise and is billed is promised no more: usage that is billed anew spends what is left beside it.
+#[tokio::test]
+async fn usage_that_is_billed_anew_spends_no_promise_that_was_billed_as_short() {
+    let till = Till::at("2026-01-05").await;
+    let commit = promise(&till, "2026-02-01T00:00:00Z");
+    till.contract("2026-01-01", json!({ "commits": [commit] })).await;
+    let listed = till.post(LIST, json!({ "include_contract_balances": true })).await;
+    let id = listed[0]["id"].as_str().expect("an id").to_owned();
+    till.api.move_clock("2026-01-20T00:00:00Z").await;
+    till.spend("2026-01-14", "x", 600).await;
+    till.api.move_clock("2026-02-03T00:00:00Z").await;
+    let january = till.usage_invoice("2026-01-01").await;
+    till.spend("2026-01-15", "x", 300).await;
+    till.post("/v1/invoices/void", json!({ "id": january["id"] })).await;
+    till.post("/v1/invoices/regenerate", json!({ "id": january["id"] })).await;
+    assert_eq!(till.usage_invoice("2026-01-01").await["total"], json!(900));
+    assert_eq!(
+        till.ledger(&id).await,
+        [
+            "2026-01-10 POSTPAID_COMMIT_INITIAL_BALANCE 1000",
+            "2026-02-01 POSTPAID_COMMIT_AUTOMATED_INVOICE_DEDUCTION -600",
+            "2026-02-01 POSTPAID_COMMIT_TRUEUP -400",
+        ]
+    );
+    assert_eq!(faults(&till.api).await, [""; 0]);
+}
+
+/// The rest of a promise lapses with the contract that was to bill it.
+#[tokio::test]
+async fn a_promise_lapses_with_the_contract_that_was_to_bill_it() {
+    let till = Till::at("2026-01-05").await;
+    let contract = till.contract("2026-01-01", json!({})).await;
+    let mut commit = promise(&till, "2026-03-01T00:00:00Z");
+    commit["invoice_contract_id"] = json!(contract);
+    let id = till.post("/v1/contracts/customerCommits/create", commit).await["id"].clone();
+    till.post("/v1/contracts/archive", json!({ "contract_id": contract, "void_invoices": true })).await;
+    till.api.move_clock("2026-03-05T00:00:00Z").await;
+    assert_eq!(
+        till.ledger(id.as_str().expect("an id")).await,
+        ["2026-01-10 POSTPAID_COMMIT_INITIAL_BALANCE 1000", "2026-02-01 POSTPAID_COMMIT_EXPIRATION -1000"]
+    );
+    assert_eq!(faults(&till.api).await, [""; 0]);
+}
+
+/// Where a contract turns out to have ended before it promised anything, nothing of the promise stays open.
+#[tokio::test]
+async fn nothing_is_open_of_a_promise_that_its_contract_left_no_time_for() {
+    let till = Till::at("2026-01-05").await;
+    let commit = promise(&till, "2026-03-01T00:00:00Z");
+    let contract = till.contract("2026-01-01", json!({ "commits": [commit] })).await;
+    let listed = till.post(LIST, json!({ "include_contract_balances": true })).await;
+    let id = listed[0]["id"].as_str().expect("an id").to_owned();
+    till.api.move_clock("2026-01-20T00:00:00Z").await;
+    till.spend("2026-01-14", "x", 300).await;
+    till.api.move_clock("2026-02-03T00:00:00Z").await;
+    let end = json!({ "contract_id": contract, "ending_before": "2026-01-05T00:00:00Z" });
+    till.post("/v1/contracts/updateEndDate", end).await;
+    till.api.move_clock("2026-03-05T00:00:00Z").await;
+    assert_eq!(
+        till.ledger(&id).await,
+        [
+            "2026-01-10 POSTPAID_COMMIT_INITIAL_BALANCE 1000",
+            "2026-01-10 POSTPAID_COMMIT_EXPIRATION -700",
+            "2026-02-01 POSTPAID_COMMIT_AUTOMATED_INVOICE_DEDUCTION -300",
+        ]
+    );
+    assert_eq!(faults(&till.api).await, [""; 0]);
 }

@@ -7,7 +7,7 @@ use crate::contract::balance::{BalanceType, Segment};
 use crate::drawdown::Draw;
 use crate::id::{ContractId, InvoiceId, SegmentId};
 use crate::money::{Decimal, is_negative, is_positive, zero};
-use crate::time::{Instant, Period};
+use crate::time::Instant;
 
 /// One entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,13 +84,12 @@ impl Account {
     /// entries took more than there was or the rest of a promise is still to be billed.
     fn of_segment(&self, segment: &Segment, now: Instant) -> Vec<Entry> {
         let drawn = self.by_invoice(segment.id);
-        let Some(access) = self.access(segment).or_else(|| {
-            // The contract was ended or archived from before the segment on, but what finalized invoices drew is drawn.
-            let start = segment.starting_at;
-            (!drawn.is_empty()).then_some(Period { start, end: start })
-        }) else {
+        let access = self.access(segment);
+        if access.is_none() && drawn.is_empty() {
             return Vec::new();
-        };
+        }
+        // Where the contract was ended or archived from before the segment on, what finalized invoices drew is drawn.
+        let end = access.map_or(segment.starting_at, |access| access.end);
         let mut entries =
             vec![entry(segment, segment.starting_at, segment.amount.0.clone(), EntryKind::Start)];
         let manual = self.balance.terms.manual_entries.iter().filter(|one| one.segment_id == segment.id);
@@ -106,7 +105,8 @@ impl Account {
         }));
         entries.extend(self.true_up_entry(segment));
         entries.retain(|entry| entry.amount != zero());
-        entries.extend(self.expiration(segment, access.end, &entries, now));
+        let is_promise = self.balance.balance_type == BalanceType::Postpaid && access.is_some();
+        entries.extend(self.expiration(segment, end, is_promise, &entries, now));
         entries
     }
 
@@ -140,12 +140,17 @@ impl Account {
     }
 
     /// What a segment that has ended still has expires. The rest of a promise does so only where nobody will bill it, or
-    /// with its contract.
-    fn expiration(&self, segment: &Segment, end: Instant, entries: &[Entry], now: Instant) -> Option<Entry> {
+    /// with its contract; where the contract left no time for it, nothing was promised.
+    fn expiration(
+        &self,
+        segment: &Segment,
+        end: Instant,
+        is_promise: bool,
+        entries: &[Entry],
+        now: Instant,
+    ) -> Option<Entry> {
         let is_archived = self.contract.is_some_and(|contract| contract.archived_at.is_some());
-        let is_billed = self.balance.balance_type == BalanceType::Postpaid
-            && self.true_up != TrueUp::Lapsed
-            && !is_archived;
+        let is_billed = is_promise && self.true_up != TrueUp::Lapsed && !is_archived;
         if now < end || is_billed {
             return None;
         }
