@@ -184,7 +184,8 @@ impl Customer {
                 for draw in reserved.iter().filter(|draw| draw.segment == segment.number) {
                     left -= &draw.amount;
                 }
-                let left = left.max(Decimal::default());
+                // What is short of a promise and billed is no promise any more.
+                let left = (left - self.billed_short(number)).max(Decimal::default());
                 let drawn = Decimal::default();
                 sources.push(Source { balance, number, segment, start, end: until, left, drawn });
             }

@@ -837,12 +837,19 @@ impl Customer {
         })
     }
 
+    /// What is billed of a promise beside usage.
+    pub fn billed_short(&self, balance: usize) -> Decimal {
+        self.final_true_up(balance).map(|invoice| invoice.charged.clone()).unwrap_or_default()
+    }
+
     /// Whether nobody will bill what is short.
     pub fn is_lapsed(&self, number: usize) -> bool {
         let balance = &self.balances[number];
         let mut items = self.items.iter().filter(|item| item.is_true_up && item.balance == Some(number));
         let is_removed = items.any(|item| item.state == ItemState::Removed);
-        let is_given_up = balance.is_disabled || balance.do_not_invoice || is_removed;
+        let is_billed_by_none =
+            balance.billed_on.is_none_or(|contract| self.contracts[contract].archived.is_some());
+        let is_given_up = balance.is_disabled || balance.do_not_invoice || is_removed || is_billed_by_none;
         self.final_true_up(number).is_none() && is_given_up
     }
 

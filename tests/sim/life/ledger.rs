@@ -78,6 +78,7 @@ impl Customer {
             let left: Decimal = of_segment.iter().map(|(.., amount)| amount).sum();
             let is_over = end <= self.now
                 && (balance.kind != Kind::Postpaid
+                    || access.is_none()
                     || self.is_lapsed(number)
                     || own.is_some_and(|own| own.archived.is_some()));
             if is_over && left > zero {
@@ -104,6 +105,7 @@ impl Customer {
             let draws = drafts.iter().flat_map(|draft| &draft.bill.draws);
             left -=
                 draws.filter(|draw| draw.segment == segment.number).map(|draw| &draw.amount).sum::<Decimal>();
+            left -= self.billed_short(number);
             sum += left.max(Decimal::default());
         }
         sum

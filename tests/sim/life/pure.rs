@@ -282,7 +282,12 @@ impl Calculations {
         let draws: Vec<&Draw> = final_draws.flat_map(|(_, draws)| draws).chain(reserved).collect();
         let used = |segment_id| -> Decimal {
             let own = draws.iter().filter(|draw| draw.segment_id == segment_id);
-            own.map(|draw| &draw.amount).sum()
+            let drawn: Decimal = own.map(|draw| &draw.amount).sum();
+            let is_own = |one: &super::customer::Balance| {
+                one.segments.iter().any(|segment| self::segment_id(segment.number) == segment_id)
+            };
+            let balance = customer.balances.iter().position(is_own).expect("of one of the balances");
+            drawn - customer.billed_short(balance)
         };
         let nothing = BTreeMap::new();
         let of_contract = (contract.id, contract.ending_before);
