@@ -9,7 +9,7 @@ mod unread;
 
 pub use missing::MISSING;
 
-use std::sync::Arc;
+use std::sync::LazyLock;
 
 use aide::axum::ApiRouter;
 use aide::axum::routing::{get_with, post_with};
@@ -27,9 +27,9 @@ use crate::{console, contract, customer, invoice, ledger, named_schedule, packag
 pub fn app(state: App, metrics: Option<PrometheusHandle>) -> Router {
     let (built, document) = documented();
     let metering = usage::ingest::Metering::start(&state);
-    let page = console::reference_page(&document);
-    let document = Arc::new(document);
+    let page = console::reference_page(document);
     let router = built
+        .clone()
         .merge(spellings_of_the_quickstart())
         .merge(missing::routes())
         .route("/healthz", get(probe::healthz))
@@ -43,7 +43,7 @@ pub fn app(state: App, metrics: Option<PrometheusHandle>) -> Router {
 /// The OpenAPI document of everything that is built.
 #[must_use]
 pub fn openapi() -> OpenApi {
-    documented().1
+    documented().1.clone()
 }
 
 /// Method and route of every operation that is built.
@@ -66,21 +66,25 @@ pub fn operations() -> Vec<(Method, String)> {
     routes().into_iter().chain(others).collect()
 }
 
-fn documented() -> (Router<App>, OpenApi) {
-    document::documented(|| {
-        ApiRouter::new()
-            .merge(customers())
-            .merge(billable_metrics())
-            .merge(products_and_rate_cards())
-            .merge(contracts())
-            .merge(commits_and_credits())
-            .merge(packages())
-            .merge(named_schedules())
-            .merge(usage_and_invoices())
-            .merge(custom_fields())
-            .merge(settings())
-            .merge(sandboxes())
-    })
+/// Made once, as it takes its time.
+fn documented() -> &'static (Router<App>, OpenApi) {
+    static DOCUMENTED: LazyLock<(Router<App>, OpenApi)> = LazyLock::new(|| document::documented(routed));
+    &DOCUMENTED
+}
+
+fn routed() -> ApiRouter<App> {
+    ApiRouter::new()
+        .merge(customers())
+        .merge(billable_metrics())
+        .merge(products_and_rate_cards())
+        .merge(contracts())
+        .merge(commits_and_credits())
+        .merge(packages())
+        .merge(named_schedules())
+        .merge(usage_and_invoices())
+        .merge(custom_fields())
+        .merge(settings())
+        .merge(sandboxes())
 }
 
 fn customers() -> ApiRouter<App> {
