@@ -243,6 +243,80 @@ fn killed_during_finalization_each_statement_is_finalized_once() {
     server.stop();
 }
 
+/// A credit for the first half of the year and a commit that is made anew every month: whatever dies on the way, every deduction
+/// is there once, and what expired is what they left.
+#[test]
+fn killed_during_finalization_each_ledger_is_drawn_once() {
+    const USERS: usize = 12;
+    const MONTHS: u32 = 9;
+    const CREDIT: u64 = 100_000;
+    const USD: &str = "2714e483-4ff1-48e4-9e25-ac732e8f24f2";
+    let place = Place::new();
+    let launch = Launch::new(&place).bootstrapped();
+    let mut seeded = Seeded::new(15 + 1000 * seed());
+    let mut server = launch.serve();
+    let billing = Billing::set_up(&server.client, "2026-01-15T00:00:00Z", "2026-01-01T00:00:00Z", USERS);
+    let fee = json!({ "name": "Fee", "type": "FIXED" });
+    let fee = server.client.post("/v1/contract-pricing/products/create", &fee).id();
+    for customer in &billing.customers {
+        let credit = json!({
+            "customer_id": customer, "product_id": fee, "name": "Credit", "priority": 2,
+            "access_schedule": { "schedule_items": [{
+                "amount": CREDIT, "starting_at": "2026-01-01T00:00:00Z", "ending_before": "2026-07-01T00:00:00Z",
+            }] },
+        });
+        server.client.post("/v1/contracts/customerCredits/create", &credit).id();
+        let money = |amount: u64| json!({ "unit_price": amount, "quantity": 1, "credit_type_id": USD });
+        let grants = json!({
+            "customer_id": customer, "starting_at": "2026-01-01T00:00:00Z",
+            "recurring_commits": [{
+                "product_id": fee, "priority": 1, "starting_at": "2026-01-01T00:00:00Z", "access_amount": money(500),
+                "invoice_amount": money(400), "commit_duration": { "value": 1 },
+            }],
+        });
+        server.client.post("/v1/contracts/create", &grants).id();
+    }
+    for month in 1..=MONTHS {
+        let now = format!("2026-{month:02}-15T00:00:00Z");
+        for _ in 0..2 {
+            let (client, target) = (server.client.clone(), now.clone());
+            let mover =
+                thread::spawn(move || client.try_post("/sandbox/clock", &json!({ "now": target })).is_ok());
+            sleep(Duration::from_millis(seeded.between(5, 250)));
+            server.kill();
+            mover.join().expect("the mover does not panic");
+            server = launch.serve();
+        }
+        server.client.post("/sandbox/clock", &json!({ "now": now })).data();
+        let events: Vec<Value> =
+            (0..USERS).map(|number| event(&format!("{month}-{number}"), number, &now, 7)).collect();
+        assert_eq!(server.client.post("/v1/ingest", &json!(events)).status, 200);
+    }
+    server.client.post("/sandbox/clock", &json!({ "now": "2026-11-03T00:00:00Z" })).data();
+    for customer in &billing.customers {
+        let request = json!({
+            "customer_id": customer, "include_contract_balances": true, "include_ledgers": true,
+        });
+        let balances = server.client.post("/v1/contracts/customerBalances/list", &request).data();
+        for balance in balances.as_array().expect("a list") {
+            let ledger = balance["ledger"].as_array().expect("a ledger");
+            let amounts = ledger.iter().map(|entry| entry["amount"].as_i64().expect("whole cents"));
+            let access = &balance["access_schedule"]["schedule_items"][0];
+            let is_over = at(access["ending_before"].as_str().expect("an end")) <= at("2026-11-03T00:00:00Z");
+            assert!(!is_over || amounts.sum::<i64>() == 0, "{balance}");
+            let deductions: BTreeSet<&str> =
+                ledger.iter().filter_map(|entry| entry["invoice_id"].as_str()).collect();
+            let drawn = ledger.iter().filter(|entry| entry["invoice_id"].is_string()).count();
+            assert_eq!(deductions.len(), drawn, "an invoice draws twice: {balance}");
+            if balance["name"] == "Credit" {
+                assert_eq!(drawn, 6, "{balance}");
+            }
+        }
+    }
+    launch.run(&["verify"]).succeeded();
+    server.stop();
+}
+
 /// A backend that is cut off in the middle of a statement of a client that is gone holds nothing up.
 #[test]
 fn a_lock_of_a_killed_server_does_not_outlive_it() {
