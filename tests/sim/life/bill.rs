@@ -238,7 +238,7 @@ fn pay(place: Place, sources: &mut [Source<'_>], bill: &mut Bill) {
             count = zero.clone();
             worth
         } else {
-            count -= &source.left / price;
+            count -= (&source.left / price).with_prec(40);
             source.left.clone()
         };
         source.left -= &amount;

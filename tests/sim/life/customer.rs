@@ -365,7 +365,7 @@ impl Customer {
         }
         until = contract.end.map_or(until, |end| until.min(end));
         let seconds = |from: Instant, to: Instant| Decimal::from((to - from).num_seconds());
-        let share = seconds(start, covered_end) / seconds(full_start, full_end);
+        let share = (seconds(start, covered_end) / seconds(full_start, full_end)).with_prec(40);
         Some((covered_end, until, share))
     }
 

@@ -20,6 +20,7 @@ mod server;
 mod step;
 mod story;
 
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 
 use chrono::{DateTime, TimeDelta};
@@ -271,4 +272,65 @@ fn lives_of_calculations_alone() {
     };
     let failed: Vec<String> = seeds.filter_map(|seed| calculated(seed).err()).collect();
     assert!(failed.is_empty(), "{} lives fail, such as\n{}", failed.len(), failed[0]);
+}
+
+/// Whatever may happen in a life happens in some, and what may be refused is.
+#[test]
+fn lives_come_by_everything() {
+    let mut reached: BTreeMap<String, usize> = BTreeMap::new();
+    for seed in 0..400 {
+        let mut customer = customer(seed);
+        let mut story = Story::new(seed);
+        for number in 0..STEPS {
+            let step = if number == 0 { story.first(customer.now) } else { story.next(&customer) };
+            let is_done = customer.apply(&step);
+            Calculations::name(&mut customer);
+            customer.work(customer.now);
+            Calculations::name(&mut customer);
+            let text = format!("{step:?}");
+            let name = text.split([' ', '(']).next().expect("a name");
+            *reached.entry(format!("{name} {}", if is_done { "done" } else { "refused" })).or_default() += 1;
+        }
+        let drafts = customer.drafts_before(None);
+        for number in 0..customer.balances.len() {
+            for (_, _, kind, _) in customer.ledger(number, &drafts).unwrap_or_default() {
+                *reached.entry(format!("{:?} {kind}", customer.balances[number].kind)).or_default() += 1;
+            }
+        }
+        for line in customer.invoice_lines(&drafts) {
+            let words: Vec<&str> = line.split(' ').collect();
+            let status = words.iter().find(|word| ["DRAFT", "FINALIZED", "VOID"].contains(word));
+            *reached.entry(format!("{} {}", words[0], status.expect("a status"))).or_default() += 1;
+        }
+        let again = customer.invoices.iter().enumerate().filter(|(number, one)| one.original != *number);
+        *reached.entry("again".to_owned()).or_default() += again.count();
+    }
+    let often = |name: &str| reached.get(name).is_some_and(|count| *count > 10);
+    let steps = [
+        "Contract",
+        "Balance",
+        "Events",
+        "Clock",
+        "Manual",
+        "Edit",
+        "EndBalance",
+        "ArchiveBalance",
+        "DisableTrueUp",
+        "Void",
+        "Regenerate",
+        "EndContract",
+        "ArchiveContract",
+    ];
+    let done = steps.map(|name| format!("{name} done"));
+    let refused = steps[4..].iter().filter(|name| **name != "Void").map(|name| format!("{name} refused"));
+    let kinds = ["START", "MANUAL", "DEDUCTION", "EXPIRATION"];
+    let entries =
+        ["Prepaid", "Postpaid", "Credit"].iter().flat_map(|of| kinds.map(|kind| format!("{of} {kind}")));
+    let others = ["Prepaid CANCELED", "Credit CANCELED", "Postpaid TRUEUP", "again"].map(str::to_owned);
+    let statuses = ["DRAFT", "FINALIZED", "VOID"];
+    let invoices =
+        ["USAGE", "SCHEDULED"].iter().flat_map(|of| statuses.map(|status| format!("{of} {status}")));
+    for name in done.into_iter().chain(refused).chain(entries).chain(others).chain(invoices) {
+        assert!(often(&name), "{name}: {reached:#?}");
+    }
 }
