@@ -59,6 +59,18 @@ impl Contender {
         postgres: &mut Postgres,
         now: DateTime<Utc>,
     ) -> Self {
+        Self::begun_at(None, kind, name, customers, postgres, now).await
+    }
+
+    /// [`Self::new`], with the clock of its sandbox frozen at an instant that is past.
+    pub async fn begun_at(
+        instant: Option<DateTime<Utc>>,
+        kind: Kind,
+        name: &str,
+        customers: usize,
+        postgres: &mut Postgres,
+        now: DateTime<Utc>,
+    ) -> Self {
         let database = format!("bench_{name}");
         let database_url = postgres.create(&database).await;
         let server = Server::start(kind, &database_url).await;
@@ -69,6 +81,9 @@ impl Contender {
             }
             Kind::Upbeat => {
                 let mut api = Api::open(&server.address).await;
+                if let Some(instant) = instant {
+                    api.move_clock(instant).await;
+                }
                 let metrics = api.metrics().await;
                 (api.customers(customers).await, Some(metrics))
             }
@@ -149,13 +164,18 @@ impl Contender {
 
     /// A database at rest after it was filled by hand.
     pub async fn vacuum(&self) {
-        let mut db = PgConnection::connect(&self.database_url).await.expect("PostgreSQL answers");
-        db.execute("VACUUM ANALYZE").await.expect("vacuumed");
+        vacuum(&self.database_url).await;
     }
 
     pub async fn drop(self, postgres: &mut Postgres) {
         postgres.drop(&self.database).await;
     }
+}
+
+pub async fn vacuum(database_url: &str) {
+    let mut db = PgConnection::connect(database_url).await.expect("PostgreSQL answers");
+    db.execute("VACUUM ANALYZE").await.expect("vacuumed");
+    db.close().await.expect("closed");
 }
 
 /// A job for the load process.

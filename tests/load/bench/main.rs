@@ -1,4 +1,5 @@
-//! How fast events come in and usage is read, against two others on the same machine in the same run.
+//! How fast events come in and usage is read, against two others on the same machine in the same run; how fast invoices
+//! become final, and balances are read.
 //!
 //! ```text
 //! make bench                                 # everything, and the table in README.md
@@ -13,9 +14,11 @@
 //! its own; PostgreSQL is one that keeps what it commits. In the end every event that was answered with 200 must be in
 //! the usage exactly once; then the floors are held against what was measured.
 
+mod balances;
 mod contender;
 mod copy;
 mod event;
+mod finalize;
 mod http;
 mod load;
 mod machine;

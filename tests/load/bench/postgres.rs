@@ -90,6 +90,14 @@ impl Postgres {
         format!("{}/{name}{}", self.server, self.socket)
     }
 
+    /// A database like one that nobody is connected to; answers its address.
+    pub async fn copy(&mut self, name: &str, original: &str) -> String {
+        self.drop(name).await;
+        let statement = format!("CREATE DATABASE {name} TEMPLATE {original}");
+        self.db.execute(AssertSqlSafe(statement)).await.expect("a copy");
+        format!("{}/{name}{}", self.server, self.socket)
+    }
+
     pub async fn drop(&mut self, name: &str) {
         let statement = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
         self.db.execute(AssertSqlSafe(statement)).await.expect("dropped");

@@ -11,12 +11,13 @@ const END: &str = "<!-- to here -->\n";
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
-    EventsPerSecond,
+    /// Events or invoices.
+    PerSecond,
     /// Kept in microseconds, shown in milliseconds.
     Millis,
-    /// CPU time in nanoseconds for an event, shown in microseconds.
-    CpuPerEvent,
-    BytesPerEvent,
+    /// CPU time in nanoseconds for an event or an invoice, shown in microseconds.
+    CpuOfEach,
+    BytesOfEach,
     /// Kept in KiB, shown in MB.
     Memory,
 }
@@ -33,36 +34,36 @@ const fn row(title: &'static str, unit: Unit) -> Row {
     Row { title, unit }
 }
 
-pub const SATURATION: Row = row("Events/s, batches of 100 on 64 connections", Unit::EventsPerSecond);
-pub const SERVER_CPU: Row = row("— server CPU, µs/event", Unit::CpuPerEvent);
-pub const POSTGRES_CPU: Row = row("— PostgreSQL CPU, µs/event", Unit::CpuPerEvent);
-pub const LOG_BYTES: Row = row("— write-ahead log, bytes/event", Unit::BytesPerEvent);
+pub const SATURATION: Row = row("Events/s, batches of 100 on 64 connections", Unit::PerSecond);
+pub const SERVER_CPU: Row = row("— server CPU, µs/event", Unit::CpuOfEach);
+pub const POSTGRES_CPU: Row = row("— PostgreSQL CPU, µs/event", Unit::CpuOfEach);
+pub const LOG_BYTES: Row = row("— write-ahead log, bytes/event", Unit::BytesOfEach);
 pub const MEMORY: Row = row("— greatest memory of the server, MB", Unit::Memory);
-pub const SINGLE: Row = row("Events/s, one a request on 256 connections", Unit::EventsPerSecond);
+pub const SINGLE: Row = row("Events/s, one a request on 256 connections", Unit::PerSecond);
 pub const AT_20K: [Row; 4] = [
     row("20,000 events/s offered: p50, ms", Unit::Millis),
     row("20,000 events/s offered: p99, ms", Unit::Millis),
     row("20,000 events/s offered: longest, ms", Unit::Millis),
-    row("20,000 events/s offered: events/s answered", Unit::EventsPerSecond),
+    row("20,000 events/s offered: events/s answered", Unit::PerSecond),
 ];
 pub const AT_100K: [Row; 4] = [
     row("100,000 events/s offered, with a checkpoint: p50, ms", Unit::Millis),
     row("100,000 events/s offered, with a checkpoint: p99, ms", Unit::Millis),
     row("100,000 events/s offered, with a checkpoint: longest, ms", Unit::Millis),
-    row("100,000 events/s offered, with a checkpoint: events/s answered", Unit::EventsPerSecond),
+    row("100,000 events/s offered, with a checkpoint: events/s answered", Unit::PerSecond),
 ];
 pub const RETRIES: [Row; 4] = [
-    row("Events/s, no request sent again", Unit::EventsPerSecond),
-    row("— 5 % of requests sent again", Unit::EventsPerSecond),
-    row("— 50 % of requests sent again", Unit::EventsPerSecond),
-    row("— every request sent again", Unit::EventsPerSecond),
+    row("Events/s, no request sent again", Unit::PerSecond),
+    row("— 5 % of requests sent again", Unit::PerSecond),
+    row("— 50 % of requests sent again", Unit::PerSecond),
+    row("— every request sent again", Unit::PerSecond),
 ];
-pub const EMPTY: Row = row("Events/s, no transaction ids before", Unit::EventsPerSecond);
-pub const PRELOADED: Row = row("— 25 M live and 50 M older transaction ids before", Unit::EventsPerSecond);
+pub const EMPTY: Row = row("Events/s, no transaction ids before", Unit::PerSecond);
+pub const PRELOADED: Row = row("— 25 M live and 50 M older transaction ids before", Unit::PerSecond);
 pub const SUBJECTS: [Row; 3] = [
-    row("Events/s of 50 customers", Unit::EventsPerSecond),
-    row("— of 1,000 customers", Unit::EventsPerSecond),
-    row("— of 20,000 customers", Unit::EventsPerSecond),
+    row("Events/s of 50 customers", Unit::PerSecond),
+    row("— of 1,000 customers", Unit::PerSecond),
+    row("— of 20,000 customers", Unit::PerSecond),
 ];
 pub const USAGE: Row =
     row("At 20,000 events/s: a month's usage of a customer with 1 M events, p99 ms", Unit::Millis);
@@ -74,6 +75,30 @@ pub const INVOICE: Row =
     row("At 5,000 events/s: a draft invoice of 10 products in 3 groups, 200 reads/s, p99 ms", Unit::Millis);
 pub const RATING: Row =
     row("CPU of pricing 500 products × 20 groups × 10 rate changes over 744 hours, ms", Unit::Millis);
+
+pub const FINALIZED: [Row; 2] = [
+    row("Invoices/s made final, 10,000 contracts of 5 products and 2 balances", Unit::PerSecond),
+    row("— 2,500 contracts", Unit::PerSecond),
+];
+pub const FINALIZED_SERVER_CPU: [Row; 2] = [
+    row("— server CPU, µs/invoice", Unit::CpuOfEach),
+    row("— 2,500 contracts: server CPU, µs/invoice", Unit::CpuOfEach),
+];
+pub const FINALIZED_POSTGRES_CPU: [Row; 2] = [
+    row("— PostgreSQL CPU, µs/invoice", Unit::CpuOfEach),
+    row("— 2,500 contracts: PostgreSQL CPU, µs/invoice", Unit::CpuOfEach),
+];
+pub const FINALIZED_LOG_BYTES: [Row; 2] = [
+    row("— write-ahead log, bytes/invoice", Unit::BytesOfEach),
+    row("— 2,500 contracts: write-ahead log, bytes/invoice", Unit::BytesOfEach),
+];
+
+pub const LEDGERS: Row =
+    row("At 5,000 events/s: a page of balances and ledgers, 200 active grants, p99 ms", Unit::Millis);
+pub const LEDGERS_OF_OLD: Row =
+    row("— of the 3 that are active beside 5,000 expired grants, p99 ms", Unit::Millis);
+pub const NET_BALANCE: Row = row("— net balance, 3 grants and 10 products in 3 groups, p99 ms", Unit::Millis);
+pub const NET_BALANCE_OF_OLD: Row = row("— net balance, 5,000 expired grants beside, p99 ms", Unit::Millis);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Column {
@@ -102,13 +127,14 @@ pub struct Report {
 struct Floor {
     name: &'static str,
     bound: Bound,
-    /// Thousandths, microseconds or KiB, as the bound; nothing where it was not measured.
+    /// Thousandths, microseconds, KiB or a number, as the bound; nothing where it was not measured.
     measured: Option<u64>,
 }
 
 #[derive(Clone, Copy)]
 enum Bound {
     AtLeast { per_mille: u64 },
+    AtLeastPerSecond(u64),
     Below { micros: u64 },
     BelowMegabytes(u64),
 }
@@ -170,6 +196,14 @@ impl Report {
             below("event search, p99", 10, SEARCH),
             below("draft invoice, p99", 15, INVOICE),
             below("pricing a large contract, CPU", 50, RATING),
+            Floor {
+                name: "invoices made final",
+                bound: Bound::AtLeastPerSecond(500),
+                measured: self.median(FINALIZED[0]),
+            },
+            at_least("invoices/s of 10,000 contracts ÷ of 2,500", 800, FINALIZED[0], (FINALIZED[1], ours)),
+            below("balances and ledgers, p99", 40, LEDGERS),
+            below("net balance, p99", 10, NET_BALANCE),
         ]
     }
 
@@ -208,7 +242,7 @@ impl Report {
             }
             for column in [Column::Naive, Column::CopyText] {
                 let ratio = self.ratio((row, Column::Upbeat), (row, column));
-                let ratio = ratio.filter(|_| unit == Unit::EventsPerSecond);
+                let ratio = ratio.filter(|_| unit == Unit::PerSecond);
                 let _ = write!(table, " {} |", ratio.map_or(String::new(), times));
             }
             table.push('\n');
@@ -236,6 +270,7 @@ impl Bound {
     fn holds(self, measured: u64) -> bool {
         match self {
             Self::AtLeast { per_mille } => measured >= per_mille,
+            Self::AtLeastPerSecond(least) => measured >= least,
             Self::Below { micros } => measured < micros,
             Self::BelowMegabytes(megabytes) => measured * 1024 < megabytes * 1_000_000,
         }
@@ -244,6 +279,7 @@ impl Bound {
     fn text(self) -> String {
         match self {
             Self::AtLeast { per_mille } => format!("at least {}", times(per_mille)),
+            Self::AtLeastPerSecond(least) => format!("at least {}/s", grouped(least)),
             Self::Below { micros } => format!("below {} ms", micros / 1000),
             Self::BelowMegabytes(megabytes) => format!("below {megabytes} MB"),
         }
@@ -252,6 +288,7 @@ impl Bound {
     fn shown(self, measured: u64) -> String {
         match self {
             Self::AtLeast { .. } => times(measured),
+            Self::AtLeastPerSecond(_) => format!("{}/s", grouped(measured)),
             Self::Below { .. } => format!("{} ms", shown(Unit::Millis, measured)),
             Self::BelowMegabytes(_) => format!("{} MB", shown(Unit::Memory, measured)),
         }
@@ -276,8 +313,8 @@ fn cell(unit: Unit, values: &[u64]) -> String {
 
 fn shown(unit: Unit, value: u64) -> String {
     match unit {
-        Unit::EventsPerSecond | Unit::BytesPerEvent => grouped(value),
-        Unit::Millis | Unit::CpuPerEvent => hundredths(value / 10),
+        Unit::PerSecond | Unit::BytesOfEach => grouped(value),
+        Unit::Millis | Unit::CpuOfEach => hundredths(value / 10),
         Unit::Memory => grouped(value * 1024 / 1_000_000),
     }
 }

@@ -22,18 +22,29 @@ use crate::report::{
     RETRIES, Report, Row, SATURATION, SEARCH, SERVER_CPU, SINGLE, SUBJECTS, USAGE, VISIBLE,
 };
 use crate::server::{Kind, Server, TOKEN};
-use crate::upbeat::{Api, groups_of, usage_of};
+use crate::upbeat::{Api, groups_of, month_of, usage_of};
 
-pub const NAMES: [&str; 9] =
-    ["saturation", "single", "fixed", "retries", "preloaded", "subjects", "reads", "invoice", "rating"];
+pub const NAMES: [&str; 11] = [
+    "saturation",
+    "single",
+    "fixed",
+    "retries",
+    "preloaded",
+    "subjects",
+    "reads",
+    "invoice",
+    "rating",
+    "finalize",
+    "balances",
+];
 
 /// Whose events come in, where nothing else is said.
-const CUSTOMERS: usize = 1000;
+pub const CUSTOMERS: usize = 1000;
 
 /// How often a second each operation is called while events come in.
-const READS_PER_SECOND: u64 = 25;
+pub const READS_PER_SECOND: u64 = 25;
 const SEAT_EVENTS: u64 = 20_000;
-const MONTH_SECONDS: u64 = 30 * 24 * 3600;
+pub const MONTH_SECONDS: u64 = 30 * 24 * 3600;
 
 /// Of the contract whose draft is read, each priced in three groups.
 const INVOICE_PRODUCTS: usize = 10;
@@ -57,6 +68,8 @@ pub struct Plan {
     pub month_events: u64,
     /// How many of the keys of the full history are put in.
     pub history_per_mille: u64,
+    /// How many of the contracts are made whose invoices become final.
+    pub contracts_per_mille: usize,
 }
 
 impl Plan {
@@ -71,6 +84,7 @@ impl Plan {
             earlier_events: 0,
             month_events: 1_000_000,
             history_per_mille: 1000,
+            contracts_per_mille: 1000,
         }
     }
 
@@ -86,6 +100,7 @@ impl Plan {
             earlier_events: 0,
             month_events: 50_000,
             history_per_mille: 10,
+            contracts_per_mille: 100,
         }
     }
 }
@@ -112,12 +127,14 @@ impl Bench {
             "reads" => self.reads().await,
             "invoice" => self.invoice().await,
             "rating" => self.rating().await,
+            "finalize" => self.finalize().await,
+            "balances" => self.balances().await,
             _ => unreachable!("names are checked"),
         }
         println!("  {} s", start.elapsed().as_secs());
     }
 
-    fn load(&self) -> Load {
+    pub fn load(&self) -> Load {
         Load {
             connections: 64,
             batch: 100,
@@ -378,7 +395,8 @@ impl Bench {
         contender.expected.add(filled.totals);
         let tokens = &contender.metrics.as_ref().expect("Upbeat has metrics").tokens;
         let mut api = Api::open(&server.address).await;
-        let path = api.contract(&contender.customers[0], tokens, INVOICE_PRODUCTS, self.now).await;
+        let card = api.card(tokens, INVOICE_PRODUCTS, month_of(self.now)).await;
+        let path = api.contract(&contender.customers[0], &card, self.now).await;
         self.postgres.settle(self.plan.quiet_for).await;
         server.stop().await;
         contender.vacuum().await;
@@ -422,7 +440,7 @@ impl Bench {
         }
     }
 
-    async fn fill(&self, server: &Server, source: Source, events: u64) -> load::Outcome {
+    pub async fn fill(&self, server: &Server, source: Source, events: u64) -> load::Outcome {
         let load = Load { pressure: Pressure::Fill(events), ..self.load() };
         let outcome: load::Outcome = call("load", &job(server, load, source)).await;
         assert_eq!(outcome.totals.requests, events, "all events went in");

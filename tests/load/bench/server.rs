@@ -34,6 +34,15 @@ pub struct Server {
 
 impl Server {
     pub async fn start(kind: Kind, database_url: &str) -> Self {
+        Self::start_with(kind, database_url, &[]).await
+    }
+
+    /// An Upbeat that leaves what is due undone.
+    pub async fn start_without_worker(database_url: &str) -> Self {
+        Self::start_with(Kind::Upbeat, database_url, &["--no-worker"]).await
+    }
+
+    async fn start_with(kind: Kind, database_url: &str, options: &[&str]) -> Self {
         let address = free_address();
         let mut command = match kind {
             Kind::Upbeat => {
@@ -43,6 +52,7 @@ impl Server {
                 }
                 command
                     .args(["serve", "--listen", &address])
+                    .args(options)
                     .env("UPBEAT_BOOTSTRAP_TOKEN", TOKEN)
                     .env("UPBEAT_LOG", "error")
                     .env("UPBEAT_RATE_LIMITS", "POST /v1/events/search=off");

@@ -1,6 +1,6 @@
 //! Upbeat as its clients see it: metrics and customers to begin with, and what the usage adds up to in the end.
 
-use chrono::{DateTime, Days, NaiveTime, SecondsFormat, Utc};
+use chrono::{DateTime, Datelike, Days, NaiveTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use crate::event::{REQUEST, SEAT, Totals, model_name};
@@ -8,7 +8,7 @@ use crate::http::{Http, get, post};
 use crate::server::TOKEN;
 
 /// Connections that make customers.
-const CONNECTIONS: usize = 8;
+pub const CONNECTIONS: usize = 8;
 
 /// Whose usage one query adds up.
 const CUSTOMERS_OF_A_QUERY: usize = 300;
@@ -19,6 +19,12 @@ pub struct Metrics {
     pub requests: String,
     pub tokens: String,
     pub longest: String,
+}
+
+/// Prices for three models of one metric.
+pub struct Card {
+    pub id: String,
+    pub products: Vec<String>,
 }
 
 pub struct Api {
@@ -36,23 +42,30 @@ impl Api {
         self.http.call(&post(path, TOKEN, body)).await.expect("the server answers").json()
     }
 
+    /// Sends events.
+    pub async fn ingest(&mut self, events: &Value) {
+        self.http.call(&post("/v1/ingest", TOKEN, events)).await.expect("the server answers").ok();
+    }
+
     pub async fn get(&mut self, path: &str) -> Value {
         self.http.call(&get(path, Some(TOKEN))).await.expect("the server answers").json()
     }
 
-    /// A contract from the start of the month on with products of the metric, each of which is priced for three of its
-    /// models; answers the path of the draft.
-    pub async fn contract(
-        &mut self,
-        customer: &str,
-        metric: &str,
-        products: usize,
-        now: DateTime<Utc>,
-    ) -> String {
-        let month = format!("{}-01T00:00:00Z", now.format("%Y-%m"));
+    /// Freezes the clock of the sandbox, when everything that is due by then is done.
+    pub async fn move_clock(&mut self, now: DateTime<Utc>) {
+        self.post("/sandbox/clock", &json!({ "now": text(now) })).await;
+    }
+
+    /// Lets the clock of the sandbox run.
+    pub async fn run_clock(&mut self) {
+        self.post("/sandbox/clock", &json!({ "live": true })).await;
+    }
+
+    /// A rate card with products of the metric, each of which is priced for three of its models.
+    pub async fn card(&mut self, metric: &str, products: usize, starting_at: DateTime<Utc>) -> Card {
         let card = json!({ "name": "List" });
         let card = id(&self.post("/v1/contract-pricing/rate-cards/create", &card).await);
-        let mut rates = Vec::new();
+        let (mut ids, mut rates) = (Vec::new(), Vec::new());
         for number in 1..=products {
             let product = json!({
                 "name": format!("Tokens {number}"), "type": "USAGE", "billable_metric_id": metric,
@@ -61,15 +74,27 @@ impl Api {
             let product = id(&self.post("/v1/contract-pricing/products/create", &product).await);
             rates.extend((0..3).map(|model| {
                 json!({
-                    "product_id": product, "starting_at": month, "entitled": true, "rate_type": "FLAT",
+                    "product_id": product, "starting_at": text(starting_at), "entitled": true, "rate_type": "FLAT",
                     "price": number * 10 + model, "pricing_group_values": { "model": model_name(model) },
                 })
             }));
+            ids.push(product);
         }
         let rates = json!({ "rate_card_id": card, "rates": rates });
         self.post("/v1/contract-pricing/rate-cards/addRates", &rates).await;
+        Card { id: card, products: ids }
+    }
+
+    /// A product that names what is granted.
+    pub async fn fixed_product(&mut self, name: &str) -> String {
+        let product = json!({ "name": name, "type": "FIXED" });
+        id(&self.post("/v1/contract-pricing/products/create", &product).await)
+    }
+
+    /// A contract from the start of the month on; answers the path of the draft.
+    pub async fn contract(&mut self, customer: &str, card: &Card, now: DateTime<Utc>) -> String {
         let contract = json!({
-            "customer_id": customer, "rate_card_id": card, "starting_at": month,
+            "customer_id": customer, "rate_card_id": card.id, "starting_at": text(month_of(now)),
             "usage_statement_schedule": { "frequency": "MONTHLY" },
         });
         self.post("/v1/contracts/create", &contract).await;
@@ -169,14 +194,28 @@ impl Api {
     }
 }
 
-fn id(answer: &Value) -> String {
+/// As requests have it.
+pub fn text(instant: DateTime<Utc>) -> String {
+    instant.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// The start of the day.
+pub fn midnight(instant: DateTime<Utc>) -> DateTime<Utc> {
+    instant.date_naive().and_time(NaiveTime::MIN).and_utc()
+}
+
+/// The start of the month.
+pub fn month_of(instant: DateTime<Utc>) -> DateTime<Utc> {
+    midnight(instant).with_day(1).expect("every month has a first day")
+}
+
+pub fn id(answer: &Value) -> String {
     answer["data"]["id"].as_str().unwrap_or_else(|| panic!("an object with an id: {answer}")).to_owned()
 }
 
 /// The range of days that holds every event of the run.
 fn days(now: DateTime<Utc>) -> (String, String) {
-    let midnight = now.date_naive().and_time(NaiveTime::MIN).and_utc();
-    let text = |instant: DateTime<Utc>| instant.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let midnight = midnight(now);
     // A run may go on past midnight.
     (text(midnight - Days::new(31)), text(midnight + Days::new(2)))
 }
