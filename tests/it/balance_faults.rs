@@ -902,6 +902,8 @@ async fn a_true_up_waits_for_a_statement_that_cannot_be_computed() {
     );
     assert_eq!(till.api.number("SELECT count(*) FROM due_work WHERE last_error IS NOT NULL").await, 0);
     till.verified().await;
+}
+
 /// A promise of 1,000 over January, and where it is billed.
 fn promise(till: &Till, billed_at: &str) -> Value {
     json!({

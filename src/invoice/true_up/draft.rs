@@ -7,7 +7,7 @@ use super::finalize::left_of;
 use crate::contract::Contract;
 use crate::contract::balance::{self, Balance, Rollovers, TrueUp};
 use crate::drawdown::drawn;
-use crate::id::{ContractId, CustomerId, EnvironmentId, SegmentId};
+use crate::id::{BalanceId, ContractId, CustomerId, EnvironmentId, SegmentId};
 use crate::invoice::compute::Calculator;
 use crate::invoice::model::Invoice;
 use crate::invoice::scheduled::{FixedProducts, set_billable_status};

@@ -512,7 +512,7 @@ impl Customer {
             Edit::Amount { segment, amount } => {
                 if is_postpaid {
                     // What was promised and what is billed change together.
-                    let is_same = balance.payments[0].amount == Decimal::from(amount);
+                    let is_same = balance.payments[0].amount == amount;
                     if is_held(state(0), is_same) {
                         return false;
                     }
@@ -567,7 +567,7 @@ impl Customer {
             }
             Edit::ChangePayment { payment, at, amount } => {
                 let before = &balance.payments[payment];
-                let is_same = before.at == at && before.amount == Decimal::from(amount);
+                let is_same = before.at == at && before.amount == amount;
                 if is_postpaid || is_held(state(payment), is_same) {
                     return false;
                 }

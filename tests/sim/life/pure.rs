@@ -282,12 +282,12 @@ impl Calculations {
         let draws: Vec<&Draw> = final_draws.flat_map(|(_, draws)| draws).chain(reserved).collect();
         let used = |segment_id| -> Decimal {
             let own = draws.iter().filter(|draw| draw.segment_id == segment_id);
-            let drawn: Decimal = own.map(|draw| &draw.amount).sum();
+            let spent: Decimal = own.map(|draw| &draw.amount).sum();
             let is_own = |one: &super::customer::Balance| {
                 one.segments.iter().any(|segment| self::segment_id(segment.number) == segment_id)
             };
             let balance = customer.balances.iter().position(is_own).expect("of one of the balances");
-            drawn - customer.billed_short(balance)
+            spent - customer.billed_short(balance)
         };
         let nothing = BTreeMap::new();
         let of_contract = (contract.id, contract.ending_before);
@@ -375,7 +375,7 @@ fn product(number: usize, long_ago: Instant, price_change: Instant) -> ProductTe
         product_id,
         product_type: ProductType::Usage,
         states: Timeline::new(initial, []),
-        timelines: [(key, entries)].into(),
+        rates: entries.into_iter().collect(),
     }
 }
 
@@ -479,6 +479,7 @@ fn balance(customer: &Customer, number: usize) -> Balance {
             invoice_contract_id: own.billed_on.map(contract_id),
             payments: Some(payments).filter(|payments| !payments.items.is_empty()),
             rollover_fraction: None,
+            rolled_over: None,
             is_true_up_disabled: own.is_disabled,
             netsuite_sales_order_id: None,
             salesforce_opportunity_id: None,
