@@ -127,19 +127,21 @@ pub async fn remove_all(
 }
 
 /// The earliest step that is due at `now` and that no other worker holds, and others of its kind and instant, at most so many in
-/// all; locked until the transaction ends.
+/// all; of one kind `only`, where that is given. Locked until the transaction ends.
 pub async fn take(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     now: Instant,
     real_now: Instant,
     at_most: i64,
+    only: Option<&str>,
 ) -> Result<Vec<DueWork>, sqlx::Error> {
     sqlx::query_as!(
         DueWork,
         r#"WITH first AS MATERIALIZED (
                SELECT due_at, kind FROM due_work
                WHERE environment_id = $1 AND due_at <= $2 AND (retry_at IS NULL OR retry_at <= $3)
+                 AND ($5::text IS NULL OR kind = $5)
                ORDER BY due_at, kind, subject_id LIMIT 1 FOR UPDATE SKIP LOCKED
            )
            SELECT environment_id AS "environment_id: EnvironmentId", due_work.kind, subject_id,
@@ -152,6 +154,7 @@ pub async fn take(
         now,
         real_now,
         at_most,
+        only,
     )
     .fetch_all(db)
     .await

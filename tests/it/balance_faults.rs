@@ -850,7 +850,7 @@ async fn a_share_of_the_whole_spend_is_of_others_at_list_prices() {
         own.map(|(_, total)| total.clone()).collect()
     };
     assert_eq!(january(&first), [json!(18)], "a tenth of 80 of its own and 100 of the other's");
-    assert_eq!(january(&second), [json!(0); 0]);
+    assert!(january(&second).is_empty());
     till.verified().await;
 }
 

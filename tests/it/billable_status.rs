@@ -232,7 +232,8 @@ async fn begin_step(api: &Api) -> (sqlx::Transaction<'static, sqlx::Postgres>, V
     let (mut snapshot, arrival) =
         begin_settled_snapshot(&api.app.db, environment.id).await.expect("a snapshot");
     let now = environment.frozen_at.expect("a frozen clock");
-    let work = job::take(&mut snapshot, environment.id, now, api.app.clock.now(), 1).await.expect("a look");
+    let work =
+        job::take(&mut snapshot, environment.id, now, api.app.clock.now(), 1, None).await.expect("a look");
     assert_eq!(work.len(), 1, "a statement is due");
     (snapshot, work, arrival)
 }

@@ -204,15 +204,14 @@ impl TargetingEdit {
 fn check_payments(balance: &Balance) -> Result<(), ApiError> {
     let terms = &balance.terms;
     let refused = |reason: &str| Err(ApiError::field("invoice_schedule", reason));
-    let Some(payments) = &terms.payments else {
+    let Some(payments) = terms.payments.as_ref().filter(|payments| !payments.items.is_empty()) else {
         return if balance.balance_type == BalanceType::Postpaid {
             refused("a POSTPAID commit keeps its payment")
         } else {
             Ok(())
         };
     };
-    let is_invoiced = !payments.do_not_invoice && !payments.items.is_empty();
-    if is_invoiced && terms.invoice_contract_id.is_none() {
+    if !payments.do_not_invoice && terms.invoice_contract_id.is_none() {
         let reason = "is required with an invoice_schedule, unless that says do_not_invoice";
         return Err(ApiError::field("invoice_contract_id", reason));
     }
