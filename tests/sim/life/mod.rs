@@ -39,7 +39,7 @@ use crate::pricing::number_from;
 use crate::random::Random;
 
 /// How many lives each of the tests of the server lives.
-const LIVES: u64 = 40;
+const LIVES: u64 = 20;
 /// How many there are of calculations alone.
 const PURE_LIVES: u64 = 2_500;
 const STEPS: usize = 26;
