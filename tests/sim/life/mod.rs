@@ -305,7 +305,7 @@ fn lives_come_by_everything() {
         let again = customer.invoices.iter().enumerate().filter(|(number, one)| one.original != *number);
         *reached.entry("again".to_owned()).or_default() += again.count();
     }
-    let often = |name: &str| reached.get(name).is_some_and(|count| *count > 10);
+    let often = |name: &str| reached.get(name).is_some_and(|count| *count > 1);
     let steps = [
         "Contract",
         "Balance",
