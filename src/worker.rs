@@ -31,6 +31,9 @@ const POLL: Duration = Duration::from_millis(500);
 /// nothing, and few enough that their customers are held for a moment only.
 const TOGETHER: i64 = 64;
 
+/// How many of them are finalized one at a time where one of their customers is held: by then it mostly is free again.
+const FEW: usize = 4;
+
 /// Wait before the second try of a failed step; it doubles up to [`RETRY_MAX`].
 const RETRY_FIRST: TimeDelta = TimeDelta::seconds(10);
 const RETRY_MAX: TimeDelta = TimeDelta::hours(1);
@@ -161,8 +164,8 @@ async fn run_all(app: &App, stop: &watch::Receiver<bool>) -> Result<(), sqlx::Er
                 Ok::<(), sqlx::Error>(())
             }
         };
-        // One calculates while the other waits for PostgreSQL. The second keeps to what there is most of, and what waits for
-        // nothing else: the first is to meet a true-up after the statements that it waits for.
+        // One calculates while the other waits for PostgreSQL. The second keeps to what there is most of, of customers for whom
+        // nothing is due before: what a statement bills may hang on what was granted by then, and a true-up on statements.
         tokio::try_join!(lane(None), lane(Some(job::kind::FINALIZE_USAGE_STATEMENT)))?;
     }
     Ok(())
@@ -248,12 +251,7 @@ enum Found {
 fn found(taken: Result<Vec<DueWork>, sqlx::Error>) -> Result<Found, sqlx::Error> {
     match taken {
         Ok(works) if works.is_empty() => Ok(Found::Nothing),
-        Ok(mut works) => {
-            if works[0].kind != job::kind::FINALIZE_USAGE_STATEMENT {
-                works.truncate(1);
-            }
-            Ok(Found::Work(works))
-        }
+        Ok(works) => Ok(Found::Work(works)),
         Err(error) if is_transient(&error) => Ok(Found::Collision),
         Err(error) => Err(error),
     }
@@ -286,6 +284,8 @@ async fn finish(
             job::put_off(&mut *app.db.acquire().await?, work, &reason, retry_at).await?;
             Ok(Step::Again)
         }
+        // Somebody else holds one of the customers, or did since the snapshot was taken.
+        (Err(StepError::Database(error)), _) if is_transient(&error) => Ok(Step::Apart(FEW)),
         (Err(_), together) => Ok(Step::Apart(together.len())),
     }
 }

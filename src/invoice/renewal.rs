@@ -5,10 +5,11 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::end::move_end;
+use super::store;
 use crate::access::Writer;
 use crate::contract::balance::{
-    self, Balance, BalancesOfContract, Cap, PaymentsError, Rollovers, TrueUp, given_back, keep_payments,
-    made_final, successors, take_over,
+    self, Balance, BalanceType, BalancesOfContract, Cap, PaymentsError, Rollovers, TrueUp, given_back,
+    keep_payments, made_final, successors, take_over,
 };
 use crate::contract::create::{self, NewContract};
 use crate::contract::renewal::{self, Transition, TransitionInput, TransitionType};
@@ -50,7 +51,11 @@ pub async fn create(
     // What takes part is what the old contract has before its end cuts it.
     let was_over = old.ending_before.is_some_and(|end| end < at);
     let mut own = balance::of_contracts(db, environment_id, customer_id, &[old.id.0], None).await?;
-    own.retain(|_| !was_over);
+    // What is billed as short of a promise is promised no more: nothing of it is left.
+    let promises = own.iter().filter(|balance| balance.balance_type == BalanceType::Postpaid);
+    let promises: Vec<_> = promises.map(|balance| (customer_id, balance.id)).collect();
+    let billed = store::trued_up(db, environment_id, &promises).await?;
+    own.retain(|balance| !was_over && !billed.contains_key(&balance.id));
     let ended =
         Contract { ending_before: Some(old.ending_before.map_or(at, |end| end.min(at))), ..old.clone() };
     if ended.ending_before != old.ending_before {

@@ -126,8 +126,9 @@ pub async fn remove_all(
     Ok(())
 }
 
-/// The earliest step that is due at `now` and that no other worker holds, and others of its kind and instant, at most so many in
-/// all; of one kind `only`, where that is given. Locked until the transaction ends.
+/// The earliest step that is due at `now` and that no other worker holds; where it finalizes a usage statement, with others that
+/// do and are due at the same instant, at most so many in all. Of one kind `only`, where that is given, and then of customers
+/// for whom nothing is due before. Locked until the transaction ends.
 pub async fn take(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
@@ -141,7 +142,11 @@ pub async fn take(
         r#"WITH first AS MATERIALIZED (
                SELECT due_at, kind FROM due_work
                WHERE environment_id = $1 AND due_at <= $2 AND (retry_at IS NULL OR retry_at <= $3)
-                 AND ($5::text IS NULL OR kind = $5)
+                 AND ($5::text IS NULL OR kind = $5 AND NOT EXISTS (
+                     SELECT FROM due_work earlier
+                     WHERE earlier.environment_id = $1 AND earlier.customer_id = due_work.customer_id
+                       AND (earlier.due_at, earlier.kind) < (due_work.due_at, due_work.kind)
+                       AND (earlier.retry_at IS NULL OR earlier.retry_at <= $3)))
                ORDER BY due_at, kind, subject_id LIMIT 1 FOR UPDATE SKIP LOCKED
            )
            SELECT environment_id AS "environment_id: EnvironmentId", due_work.kind, subject_id,
@@ -149,12 +154,18 @@ pub async fn take(
                   greatest(due_work.due_at, $2) AS "now!"
            FROM first JOIN due_work ON due_work.due_at = first.due_at AND due_work.kind = first.kind
            WHERE environment_id = $1 AND (retry_at IS NULL OR retry_at <= $3)
-           ORDER BY subject_id LIMIT $4 FOR UPDATE OF due_work SKIP LOCKED"#,
+             AND ($5::text IS NULL OR NOT EXISTS (
+                 SELECT FROM due_work earlier
+                 WHERE earlier.environment_id = $1 AND earlier.customer_id = due_work.customer_id
+                   AND (earlier.due_at, earlier.kind) < (due_work.due_at, due_work.kind)
+                   AND (earlier.retry_at IS NULL OR earlier.retry_at <= $3)))
+           ORDER BY subject_id LIMIT CASE WHEN (SELECT kind FROM first) = $6 THEN $4::bigint ELSE 1 END FOR UPDATE OF due_work SKIP LOCKED"#,
         environment_id.0,
         now,
         real_now,
         at_most,
         only,
+        super::kind::FINALIZE_USAGE_STATEMENT,
     )
     .fetch_all(db)
     .await
@@ -182,12 +193,13 @@ pub async fn take_and_wait(
                   greatest(due_work.due_at, $4) AS "now!"
            FROM first JOIN due_work ON due_work.due_at = first.due_at AND due_work.kind = first.kind
            WHERE environment_id = $1 AND (retry_at IS NULL OR retry_at <= $3)
-           ORDER BY subject_id LIMIT $5 FOR UPDATE OF due_work"#,
+           ORDER BY subject_id LIMIT CASE WHEN (SELECT kind FROM first) = $6 THEN $5::bigint ELSE 1 END FOR UPDATE OF due_work"#,
         environment_id.0,
         target,
         real_now,
         now,
         at_most,
+        super::kind::FINALIZE_USAGE_STATEMENT,
     )
     .fetch_all(db)
     .await

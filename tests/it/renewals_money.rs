@@ -269,6 +269,22 @@ async fn of_a_promise_that_was_kept_nothing_moves_and_of_one_that_is_whole_all()
     }
 }
 
+/// A true-up bills all that is short of a promise, so that nothing is left for a contract that is agreed late.
+#[tokio::test]
+async fn of_a_promise_that_is_billed_as_short_nothing_is_taken_over() {
+    let terms = json!({ "commits": [commit("POSTPAID", "1")], "ending_before": "2026-04-01T00:00:00Z" });
+    let desk = Desk::with(terms).await;
+    desk.spend("2026-03-09", 600).await;
+    desk.clock("2026-04-03").await;
+    assert_eq!(desk.scheduled().await, ["FINALIZED 04-01 300"]);
+    desk.renewed("2026-04-01").await;
+    assert_eq!(desk.taken().await, [""; 0]);
+    desk.is_sound().await;
+    desk.clock("2026-05-03").await;
+    assert_eq!(desk.scheduled().await, ["FINALIZED 04-01 300"]);
+    desk.is_sound().await;
+}
+
 #[tokio::test]
 async fn usage_that_is_void_later_leaves_more_of_the_promise_to_the_old_contract() {
     let desk = Desk::with(json!({ "commits": [commit("POSTPAID", "1")] })).await;
