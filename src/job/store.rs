@@ -128,7 +128,8 @@ pub async fn remove_all(
 
 /// The earliest step that is due at `now` and that no other worker holds; where it finalizes a usage statement, with others that
 /// do and are due at the same instant, at most so many in all. Of one kind `only`, where that is given, and then of customers
-/// for whom nothing is due before. Locked until the transaction ends.
+/// for whom nothing is due before; so is a true-up, as another worker may be at the statements that it waits for. Locked until
+/// the transaction ends.
 pub async fn take(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
@@ -142,7 +143,8 @@ pub async fn take(
         r#"WITH first AS MATERIALIZED (
                SELECT due_at, kind FROM due_work
                WHERE environment_id = $1 AND due_at <= $2 AND (retry_at IS NULL OR retry_at <= $3)
-                 AND ($5::text IS NULL OR kind = $5 AND NOT EXISTS (
+                 AND ($5::text IS NULL OR kind = $5)
+                 AND ($5::text IS NULL AND kind <> $7 OR NOT EXISTS (
                      SELECT FROM due_work earlier
                      WHERE earlier.environment_id = $1 AND earlier.customer_id = due_work.customer_id
                        AND (earlier.due_at, earlier.kind) < (due_work.due_at, due_work.kind)
@@ -154,18 +156,20 @@ pub async fn take(
                   greatest(due_work.due_at, $2) AS "now!"
            FROM first JOIN due_work ON due_work.due_at = first.due_at AND due_work.kind = first.kind
            WHERE environment_id = $1 AND (retry_at IS NULL OR retry_at <= $3)
-             AND ($5::text IS NULL OR NOT EXISTS (
+             AND ($5::text IS NULL AND due_work.kind <> $7 OR NOT EXISTS (
                  SELECT FROM due_work earlier
                  WHERE earlier.environment_id = $1 AND earlier.customer_id = due_work.customer_id
                    AND (earlier.due_at, earlier.kind) < (due_work.due_at, due_work.kind)
                    AND (earlier.retry_at IS NULL OR earlier.retry_at <= $3)))
-           ORDER BY subject_id LIMIT CASE WHEN (SELECT kind FROM first) = $6 THEN $4::bigint ELSE 1 END FOR UPDATE OF due_work SKIP LOCKED"#,
+           ORDER BY subject_id LIMIT CASE WHEN (SELECT kind FROM first) = $6 THEN $4::bigint ELSE 1 END
+           FOR UPDATE OF due_work SKIP LOCKED"#,
         environment_id.0,
         now,
         real_now,
         at_most,
         only,
         super::kind::FINALIZE_USAGE_STATEMENT,
+        super::kind::FINALIZE_TRUE_UP,
     )
     .fetch_all(db)
     .await

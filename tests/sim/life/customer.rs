@@ -795,7 +795,7 @@ impl Customer {
                     return false;
                 };
                 charged = self.short(balance, &[]);
-                if self.balances[balance].is_disabled || !is_positive(&charged) {
+                if self.is_held_up(balance) || self.balances[balance].is_disabled || !is_positive(&charged) {
                     return false;
                 }
             }
@@ -879,6 +879,24 @@ impl Customer {
             due = due.max(last + GRACE);
         }
         Some((dated_at, due))
+    }
+
+    /// Whether usage that may spend a promise is void, and not made anew.
+    fn is_held_up(&self, number: usize) -> bool {
+        let balance = &self.balances[number];
+        let segment = &balance.segments[0];
+        let own_end = balance.contract.and_then(|own| self.contracts[own].end);
+        let end = own_end.map_or(segment.end, |own| own.min(segment.end));
+        (0..self.invoices.len()).any(|place| {
+            let invoice = &self.invoices[place];
+            matches!(invoice.kind, InvoiceKind::Usage)
+                && invoice.is_void
+                && self.newest(place) == place
+                && self.contracts[invoice.contract].archived.is_none()
+                && balance.is_of(invoice.contract)
+                && invoice.start < end
+                && segment.start < invoice.end
+        })
     }
 
     pub fn schedule_true_ups(&mut self) {
@@ -1088,6 +1106,9 @@ impl Customer {
         };
         if due > at {
             self.balances[balance].true_up_due = Some(due);
+            return;
+        }
+        if self.is_held_up(balance) {
             return;
         }
         let short = self.short(balance, &[]);
