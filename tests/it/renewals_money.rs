@@ -285,6 +285,34 @@ async fn of_a_promise_that_is_billed_as_short_nothing_is_taken_over() {
     desk.is_sound().await;
 }
 
+/// Where its true-up was void then, a part is taken over, and the true-up that is made anew bills the rest: what is billed anew of
+/// usage draws neither.
+#[tokio::test]
+async fn what_is_taken_over_of_a_promise_is_final_as_a_void_true_up_is_made_anew() {
+    let terms = json!({ "commits": [commit("POSTPAID", "0.1")], "ending_before": "2026-04-01T00:00:00Z" });
+    let desk = Desk::with(terms).await;
+    desk.spend("2026-03-09", 600).await;
+    desk.clock("2026-04-03").await;
+    let invoices = desk.api.invoices(&desk.world.customer).await;
+    let true_up = invoices.iter().find(|invoice| invoice["type"] == "SCHEDULED").expect("a true-up");
+    desk.ok(VOID, json!({ "id": true_up["id"] })).await;
+    desk.renewed("2026-04-01").await;
+    desk.ok(REGENERATE, json!({ "id": true_up["id"] })).await;
+    let scheduled = desk.scheduled().await;
+    assert!(scheduled.contains(&"FINALIZED 04-01 210".to_owned()), "{scheduled:?}");
+    desk.is_sound().await;
+    desk.spend("2026-03-31", 200).await;
+    let march = desk.finalized("2026-03-01").await;
+    desk.ok(VOID, json!({ "id": march })).await;
+    desk.ok(REGENERATE, json!({ "id": march })).await;
+    desk.clock("2026-05-03").await;
+    assert_eq!(desk.taken().await, ["Commit 90"]);
+    let (old, _) = desk.both().await;
+    let drawn = ledger(&old).into_iter().filter(|entry| entry.contains("DEDUCTION"));
+    assert_eq!(drawn.collect::<Vec<_>>(), ["04-01 POSTPAID_COMMIT_AUTOMATED_INVOICE_DEDUCTION -600"]);
+    desk.is_sound().await;
+}
+
 #[tokio::test]
 async fn usage_that_is_void_later_leaves_more_of_the_promise_to_the_old_contract() {
     let desk = Desk::with(json!({ "commits": [commit("POSTPAID", "1")] })).await;

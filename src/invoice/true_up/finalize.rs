@@ -166,6 +166,8 @@ pub async fn finalize_again(
 ) -> Result<Option<Invoice>, sqlx::Error> {
     let customer_id = contract.customer_id;
     let balance_id = item.balance_id.ok_or(sqlx::Error::RowNotFound)?;
+    // What was agreed since the first one, too.
+    renewal::settle_promise(db, environment_id, customer_id, balance_id, now).await?;
     let balance = balance::find(db, environment_id, customer_id, balance_id).await?;
     let balance = balance.ok_or(sqlx::Error::RowNotFound)?;
     let seen = seen_now(db, environment_id, customer_id).await?;
