@@ -84,8 +84,8 @@ async fn finalize_one_of_each(
     as_of: AsOf,
     terms: &mut LoadedTerms,
 ) -> Result<(), sqlx::Error> {
-    let Some(DueWork { environment_id, kind, .. }) = works.first() else { return Ok(()) };
-    let environment_id = *environment_id;
+    let Some(DueWork { environment_id, kind, due_at, .. }) = works.first() else { return Ok(()) };
+    let (environment_id, due_at) = (*environment_id, *due_at);
     let customer_ids: Vec<Uuid> = works.iter().map(|work| work.customer_id.0).collect();
     customer::hold_all(db, environment_id, &customer_ids).await?;
     let ids: Vec<_> = works.iter().map(|work| (work.customer_id, ContractId(work.subject_id))).collect();
@@ -106,16 +106,36 @@ async fn finalize_one_of_each(
     }
     job::remove_all(db, environment_id, kind, &gone).await?;
     contract::schedule_next_statements(db, environment_id, &not_due).await?;
-    for contract_id in recurring_grant::contracts_with_grants(db, environment_id, &ids).await? {
-        if let Some(Due { work, contract, .. }) = due.iter().find(|due| due.contract.id == contract_id) {
-            recurring_grant::catch_up(db, environment_id, contract, work.due_at).await?;
-        }
-    }
+    make_grants(db, environment_id, &customer_ids, &due, due_at).await?;
     renewal::settle_to(db, environment_id, due.iter().map(|due| &due.contract), as_of.now).await?;
     for due in &mut due {
         due.riding = riding_items(db, environment_id, &due.contract, due.period).await?;
     }
     finalize_due(db, environment_id, due, as_of, terms).await
+}
+
+/// Makes what recurring grants of these customers make by an instant, also under contracts that no statement is due of: what
+/// those draw first may leave more of what they share.
+async fn make_grants(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_ids: &[Uuid],
+    due: &[Due<'_>],
+    until: Instant,
+) -> Result<(), sqlx::Error> {
+    let mut others = recurring_grant::contracts_with_grants(db, environment_id, customer_ids).await?;
+    let own = due.iter().map(|due| &due.contract);
+    let own: Vec<&Contract> = own.filter(|own| others.contains(&(own.customer_id, own.id))).collect();
+    others.retain(|(_, id)| own.iter().all(|own| own.id != *id));
+    for contract in own {
+        recurring_grant::catch_up(db, environment_id, contract, until).await?;
+    }
+    if !others.is_empty() {
+        for contract in contract::find_many_for_update(db, environment_id, &others).await? {
+            recurring_grant::catch_up(db, environment_id, &contract, until).await?;
+        }
+    }
+    Ok(())
 }
 
 async fn finalize_due(
@@ -132,7 +152,8 @@ async fn finalize_due(
         regeneration: None,
     });
     let closed = finalize(db, environment_id, closings.collect(), as_of, terms).await;
-    if closed.as_ref().err().and_then(failure).is_some() {
+    // One of several is counted when it is taken alone.
+    if due.len() == 1 && closed.as_ref().err().and_then(failure).is_some() {
         // It stays a draft that says why, and the work is put off.
         metrics::counter!("upbeat_invoice_failures_total", "status" => "FINALIZED").increment(1);
     }

@@ -981,3 +981,44 @@ async fn nothing_is_open_of_a_promise_that_its_contract_left_no_time_for() {
     );
     assert_eq!(faults(&till.api).await, [""; 0]);
 }
+
+/// Of two contracts that share a commit, the one that starts first draws its own recurring credit before it, also where that is
+/// made late and the other one is finalized before: the commit is left for the other.
+#[tokio::test]
+async fn what_another_contract_is_granted_late_leaves_it_what_they_share() {
+    let till = Till::at("2026-01-05").await;
+    // Made first, so finalized first; it starts second, so it draws second.
+    let second = till.contract_of("second", "2026-01-02").await;
+    let filter =
+        json!({ "group_key": "of", "group_values": ["first"], "starting_at": "2026-01-01T00:00:00Z" });
+    let daily = json!({
+        "product_id": till.fee, "name": "Daily", "priority": 1, "starting_at": "2026-01-01T00:00:00Z",
+        "access_amount": { "unit_price": 60, "quantity": 1, "credit_type_id": "2714e483-4ff1-48e4-9e25-ac732e8f24f2" },
+        "commit_duration": { "value": 1, "unit": "PERIODS" }, "recurrence_frequency": "DAILY",
+    });
+    let terms = json!({ "usage_filter": filter, "recurring_credits": [daily] });
+    let first = till.contract("2026-01-01", terms).await;
+    let shared = json!({
+        "customer_id": till.customer, "type": "PREPAID", "product_id": till.fee, "priority": 5,
+        "access_schedule": Till::access(60, "2026-02-01", "2026-03-01"),
+    });
+    till.api.post("/v1/contracts/customerCommits/create", shared).await.id();
+    till.api.move_clock("2026-02-20T00:00:00Z").await;
+    // Nobody makes what is granted from here on.
+    till.api.sql("DELETE FROM due_work WHERE kind = 'create_recurring_balances'").await;
+    till.api.move_clock("2026-02-25T12:00:00Z").await;
+    for of in ["first", "second"] {
+        till.spend("2026-02-25", of, 60).await;
+    }
+    till.api.move_clock("2026-03-05T00:00:00Z").await;
+    let invoices = till.api.invoices(&till.customer).await;
+    for contract in [&first, &second] {
+        let is_february = |invoice: &&Value| {
+            invoice["contract_id"] == json!(contract)
+                && invoice["start_timestamp"].as_str().is_some_and(|start| start.starts_with("2026-02"))
+        };
+        let february = invoices.iter().find(is_february).expect("February's");
+        assert_eq!((&february["status"], &february["total"]), (&json!("FINALIZED"), &json!(0)), "{february}");
+    }
+    assert_eq!(faults(&till.api).await, [""; 0]);
+}

@@ -143,26 +143,22 @@ pub async fn of_contracts(
     Ok(grants)
 }
 
-/// Which of these contracts, each after its customer, have any.
+/// The contracts of these customers that have any, each after its customer.
 pub async fn contracts_with_grants(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
-    contracts: &[(CustomerId, ContractId)],
-) -> Result<Vec<ContractId>, sqlx::Error> {
-    let (customers, ids): (Vec<Uuid>, Vec<Uuid>) =
-        contracts.iter().map(|(customer, contract)| (customer.0, contract.0)).unzip();
-    sqlx::query_scalar!(
-        r#"SELECT contract_id AS "contract_id!: ContractId"
-           FROM unnest($2::uuid[], $3::uuid[]) AS given (customer_id, contract_id)
-           WHERE EXISTS (SELECT FROM recurring_grant
-                         WHERE environment_id = $1 AND recurring_grant.customer_id = given.customer_id
-                           AND recurring_grant.contract_id = given.contract_id)"#,
+    customer_ids: &[Uuid],
+) -> Result<Vec<(CustomerId, ContractId)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"SELECT DISTINCT customer_id AS "customer_id: CustomerId", contract_id AS "contract_id: ContractId"
+           FROM recurring_grant WHERE environment_id = $1 AND customer_id = ANY($2)
+           ORDER BY customer_id, contract_id"#,
         environment_id.0,
-        &customers,
-        &ids,
+        customer_ids,
     )
     .fetch_all(db)
-    .await
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.customer_id, row.contract_id)).collect())
 }
 
 /// What the customer's grants with these ids make.
