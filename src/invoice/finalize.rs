@@ -22,6 +22,10 @@ use crate::job::{self, DueWork, Record};
 use crate::rating::calc::UnratedReason;
 use crate::time::{Instant, Period, shown};
 
+/// With so many lines a transaction makes no further invoice: large ones would hold the customers of all for long, and be in
+/// memory together.
+const LINES: usize = 2000;
+
 /// A usage statement whose invoice is to be final.
 pub(super) struct Closing<'a> {
     pub contract: &'a Contract,
@@ -58,7 +62,8 @@ struct Due<'w> {
 /// are all of one environment and due at one instant.
 ///
 /// `arrival` is the last one that `db` sees. Scheduled charges that ride on a statement are settled with it. A contract that
-/// is gone or archived has nothing to finalize. Where one statement fails, so do all: they can be taken one at a time.
+/// is gone or archived has nothing to finalize. Where one statement fails, so do all: they can be taken one at a time. Some of
+/// them may be left for another transaction: they stay due.
 pub async fn finalize_usage_statements(
     db: &mut PgConnection,
     works: &[DueWork],
@@ -71,20 +76,22 @@ pub async fn finalize_usage_statements(
         // What one statement draws, the next one of its customer is to see.
         let mut customers = BTreeSet::new();
         let (first_of_each, others) = left.into_iter().partition(|work| customers.insert(work.customer_id));
-        finalize_one_of_each(db, first_of_each, as_of, &mut terms).await?;
+        if !finalize_one_of_each(db, first_of_each, as_of, &mut terms).await? {
+            return Ok(());
+        }
         left = others;
     }
     Ok(())
 }
 
-/// [`finalize_usage_statements`] of different customers.
+/// [`finalize_usage_statements`] of different customers; answers whether none was left.
 async fn finalize_one_of_each(
     db: &mut PgConnection,
     works: Vec<&DueWork>,
     as_of: AsOf,
     terms: &mut LoadedTerms,
-) -> Result<(), sqlx::Error> {
-    let Some(DueWork { environment_id, kind, due_at, .. }) = works.first() else { return Ok(()) };
+) -> Result<bool, sqlx::Error> {
+    let Some(DueWork { environment_id, kind, due_at, .. }) = works.first() else { return Ok(true) };
     let (environment_id, due_at) = (*environment_id, *due_at);
     let customer_ids: Vec<Uuid> = works.iter().map(|work| work.customer_id.0).collect();
     customer::hold_all(db, environment_id, &customer_ids).await?;
@@ -144,7 +151,7 @@ async fn finalize_due(
     due: Vec<Due<'_>>,
     as_of: AsOf,
     terms: &mut LoadedTerms,
-) -> Result<(), sqlx::Error> {
+) -> Result<bool, sqlx::Error> {
     let closings = due.iter().map(|Due { contract, period, riding, .. }| Closing {
         contract,
         period: *period,
@@ -158,6 +165,7 @@ async fn finalize_due(
         metrics::counter!("upbeat_invoice_failures_total", "status" => "FINALIZED").increment(1);
     }
     let closed = closed?;
+    let is_all = closed.len() == due.len();
     let (mut contracts, mut records) = (Vec::new(), Vec::new());
     for (Due { work, mut contract, period, riding }, Closed { invoice, .. }) in due.into_iter().zip(&closed) {
         keep_riding(db, environment_id, invoice, &riding, as_of.now).await?;
@@ -181,16 +189,16 @@ async fn finalize_due(
         let events = u64::try_from(*events).unwrap_or(0);
         metrics::counter!("upbeat_usage_unrated_events_total", "reason" => reason.as_str()).increment(events);
     }
-    Ok(())
+    Ok(is_all)
 }
 
 /// Calculates the invoices of statements of different customers and keeps them as final ones, by what the transaction sees;
-/// answers them in their order. The caller holds the customers, and says on the charges that they are there. Terms that it
+/// answers them in their order, which are the first ones where they have many lines. The caller holds the customers, and says on the charges that they are there. Terms that it
 /// loads it leaves for the next ones of the transaction.
 pub(super) async fn finalize(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
-    closings: Vec<Closing<'_>>,
+    mut closings: Vec<Closing<'_>>,
     as_of: AsOf,
     terms: &mut LoadedTerms,
 ) -> Result<Vec<Closed>, sqlx::Error> {
@@ -198,7 +206,11 @@ pub(super) async fn finalize(
     let mut calculator = Calculator::new(db, environment_id).with_terms(std::mem::take(terms));
     calculator.load_customers(closings.iter().map(|closing| (closing.contract, closing.period))).await?;
     let (mut closed, mut all_seen, mut all_draws) = (Vec::new(), Vec::new(), Vec::new());
+    let mut lines = 0;
     for Closing { contract, period, regeneration, .. } in &closings {
+        if lines >= LINES {
+            break;
+        }
         let (mut invoice, draws, unrated) = calculator.final_usage_invoice(contract, *period, now).await?;
         if let Some(regeneration) = regeneration {
             regeneration.mark(&mut invoice);
@@ -207,8 +219,10 @@ pub(super) async fn finalize(
         let own = draws.into_iter().map(|draw| (contract.customer_id, Draw { invoice_id, ..draw }));
         all_draws.extend(own);
         all_seen.push(calculator.seen(contract, *period));
+        lines += invoice.line_items.len();
         closed.push(Closed { invoice, unrated });
     }
+    closings.truncate(closed.len());
     *terms = calculator.into_terms();
     for ((Closing { charges, .. }, closed), seen) in closings.iter().zip(&mut closed).zip(&mut all_seen) {
         let products = FixedProducts::load(db, environment_id, charges).await?;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Api, Rates};
+use crate::support::{Api, Metric, Rates};
 use crate::world::beyond_all_bounds;
 
 const NOW: &str = "2026-03-10T12:00:00Z";
@@ -132,4 +132,37 @@ async fn of_many_statements_that_are_due_at_once_only_the_one_to_blame_is_put_of
     let of_due_work = "SELECT count(*) FROM audit_log WHERE actor_name = 'due work' AND action = 'finalize'
                        AND description LIKE '%2026-03-01%2026-04-01%'";
     assert_eq!(two.api.number(of_due_work).await, 100 + 1, "a line of the audit log for each");
+}
+
+#[tokio::test]
+async fn large_invoices_that_are_due_at_once_are_finalized_in_several_transactions() {
+    let api = Api::at(NOW).await;
+    let metric = api.metric(Metric { aggregation: "SUM", key: Some("n"), groups: &["of"] }).await;
+    let rates = api.rate_card().await;
+    let product = api.product("Units", &metric, json!({ "presentation_group_key": ["of"] })).await;
+    api.flat(&rates, &product, "2026-01-01T00:00:00Z", "2", json!({})).await;
+    for number in 0..4 {
+        let alias = format!("large-{number}");
+        let customer = api.customer(&alias).await;
+        // Two of each customer, of which the second must wait for the first.
+        for _ in 0..2 {
+            api.contract(&customer, &rates, "2026-03-01T00:00:00Z", json!({})).await;
+        }
+        for of_batch in 0..8 {
+            let event = |n: i64| {
+                json!({
+                    "transaction_id": format!("{alias}-{of_batch}-{n}"), "customer_id": alias, "event_type": "use",
+                    "timestamp": "2026-03-02T12:00:00Z", "properties": { "n": 1, "of": format!("{of_batch}-{n}") },
+                })
+            };
+            let events: Vec<Value> = (0..100).map(event).collect();
+            assert_eq!(api.post("/v1/ingest", json!(events)).await.status, 200);
+        }
+    }
+    api.move_clock("2026-04-10T00:00:00Z").await;
+    let march = "FROM invoice WHERE status = 'FINALIZED' AND starts_at = '2026-03-01T00:00:00Z'";
+    assert_eq!(api.number(&format!("SELECT count(*) {march}")).await, 8);
+    assert_eq!(api.number(&format!("SELECT sum(total)::bigint {march}")).await, 8 * 800 * 2);
+    let of_transactions = format!("SELECT count(DISTINCT xmin::text) {march}");
+    assert!(api.number(&of_transactions).await >= 3, "2,000 lines or a little more in each");
 }
