@@ -18,6 +18,7 @@ pub mod casing; // enums in any casing
 pub mod time; // the clock, periods, billing calendars
 pub mod id; // typed ids, deterministic ids, digests
 pub mod money; // exact decimals, pricing units, rounding by name
+pub mod memo; // what was worked out of states that have names
 
 // -- the frame: knows no domain --
 pub mod config; // where the data is, from the command line and the environment

@@ -5,7 +5,7 @@
 //! or prices in force for one invoice line (rating).
 //!
 //! Invariants: a billable metric never changes what it counts; a rate card's timeline is append-only, and where
-//! its entries overlap the one added last is in force.
+//! its entries overlap the one added last is in force; whatever changes here gives the catalog a new name ([`version`]).
 
 pub mod alias;
 pub mod billable_metric;
@@ -14,3 +14,4 @@ pub mod product;
 pub mod rate;
 pub mod rate_card;
 pub mod usage_filter;
+pub mod version;

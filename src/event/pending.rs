@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::codec::Facts;
 use super::fact::subject_id;
+use crate::catalog::version::CatalogVersion;
 use crate::id::{EnvironmentId, SubjectId};
 
 /// Batches that are taken at once: hours that many of them touch are written once, so that whoever counts catches up
@@ -162,22 +163,24 @@ pub async fn take_pending_usage(
     find_pending(db, environment_id, notes, recent).await
 }
 
-/// The batches whose usage is pending.
+/// The batches whose usage is pending, and the state of the catalog that the snapshot sees, which their readers want next.
 pub async fn pending_usage(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
-) -> Result<Vec<Note>, sqlx::Error> {
+) -> Result<(Vec<Note>, Option<CatalogVersion>), sqlx::Error> {
     // As columns: hundreds of rows would cost more to hand over than to find.
     let columns = sqlx::query!(
         r#"SELECT coalesce(array_agg(batch_id), '{}') AS "batch_ids!", coalesce(array_agg(slot), '{}') AS "slots!",
-                  coalesce(array_agg(mark), '{}') AS "marks!: Vec<Option<Uuid>>"
+                  coalesce(array_agg(mark), '{}') AS "marks!: Vec<Option<Uuid>>",
+                  (SELECT version FROM catalog_version WHERE environment_id = $1) AS catalog
            FROM rollup_pending WHERE environment_id = $1"#,
         environment_id.0,
     )
     .fetch_one(db)
     .await?;
     let notes = columns.batch_ids.into_iter().zip(columns.slots).zip(columns.marks);
-    Ok(notes.map(|((batch_id, slot), mark)| Note { batch_id, slot, mark }).collect())
+    let notes = notes.map(|((batch_id, slot), mark)| Note { batch_id, slot, mark }).collect();
+    Ok((notes, columns.catalog.map(CatalogVersion)))
 }
 
 /// The batches, remembered or read. Those that had to be read are remembered.

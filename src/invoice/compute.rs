@@ -8,14 +8,16 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::billable_status::set_billable_status;
 use super::calc::{Calculated, Facts, empty_usage_invoice, usage_invoice};
 use super::explain::{Explanation, explanations};
 use super::model::{Invoice, InvoiceFailure};
 use super::purse::{Purse, SeenBalances, StatementPlace};
 use super::scheduled::calc::add_charges;
 use super::scheduled::{FixedProducts, riding_items};
+use crate::catalog::version::CatalogVersion;
 use crate::contract::{self, Contract, Statement};
-use crate::customer::{self, billable_status::status_at};
+use crate::customer;
 use crate::drawdown::Draw;
 use crate::drawdown::calc::{Candidate, candidates};
 use crate::error::NotComputable;
@@ -25,7 +27,9 @@ use crate::rating::calc::{
     Combination, Cuts, OtherContracts, UnratedReason, composite_changes, cuts, pricings, rate_usage, route,
     unrated_events,
 };
-use crate::rating::{Agreement, Newest, Terms, Usage, UsageScope, load_definitions, load_terms, load_usage};
+use crate::rating::{
+    Agreement, Newest, Terms, Usage, UsageScope, load_definitions, load_terms, load_usage, terms_of,
+};
 use crate::time::{Instant, Period};
 use crate::usage::Uncounted;
 use crate::usage::calc::previewed_pieces;
@@ -63,15 +67,12 @@ pub struct Preview {
     pub replaces: bool,
 }
 
-/// The terms of rate cards.
-pub type LoadedTerms = BTreeMap<Option<RateCardId>, Arc<Terms>>;
-
 /// Calculates invoices from what one transaction sees, loading each rate card and each customer's subjects
 /// once.
 pub struct Calculator<'a> {
     db: &'a mut PgConnection,
     environment_id: EnvironmentId,
-    terms: LoadedTerms,
+    terms: BTreeMap<Option<RateCardId>, Arc<Terms>>,
     subjects: BTreeMap<CustomerId, Vec<SubjectId>>,
     /// All contracts of a customer.
     contracts: BTreeMap<CustomerId, Arc<Vec<Contract>>>,
@@ -85,6 +86,8 @@ pub struct Calculator<'a> {
     before_seq: Option<i64>,
     /// What the rollups do not have yet; unset where they have all.
     uncounted: Option<Uncounted>,
+    /// The state of the catalog, of which terms may be known; unset where they are loaded.
+    catalog: Option<CatalogVersion>,
 }
 
 /// Which balances are drawn.
@@ -130,18 +133,14 @@ impl<'a> Calculator<'a> {
             preview: None,
             before_seq: None,
             uncounted: None,
+            catalog: None,
         }
     }
 
-    /// With terms that were loaded from the same snapshot.
+    /// With the terms of a state of the catalog, which the transaction sees and does not change.
     #[must_use]
-    pub fn with_terms(self, terms: LoadedTerms) -> Self {
-        Self { terms, ..self }
-    }
-
-    #[must_use]
-    pub fn into_terms(self) -> LoadedTerms {
-        self.terms
+    pub fn with_catalog(self, catalog: Option<CatalogVersion>) -> Self {
+        Self { catalog, ..self }
     }
 
     /// Loads what calculating these statements needs of their customers, of each a statement, for all at once.
@@ -171,7 +170,8 @@ impl<'a> Calculator<'a> {
         environment_id: EnvironmentId,
         uncounted: Uncounted,
     ) -> Self {
-        Self { uncounted: Some(uncounted), ..Self::new(db, environment_id) }
+        let catalog = uncounted.catalog();
+        Self { uncounted: Some(uncounted), catalog, ..Self::new(db, environment_id) }
     }
 
     /// Calculates what invoices would be with the events of a preview.
@@ -244,10 +244,14 @@ impl<'a> Calculator<'a> {
         now: Instant,
     ) -> Result<Invoice, sqlx::Error> {
         self.reserve_before(contract, period, now).await?;
-        Ok(self.calculate(contract, period, now, Cuts::clone, |_, _, _| (), |_, _| ()).await?.invoice)
+        let calculated = self.calculate(contract, period, now, Cuts::clone, |_, _, _| (), |_, _| ()).await?;
+        let mut invoice = calculated.invoice;
+        set_billable_status(self.db, self.environment_id, &mut invoice).await?;
+        Ok(invoice)
     }
 
-    /// [`Self::usage_invoice`], what it draws, and how many events of its time the contract does not bill, by the reason.
+    /// [`Self::usage_invoice`] without its billable status, what it draws, and how many events of its time the contract does not
+    /// bill, by the reason.
     pub async fn final_usage_invoice(
         &mut self,
         contract: &Contract,
@@ -274,7 +278,9 @@ impl<'a> Calculator<'a> {
             |id: BillableMetricId| terms.metrics.get(&id).is_some_and(|metric| !metric.is_sql());
         let hourly = |cuts: &Cuts| cuts.clone().by_the_hour(is_streaming);
         let calculation = self.calculate(contract, period, now, hourly, |_, _, _| (), explanations).await?;
-        Ok((calculation.invoice, calculation.seen))
+        let mut invoice = calculation.invoice;
+        set_billable_status(self.db, self.environment_id, &mut invoice).await?;
+        Ok((invoice, calculation.seen))
     }
 
     /// What the open statements of all of a customer's contracts draw at `now`, in the order in which they do. One that cannot be
@@ -410,7 +416,7 @@ impl<'a> Calculator<'a> {
         let weighed = weigh(&agreement, &usage, &cuts);
         let used_beside = self.usage_beside(&beside, &changes).await?;
         let purse = self.purse(contract, period).await?;
-        let (mut invoice, draws, seen) = {
+        let (invoice, draws, seen) = {
             let others = others(&agreement, contract, &beside, &used_beside, changes);
             let used = |segment_id| purse.used_before(place(contract, period), segment_id);
             let of_contract = (contract.id, purse.contract_end(contract));
@@ -422,9 +428,6 @@ impl<'a> Calculator<'a> {
             let seen = look(&agreement, &Seeing { calculated: &calculated, candidates: &candidates });
             (calculated.invoice, calculated.draws, seen)
         };
-        invoice.billable_status =
-            status_at(self.db, self.environment_id, contract.customer_id, invoice.billable_status_at())
-                .await?;
         Ok(Calculation { invoice, draws, weighed, seen })
     }
 
@@ -552,9 +555,7 @@ impl<'a> Calculator<'a> {
         let calculated = self.statement(contract, period, now).await;
         let Some(failure) = calculated.as_ref().err().and_then(failure) else { return calculated };
         let mut invoice = empty_usage_invoice(contract, period);
-        invoice.billable_status =
-            status_at(self.db, self.environment_id, contract.customer_id, invoice.billable_status_at())
-                .await?;
+        set_billable_status(self.db, self.environment_id, &mut invoice).await?;
         tracing::warn!(invoice_id = %invoice.id, reason = failure.reason, "a draft cannot be calculated");
         metrics::counter!("upbeat_invoice_failures_total", "status" => "DRAFT").increment(1);
         Ok(Invoice { upbeat_failure: Some(failure), ..invoice })
@@ -570,8 +571,8 @@ impl<'a> Calculator<'a> {
         if let Some(terms) = self.terms.get(&contract.rate_card_id) {
             return Ok(Arc::clone(terms));
         }
-        let terms = load_terms(self.db, self.environment_id, contract.rate_card_id, None).await?;
-        let terms = Arc::new(terms);
+        let catalog = self.catalog;
+        let terms = terms_of(self.db, self.environment_id, contract.rate_card_id, catalog).await?;
         self.terms.insert(contract.rate_card_id, Arc::clone(&terms));
         Ok(terms)
     }

@@ -5,14 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::billable_status::set_billable_statuses;
 use super::calc::Regeneration;
-use super::compute::{Calculator, LoadedTerms, failure};
+use super::compute::{Calculator, failure};
 use super::custom_fields;
 use super::model::{Invoice, InvoiceStatus};
 use super::renewal;
 use super::scheduled::calc::add_charges;
 use super::scheduled::{FixedProducts, keep_riding, riding_items};
 use super::store;
+use crate::catalog::version::{CatalogVersion, seen_version};
 use crate::contract::scheduled_charge::DueItem;
 use crate::contract::{self, Contract, GRACE, recurring_grant};
 use crate::customer;
@@ -48,6 +50,8 @@ pub(super) struct AsOf {
     pub now: Instant,
     /// The last arrival that the transaction sees. Events that arrive later change nothing on the invoices.
     pub arrival: i64,
+    /// The state of the catalog that the transaction sees; unset where its terms are to be loaded.
+    pub catalog: Option<CatalogVersion>,
 }
 
 /// A contract whose next statement is due.
@@ -69,14 +73,14 @@ pub async fn finalize_usage_statements(
     works: &[DueWork],
     arrival: i64,
 ) -> Result<(), sqlx::Error> {
-    let mut terms = LoadedTerms::new();
+    let Some(DueWork { environment_id, now, .. }) = works.first() else { return Ok(()) };
+    let as_of = AsOf { now: *now, arrival, catalog: seen_version(db, *environment_id).await? };
     let mut left: Vec<&DueWork> = works.iter().collect();
-    while let Some(first) = left.first() {
-        let as_of = AsOf { now: first.now, arrival };
+    while !left.is_empty() {
         // What one statement draws, the next one of its customer is to see.
         let mut customers = BTreeSet::new();
         let (first_of_each, others) = left.into_iter().partition(|work| customers.insert(work.customer_id));
-        if !finalize_one_of_each(db, first_of_each, as_of, &mut terms).await? {
+        if !finalize_one_of_each(db, first_of_each, as_of).await? {
             return Ok(());
         }
         left = others;
@@ -89,7 +93,6 @@ async fn finalize_one_of_each(
     db: &mut PgConnection,
     works: Vec<&DueWork>,
     as_of: AsOf,
-    terms: &mut LoadedTerms,
 ) -> Result<bool, sqlx::Error> {
     let Some(DueWork { environment_id, kind, due_at, .. }) = works.first() else { return Ok(true) };
     let (environment_id, due_at) = (*environment_id, *due_at);
@@ -118,7 +121,7 @@ async fn finalize_one_of_each(
     for due in &mut due {
         due.riding = riding_items(db, environment_id, &due.contract, due.period).await?;
     }
-    finalize_due(db, environment_id, due, as_of, terms).await
+    finalize_due(db, environment_id, due, as_of).await
 }
 
 /// Makes what recurring grants of these customers make by an instant, also under contracts that no statement is due of: what
@@ -150,7 +153,6 @@ async fn finalize_due(
     environment_id: EnvironmentId,
     due: Vec<Due<'_>>,
     as_of: AsOf,
-    terms: &mut LoadedTerms,
 ) -> Result<bool, sqlx::Error> {
     let closings = due.iter().map(|Due { contract, period, riding, .. }| Closing {
         contract,
@@ -158,7 +160,7 @@ async fn finalize_due(
         charges: riding,
         regeneration: None,
     });
-    let closed = finalize(db, environment_id, closings.collect(), as_of, terms).await;
+    let closed = finalize(db, environment_id, closings.collect(), as_of).await;
     // One of several is counted when it is taken alone.
     if due.len() == 1 && closed.as_ref().err().and_then(failure).is_some() {
         // It stays a draft that says why, and the work is put off.
@@ -193,17 +195,16 @@ async fn finalize_due(
 }
 
 /// Calculates the invoices of statements of different customers and keeps them as final ones, by what the transaction sees;
-/// answers them in their order, which are the first ones where they have many lines. The caller holds the customers, and says on the charges that they are there. Terms that it
-/// loads it leaves for the next ones of the transaction.
+/// answers them in their order, which are the first ones where they have many lines. The caller holds the customers, and says
+/// on the charges that they are there.
 pub(super) async fn finalize(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     mut closings: Vec<Closing<'_>>,
     as_of: AsOf,
-    terms: &mut LoadedTerms,
 ) -> Result<Vec<Closed>, sqlx::Error> {
-    let AsOf { now, arrival } = as_of;
-    let mut calculator = Calculator::new(db, environment_id).with_terms(std::mem::take(terms));
+    let AsOf { now, arrival, catalog } = as_of;
+    let mut calculator = Calculator::new(db, environment_id).with_catalog(catalog);
     calculator.load_customers(closings.iter().map(|closing| (closing.contract, closing.period))).await?;
     let (mut closed, mut all_seen, mut all_draws) = (Vec::new(), Vec::new(), Vec::new());
     let mut lines = 0;
@@ -223,7 +224,6 @@ pub(super) async fn finalize(
         closed.push(Closed { invoice, unrated });
     }
     closings.truncate(closed.len());
-    *terms = calculator.into_terms();
     for ((Closing { charges, .. }, closed), seen) in closings.iter().zip(&mut closed).zip(&mut all_seen) {
         let products = FixedProducts::load(db, environment_id, charges).await?;
         let newest = &mut seen.terms.newest;
@@ -231,8 +231,8 @@ pub(super) async fn finalize(
         add_charges(&mut closed.invoice, charges, &products, now);
         closed.invoice.status = InvoiceStatus::Finalized;
     }
-    custom_fields::keep(db, environment_id, closed.iter_mut().map(|closed| &mut closed.invoice).collect())
-        .await?;
+    set_billable_statuses(db, environment_id, invoices(&mut closed)).await?;
+    custom_fields::keep(db, environment_id, invoices(&mut closed)).await?;
     for ((closing, closed), seen) in closings.iter().zip(&closed).zip(&all_seen) {
         let Closed { invoice, .. } = closed;
         store::insert(db, environment_id, invoice, now, arrival, seen, closing.regeneration).await?;
@@ -240,4 +240,8 @@ pub(super) async fn finalize(
     }
     drawdown::keep(db, environment_id, &all_draws).await?;
     Ok(closed)
+}
+
+fn invoices(closed: &mut [Closed]) -> Vec<&mut Invoice> {
+    closed.iter_mut().map(|closed| &mut closed.invoice).collect()
 }

@@ -13,6 +13,7 @@
 
 pub mod archive_contract;
 pub mod archive_customer;
+mod billable_status;
 mod calc;
 mod catch_up;
 mod compute;

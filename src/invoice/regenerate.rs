@@ -6,7 +6,6 @@ use sqlx::PgConnection;
 
 use super::calc::Regeneration;
 use super::catch_up::begin_settled;
-use super::compute::LoadedTerms;
 use super::existence::owner;
 use super::finalize::{AsOf, Closing, finalize};
 use super::model::{Invoice, InvoiceStatus, InvoiceType};
@@ -76,9 +75,8 @@ pub async fn handler(
                 charges: &charges,
                 regeneration: Some(&regeneration),
             };
-            let as_of = AsOf { now, arrival };
-            let closed =
-                finalize(db, environment_id, vec![closing], as_of, &mut LoadedTerms::new()).await?.pop();
+            let as_of = AsOf { now, arrival, catalog: None };
+            let closed = finalize(db, environment_id, vec![closing], as_of).await?.pop();
             let new = closed.expect("one for each statement").invoice;
             // What it spends of a promise may leave something to bill of one that was fulfilled.
             contract::schedule_true_ups(db, environment_id, customer_id).await?;

@@ -53,7 +53,8 @@ pub async fn handler(
     };
     billable_status::append(&mut change, environment_id, customer.id, &entry).await?;
     customer::touch(&mut change, environment_id, customer.id, caller.now).await?;
-    let current = billable_status::status_at(&mut change, environment_id, customer.id, caller.now).await?;
+    let now = [(customer.id, caller.now)];
+    let current = billable_status::statuses_at(&mut change, environment_id, &now).await?.remove(0);
     let (status, since) = (request.billable_status.as_str(), shown(effective_at));
     let record = Record::new(customer.id.0, format!("Set customer {} {status} from {since}", customer.name));
     let data = BillableStatusSet { id: customer.id, current_billable_status: current };

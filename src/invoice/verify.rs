@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::{Executor, PgConnection, PgPool};
 
+use super::billable_status::set_billable_status;
 use super::calc::{owed_in, usage_invoice_id};
 use super::compute::{self, Calculator, failure};
 use super::custom_fields;
@@ -17,7 +18,7 @@ use super::model::{Invoice, InvoiceStatus, InvoiceType, LineItem};
 use super::scheduled::calc::{
     add_charges, empty_scheduled_invoice, scheduled_invoice_id, scheduled_invoice_ids,
 };
-use super::scheduled::{FixedProducts, items_dated, set_billable_status};
+use super::scheduled::{FixedProducts, items_dated};
 use super::store::{self, FinalizedInvoice};
 use super::true_up::{seen_now, true_up_invoice, true_up_invoice_id, true_up_invoice_ids, what_was_short};
 use super::verify_draws::DrawsByInvoice;

@@ -21,7 +21,7 @@ use crate::money::{CreditType, Decimal, zero};
 use crate::time::Period;
 use crate::usage::calc::Tally;
 use crate::usage::sql::{Answer, Facts, MetricQuery};
-use crate::usage::{PostgresRollups, RollupStore, SegmentedMetric, Uncounted};
+use crate::usage::{PostgresRollups, Reading, RollupStore, SegmentedMetric, Uncounted};
 
 /// The terms of a rate card; without a card nothing is priced. `up_to` leaves out what was added later.
 pub async fn load_terms(
@@ -153,7 +153,10 @@ pub async fn load_usage(
         }
     }
     let (subject_ids, end) = (scope.subject_ids, cuts.period().end);
-    let mut pieces = PostgresRollups.pieces(db, environment_id, subject_ids, &streaming, end).await?;
+    // Who reads what the rollups do not have reads a draft.
+    let reading = if scope.uncounted.is_some() { Reading::Often } else { Reading::Once };
+    let mut pieces =
+        PostgresRollups.pieces(db, environment_id, subject_ids, &streaming, end, reading).await?;
     if let Some(uncounted) = scope.uncounted {
         pieces.extend(uncounted.pieces(db, subject_ids, &streaming, end).await?);
     }

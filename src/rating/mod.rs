@@ -16,11 +16,13 @@
 //! none of them can differ from the others.
 
 pub mod calc;
+mod known;
 mod load;
 mod terms;
 mod timeline;
 pub mod unrated;
 
+pub use known::terms_of;
 pub use load::{UsageScope, load_definitions, load_terms, load_usage};
 pub use terms::{
     Agreement, Increment, MetricCounting, MetricTerms, Newest, ProductTerms, Terms, UnitConversion, Usage,

@@ -30,7 +30,8 @@ use crate::time::{Instant, Period};
 use crate::usage::calc::{Tally, group_id};
 use crate::usage::get::UsageCursor;
 use crate::usage::{
-    Piece, PostgresRollups, RollupStore, SegmentedMetric, begin_usage_snapshot, days, subjects_with_usage,
+    Piece, PostgresRollups, Reading, RollupStore, SegmentedMetric, begin_usage_snapshot, days,
+    subjects_with_usage,
 };
 use crate::wire::{CursorKey, ExactNumber, Json, Page, Query, Timestamp};
 
@@ -303,7 +304,7 @@ impl Search<'_> {
         };
         let metrics: Vec<SegmentedMetric<'_>> = cuts.metric_ids().map(segmented).collect();
         let end = cuts.period().end;
-        PostgresRollups.pieces(self.db, self.environment_id, subject_ids, &metrics, end).await
+        PostgresRollups.pieces(self.db, self.environment_id, subject_ids, &metrics, end, Reading::Once).await
     }
 
     /// What of the pieces is billed nowhere.

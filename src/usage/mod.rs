@@ -15,6 +15,11 @@
 //! and presents by another, which only the full tuple can answer, and because any smaller grouping is a merge
 //! of it.
 //!
+//! Design change, 2026-11-29: each state of a subject's day has a name (`usage_day`), which whoever adds to an hour of it changes in
+//! the same transaction, and readers remember what the days of a metric add up to under these names. A month by the hour is
+//! some hundred rows for each metric and group; of a month that was read before, only the hours of today are read. Refused:
+//! a table of daily sums, because every event would pay for it once more when it is counted, and once more when it is late.
+//!
 //! Refused, 2026-11-28: a rollup table in monthly partitions. Nothing of it is ever dropped, since an old month may still
 //! be read and counted into; every read names its subjects and metrics, by which the index finds their hours whatever else
 //! the table holds; and a read over a year would look into twelve indexes in place of one.
@@ -42,6 +47,6 @@ mod window_rows;
 
 pub use days::days;
 pub use settle::{begin_settled_snapshot, begin_usage_snapshot};
-pub use store::{Piece, PostgresRollups, RollupStore, SegmentedMetric, subjects_with_usage};
+pub use store::{Piece, PostgresRollups, Reading, RollupStore, SegmentedMetric, subjects_with_usage};
 pub use uncounted::{Uncounted, begin_usage_read};
 pub use verify::{RollupDifference, recount_as_of, verify_rollups};

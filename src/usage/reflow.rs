@@ -12,7 +12,7 @@ use super::calc::{Counter, Counts};
 use super::settle::begin_usage_snapshot;
 use super::store::{Pace, PostgresRollups, RollupStore, hold_reflows};
 use crate::access::{App, Record, Writer};
-use crate::catalog::billable_metric::{self, BillableMetricRow, Reflow};
+use crate::catalog::billable_metric::{self, BillableMetricRow, CountedMetrics, Reflow};
 use crate::error::ApiError;
 use crate::event::{Scope, SegmentReader, Segments, first_seq_after};
 use crate::id::{BillableMetricId, EnvironmentId};
@@ -111,9 +111,8 @@ async fn count(
         seqs: i64::MIN..first_seq_after(metric.created_arrival),
     };
     let counter = Counter::of_all_events(environment_id, metric.clone());
-    let metrics = billable_metric::all_metrics(&mut snapshot, environment_id).await?;
-    let reflows = billable_metric::reflows(&mut snapshot, environment_id).await?;
-    let until_now = Counter::new(environment_id, metrics, &reflows);
+    let counted = CountedMetrics::load(&mut snapshot, environment_id).await?;
+    let until_now = Counter::new(environment_id, counted.metrics, &counted.reflows);
     let mut counts = Counts::default();
     let mut bookmark = None;
     while let Some((page, last)) = Segments.read(&mut snapshot, &scope, bookmark).await? {

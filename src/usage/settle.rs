@@ -15,7 +15,7 @@ use super::calc::{Counter, Counts};
 use super::store::{Hurry, Pace, PostgresRollups, RollupStore};
 use super::unmatched::{self, Arrived};
 use crate::access::{App, list_environments};
-use crate::catalog::billable_metric;
+use crate::catalog::billable_metric::CountedMetrics;
 use crate::event::{
     PendingBatch, RecentBatches, pending_batches, still_pending, subject_id, take_pending_usage,
 };
@@ -88,9 +88,8 @@ async fn roll_some(
     if pending.is_empty() {
         return Ok(false);
     }
-    let metrics = billable_metric::all_metrics(&mut transaction, environment_id).await?;
-    let reflows = billable_metric::reflows(&mut transaction, environment_id).await?;
-    let counter = Counter::new(environment_id, metrics, &reflows);
+    let counted = CountedMetrics::load(&mut transaction, environment_id).await?;
+    let counter = Counter::new(environment_id, counted.metrics, &counted.reflows);
     let (counts, arrived) =
         tokio::task::spawn_blocking(move || count_all(environment_id, &counter, &pending))
             .await

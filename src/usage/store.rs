@@ -1,5 +1,6 @@
 //! The tables of quantities, behind the trait that names what they must do.
 
+mod days;
 mod unmetered;
 mod window;
 
@@ -17,6 +18,7 @@ use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use self::days::Asked;
 use super::calc::{Counts, Hour, Latest, Tally, Windows};
 use crate::catalog::billable_metric::{AggregationType, BillableMetricRow};
 use crate::event::subject_id;
@@ -156,6 +158,15 @@ pub enum Pace {
     Background,
 }
 
+/// How often the same usage is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// Once, as for an invoice that becomes final.
+    Once,
+    /// Again and again, in a snapshot: what days add up to is remembered.
+    Often,
+}
+
 /// Hourly rollups by subject, metric and group values.
 pub trait RollupStore {
     /// Adds to the rollups.
@@ -175,10 +186,11 @@ pub trait RollupStore {
         subject_ids: &[SubjectId],
         metrics: &[SegmentedMetric<'_>],
         end: Instant,
+        reading: Reading,
     ) -> impl Future<Output = Result<Vec<Piece>, sqlx::Error>> + Send;
 
     /// The merged usage by question and window, and by group where a question needs groups. Only windows with events
-    /// come back.
+    /// come back. The transaction is a snapshot.
     fn parts(
         &self,
         db: &mut PgConnection,
@@ -297,6 +309,7 @@ impl RollupStore for PostgresRollups {
         // In key order, so that two writers that share hours wait for one another and never deadlock.
         let mut hours: Vec<(&Hour, &Tally)> = counts.hours.iter().collect();
         hours.sort_unstable_by_key(|(hour, _)| **hour);
+        days::rename(db, environment_id, counts.hours.keys()).await?;
         keep_groups(db, environment_id, counts).await?;
         for hours in hours.chunks(HOURS_AT_ONCE) {
             keep_hours(db, environment_id, hours).await?;
@@ -315,68 +328,30 @@ impl RollupStore for PostgresRollups {
         subject_ids: &[SubjectId],
         metrics: &[SegmentedMetric<'_>],
         end: Instant,
+        reading: Reading,
     ) -> Result<Vec<Piece>, sqlx::Error> {
         let Some(start) = metrics.iter().filter_map(|metric| metric.starts.first()).min().copied() else {
             return Ok(Vec::new());
         };
+        let by_day = match reading {
+            Reading::Often => pieces_by_day(db, environment_id, subject_ids, metrics, end).await?,
+            Reading::Once => None,
+        };
         let subjects: Vec<Uuid> = subject_ids.iter().map(|id| id.0).collect();
-        let starts = SegmentStarts::of(metrics);
-        let rows = sqlx::query!(
-            r#"WITH segmented AS MATERIALIZED (
-                   SELECT metric_id, array_agg(start ORDER BY start) AS starts
-                   FROM unnest($3::uuid[], $4::timestamptz[]) AS given (metric_id, start) GROUP BY metric_id
-               ), part AS (
-                   SELECT metric_id, group_id, width_bucket(hour, segmented.starts) AS segment,
-                          sum(event_count)::bigint AS event_count, sum(total) AS total, max(greatest_value) AS greatest
-                   FROM segmented
-                   CROSS JOIN LATERAL (
-                       SELECT hour, group_id, event_count, total, greatest_value FROM usage_rollup
-                       WHERE environment_id = $1 AND subject_id = ANY($2) AND billable_metric_id = segmented.metric_id
-                         AND hour >= $5 AND hour < $6
-                       -- the planner cannot start elsewhere
-                       OFFSET 0
-                   ) AS rollup
-                   -- hashed and not sorted, as in `window`
-                   GROUP BY '0'::text::xid, 1, 2, 3
-               )
-               SELECT metric_id AS "metric_id!: BillableMetricId", group_id AS "group_id!: GroupId",
-                      known.group_values AS "group_values!", segment - 1 AS "segment!",
-                      event_count AS "event_count!", total, greatest
-               FROM part
-               CROSS JOIN LATERAL (
-                   SELECT group_values FROM usage_group
-                   WHERE usage_group.environment_id = $1 AND usage_group.billable_metric_id = part.metric_id
-                     AND usage_group.id = part.group_id
-                   OFFSET 0
-               ) AS known
-               ORDER BY metric_id, group_id, segment"#,
-            environment_id.0,
-            &subjects,
-            &starts.metrics,
-            &starts.starts,
-            start,
-            end,
-        )
-        .fetch_all(&mut *db)
-        .await?;
-        let mut latest =
-            latest_of_segments(db, environment_id, &subjects, metrics, Period { start, end }).await?;
-        let mut pieces = Vec::with_capacity(rows.len());
-        for row in rows {
-            let segment = place_of_segment(row.segment);
-            let tally = Tally {
-                event_count: row.event_count,
-                total: row.total,
-                greatest: row.greatest,
-                latest: latest.remove(&(row.metric_id, row.group_id, segment)),
-                ..Tally::default()
-            };
-            pieces.push(Piece { metric_id: row.metric_id, group_values: row.group_values, segment, tally });
+        let period = Period { start, end };
+        let counted = match by_day {
+            Some(counted) => counted,
+            None => pieces_by_hour(db, environment_id, &subjects, metrics, period).await?,
+        };
+        let mut latest = latest_of_segments(db, environment_id, &subjects, metrics, period).await?;
+        let mut pieces: Vec<Piece> = Vec::with_capacity(counted.len());
+        for (group_id, mut piece) in counted {
+            piece.tally.latest = latest.remove(&(piece.metric_id, group_id, piece.segment));
+            pieces.push(piece);
         }
         let is_unique = |metric: &&SegmentedMetric<'_>| metric.aggregation == AggregationType::Unique;
         let uniques: Vec<SegmentedMetric<'_>> = metrics.iter().filter(is_unique).copied().collect();
         if !uniques.is_empty() {
-            let period = Period { start, end };
             pieces.extend(unique_pieces(db, environment_id, &subjects, &uniques, period).await?);
         }
         Ok(pieces)
@@ -465,6 +440,94 @@ impl RollupStore for PostgresRollups {
         .fetch_optional(db)
         .await
     }
+}
+
+/// Pieces with their groups, in the order of metric, group and segment; without newest and distinct values.
+type Counted = Vec<(GroupId, Piece)>;
+
+/// The pieces of a period, added up from hours.
+async fn pieces_by_hour(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    subjects: &[Uuid],
+    metrics: &[SegmentedMetric<'_>],
+    period: Period,
+) -> Result<Counted, sqlx::Error> {
+    let starts = SegmentStarts::of(metrics);
+    let rows = sqlx::query!(
+        r#"WITH segmented AS MATERIALIZED (
+               SELECT metric_id, array_agg(start ORDER BY start) AS starts
+               FROM unnest($3::uuid[], $4::timestamptz[]) AS given (metric_id, start) GROUP BY metric_id
+           ), part AS (
+               SELECT metric_id, group_id, width_bucket(hour, segmented.starts) AS segment,
+                      sum(event_count)::bigint AS event_count, sum(total) AS total, max(greatest_value) AS greatest
+               FROM segmented
+               CROSS JOIN LATERAL (
+                   SELECT hour, group_id, event_count, total, greatest_value FROM usage_rollup
+                   WHERE environment_id = $1 AND subject_id = ANY($2) AND billable_metric_id = segmented.metric_id
+                     AND hour >= $5 AND hour < $6
+                   -- the planner cannot start elsewhere
+                   OFFSET 0
+               ) AS rollup
+               -- hashed and not sorted, as in `window`
+               GROUP BY '0'::text::xid, 1, 2, 3
+           )
+           SELECT metric_id AS "metric_id!: BillableMetricId", group_id AS "group_id!: GroupId",
+                  known.group_values AS "group_values!", segment - 1 AS "segment!",
+                  event_count AS "event_count!", total, greatest
+           FROM part
+           CROSS JOIN LATERAL (
+               SELECT group_values FROM usage_group
+               WHERE usage_group.environment_id = $1 AND usage_group.billable_metric_id = part.metric_id
+                 AND usage_group.id = part.group_id
+               OFFSET 0
+           ) AS known
+           ORDER BY metric_id, group_id, segment"#,
+        environment_id.0,
+        subjects,
+        &starts.metrics,
+        &starts.starts,
+        period.start,
+        period.end,
+    )
+    .fetch_all(db)
+    .await?;
+    let counted = rows.into_iter().map(|row| {
+        let tally = window::tally(row.event_count, row.total, row.greatest);
+        let (metric_id, segment) = (row.metric_id, place_of_segment(row.segment));
+        (row.group_id, Piece { metric_id, group_values: row.group_values, segment, tally })
+    });
+    Ok(counted.collect())
+}
+
+/// The pieces from what days add up to; nothing where that does not help.
+async fn pieces_by_day(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    subject_ids: &[SubjectId],
+    metrics: &[SegmentedMetric<'_>],
+    end: Instant,
+) -> Result<Option<Counted>, sqlx::Error> {
+    let (mut places, mut asked) = (Vec::new(), Vec::new());
+    for SegmentedMetric { metric_id, starts, .. } in metrics {
+        let ends = starts.iter().skip(1).copied().chain([end]);
+        for (segment, (start, end)) in starts.iter().copied().zip(ends).enumerate() {
+            if let Some(period) = Period::new(start, end) {
+                places.push(segment);
+                asked.push(Asked { metric_id: *metric_id, period });
+            }
+        }
+    }
+    let Some(sums) = days::sums(db, environment_id, subject_ids, &asked).await? else { return Ok(None) };
+    let mut counted = Counted::new();
+    for ((segment, Asked { metric_id, .. }), sums) in places.into_iter().zip(asked).zip(sums) {
+        counted.extend(sums.into_values().map(|sum| {
+            let group_values = Vec::clone(&sum.group_values);
+            (sum.group_id, Piece { metric_id, group_values, segment, tally: sum.tally })
+        }));
+    }
+    counted.sort_by_key(|(group_id, piece)| (piece.metric_id, *group_id, piece.segment));
+    Ok(Some(counted))
 }
 
 /// Keeps other reflows of the environment out until the transaction ends: two that see the same event in no metric would

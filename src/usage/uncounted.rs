@@ -9,7 +9,8 @@ use tokio::sync::Mutex;
 use super::calc::{Counter, Counts, groups_by_id};
 use super::settle::{count, settle};
 use super::store::{Hurry, Piece, Question, SegmentedMetric};
-use crate::catalog::billable_metric;
+use crate::catalog::billable_metric::CountedMetrics;
+use crate::catalog::version::CatalogVersion;
 use crate::event::{PendingBatch, RecentBatches, find_pending, pending_usage};
 use crate::id::{BillableMetricId, EnvironmentId, SubjectId};
 use crate::time::Instant;
@@ -27,6 +28,7 @@ static MANY: Mutex<()> = Mutex::const_new(());
 pub struct Uncounted {
     environment_id: EnvironmentId,
     batches: Vec<Arc<PendingBatch>>,
+    catalog: Option<CatalogVersion>,
 }
 
 /// A snapshot that has every event whose ingest was answered before the call: in its rollups, or in what is answered
@@ -37,15 +39,15 @@ pub async fn begin_usage_read(
     recent: &RecentBatches,
 ) -> Result<(Transaction<'static, Postgres>, Uncounted), sqlx::Error> {
     let mut snapshot = begin_pinned_snapshot(pool).await?;
-    let mut notes = pending_usage(&mut snapshot, environment_id).await?;
+    let (mut notes, mut catalog) = pending_usage(&mut snapshot, environment_id).await?;
     if notes.len() > BATCHES_MAX {
         snapshot.rollback().await?;
         settle(pool, environment_id).await?;
         snapshot = begin_pinned_snapshot(pool).await?;
-        notes = pending_usage(&mut snapshot, environment_id).await?;
+        (notes, catalog) = pending_usage(&mut snapshot, environment_id).await?;
     }
     let batches = find_pending(&mut snapshot, environment_id, notes, recent).await?;
-    Ok((snapshot, Uncounted { environment_id, batches }))
+    Ok((snapshot, Uncounted { environment_id, batches, catalog }))
 }
 
 /// A snapshot whose batches stay: what is pending in it may be counted a moment later, and its slot be over.
@@ -56,6 +58,12 @@ async fn begin_pinned_snapshot(pool: &PgPool) -> Result<Transaction<'static, Pos
 }
 
 impl Uncounted {
+    /// The state of the catalog in the snapshot.
+    #[must_use]
+    pub fn catalog(&self) -> Option<CatalogVersion> {
+        self.catalog
+    }
+
     /// What it adds to the answers of the questions, and more of the same subjects and metrics.
     pub async fn counts(&self, db: &mut PgConnection, questions: &[Question]) -> Result<Counts, sqlx::Error> {
         let subjects = questions.iter().flat_map(|question| question.subject_ids.iter().copied());
@@ -101,10 +109,9 @@ impl Uncounted {
         // processor, and each of them has all of it to decode again.
         let bytes: usize = batches.iter().map(|batch| batch.payload_bytes()).sum();
         let _haste = if bytes > READ_BYTES_MAX { Some((MANY.lock().await, Hurry::new())) } else { None };
-        let mut metrics = billable_metric::all_metrics(db, self.environment_id).await?;
-        metrics.retain(|(metric, _)| named.contains(&metric.id));
-        let reflows = billable_metric::reflows(db, self.environment_id).await?;
-        let counter = Counter::new(self.environment_id, metrics, &reflows);
+        let counted = CountedMetrics::of(db, self.environment_id, self.catalog).await?;
+        let metrics = counted.metrics.iter().filter(|(metric, _)| named.contains(&metric.id)).cloned();
+        let counter = Counter::new(self.environment_id, metrics.collect(), &counted.reflows);
         let environment_id = self.environment_id;
         let counts = tokio::task::spawn_blocking(move || {
             count(environment_id, &counter, &batches, |subject| subjects.contains(&subject))

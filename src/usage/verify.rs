@@ -53,6 +53,7 @@ async fn shadow_rollups(db: &mut PgConnection) -> Result<(), sqlx::Error> {
     db.execute(
         "CREATE TEMPORARY TABLE usage_rollup (LIKE public.usage_rollup INCLUDING INDEXES) ON COMMIT DROP;
              CREATE TEMPORARY TABLE usage_unique (LIKE public.usage_unique INCLUDING INDEXES) ON COMMIT DROP;
+             CREATE TEMPORARY TABLE usage_day (LIKE public.usage_day INCLUDING INDEXES) ON COMMIT DROP;
              CREATE TEMPORARY TABLE usage_group (LIKE public.usage_group INCLUDING INDEXES) ON COMMIT DROP;
              CREATE TEMPORARY TABLE usage_unmetered (LIKE public.usage_unmetered INCLUDING INDEXES) ON COMMIT DROP",
     )
@@ -117,6 +118,12 @@ async fn compare(
                UNION ALL
                SELECT subject_id, NULL, day::timestamp AT TIME ZONE 'UTC'
                FROM (TABLE counted_unmetered EXCEPT TABLE kept_unmetered) surplus
+               UNION ALL
+               -- Readers find the usage of a day by its name.
+               SELECT subject_id, billable_metric_id, hour FROM kept
+               WHERE NOT EXISTS (SELECT FROM public.usage_day named
+                                 WHERE named.environment_id = $1 AND named.subject_id = kept.subject_id
+                                   AND named.day = (kept.hour AT TIME ZONE 'UTC')::date)
            ) difference
            ORDER BY 1, 2, 3"#,
         environment_id.0,

@@ -44,6 +44,7 @@ fn verify_notices_a_tampered_rollup() {
         "DELETE FROM usage_rollup",
     ];
     assert_eq!(unnoticed(&launch, &database, "usage_rollup", &changes), [""; 0]);
+    assert_eq!(unnoticed(&launch, &database, "usage_day", &["DELETE FROM usage_day"]), [""; 0]);
     execute(&database.options(), changes[0]);
     launch.run(&["verify"]).failed(&["the rollup of metric", "do not follow from the facts"]);
 }

@@ -9,6 +9,7 @@
 pub mod archive;
 pub mod create;
 pub mod create_legacy;
+mod counted;
 mod counting;
 mod definition;
 mod filter_schema;
@@ -19,6 +20,7 @@ mod store;
 pub mod update;
 mod view;
 
+pub use counted::CountedMetrics;
 pub use counting::Counting;
 pub use definition::{AggregationType, Definition, EventTypeFilter, PropertyFilter};
 pub use store::{

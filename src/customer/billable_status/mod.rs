@@ -8,7 +8,7 @@
 
 mod store;
 
-pub use store::{NewStatus, append, status_at, statuses_at, statuses_in_force};
+pub use store::{NewStatus, append, statuses_at, statuses_in_force};
 
 use crate::casing::wire_enum;
 use crate::time::Instant;

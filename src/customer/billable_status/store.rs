@@ -64,32 +64,22 @@ pub async fn statuses_in_force(
     Ok(in_force.collect())
 }
 
-/// One customer's status at an instant.
-pub async fn status_at(
-    db: &mut PgConnection,
-    environment_id: EnvironmentId,
-    customer_id: CustomerId,
-    at: Instant,
-) -> Result<BillableStatus, sqlx::Error> {
-    let in_force = statuses_in_force(db, environment_id, &[customer_id.0], at).await?;
-    Ok(in_force.get(&customer_id).map_or(BillableStatus::Billable, |in_force| in_force.status))
-}
-
-/// One customer's statuses at several instants, in their order.
+/// Customers' statuses, each at the instant beside it, in their order.
 pub async fn statuses_at(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
-    customer_id: CustomerId,
-    instants: &[Instant],
+    asked: &[(CustomerId, Instant)],
 ) -> Result<Vec<BillableStatus>, sqlx::Error> {
+    let (customers, instants): (Vec<Uuid>, Vec<Instant>) = asked.iter().map(|(id, at)| (id.0, *at)).unzip();
     let statuses = sqlx::query_scalar!(
         r#"SELECT (SELECT status FROM billable_status
-                   WHERE environment_id = $1 AND customer_id = $2 AND effective_at <= given.at
+                   WHERE environment_id = $1 AND customer_id = given.customer_id AND effective_at <= given.at
                    ORDER BY added DESC LIMIT 1) AS "status: BillableStatus"
-           FROM unnest($3::timestamptz[]) WITH ORDINALITY AS given (at, position) ORDER BY position"#,
+           FROM unnest($2::uuid[], $3::timestamptz[]) WITH ORDINALITY AS given (customer_id, at, position)
+           ORDER BY position"#,
         environment_id.0,
-        customer_id.0,
-        instants,
+        &customers,
+        &instants,
     )
     .fetch_all(db)
     .await?;

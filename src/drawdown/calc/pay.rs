@@ -64,7 +64,7 @@ impl<'a, 'c> Drawdown<'a, 'c> {
         let mut cut = Vec::with_capacity(stretches.len());
         for mut stretch in stretches.drain(..) {
             let has_steps = |stretch: &Stretch<'_>| match &stretch.basis {
-                Basis::Usage { steps, .. } => !steps.is_empty(),
+                Basis::Usage(steps) => !steps.is_empty(),
                 _ => true,
             };
             // With groups only time with usage is shown.

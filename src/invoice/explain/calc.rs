@@ -249,7 +249,8 @@ fn of_stretch(
 
 fn basis(agreement: &Agreement<'_>, stretch: &Stretch<'_>) -> BasisExplanation {
     match &stretch.basis {
-        Basis::Usage { before, steps } => {
+        Basis::Usage(steps) => {
+            let before = steps.before();
             // It meters alike all along; but where all is charged at the end, as it does then.
             let state = stretch.product.states.before(stretch.period.end);
             let (billable_metric_id, _) =

@@ -9,8 +9,8 @@ use super::FixedProducts;
 use super::calc::{add_charges, empty_scheduled_invoice, scheduled_invoice_id};
 use crate::contract::Contract;
 use crate::contract::scheduled_charge::{self, DueItem, PendingDate};
-use crate::customer::billable_status::status_at;
 use crate::id::{ContractId, CustomerId, EnvironmentId};
+use crate::invoice::billable_status::set_billable_status;
 use crate::invoice::model::Invoice;
 use crate::invoice::store;
 use crate::money::CreditType;
@@ -71,17 +71,6 @@ impl Draft {
         set_billable_status(db, environment_id, &mut invoice).await?;
         Ok(invoice)
     }
-}
-
-/// Whether the invoice goes out, as its customer's status says.
-pub async fn set_billable_status(
-    db: &mut PgConnection,
-    environment_id: EnvironmentId,
-    invoice: &mut Invoice,
-) -> Result<(), sqlx::Error> {
-    let at = invoice.billable_status_at();
-    invoice.billable_status = status_at(db, environment_id, invoice.customer_id, at).await?;
-    Ok(())
 }
 
 /// The contract's pending items of one instant, in any currency.

@@ -6,12 +6,13 @@ use sqlx::PgConnection;
 
 use super::FixedProducts;
 use super::calc::{add_charges, empty_scheduled_invoice, scheduled_invoice_id};
-use super::draft::{items_dated, set_billable_status};
+use super::draft::items_dated;
 use crate::contract::recurring_grant;
 use crate::contract::scheduled_charge::{self, DueItem};
 use crate::contract::{self, Contract};
-use crate::customer::{self, billable_status::statuses_at};
+use crate::customer;
 use crate::id::{ContractId, CreditTypeId, CustomerId, EnvironmentId, InvoiceId, ScheduleItemId};
+use crate::invoice::billable_status::{set_billable_status, set_billable_statuses};
 use crate::invoice::calc::Regeneration;
 use crate::invoice::compute::{Seen, SeenTerms};
 use crate::invoice::custom_fields;
@@ -131,20 +132,19 @@ async fn keep(
     for item in items {
         by_date.entry((item.dated_at, item.unit.id)).or_default().push(item.clone());
     }
-    let dates: Vec<Instant> = by_date.keys().map(|(dated_at, _)| *dated_at).collect();
     let of_contract: Vec<(CustomerId, ContractId, Instant)> =
-        dates.iter().map(|dated_at| (contract.customer_id, contract.id, *dated_at)).collect();
+        by_date.keys().map(|(dated_at, _)| (contract.customer_id, contract.id, *dated_at)).collect();
     let taken = store::scheduled_ids(db, environment_id, &of_contract).await?;
-    let statuses = statuses_at(db, environment_id, contract.customer_id, &dates).await?;
     let (mut invoices, mut on_invoices) = (Vec::new(), Vec::new());
-    for (((dated_at, _), items), billable_status) in by_date.into_iter().zip(statuses) {
+    for ((dated_at, _), items) in by_date {
         let unit = &items[0].unit;
         let id = scheduled_invoice_id(contract, unit.id, dated_at, &taken);
         let mut invoice = empty_scheduled_invoice(contract, unit, dated_at, id);
         add_charges(&mut invoice, &items, products, at);
         on_invoices.extend(items.iter().map(|item| (item.id, invoice.id)));
-        invoices.push(Invoice { status, billable_status, ..invoice });
+        invoices.push(Invoice { status, ..invoice });
     }
+    set_billable_statuses(db, environment_id, invoices.iter_mut().collect()).await?;
     custom_fields::keep(db, environment_id, invoices.iter_mut().collect()).await?;
     let last_update = products.newest_update();
     store::insert_scheduled(db, environment_id, contract, &invoices, at, last_update).await?;

@@ -10,7 +10,7 @@ mod draft;
 mod finalize;
 mod products;
 
-pub(super) use draft::{Draft, drafts, items_dated, riding_items, set_billable_status};
+pub(super) use draft::{Draft, drafts, items_dated, riding_items};
 pub use finalize::finalize_scheduled_invoice;
 pub(super) use finalize::{finalize_again, keep_riding, void_upcoming};
 pub(super) use products::FixedProducts;

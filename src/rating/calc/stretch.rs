@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::ops::{Deref, Range};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use smallvec::{SmallVec, smallvec};
 
@@ -51,31 +51,85 @@ pub struct Payer(pub usize);
 /// What a price is applied to.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Basis {
-    Usage {
-        /// The counter at the start: all of the combination's quantity in the period until then.
-        before: Decimal,
-        steps: Steps,
-    },
+    Usage(Steps),
     /// (Behind a pointer, as all but usage: there are few, and a large contract has a hundred thousand stretches of usage.)
     Spend(Box<Spent>),
     /// A minimum that is more than the shares of the spend, in whose place it is charged.
     Minimum(Box<MinimumDue>),
     /// A quantity at a price for the time: the price of a billing period, or its part for a part of one.
-    Subscription { quantity: Decimal, price: Box<Price>, is_prorated: bool },
+    Subscription {
+        quantity: Decimal,
+        price: Box<Price>,
+        is_prorated: bool,
+    },
+}
+
+/// Steps of a combination, one after the other.
+#[derive(Debug)]
+pub struct StepList {
+    /// All of the combination's quantity in the period before the first one.
+    before: Decimal,
+    steps: Vec<Step>,
+    /// The counter before each step and after the last one; counted where somebody asks, as most prices are the same whatever
+    /// it is.
+    counters: OnceLock<Vec<Decimal>>,
+}
+
+impl StepList {
+    #[must_use]
+    pub fn new(before: Decimal, steps: Vec<Step>) -> Self {
+        Self { before, steps, counters: OnceLock::new() }
+    }
+
+    /// The counter before the step at a place.
+    fn counter(&self, place: usize) -> &Decimal {
+        if place == 0 {
+            return &self.before;
+        }
+        let counters = self.counters.get_or_init(|| {
+            let mut counter = self.before.clone();
+            let after = self.steps.iter().map(|step| {
+                counter += &step.quantity;
+                counter.clone()
+            });
+            std::iter::once(self.before.clone()).chain(after).collect()
+        });
+        &counters[place]
+    }
+
+    /// The counter after all of them.
+    #[must_use]
+    pub fn after(&self) -> &Decimal {
+        self.counter(self.steps.len())
+    }
+}
+
+impl Deref for StepList {
+    type Target = [Step];
+
+    fn deref(&self) -> &[Step] {
+        &self.steps
+    }
 }
 
 /// Consecutive steps of a combination. The stretches of one share their list.
 #[derive(Clone, Debug)]
 pub struct Steps {
-    all: Arc<Vec<Step>>,
+    all: Arc<StepList>,
     own: Range<usize>,
 }
 
 impl Steps {
     /// Those of the list at these places.
     #[must_use]
-    pub fn of(all: &Arc<Vec<Step>>, own: Range<usize>) -> Self {
+    pub fn of(all: &Arc<StepList>, own: Range<usize>) -> Self {
         Self { all: Arc::clone(all), own }
+    }
+
+    /// The counter at the start: all of the combination's quantity in the period until then.
+    #[must_use]
+    pub fn before(&self) -> &Decimal {
+        self.all.counter(self.own.start)
     }
 
     /// Leaves those before a place, and answers those from there on.
@@ -87,8 +141,8 @@ impl Steps {
     }
 }
 
-impl From<Vec<Step>> for Steps {
-    fn from(all: Vec<Step>) -> Self {
+impl From<StepList> for Steps {
+    fn from(all: StepList) -> Self {
         Self { own: 0..all.len(), all: Arc::new(all) }
     }
 }
@@ -103,7 +157,7 @@ impl Deref for Steps {
 
 impl PartialEq for Steps {
     fn eq(&self, other: &Self) -> bool {
-        **self == **other
+        self.before() == other.before() && **self == **other
     }
 }
 
@@ -205,7 +259,7 @@ impl Stretch<'_> {
     #[must_use]
     pub fn priced_at(&self) -> Instant {
         let last = match &self.basis {
-            Basis::Usage { steps, .. } => steps.last(),
+            Basis::Usage(steps) => steps.last(),
             _ => None,
         };
         last.map_or(self.period.start, |step| step.period.start)
@@ -225,7 +279,7 @@ impl Stretch<'_> {
             (before.clone(), before + added, Cow::Borrowed(self.pricing.price()))
         };
         match &self.basis {
-            Basis::Usage { before, steps } => counted(before, steps.iter().map(|step| &step.quantity).sum()),
+            Basis::Usage(steps) => counted(steps.before(), steps.iter().map(|step| &step.quantity).sum()),
             Basis::Spend(spent) => counted(&spent.before, spent.steps.iter().map(|step| &step.spend).sum()),
             Basis::Minimum(minimum) => (zero(), 1.into(), Cow::Owned(Price::Flat(minimum.due.clone()))),
             Basis::Subscription { quantity, price, .. } => {
@@ -283,12 +337,12 @@ impl Stretch<'_> {
     }
 
     fn unpaid_charges(&self) -> Charges {
-        let (before, quantity): (&Decimal, Decimal) = match &self.basis {
-            Basis::Usage { before, steps } => match &**steps {
-                [step] => (before, step.quantity.clone()),
-                steps => (before, steps.iter().map(|step| &step.quantity).sum()),
+        let quantity: Decimal = match &self.basis {
+            Basis::Usage(steps) => match &**steps {
+                [step] => step.quantity.clone(),
+                steps => steps.iter().map(|step| &step.quantity).sum(),
             },
-            Basis::Spend(spent) => (&spent.before, spent.steps.iter().map(|step| &step.spend).sum()),
+            Basis::Spend(spent) => spent.steps.iter().map(|step| &step.spend).sum(),
             Basis::Minimum(minimum) => {
                 return smallvec![Charge::new(Decimal::from(1), minimum.due.clone(), None)];
             }
@@ -297,7 +351,8 @@ impl Stretch<'_> {
         if let Some(price) = self.pricing.price().single() {
             return smallvec![Charge::new(quantity, price.clone(), None)];
         }
-        charges(self.pricing.price(), before, &(before + quantity)).into()
+        let (before, after, price) = self.span();
+        charges(&price, &before, &after).into()
     }
 
     /// What a move of the counter inside it costs, by unit, with what balances pay for at their prices, of which one may be in
@@ -329,12 +384,11 @@ impl Stretch<'_> {
     /// Cuts it where it is charged by a counter and the instant is inside it, and answers what comes later; no step may lie
     /// on both sides.
     pub fn cut_at(&mut self, instant: Instant) -> Option<Self> {
-        let Basis::Usage { before, steps } = &mut self.basis else { return None };
+        let Basis::Usage(steps) = &mut self.basis else { return None };
         if instant <= self.period.start || self.period.end <= instant {
             return None;
         }
         let later = steps.split_off(steps.partition_point(|step| step.period.start < instant));
-        let before = &*before + steps.iter().map(|step| &step.quantity).sum::<Decimal>();
         let period = Period { start: instant, end: self.period.end };
         self.period.end = instant;
         Some(Self {
@@ -342,7 +396,7 @@ impl Stretch<'_> {
             combination: Arc::clone(&self.combination),
             period,
             pricing: self.pricing.clone(),
-            basis: Basis::Usage { before, steps: later },
+            basis: Basis::Usage(later),
             paid: Vec::new(),
         })
     }
@@ -361,8 +415,9 @@ impl Stretch<'_> {
     #[must_use]
     pub fn move_within(&self, window: Period) -> Option<(Decimal, Decimal)> {
         let (before, steps): (&Decimal, Vec<(Instant, &Decimal)>) = match &self.basis {
-            Basis::Usage { before, steps } => {
-                (before, steps.iter().map(|step| (step.period.start, &step.quantity)).collect())
+            Basis::Usage(steps) => {
+                let own = steps.iter().map(|step| (step.period.start, &step.quantity));
+                (steps.before(), own.collect())
             }
             Basis::Spend(spent) => {
                 (&spent.before, spent.steps.iter().map(|step| (step.period.start, &step.spend)).collect())

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::cut::Cuts;
 use super::price::{Pricing, pricings};
 use super::quantity::{Combination, MeteredUsage, Step};
-use super::stretch::{Basis, Steps, Stretch};
+use super::stretch::{Basis, StepList, Steps, Stretch};
 use crate::catalog::product::{ProductState, SqlBreakdownGranularity};
 use crate::contract::Statement;
 use crate::money::{Decimal, zero};
@@ -58,27 +58,24 @@ pub fn usage_stretches<'a>(
                     .extend(steps);
                 continue;
             }
-            let mut counter = counters.remove(&combination).unwrap_or_else(zero);
-            let pricings = pricings(agreement, product, &combination, span.period);
-            let steps = Arc::new(steps);
+            let before = counters.remove(&combination).unwrap_or_else(zero);
+            let steps = Arc::new(StepList::new(before, steps));
             let mut left = 0..steps.len();
-            // Counts the next ones that start before an instant.
-            let mut pass = |end: Instant, counter: &mut Decimal| {
+            // The next ones that start before an instant.
+            let mut pass = |end: Instant| {
                 let next = steps[left.clone()].iter().take_while(|step| step.period.start < end);
-                let passed = left.start..left.start + next.map(|step| *counter += &step.quantity).count();
+                let passed = left.start..left.start + next.count();
                 left.start = passed.end;
                 passed
             };
-            for (period, pricing) in pricings {
+            for (period, pricing) in pricings(agreement, product, &combination, span.period) {
                 // What is used before has no price.
-                pass(period.start, &mut counter);
-                let before = counter.clone();
-                let own = Steps::of(&steps, pass(period.end, &mut counter));
-                stretches.extend(stretch(product, &combination, period, pricing, before, own));
+                pass(period.start);
+                let own = Steps::of(&steps, pass(period.end));
+                stretches.extend(stretch(product, &combination, period, pricing, own));
             }
-            pass(span.period.end, &mut counter);
             if !is_one {
-                counters.insert(combination, counter);
+                counters.insert(combination, steps.after().clone());
             }
         }
     }
@@ -90,8 +87,8 @@ pub fn usage_stretches<'a>(
         let last = pricings(agreement, product, &combination, last_span).pop();
         let Some((_, pricing)) = last.filter(|(priced, _)| priced.end == end) else { continue };
         let before = counters.remove(&combination).unwrap_or_else(zero);
-        let steps = at_the_last_instant(steps, cuts).into();
-        stretches.extend(stretch(product, &combination, period, pricing, before, steps));
+        let steps = StepList::new(before, at_the_last_instant(steps, cuts)).into();
+        stretches.extend(stretch(product, &combination, period, pricing, steps));
     }
     in_time_order(stretches)
 }
@@ -115,11 +112,10 @@ fn stretch<'a>(
     combination: &Arc<Combination>,
     period: Period,
     pricing: Pricing<'a>,
-    before: Decimal,
     steps: Steps,
 ) -> Option<Stretch<'a>> {
     let is_shown = !steps.is_empty() || **combination == Combination::default();
-    let basis = Basis::Usage { before, steps };
+    let basis = Basis::Usage(steps);
     let combination = Arc::clone(combination);
     is_shown.then(|| Stretch { product, combination, period, pricing, basis, paid: Vec::new() })
 }

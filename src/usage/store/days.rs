@@ -1,0 +1,316 @@
+//! What whole days add up to, remembered by this process.
+//!
+//! The usage of a month is some hundred hours of each metric and group, and all but those of today mostly stay as they were: so
+//! readers ask for the names of days (`usage_day`), and read the hours only of days that they do not know by that name.
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, LazyLock};
+
+use chrono::{NaiveDate, NaiveTime, TimeDelta};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::super::calc::{Hour, Tally};
+use super::window::tally;
+use crate::id::{BillableMetricId, EnvironmentId, GroupId, SubjectId};
+use crate::memo::Memo;
+use crate::time::{Instant, Period};
+
+/// Sums of groups that are remembered: sixty megabytes at most.
+const SUMS_MAX: u64 = 200_000;
+
+/// Most rows that are read to remember days. Where there are more, each day has so many groups that it is better to have
+/// PostgreSQL add them up over all days.
+const ROWS_MAX: usize = 50_000;
+
+/// Pairs of subject and metric that are known to be such.
+const WIDE_MAX: u64 = 10_000;
+
+static KNOWN: LazyLock<Memo<Cell, Vec<GroupSum>>> = LazyLock::new(|| Memo::new(SUMS_MAX, 8));
+
+static WIDE: LazyLock<Memo<(Uuid, BillableMetricId), ()>> = LazyLock::new(|| Memo::new(WIDE_MAX, 1));
+
+/// What one metric counts of a subject's day in one state of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Cell {
+    version: Uuid,
+    subject_id: Uuid,
+    metric_id: BillableMetricId,
+    day: NaiveDate,
+}
+
+/// The usage of one group.
+#[derive(Clone, Debug)]
+pub struct GroupSum {
+    pub group_id: GroupId,
+    /// In the order of the metric's group names.
+    pub group_values: Arc<Vec<String>>,
+    /// Without its newest value and its distinct values.
+    pub tally: Tally,
+}
+
+/// A time whose usage of a metric is asked for. Those of one metric do not overlap.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    pub metric_id: BillableMetricId,
+    /// From an hour to an hour.
+    pub period: Period,
+}
+
+/// By group.
+pub type Sums = BTreeMap<GroupId, GroupSum>;
+
+/// Hours to read, all of them in days of one subject.
+struct Range {
+    subject_id: Uuid,
+    metric_id: BillableMetricId,
+    period: Period,
+    /// The place of the question, where it is of a part of a day.
+    part_of: Option<usize>,
+}
+
+/// Gives the days of these hours new names, before any of the hours is touched: so two who touch hours of one day wait for one
+/// another here, and hold nothing that the other one may want.
+pub async fn rename(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    hours: impl Iterator<Item = &Hour>,
+) -> Result<(), sqlx::Error> {
+    let days: HashSet<(Uuid, NaiveDate)> =
+        hours.map(|hour| (hour.subject_id.0, hour.hour.date_naive())).collect();
+    let mut days: Vec<(Uuid, NaiveDate)> = days.into_iter().collect();
+    days.sort_unstable();
+    let (subjects, days): (Vec<Uuid>, Vec<NaiveDate>) = days.into_iter().unzip();
+    sqlx::query!(
+        "INSERT INTO usage_day (environment_id, subject_id, day, version)
+         SELECT $1, subject_id, day, (SELECT gen_random_uuid())
+         FROM unnest($2::uuid[], $3::date[]) AS given (subject_id, day)
+         ON CONFLICT (environment_id, subject_id, day) DO UPDATE SET version = excluded.version",
+        environment_id.0,
+        &subjects,
+        &days,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// What the subjects used in each of the times that are asked for, in their order; nothing where that is too much to be
+/// remembered by the day. `db` must be in a snapshot.
+pub async fn sums(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    subject_ids: &[SubjectId],
+    asked: &[Asked],
+) -> Result<Option<Vec<Sums>>, sqlx::Error> {
+    let subjects: Vec<Uuid> = subject_ids.iter().map(|id| id.0).collect();
+    let is_wide = |subject: &Uuid| asked.iter().any(|one| WIDE.find(&(*subject, one.metric_id)).is_some());
+    if subjects.iter().any(is_wide) {
+        return Ok(None);
+    }
+    let days = named_days(db, environment_id, &subjects, asked).await?;
+    let mut sums = vec![Sums::new(); asked.len()];
+    let mut ranges: Vec<Range> = Vec::new();
+    let mut unknown: HashMap<Cell, usize> = HashMap::new();
+    for (place, Asked { metric_id, period }) in asked.iter().enumerate() {
+        let metric_id = *metric_id;
+        let (first, last) = (period.start.date_naive(), period.end.date_naive());
+        let of_subject = |subject: &Uuid| days.range((*subject, first)..=(*subject, last));
+        for ((subject_id, day), version) in subjects.iter().flat_map(of_subject) {
+            let whole = day_of(*day);
+            let Some(part) = period.clip(whole.start, Some(whole.end)) else { continue };
+            if part != whole {
+                let part_of = Some(place);
+                ranges.push(Range { subject_id: *subject_id, metric_id, period: part, part_of });
+                continue;
+            }
+            let cell = Cell { version: *version, subject_id: *subject_id, metric_id, day: *day };
+            match KNOWN.find(&cell) {
+                Some(known) => add(&mut sums[place], &known),
+                None => {
+                    unknown.insert(cell, place);
+                    extend(&mut ranges, cell);
+                }
+            }
+        }
+    }
+    if ranges.is_empty() {
+        return Ok(Some(sums));
+    }
+    let Some(rows) = read(db, environment_id, &ranges, &sums).await? else {
+        for Range { subject_id, metric_id, .. } in ranges {
+            WIDE.keep((subject_id, metric_id), Arc::new(()), 1);
+        }
+        return Ok(None);
+    };
+    let mut read: HashMap<Cell, Vec<GroupSum>> = unknown.keys().map(|cell| (*cell, Vec::new())).collect();
+    for Row { range, day, sum } in rows {
+        let Range { subject_id, metric_id, part_of, .. } = ranges[range];
+        match part_of {
+            Some(place) => add(&mut sums[place], &[sum]),
+            None => {
+                let cell = Cell { version: days[&(subject_id, day)], subject_id, metric_id, day };
+                read.get_mut(&cell).expect("only unknown days are read").push(sum);
+            }
+        }
+    }
+    for (cell, of_day) in read {
+        add(&mut sums[unknown[&cell]], &of_day);
+        let weight = of_day.len();
+        KNOWN.keep(cell, Arc::new(of_day), weight);
+    }
+    Ok(Some(sums))
+}
+
+fn day_of(day: NaiveDate) -> Period {
+    let start = day.and_time(NaiveTime::MIN).and_utc();
+    Period { start, end: start + TimeDelta::days(1) }
+}
+
+fn add(sums: &mut Sums, of_day: &[GroupSum]) {
+    for sum in of_day {
+        match sums.get_mut(&sum.group_id) {
+            Some(known) => known.tally.merge(&sum.tally),
+            None => {
+                sums.insert(sum.group_id, sum.clone());
+            }
+        }
+    }
+}
+
+/// The day to be read; with the day before, if that is to be read as well.
+fn extend(ranges: &mut Vec<Range>, cell: Cell) {
+    let Cell { subject_id, metric_id, day, .. } = cell;
+    let period = day_of(day);
+    match ranges.last_mut() {
+        Some(last)
+            if last.part_of.is_none()
+                && (last.subject_id, last.metric_id, last.period.end)
+                    == (subject_id, metric_id, period.start) =>
+        {
+            last.period.end = period.end;
+        }
+        _ => ranges.push(Range { subject_id, metric_id, period, part_of: None }),
+    }
+}
+
+/// The names of the days with usage, by subject and day.
+async fn named_days(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    subjects: &[Uuid],
+    asked: &[Asked],
+) -> Result<BTreeMap<(Uuid, NaiveDate), Uuid>, sqlx::Error> {
+    let start = asked.iter().map(|one| one.period.start).min();
+    let end = asked.iter().map(|one| one.period.end).max();
+    let Some((start, end)) = start.zip(end) else { return Ok(BTreeMap::new()) };
+    let days = sqlx::query!(
+        "SELECT subject_id, day, version FROM usage_day
+         WHERE environment_id = $1 AND subject_id = ANY($2) AND day BETWEEN $3 AND $4",
+        environment_id.0,
+        subjects,
+        start.date_naive(),
+        end.date_naive(),
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(days.into_iter().map(|row| ((row.subject_id, row.day), row.version)).collect())
+}
+
+/// What a group adds on a day of a range.
+struct Row {
+    range: usize,
+    day: NaiveDate,
+    sum: GroupSum,
+}
+
+/// Adds up the hours of the ranges by day and group; nothing where there are too many. The values of groups that `known` has
+/// are not read.
+async fn read(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    ranges: &[Range],
+    known: &[Sums],
+) -> Result<Option<Vec<Row>>, sqlx::Error> {
+    let subjects: Vec<Uuid> = ranges.iter().map(|range| range.subject_id).collect();
+    let metrics: Vec<Uuid> = ranges.iter().map(|range| range.metric_id.0).collect();
+    let starts: Vec<Instant> = ranges.iter().map(|range| range.period.start).collect();
+    let ends: Vec<Instant> = ranges.iter().map(|range| range.period.end).collect();
+    let rows = sqlx::query!(
+        r#"SELECT range AS "range!", day AS "day!", group_id AS "group_id!: GroupId",
+                  event_count AS "event_count!", total, greatest
+           FROM unnest($2::uuid[], $3::uuid[], $4::timestamptz[], $5::timestamptz[])
+                WITH ORDINALITY AS given (subject_id, metric_id, starts_at, ends_at, range)
+           CROSS JOIN LATERAL (
+               SELECT date_part('epoch', hour)::bigint / 86400 AS day, group_id,
+                      sum(event_count)::bigint AS event_count, sum(total) AS total, max(greatest_value) AS greatest
+               FROM usage_rollup
+               WHERE environment_id = $1 AND usage_rollup.subject_id = given.subject_id
+                 AND billable_metric_id = given.metric_id AND hour >= given.starts_at AND hour < given.ends_at
+               -- hashed and not sorted, as in `window`
+               GROUP BY '0'::text::xid, 1, 2
+               OFFSET 0
+           ) AS sum
+           LIMIT $6"#,
+        environment_id.0,
+        &subjects,
+        &metrics,
+        &starts,
+        &ends,
+        i64::try_from(ROWS_MAX + 1).expect("a small number"),
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    if rows.len() > ROWS_MAX {
+        return Ok(None);
+    }
+    let known = known.iter().flat_map(Sums::values);
+    let mut values: HashMap<GroupId, Arc<Vec<String>>> =
+        known.map(|sum| (sum.group_id, Arc::clone(&sum.group_values))).collect();
+    let range_of = |number: i64| usize::try_from(number - 1).expect("numbers count from 1");
+    let mut unknown: HashSet<(BillableMetricId, GroupId)> = HashSet::new();
+    for row in &rows {
+        if let Entry::Vacant(_) = values.entry(row.group_id) {
+            unknown.insert((ranges[range_of(row.range)].metric_id, row.group_id));
+        }
+    }
+    values.extend(values_of_groups(db, environment_id, unknown).await?);
+    let rows = rows.into_iter().map(|row| {
+        let group_values = Arc::clone(&values[&row.group_id]);
+        let tally = tally(row.event_count, row.total, row.greatest);
+        Row {
+            range: range_of(row.range),
+            day: NaiveDate::default() + TimeDelta::days(row.day),
+            sum: GroupSum { group_id: row.group_id, group_values, tally },
+        }
+    });
+    Ok(Some(rows.collect()))
+}
+
+async fn values_of_groups(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    groups: HashSet<(BillableMetricId, GroupId)>,
+) -> Result<HashMap<GroupId, Arc<Vec<String>>>, sqlx::Error> {
+    if groups.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let (metrics, ids): (Vec<Uuid>, Vec<Uuid>) =
+        groups.into_iter().map(|(metric_id, group_id)| (metric_id.0, group_id.0)).unzip();
+    let rows = sqlx::query!(
+        r#"SELECT known.id AS "id: GroupId", known.group_values
+           FROM unnest($2::uuid[], $3::uuid[]) AS given (metric_id, id)
+           CROSS JOIN LATERAL (
+               SELECT id, group_values FROM usage_group
+               WHERE environment_id = $1 AND billable_metric_id = given.metric_id AND usage_group.id = given.id
+               OFFSET 0
+           ) AS known"#,
+        environment_id.0,
+        &metrics,
+        &ids,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.id, Arc::new(row.group_values))).collect())
+}
