@@ -111,8 +111,8 @@ async fn count(
         seqs: i64::MIN..first_seq_after(metric.created_arrival),
     };
     let counter = Counter::of_all_events(environment_id, metric.clone());
-    let counted = CountedMetrics::load(&mut snapshot, environment_id).await?;
-    let until_now = Counter::new(environment_id, counted.metrics, &counted.reflows);
+    let all = CountedMetrics::load(&mut snapshot, environment_id).await?;
+    let until_now = Counter::new(environment_id, all.metrics, &all.reflows);
     let mut counts = Counts::default();
     let mut bookmark = None;
     while let Some((page, last)) = Segments.read(&mut snapshot, &scope, bookmark).await? {

@@ -88,8 +88,8 @@ async fn roll_some(
     if pending.is_empty() {
         return Ok(false);
     }
-    let counted = CountedMetrics::load(&mut transaction, environment_id).await?;
-    let counter = Counter::new(environment_id, counted.metrics, &counted.reflows);
+    let all = CountedMetrics::load(&mut transaction, environment_id).await?;
+    let counter = Counter::new(environment_id, all.metrics, &all.reflows);
     let (counts, arrived) =
         tokio::task::spawn_blocking(move || count_all(environment_id, &counter, &pending))
             .await

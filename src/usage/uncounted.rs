@@ -109,9 +109,9 @@ impl Uncounted {
         // processor, and each of them has all of it to decode again.
         let bytes: usize = batches.iter().map(|batch| batch.payload_bytes()).sum();
         let _haste = if bytes > READ_BYTES_MAX { Some((MANY.lock().await, Hurry::new())) } else { None };
-        let counted = CountedMetrics::of(db, self.environment_id, self.catalog).await?;
-        let metrics = counted.metrics.iter().filter(|(metric, _)| named.contains(&metric.id)).cloned();
-        let counter = Counter::new(self.environment_id, metrics.collect(), &counted.reflows);
+        let all = CountedMetrics::of(db, self.environment_id, self.catalog).await?;
+        let metrics = all.metrics.iter().filter(|(metric, _)| named.contains(&metric.id)).cloned();
+        let counter = Counter::new(self.environment_id, metrics.collect(), &all.reflows);
         let environment_id = self.environment_id;
         let counts = tokio::task::spawn_blocking(move || {
             count(environment_id, &counter, &batches, |subject| subjects.contains(&subject))
