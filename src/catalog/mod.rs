@@ -5,7 +5,8 @@
 //! or prices in force for one invoice line (rating).
 //!
 //! Invariants: a billable metric never changes what it counts; a rate card's timeline is append-only, and where
-//! its entries overlap the one added last is in force; whatever changes here gives the catalog a new name ([`version`]).
+//! its entries overlap the one added last is in force; whatever changes of metrics, products,
+//! rate cards, rates and units gives the catalog a new name ([`version`]).
 
 pub mod alias;
 pub mod billable_metric;

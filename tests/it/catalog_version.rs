@@ -121,10 +121,9 @@ async fn a_change_of_any_of_its_tables_gives_the_catalog_another_name_and_nothin
 }
 
 #[tokio::test]
-async fn a_reading_that_began_before_a_change_goes_on_without_it() {
+async fn readings_beside_changes_see_one_state_or_the_next() {
     let shop = Shop::open().await;
     let Shop { api, product, rates, .. } = &shop;
-    // Readers and writers at the same time: whatever a reader finds is one of the two states, and the last one in the end.
     let (old, new) = ("Units 03-01..04-01 10 × 2 = 20", "Units 03-01..04-01 10 × 3 = 30");
     let reading = async {
         let mut seen: Vec<Vec<String>> = Vec::new();

@@ -3,7 +3,6 @@
 //! The usage of a month is some hundred hours of each metric and group, and all but those of today mostly stay as they were: so
 //! readers ask for the names of days (`usage_day`), and read the hours only of days that they do not know by that name.
 
-use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
 
@@ -24,7 +23,7 @@ const SUMS_MAX: u64 = 200_000;
 /// PostgreSQL add them up over all days.
 const ROWS_MAX: usize = 50_000;
 
-/// Pairs of subject and metric that are known to be such.
+/// Pairs of subject and metric that are remembered for being in a question of that kind.
 const WIDE_MAX: u64 = 10_000;
 
 static KNOWN: LazyLock<Memo<Cell, Vec<GroupSum>>> = LazyLock::new(|| Memo::new(SUMS_MAX, 8));
@@ -144,18 +143,18 @@ pub async fn sums(
         }
         return Ok(None);
     };
-    let mut read: HashMap<Cell, Vec<GroupSum>> = unknown.keys().map(|cell| (*cell, Vec::new())).collect();
+    let mut by_cell: HashMap<Cell, Vec<GroupSum>> = unknown.keys().map(|cell| (*cell, Vec::new())).collect();
     for Row { range, day, sum } in rows {
         let Range { subject_id, metric_id, part_of, .. } = ranges[range];
         match part_of {
             Some(place) => add(&mut sums[place], &[sum]),
             None => {
                 let cell = Cell { version: days[&(subject_id, day)], subject_id, metric_id, day };
-                read.get_mut(&cell).expect("only unknown days are read").push(sum);
+                by_cell.get_mut(&cell).expect("only unknown days are read").push(sum);
             }
         }
     }
-    for (cell, of_day) in read {
+    for (cell, of_day) in by_cell {
         add(&mut sums[unknown[&cell]], &of_day);
         let weight = of_day.len();
         KNOWN.keep(cell, Arc::new(of_day), weight);
@@ -243,7 +242,7 @@ async fn read(
            FROM unnest($2::uuid[], $3::uuid[], $4::timestamptz[], $5::timestamptz[])
                 WITH ORDINALITY AS given (subject_id, metric_id, starts_at, ends_at, range)
            CROSS JOIN LATERAL (
-               SELECT date_part('epoch', hour)::bigint / 86400 AS day, group_id,
+               SELECT (hour AT TIME ZONE 'UTC')::date AS day, group_id,
                       sum(event_count)::bigint AS event_count, sum(total) AS total, max(greatest_value) AS greatest
                FROM usage_rollup
                WHERE environment_id = $1 AND usage_rollup.subject_id = given.subject_id
@@ -271,7 +270,7 @@ async fn read(
     let range_of = |number: i64| usize::try_from(number - 1).expect("numbers count from 1");
     let mut unknown: HashSet<(BillableMetricId, GroupId)> = HashSet::new();
     for row in &rows {
-        if let Entry::Vacant(_) = values.entry(row.group_id) {
+        if !values.contains_key(&row.group_id) {
             unknown.insert((ranges[range_of(row.range)].metric_id, row.group_id));
         }
     }
@@ -281,7 +280,7 @@ async fn read(
         let tally = tally(row.event_count, row.total, row.greatest);
         Row {
             range: range_of(row.range),
-            day: NaiveDate::default() + TimeDelta::days(row.day),
+            day: row.day,
             sum: GroupSum { group_id: row.group_id, group_values, tally },
         }
     });
