@@ -161,9 +161,9 @@ async fn a_draft_takes_in_what_comes_late_on_a_day_that_it_was_read_with() {
         let n = 1 << round;
         api.event("acme", &at(hour), json!({ "n": n })).await;
         if hour < 81 {
-            expected.0 += n
+            expected.0 += n;
         } else {
-            expected.1 += n
+            expected.1 += n;
         }
         if round % 2 == 0 {
             let mut db = api.app.db.acquire().await.expect("a connection");
