@@ -103,7 +103,7 @@ impl Meter {
                     question.as_object_mut().expect("a body").remove(extra);
                 }
                 question["group_by"] = json!({ "key": "zone" });
-                let rows = self.api.post("/v1/usage/groups?limit=1000", question).await.data();
+                let rows = self.api.post("/v1/usage/groups?limit=100", question).await.data();
                 let place = |hour: i64| if window == "DAY" { hour / 24 } else { 0 };
                 let by_zone = self.expected(|(hour, zone, _)| (place(*hour), *zone));
                 let rows = rows.as_array().expect("rows").iter().filter(|row| !row["value"].is_null());
