@@ -117,15 +117,15 @@ pub fn usage_invoice<'a>(
 /// the line that applies what pays for it.
 fn lines_of_conversion(
     conversion: &Conversion<'_>,
-    charge: Charge,
+    charge: Charge<'_>,
     candidates: &[Candidate<'_>],
     currency: &CreditType,
 ) -> Vec<LineItem> {
     let name = format!("{} conversion", conversion.of.unit.name);
     let payer = charge.payer;
     let line = LineItem {
-        quantity: Some(Number(charge.quantity)),
-        unit_price: Some(Number(charge.unit_price)),
+        quantity: Some(Number(charge.quantity.into_owned())),
+        unit_price: Some(Number(charge.unit_price.into_owned())),
         starting_at: Some(conversion.period.start),
         ending_before: Some(conversion.period.end),
         ..LineItem::new("cpu_conversion", name, charge.total, currency.clone())
@@ -199,7 +199,12 @@ pub fn empty_usage_invoice(contract: &Contract, period: Period) -> Invoice {
 }
 
 /// The lines of one charge of a stretch.
-fn lines(stretch: &Stretch<'_>, charge: Charge, candidates: &[Candidate<'_>], now: Instant) -> Vec<LineItem> {
+fn lines(
+    stretch: &Stretch<'_>,
+    charge: Charge<'_>,
+    candidates: &[Candidate<'_>],
+    now: Instant,
+) -> Vec<LineItem> {
     let payer = charge.payer;
     let line = line(stretch, charge, now);
     with_payer(line, payer.map(|Payer(number)| &candidates[number]))
@@ -207,7 +212,7 @@ fn lines(stretch: &Stretch<'_>, charge: Charge, candidates: &[Candidate<'_>], no
 
 /// A line is called what its product is called at its last instant, and has the product's tags of now (schema
 /// `InvoiceLineItem`: the current ones).
-fn line(stretch: &Stretch<'_>, charge: Charge, now: Instant) -> LineItem {
+fn line(stretch: &Stretch<'_>, charge: Charge<'_>, now: Instant) -> LineItem {
     let Stretch { product, combination, period, pricing, .. } = stretch;
     let state = product.states.before(period.end);
     let (line_type, product_type) = match product.product_type {
@@ -216,8 +221,8 @@ fn line(stretch: &Stretch<'_>, charge: Charge, now: Instant) -> LineItem {
         _ => ("usage", "UsageProductListItem"),
     };
     LineItem {
-        quantity: Some(Number(charge.quantity)),
-        unit_price: Some(Number(charge.unit_price)),
+        quantity: Some(Number(charge.quantity.into_owned())),
+        unit_price: Some(Number(charge.unit_price.into_owned())),
         product_id: Some(product.product_id),
         product_type: Some(product_type.to_owned()),
         product_tags: product.states.at(now).tags.clone().unwrap_or_default(),

@@ -318,7 +318,10 @@ impl Search<'_> {
             let Some(reason) = unrated_reason(deals, metric_id, &groups, segment) else { continue };
             let group = group_id(self.environment_id, metric_id, &group_values);
             let key = (midnight(segment.start), metric_id, group, reason);
-            let amount = rows.entry(key).or_insert_with(|| Amount { group_values, tally: Tally::default() });
+            let amount = rows.entry(key).or_insert_with(|| {
+                let group_values = Arc::unwrap_or_clone(group_values);
+                Amount { group_values, tally: Tally::default() }
+            });
             amount.tally.merge(&tally);
         }
         rows

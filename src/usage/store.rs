@@ -11,6 +11,7 @@ pub use unmetered::{
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use self::days::Asked;
+use self::days::{Asked, GroupSum};
 use super::calc::{Counts, Hour, Latest, Tally, Windows};
 use crate::catalog::billable_metric::{AggregationType, BillableMetricRow};
 use crate::event::subject_id;
@@ -30,8 +31,8 @@ use crate::time::{Instant, Period};
 #[derive(Clone, Debug)]
 pub struct Piece {
     pub metric_id: BillableMetricId,
-    /// In the order of the metric's group names.
-    pub group_values: Vec<String>,
+    /// In the order of the metric's group names; pieces of one group share them where they are loaded together.
+    pub group_values: Arc<Vec<String>>,
     /// Which segment of the period, from 0.
     pub segment: usize,
     pub tally: Tally,
@@ -346,7 +347,7 @@ impl RollupStore for PostgresRollups {
         let mut latest = latest_of_segments(db, environment_id, &subjects, metrics, period).await?;
         let mut pieces: Vec<Piece> = Vec::with_capacity(counted.len());
         for (group_id, mut piece) in counted {
-            piece.tally.latest = latest.remove(&(piece.metric_id, group_id, piece.segment));
+            piece.tally.latest = latest.remove(&(piece.metric_id, group_id, piece.segment)).map(Box::new);
             pieces.push(piece);
         }
         let is_unique = |metric: &&SegmentedMetric<'_>| metric.aggregation == AggregationType::Unique;
@@ -492,12 +493,19 @@ async fn pieces_by_hour(
     )
     .fetch_all(db)
     .await?;
-    let counted = rows.into_iter().map(|row| {
+    let mut counted = Counted::with_capacity(rows.len());
+    for row in rows {
         let tally = window::tally(row.event_count, row.total, row.greatest);
         let (metric_id, segment) = (row.metric_id, place_of_segment(row.segment));
-        (row.group_id, Piece { metric_id, group_values: row.group_values, segment, tally })
-    });
-    Ok(counted.collect())
+        let group_values = match counted.last() {
+            Some((group_id, last)) if *group_id == row.group_id && last.metric_id == metric_id => {
+                Arc::clone(&last.group_values)
+            }
+            _ => Arc::new(row.group_values),
+        };
+        counted.push((row.group_id, Piece { metric_id, group_values, segment, tally }));
+    }
+    Ok(counted)
 }
 
 /// The pieces from what days add up to; nothing where that does not help.
@@ -522,8 +530,8 @@ async fn pieces_by_day(
     let mut counted = Counted::new();
     for ((segment, Asked { metric_id, .. }), sums) in places.into_iter().zip(asked).zip(sums) {
         counted.extend(sums.into_values().map(|sum| {
-            let group_values = Vec::clone(&sum.group_values);
-            (sum.group_id, Piece { metric_id, group_values, segment, tally: sum.tally })
+            let GroupSum { group_id, group_values, tally } = sum;
+            (group_id, Piece { metric_id, group_values, segment, tally })
         }));
     }
     counted.sort_by_key(|(group_id, piece)| (piece.metric_id, *group_id, piece.segment));
@@ -785,7 +793,7 @@ async fn unique_pieces(
     .await?;
     let piece = rows.into_iter().map(|row| Piece {
         metric_id: row.metric_id,
-        group_values: row.group_values,
+        group_values: Arc::new(row.group_values),
         segment: usize::try_from(row.segment).expect("hours before the first segment are filtered out"),
         tally: Tally { uniques: [row.value_digest].into(), ..Tally::default() },
     });

@@ -87,7 +87,7 @@ impl Uncounted {
         let pieces = counts.hours.iter().filter_map(|(hour, tally)| {
             let begun = starts[&hour.metric_id].partition_point(|start| *start <= hour.hour);
             let segment = begun.checked_sub(1).filter(|_| hour.hour < end)?;
-            let group_values = groups[&(hour.metric_id, hour.group_id)].to_vec();
+            let group_values = Arc::new(groups[&(hour.metric_id, hour.group_id)].to_vec());
             Some(Piece { metric_id: hour.metric_id, group_values, segment, tally: tally.clone() })
         });
         Ok(pieces.collect())

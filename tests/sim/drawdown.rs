@@ -77,7 +77,7 @@ fn drawn(granted: &Granted, more: &[i64]) -> Drawn {
         for charge in charges {
             let is_money = stretch.unit_of(charge.payer) == currency;
             let name = format!("{kind} {:x} {start}..{end}", stretch.product.product_id.0.as_u128());
-            let kind = if charge.payer.is_some() && charge.unit_price != stretch_price(stretch, &charge) {
+            let kind = if charge.payer.is_some() && *charge.unit_price != stretch_price(stretch, &charge) {
                 "another price"
             } else {
                 kind
@@ -104,16 +104,16 @@ fn drawn(granted: &Granted, more: &[i64]) -> Drawn {
 
 /// A price of the stretch itself.
 fn stretch_price(stretch: &upbeat::rating::calc::Stretch<'_>, charge: &Charge) -> Decimal {
-    let listed = stretch.places().into_iter().map(|place| place.charge.unit_price);
+    let listed = stretch.places().into_iter().map(|place| place.charge.unit_price.into_owned());
     let mut listed: Vec<Decimal> = listed.collect();
-    listed.retain(|price| *price == charge.unit_price);
+    listed.retain(|price| *price == *charge.unit_price);
     listed.pop().unwrap_or_else(|| Decimal::from(-1))
 }
 
 /// What is covered and what remains is the whole.
 fn assert_quantity(stretch: &upbeat::rating::calc::Stretch<'_>, charges: &[Charge]) {
     let (from, to, price) = stretch.span();
-    let quantity: Decimal = charges.iter().map(|charge| &charge.quantity).sum();
+    let quantity: Decimal = charges.iter().map(|charge| &*charge.quantity).sum();
     assert_eq!(quantity, &to - &from, "the parts of a line are the whole");
     let is_listed = stretch.paid.iter().all(|paid| paid.price == price && paid.unit == stretch.pricing.unit);
     if is_listed {

@@ -1,6 +1,7 @@
 //! Prices against the second model.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -29,13 +30,13 @@ pub fn usage(workload: &Workload, cuts: &Cuts) -> Usage {
             event_count: 1,
             total: Some(number.clone()),
             greatest: Some(number),
-            latest: Some(latest),
+            latest: Some(Box::new(latest)),
             uniques: [digest].into(),
         });
     }
     for ((metric_id, values, hour_number), tally) in hours {
         let Some(segment) = cuts.number_at(metric_id, hour(hour_number)) else { continue };
-        usage.pieces.push(Piece { metric_id, group_values: values.to_vec(), segment, tally });
+        usage.pieces.push(Piece { metric_id, group_values: Arc::new(values.to_vec()), segment, tally });
     }
     usage
 }

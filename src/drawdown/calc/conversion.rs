@@ -62,7 +62,7 @@ pub fn conversions<'a>(
 }
 
 /// The charges of a stretch in a unit that nothing pays for.
-fn charges_in(stretch: &Stretch<'_>, unit: &CreditType) -> Vec<Charge> {
+fn charges_in<'s>(stretch: &'s Stretch<'_>, unit: &CreditType) -> Vec<Charge<'s>> {
     if stretch.pricing.unit != unit {
         return Vec::new();
     }
@@ -111,15 +111,16 @@ fn pay<'a>(
 impl Conversion<'_> {
     /// What balances pay for, and then what is left, at what the unit costs.
     #[must_use]
-    pub fn charges(&self) -> Vec<Charge> {
+    pub fn charges(&self) -> Vec<Charge<'_>> {
         let price = &self.of.fiat_per_unit;
-        let mut charges: Vec<Charge> =
+        let mut charges: Vec<Charge<'_>> =
             self.paid.iter().flat_map(|paid| paid.charges.iter().cloned()).collect();
         let covered: Decimal = self.paid.iter().map(Paid::total).sum();
         let quantity = self.paid.last().map_or_else(|| self.owed.clone(), |last| &self.owed - &last.to);
         let total = &self.owed * price - covered;
         if is_positive(&quantity) || total != zero() {
-            charges.push(Charge { quantity, unit_price: price.clone(), total, tier: None, payer: None });
+            let (quantity, unit_price) = (Cow::Owned(quantity), Cow::Borrowed(price));
+            charges.push(Charge { quantity, unit_price, total, tier: None, payer: None });
         }
         charges
     }

@@ -65,8 +65,8 @@ pub fn cover<'a>(
         left -= &total;
         at += &quantity;
         charges.push(Charge {
-            quantity,
-            unit_price: slice.price,
+            quantity: Cow::Owned(quantity),
+            unit_price: Cow::Owned(slice.price),
             total,
             tier: slice.position.map(Box::new),
             payer: Some(payer),

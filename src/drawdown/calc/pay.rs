@@ -123,19 +123,19 @@ impl<'a, 'c> Drawdown<'a, 'c> {
         let as_listed = || (Cow::Owned(listed.clone()), pricing.unit);
         match &stretch.basis {
             Basis::Minimum(_) => as_listed(),
-            Basis::Subscription { .. } if pricing.for_balances().is_none() => as_listed(),
+            Basis::Subscription(_) if pricing.for_balances().is_none() => as_listed(),
             basis => {
                 let drawn = candidate.balance.drawn();
                 // A billing period of a subscription has the price of its beginning.
                 let at = match basis {
-                    Basis::Subscription { .. } => self.agreement.statement.counted.start,
+                    Basis::Subscription(_) => self.agreement.statement.counted.start,
                     _ => stretch.priced_at(),
                 };
                 let at_commit_rate = candidate.balance.terms.rate_type == CommitRateType::CommitRate;
                 let while_drawn =
                     pricing.while_drawn(&self.agreement, product, combination, at, &drawn, at_commit_rate);
                 let price = match basis {
-                    Basis::Subscription { .. } => {
+                    Basis::Subscription(_) => {
                         Cow::Owned(prorated_price(&while_drawn.price, &self.agreement.statement))
                     }
                     _ => while_drawn.price,
@@ -217,7 +217,7 @@ impl<'a> Payment<'a> for Drawdown<'a, '_> {
                 }
                 for place in stretch.places().into_iter().filter(|place| place.from < place.to) {
                     let name = stretch.product.states.before(stretch.period.end).name.clone();
-                    let dearest = std::cmp::Reverse(place.charge.unit_price.clone());
+                    let dearest = std::cmp::Reverse(place.charge.unit_price.clone().into_owned());
                     places.push(((stretch.period.start, dearest, name, *product_id), number, place));
                 }
             }

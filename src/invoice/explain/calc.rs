@@ -23,7 +23,7 @@ pub fn explanations(agreement: &Agreement<'_>, seeing: &Seeing<'_, '_>) -> Vec<E
     let Calculated { invoice, stretches, conversions, .. } = seeing.calculated;
     let mut explanations = Vec::new();
     let mut next = 0;
-    let mut lines_of = |charges: &[Charge]| {
+    let mut lines_of = |charges: &[Charge<'_>]| {
         // What a balance pays for is followed by the line that applies it.
         let applied = charges.iter().filter(|charge| charge.payer.is_some()).count();
         let first = next;
@@ -99,9 +99,9 @@ fn owed(lines: &[LineItem]) -> Number {
 }
 
 /// The quantity and the amount of charges, where there are any.
-fn sums<'c>(charges: impl Iterator<Item = &'c Charge> + Clone) -> Option<(Number, Number)> {
+fn sums<'c>(charges: impl Iterator<Item = &'c Charge<'c>> + Clone) -> Option<(Number, Number)> {
     charges.clone().next()?;
-    let quantity = charges.clone().map(|charge| &charge.quantity).sum();
+    let quantity = charges.clone().map(|charge| &*charge.quantity).sum();
     let amount = charges.map(|charge| &charge.total).sum();
     Some((Number(quantity), Number(amount)))
 }
@@ -110,7 +110,7 @@ fn sums<'c>(charges: impl Iterator<Item = &'c Charge> + Clone) -> Option<(Number
 /// or nothing to pay with.
 fn considered(
     candidates: &[Candidate<'_>],
-    charges: &[Charge],
+    charges: &[Charge<'_>],
     drawn: impl Fn(Payer) -> Option<DrawnExplanation>,
     reason: impl Fn(&Candidate<'_>) -> Option<Skipped>,
 ) -> Vec<ConsideredBalance> {
@@ -261,7 +261,7 @@ fn basis(agreement: &Agreement<'_>, stretch: &Stretch<'_>) -> BasisExplanation {
                 UsagePiece {
                     starting_at: step.period.start,
                     ending_before: step.period.end,
-                    metered: Number(step.metered.clone().unwrap_or_else(|| sum.clone())),
+                    metered: Number(step.metered.as_deref().unwrap_or(&sum).clone()),
                     quantity: Number(step.quantity.clone()),
                 }
             };
@@ -291,9 +291,10 @@ fn basis(agreement: &Agreement<'_>, stretch: &Stretch<'_>) -> BasisExplanation {
             minimum: Number(due.minimum.clone()),
             reached: Number(due.reached.clone()),
         },
-        Basis::Subscription { quantity, is_prorated, .. } => {
-            BasisExplanation::Subscription { quantity: Number(quantity.clone()), is_prorated: *is_prorated }
-        }
+        Basis::Subscription(subscribed) => BasisExplanation::Subscription {
+            quantity: Number(subscribed.quantity.clone()),
+            is_prorated: subscribed.is_prorated,
+        },
     }
 }
 

@@ -26,7 +26,7 @@ pub use price::{DrawnPrice, Pricing, cost, pricings, slices};
 pub use quantity::{Combination, MeteredUsage, Step};
 pub use rate::{Charged, Mark, NoPayment, Payment, rate, rate_usage};
 pub use route::route;
-pub use stretch::{Basis, Charge, Charges, MemberSpend, MinimumDue, Paid, Payer, Place, Stretch};
+pub use stretch::{Basis, Charge, Charges, MemberSpend, MinimumDue, Paid, Payer, Place, Stretch, Subscribed};
 pub use subscription::prorated_price;
 pub use tier::{TierPosition, TierSlice, walk_tiers};
 pub use unrated::{Deal, UnratedReason, unrated_cuts, unrated_events, unrated_reason};

@@ -12,7 +12,7 @@ use crate::catalog::product::ProductState;
 use crate::catalog::rate::GroupValues;
 use crate::id::BillableMetricId;
 use crate::money::{Decimal, zero};
-use crate::rating::terms::{Terms, Usage};
+use crate::rating::terms::{Increment, Terms, Usage};
 use crate::time::Period;
 use crate::usage::Piece;
 use crate::usage::calc::{Latest, Tally};
@@ -42,7 +42,7 @@ pub struct Step {
     pub period: Period,
     /// What the metric counted from the start of the period to the end of the segment; unset where that is what the quantities
     /// come to until then. (A large contract has a hundred thousand steps, most of them so.)
-    pub metered: Option<Decimal>,
+    pub metered: Option<Box<Decimal>>,
     /// By how much the quantity that is priced grows; below zero where a newest value falls.
     pub quantity: Decimal,
 }
@@ -52,7 +52,7 @@ pub struct MeteredUsage<'a> {
     by_metric: HashMap<BillableMetricId, Vec<GroupUsage<'a>>>,
 }
 
-/// The usage of one tuple of values, by segment.
+/// Usage of one tuple of values, by segment. There may be several of one tuple.
 struct GroupUsage<'a> {
     groups: Groups<'a>,
     parts: Vec<Part<'a>>,
@@ -68,33 +68,27 @@ impl<'a> MeteredUsage<'a> {
     #[must_use]
     pub fn new(terms: &'a Terms, usage: &'a Usage) -> Self {
         let mut by_metric: HashMap<BillableMetricId, Vec<GroupUsage<'a>>> = HashMap::new();
-        let mut places: HashMap<(BillableMetricId, &[String]), usize> = HashMap::new();
         // They come as they are loaded: those of one tuple mostly one after the other.
         let is_alike = |one: &Piece, other: &Piece| {
+            // (Which looks whether they are the same before it compares them.)
             one.metric_id == other.metric_id && one.group_values == other.group_values
         };
         for pieces in usage.pieces.chunk_by(is_alike) {
             let piece = &pieces[0];
             let Some(metric) = terms.metrics.get(&piece.metric_id) else { continue };
-            let tuples = by_metric.entry(piece.metric_id).or_default();
-            let place = *places.entry((piece.metric_id, &piece.group_values)).or_insert_with(|| {
-                let names = metric.group_names.iter().map(String::as_str);
-                let groups = names.zip(piece.group_values.iter().map(String::as_str)).collect();
-                tuples.push(GroupUsage { groups, parts: Vec::new() });
-                tuples.len() - 1
-            });
-            tuples[place].parts.extend(pieces.iter().map(|piece| (piece.segment, &piece.tally)));
+            let names = metric.group_names.iter().map(String::as_str);
+            let groups = names.zip(piece.group_values.iter().map(String::as_str)).collect();
+            let parts = pieces.iter().map(|piece| (piece.segment, &piece.tally)).collect();
+            by_metric.entry(piece.metric_id).or_default().push(GroupUsage { groups, parts });
         }
-        let mut places: HashMap<(BillableMetricId, Groups<'a>), usize> = HashMap::new();
-        for increment in &usage.increments {
-            let groups: Groups<'a> =
-                increment.groups.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-            let tuples = by_metric.entry(increment.metric_id).or_default();
-            let place = *places.entry((increment.metric_id, groups.clone())).or_insert_with(|| {
-                tuples.push(GroupUsage { groups, parts: Vec::new() });
-                tuples.len() - 1
-            });
-            tuples[place].parts.push((increment.segment, &increment.tally));
+        let is_alike = |one: &Increment, other: &Increment| {
+            one.metric_id == other.metric_id && one.groups == other.groups
+        };
+        for increments in usage.increments.chunk_by(is_alike) {
+            let Increment { metric_id, groups, .. } = &increments[0];
+            let groups = groups.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            let parts = increments.iter().map(|increment| (increment.segment, &increment.tally)).collect();
+            by_metric.entry(*metric_id).or_default().push(GroupUsage { groups, parts });
         }
         Self { by_metric }
     }
@@ -169,7 +163,7 @@ impl<'a> MeteredUsage<'a> {
                 let quantity = &after - &before;
                 before = after;
                 if period.start >= span.start {
-                    steps.push(Step { period, metered: Some(metered), quantity });
+                    steps.push(Step { period, metered: Some(Box::new(metered)), quantity });
                 }
             }
             steps
@@ -221,7 +215,7 @@ impl<'a> Running<'a> {
             }
             Self::Max(greatest) => *greatest = (*greatest).max(tally.greatest.as_ref()),
             Self::Unique(values) => values.extend(&tally.uniques),
-            Self::Latest(latest) => *latest = (*latest).max(tally.latest.as_ref()),
+            Self::Latest(latest) => *latest = (*latest).max(tally.latest.as_deref()),
         }
     }
 

@@ -38,6 +38,8 @@ pub fn route(terms: &Terms, mut usage: Usage, filters: &UsageFilters, cuts: &Cut
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use chrono::{DateTime, TimeDelta};
     use proptest::prelude::*;
     use uuid::Uuid;
@@ -86,7 +88,7 @@ mod tests {
     fn usage(events: &[Event], cuts: &Cuts) -> Usage {
         let piece = |(at, project, n): &Event| Piece {
             metric_id: metric(),
-            group_values: vec!["m".to_owned(), PROJECTS[*project].to_owned()],
+            group_values: Arc::new(vec!["m".to_owned(), PROJECTS[*project].to_owned()]),
             segment: cuts.number_at(metric(), hour(*at)).expect("in the day"),
             tally: Tally { event_count: 1, total: Some(Decimal::from(*n)), ..Tally::default() },
         };

@@ -9,7 +9,7 @@ use smallvec::{SmallVec, smallvec};
 use super::RatingFault;
 use super::price::{Pricing, cost, slices};
 use super::quantity::{Combination, Step};
-use super::tier::TierPosition;
+use super::tier::{TierPosition, TierSlice};
 use crate::catalog::rate::Price;
 use crate::contract::Statement;
 use crate::id::{ContractId, CreditTypeId, ProductId};
@@ -39,7 +39,7 @@ pub struct Paid<'a> {
     pub price: Cow<'a, Price>,
     pub unit: &'a CreditType,
     /// One for each tier that is touched; they come to what is drawn.
-    pub charges: Vec<Charge>,
+    pub charges: Vec<Charge<'static>>,
     /// What the part would cost at the price of the stretch.
     pub listed: Decimal,
 }
@@ -56,12 +56,7 @@ pub enum Basis {
     Spend(Box<Spent>),
     /// A minimum that is more than the shares of the spend, in whose place it is charged.
     Minimum(Box<MinimumDue>),
-    /// A quantity at a price for the time: the price of a billing period, or its part for a part of one.
-    Subscription {
-        quantity: Decimal,
-        price: Box<Price>,
-        is_prorated: bool,
-    },
+    Subscription(Box<Subscribed>),
 }
 
 /// Steps of a combination, one after the other.
@@ -161,6 +156,14 @@ impl PartialEq for Steps {
     }
 }
 
+/// A quantity at a price for the time: the price of a billing period, or its part for a part of one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Subscribed {
+    pub quantity: Decimal,
+    pub price: Price,
+    pub is_prorated: bool,
+}
+
 /// What the members of a composite cost.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spent {
@@ -197,11 +200,11 @@ pub struct MemberSpend {
     pub spend: Decimal,
 }
 
-/// One line's worth.
+/// One line's worth. (Mostly a quantity and a price that are known already, of which a large contract need not make copies.)
 #[derive(Clone, Debug, PartialEq)]
-pub struct Charge {
-    pub quantity: Decimal,
-    pub unit_price: Decimal,
+pub struct Charge<'c> {
+    pub quantity: Cow<'c, Decimal>,
+    pub unit_price: Cow<'c, Decimal>,
     /// `quantity × unit_price`; of what a balance covers or leaves, the exact amount that makes up the whole.
     pub total: Decimal,
     pub tier: Option<Box<TierPosition>>,
@@ -210,11 +213,16 @@ pub struct Charge {
 }
 
 /// What a stretch is charged: mostly one, which needs no list of its own.
-pub type Charges = SmallVec<[Charge; 1]>;
+pub type Charges<'c> = SmallVec<[Charge<'c>; 1]>;
 
-impl Charge {
-    fn new(quantity: Decimal, unit_price: Decimal, tier: Option<TierPosition>) -> Self {
-        Self { total: &quantity * &unit_price, quantity, unit_price, tier: tier.map(Box::new), payer: None }
+impl<'c> Charge<'c> {
+    fn new(quantity: Cow<'c, Decimal>, unit_price: Cow<'c, Decimal>) -> Self {
+        Self { total: &*quantity * &*unit_price, quantity, unit_price, tier: None, payer: None }
+    }
+
+    fn of_slice(slice: TierSlice) -> Self {
+        let tier = slice.position.map(Box::new);
+        Self { tier, ..Self::new(Cow::Owned(slice.quantity), Cow::Owned(slice.price)) }
     }
 }
 
@@ -223,13 +231,12 @@ impl Charge {
 pub struct Place {
     pub from: Decimal,
     pub to: Decimal,
-    pub charge: Charge,
+    pub charge: Charge<'static>,
 }
 
 /// One charge, or one for each tier that a move of the counter touches.
-fn charges(price: &Price, before: &Decimal, after: &Decimal) -> Vec<Charge> {
-    let slices = slices(price, before, after).into_iter();
-    slices.map(|slice| Charge::new(slice.quantity, slice.price, slice.position)).collect()
+fn charges(price: &Price, before: &Decimal, after: &Decimal) -> Vec<Charge<'static>> {
+    slices(price, before, after).into_iter().map(Charge::of_slice).collect()
 }
 
 impl Paid<'_> {
@@ -244,8 +251,8 @@ impl Stretch<'_> {
     /// Whether it is a part of a subscription's billing period; only subscriptions answer.
     #[must_use]
     pub fn is_prorated(&self) -> Option<bool> {
-        let Basis::Subscription { is_prorated, .. } = &self.basis else { return None };
-        Some(*is_prorated)
+        let Basis::Subscription(subscribed) = &self.basis else { return None };
+        Some(subscribed.is_prorated)
     }
 
     /// Whether a statement charges it: the product may be billed then, and it is on no earlier invoice.
@@ -282,8 +289,8 @@ impl Stretch<'_> {
             Basis::Usage(steps) => counted(steps.before(), steps.iter().map(|step| &step.quantity).sum()),
             Basis::Spend(spent) => counted(&spent.before, spent.steps.iter().map(|step| &step.spend).sum()),
             Basis::Minimum(minimum) => (zero(), 1.into(), Cow::Owned(Price::Flat(minimum.due.clone()))),
-            Basis::Subscription { quantity, price, .. } => {
-                (zero(), quantity.clone(), Cow::Borrowed(&**price))
+            Basis::Subscription(subscribed) => {
+                (zero(), subscribed.quantity.clone(), Cow::Borrowed(&subscribed.price))
             }
         }
     }
@@ -303,8 +310,7 @@ impl Stretch<'_> {
             .map(|slice| {
                 let from = at.clone();
                 at += &slice.quantity;
-                let charge = Charge::new(slice.quantity, slice.price, slice.position);
-                Place { from, to: at.clone(), charge }
+                Place { from, to: at.clone(), charge: Charge::of_slice(slice) }
             })
             .collect();
         if falls {
@@ -315,7 +321,7 @@ impl Stretch<'_> {
 
     /// Its charges: one, or one for each tier that is touched; and where balances pay, what each covers before what is left.
     #[must_use]
-    pub fn charges(&self) -> Charges {
+    pub fn charges(&self) -> Charges<'_> {
         if self.paid.is_empty() {
             return self.unpaid_charges();
         }
@@ -330,26 +336,28 @@ impl Stretch<'_> {
             }
             // What a quantity that is rounded to the last digit leaves has no quantity of its own.
             if at < to || at == from || left != zero() {
-                charges.push(Charge { quantity: &to - &at, total: left, ..charge });
+                charges.push(Charge { quantity: Cow::Owned(&to - &at), total: left, ..charge });
             }
         }
         charges
     }
 
-    fn unpaid_charges(&self) -> Charges {
-        let quantity: Decimal = match &self.basis {
+    fn unpaid_charges(&self) -> Charges<'_> {
+        let quantity: Cow<'_, Decimal> = match &self.basis {
             Basis::Usage(steps) => match &**steps {
-                [step] => step.quantity.clone(),
-                steps => steps.iter().map(|step| &step.quantity).sum(),
+                [step] => Cow::Borrowed(&step.quantity),
+                steps => Cow::Owned(steps.iter().map(|step| &step.quantity).sum()),
             },
-            Basis::Spend(spent) => spent.steps.iter().map(|step| &step.spend).sum(),
+            Basis::Spend(spent) => Cow::Owned(spent.steps.iter().map(|step| &step.spend).sum()),
             Basis::Minimum(minimum) => {
-                return smallvec![Charge::new(Decimal::from(1), minimum.due.clone(), None)];
+                return smallvec![Charge::new(Cow::Owned(Decimal::from(1)), Cow::Borrowed(&minimum.due))];
             }
-            Basis::Subscription { quantity, price, .. } => return charges(price, &zero(), quantity).into(),
+            Basis::Subscription(subscribed) => {
+                return charges(&subscribed.price, &zero(), &subscribed.quantity).into();
+            }
         };
         if let Some(price) = self.pricing.price().single() {
-            return smallvec![Charge::new(quantity, price.clone(), None)];
+            return smallvec![Charge::new(quantity, Cow::Borrowed(price))];
         }
         let (before, after, price) = self.span();
         charges(&price, &before, &after).into()
@@ -402,7 +410,7 @@ impl Stretch<'_> {
     }
 
     /// Its charges, unless one has more digits than a bill can hold.
-    pub fn billable_charges(&self) -> Result<Charges, RatingFault> {
+    pub fn billable_charges(&self) -> Result<Charges<'_>, RatingFault> {
         let charges = self.charges();
         if charges.iter().all(|charge| is_billable(&charge.total)) {
             return Ok(charges);
@@ -422,7 +430,7 @@ impl Stretch<'_> {
             Basis::Spend(spent) => {
                 (&spent.before, spent.steps.iter().map(|step| (step.period.start, &step.spend)).collect())
             }
-            Basis::Minimum(_) | Basis::Subscription { .. } => return None,
+            Basis::Minimum(_) | Basis::Subscription(_) => return None,
         };
         let until = |end: Instant| {
             let earlier = steps.iter().take_while(|(start, _)| *start < end);

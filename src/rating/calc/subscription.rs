@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::price::pricings;
 use super::quantity::Combination;
-use super::stretch::{Basis, Stretch};
+use super::stretch::{Basis, Stretch, Subscribed};
 use crate::catalog::rate::Price;
 use crate::contract::Statement;
 use crate::contract::rate_override::calc::map_prices;
@@ -33,7 +33,8 @@ pub fn subscription_stretch<'a>(agreement: &Agreement<'a>, product: &'a ProductT
     };
     let price = prorated_price(pricing.price(), statement);
     let is_prorated = period != statement.calendar;
-    let basis = Basis::Subscription { quantity: quantity.clone(), price: Box::new(price), is_prorated };
+    let subscribed = Subscribed { quantity: quantity.clone(), price, is_prorated };
+    let basis = Basis::Subscription(Box::new(subscribed));
     Some(Stretch { product, combination, period, pricing, basis, paid: Vec::new() })
 }
 

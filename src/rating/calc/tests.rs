@@ -1,6 +1,7 @@
 //! What must hold of prices, whatever the terms.
 
-use std::sync::LazyLock;
+use std::borrow::Cow;
+use std::sync::{Arc, LazyLock};
 
 use chrono::{DateTime, TimeDelta};
 use proptest::prelude::*;
@@ -150,12 +151,12 @@ fn usage(events: &[Event], cuts: &Cuts) -> Usage {
             event_count: 1,
             total: Some(number.clone()),
             greatest: Some(number.clone()),
-            latest: Some(Latest { happened_at: hour(*at), seq, value: number.clone() }),
+            latest: Some(Box::new(Latest { happened_at: hour(*at), seq, value: number.clone() })),
             uniques: [Uuid::from_u128(u128::from(*user))].into(),
         };
         for metric_id in AggregationType::ALL.iter().map(|aggregation| metric(*aggregation)) {
             let Some(segment) = cuts.number_at(metric_id, hour(*at)) else { continue };
-            let group_values = vec![user.to_string()];
+            let group_values = Arc::new(vec![user.to_string()]);
             usage.pieces.push(Piece { metric_id, group_values, segment, tally: tally.clone() });
         }
         if let Some(segment) = cuts.number_at(query_metric(), hour(*at)) {
@@ -172,7 +173,13 @@ fn usage(events: &[Event], cuts: &Cuts) -> Usage {
 struct Charged {
     combination: Combination,
     period: Period,
-    charge: Charge,
+    charge: Charge<'static>,
+}
+
+fn owned(charge: Charge<'_>) -> Charge<'static> {
+    let Charge { quantity, unit_price, total, tier, payer } = charge;
+    let [quantity, unit_price] = [quantity, unit_price].map(|number| Cow::Owned(number.into_owned()));
+    Charge { quantity, unit_price, total, tier, payer }
 }
 
 fn agreement(terms: &Terms, counted: Period, from: Instant) -> Agreement<'_> {
@@ -196,7 +203,7 @@ fn charges_of(agreement: &Agreement<'_>, events: &[Event], more: &[i64]) -> Vec<
         let (combination, period) = ((*stretch.combination).clone(), stretch.period);
         let charges = stretch.charges().into_iter();
         charges
-            .map(move |charge| Charged { combination: combination.clone(), period, charge })
+            .map(move |charge| Charged { combination: combination.clone(), period, charge: owned(charge) })
             .collect::<Vec<_>>()
     };
     stretches.iter().flat_map(charged).collect()
@@ -218,7 +225,7 @@ fn shown(charges: &[Charged]) -> Vec<String> {
 }
 
 fn quantity(charges: &[Charged]) -> Decimal {
-    charges.iter().map(|charged| &charged.charge.quantity).sum()
+    charges.iter().map(|charged| &*charged.charge.quantity).sum()
 }
 
 fn cost(charges: &[Charged]) -> Decimal {
@@ -272,7 +279,7 @@ fn what_is_put_off_has_the_last_rate_and_the_last_tiers() {
     let terms = terms(&by_period, &[(0, flat(1)), (10, flat(3))]);
     let charges = charges(&terms, &[(3, 60, 1), (12, 50, 2)]);
     assert_eq!(shown(&charges), ["0..24 11"]);
-    assert_eq!(charges[0].charge.unit_price, Decimal::from(3));
+    assert_eq!(*charges[0].charge.unit_price, Decimal::from(3));
 }
 
 #[test]

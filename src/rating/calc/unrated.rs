@@ -135,6 +135,8 @@ pub fn unrated_events(agreement: &Agreement<'_>, usage: &Usage, cuts: &Cuts) -> 
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use chrono::{DateTime, TimeDelta};
     use proptest::prelude::*;
     use uuid::Uuid;
@@ -254,7 +256,7 @@ mod tests {
     fn usage(events: &[Event], cuts: &Cuts) -> Usage {
         let piece = |(at, model, zone): &Event| {
             let segment = cuts.number_at(metric(), hour(*at))?;
-            let group_values = vec![MODELS[*model].to_owned(), ZONES[*zone].to_owned()];
+            let group_values = Arc::new(vec![MODELS[*model].to_owned(), ZONES[*zone].to_owned()]);
             let tally = Tally { event_count: 1, ..Tally::default() };
             Some(Piece { metric_id: metric(), group_values, segment, tally })
         };
@@ -324,7 +326,7 @@ mod tests {
             let in_force = passing.pieces.len();
             let stretches = rate(&agreement, &passing, &cuts, &OtherContracts::default(), &mut NoPayment)
                 .expect("small numbers");
-            let billed: Decimal = stretches.iter().flat_map(Stretch::charges).map(|charge| charge.quantity).sum();
+            let billed: Decimal = stretches.iter().flat_map(Stretch::charges).map(|charge| charge.quantity.into_owned()).sum();
             let unrated: u64 = unrated(&[Deal::new(agreement)], &events).values().sum();
             prop_assert_eq!(&billed + Decimal::from(unrated), Decimal::from(events.len() as u64));
             prop_assert_eq!(billed + Decimal::from(of_statement), Decimal::from(in_force as u64));

@@ -1,7 +1,9 @@
 //! What usage costs.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
+use std::vec;
 
 use super::cut::Cuts;
 use super::price::{Pricing, pricings};
@@ -41,7 +43,7 @@ pub fn usage_stretches<'a>(
     cuts: &Cuts,
 ) -> Vec<Stretch<'a>> {
     let Agreement { terms, statement, .. } = *agreement;
-    let mut stretches = Vec::new();
+    let mut combinations: Vec<Priced<'a>> = Vec::new();
     // Tiers go by what was used so far in the period, however it was counted.
     let mut counters: BTreeMap<Arc<Combination>, Decimal> = BTreeMap::new();
     let mut put_off: BTreeMap<Arc<Combination>, PutOff> = BTreeMap::new();
@@ -60,23 +62,11 @@ pub fn usage_stretches<'a>(
             }
             let before = counters.remove(&combination).unwrap_or_else(zero);
             let steps = Arc::new(StepList::new(before, steps));
-            let mut left = 0..steps.len();
-            // The next ones that start before an instant.
-            let mut pass = |end: Instant| {
-                let next = steps[left.clone()].iter().take_while(|step| step.period.start < end);
-                let passed = left.start..left.start + next.count();
-                left.start = passed.end;
-                passed
-            };
-            for (period, pricing) in pricings(agreement, product, &combination, span.period) {
-                // What is used before has no price.
-                pass(period.start);
-                let own = Steps::of(&steps, pass(period.end));
-                stretches.extend(stretch(product, &combination, period, pricing, own));
-            }
+            let prices = pricings(agreement, product, &combination, span.period);
             if !is_one {
-                counters.insert(combination, steps.after().clone());
+                counters.insert(Arc::clone(&combination), steps.after().clone());
             }
+            combinations.push(Priced { combination, steps, passed: 0, prices: prices.into_iter() });
         }
     }
     let end = statement.counted.end;
@@ -87,37 +77,65 @@ pub fn usage_stretches<'a>(
         let last = pricings(agreement, product, &combination, last_span).pop();
         let Some((_, pricing)) = last.filter(|(priced, _)| priced.end == end) else { continue };
         let before = counters.remove(&combination).unwrap_or_else(zero);
-        let steps = StepList::new(before, at_the_last_instant(steps, cuts)).into();
-        stretches.extend(stretch(product, &combination, period, pricing, steps));
+        let steps = Arc::new(StepList::new(before, at_the_last_instant(steps, cuts)));
+        combinations.push(Priced {
+            combination,
+            steps,
+            passed: 0,
+            prices: vec![(period, pricing)].into_iter(),
+        });
     }
-    in_time_order(stretches)
+    in_time_order(product, combinations)
 }
 
-/// By start and then by combination: those that start together come from one span, in whose order of combinations they stand
-/// already. Each is moved once: a large contract has many, and none is small.
-fn in_time_order(stretches: Vec<Stretch<'_>>) -> Vec<Stretch<'_>> {
-    let mut places: Vec<(Instant, usize)> =
-        stretches.iter().map(|stretch| stretch.period.start).zip(0..).collect();
-    if places.is_sorted() {
-        return stretches;
+/// The prices of a combination in a span, one after the other, and its steps.
+struct Priced<'a> {
+    combination: Arc<Combination>,
+    steps: Arc<StepList>,
+    /// How many of the steps are in a stretch, or have no price.
+    passed: usize,
+    prices: vec::IntoIter<(Period, Pricing<'a>)>,
+}
+
+impl<'a> Priced<'a> {
+    /// The stretch under the next price, where there is anything to show: with groups only what was used.
+    fn next(&mut self, product: &'a ProductTerms) -> Option<Stretch<'a>> {
+        let (period, pricing) = self.prices.next()?;
+        // What is used before has no price.
+        self.pass(period.start);
+        let own = self.pass(period.end);
+        let steps = Steps::of(&self.steps, own);
+        let is_shown = !steps.is_empty() || *self.combination == Combination::default();
+        let combination = &self.combination;
+        is_shown.then(|| Stretch {
+            product,
+            combination: Arc::clone(combination),
+            period,
+            pricing,
+            basis: Basis::Usage(steps),
+            paid: Vec::new(),
+        })
     }
+
+    /// The places of the next steps that start before an instant.
+    fn pass(&mut self, end: Instant) -> Range<usize> {
+        let start = self.passed;
+        self.passed += self.steps[start..].iter().take_while(|step| step.period.start < end).count();
+        start..self.passed
+    }
+}
+
+/// The stretches by start and then as the combinations come. (The order is found first, as a large contract has many stretches,
+/// and none is small.)
+fn in_time_order<'a>(product: &'a ProductTerms, mut combinations: Vec<Priced<'a>>) -> Vec<Stretch<'a>> {
+    let starts = |(place, one): (usize, &Priced<'a>)| {
+        one.prices.as_slice().iter().map(move |(period, _)| (period.start, place)).collect::<Vec<_>>()
+    };
+    let mut places: Vec<(Instant, usize)> = combinations.iter().enumerate().flat_map(starts).collect();
     places.sort_unstable();
-    let mut stretches: Vec<Option<Stretch<'_>>> = stretches.into_iter().map(Some).collect();
-    places.into_iter().map(|(_, place)| stretches[place].take().expect("each has one place")).collect()
-}
-
-/// A stretch, where there is anything to show: with groups only what was used.
-fn stretch<'a>(
-    product: &'a ProductTerms,
-    combination: &Arc<Combination>,
-    period: Period,
-    pricing: Pricing<'a>,
-    steps: Steps,
-) -> Option<Stretch<'a>> {
-    let is_shown = !steps.is_empty() || **combination == Combination::default();
-    let basis = Basis::Usage(steps);
-    let combination = Arc::clone(combination);
-    is_shown.then(|| Stretch { product, combination, period, pricing, basis, paid: Vec::new() })
+    let mut stretches = Vec::with_capacity(places.len());
+    stretches.extend(places.into_iter().filter_map(|(_, place)| combinations[place].next(product)));
+    stretches
 }
 
 /// All that was put off as one step in the last segment.

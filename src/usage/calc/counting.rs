@@ -202,7 +202,7 @@ impl Counter {
             AggregationType::Max => tally.greatest = tally.greatest.take().max(Some(number)),
             AggregationType::Latest => {
                 let latest = Latest { happened_at: fact.timestamp, seq: fact.seq, value: number };
-                tally.latest = tally.latest.take().max(Some(latest));
+                tally.latest = tally.latest.take().max(Some(Box::new(latest)));
             }
             AggregationType::Count | AggregationType::Unique => {}
         }

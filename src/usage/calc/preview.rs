@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::contribution::contribution;
 use super::tally::{Latest, Tally};
@@ -35,10 +36,10 @@ pub fn previewed_pieces(
                 event_count: 1,
                 total: only(AggregationType::Sum),
                 greatest: only(AggregationType::Max),
-                latest: latest.map(|value| Latest { happened_at: event.timestamp, seq, value }),
+                latest: latest.map(|value| Box::new(Latest { happened_at: event.timestamp, seq, value })),
                 uniques: counted.value_digest.into_iter().collect(),
             };
-            let group_values = counted.group_values.into_iter().map(Cow::into_owned).collect();
+            let group_values = Arc::new(counted.group_values.into_iter().map(Cow::into_owned).collect());
             pieces.push(Piece { metric_id: *metric_id, group_values, segment, tally });
         }
     }

@@ -23,7 +23,8 @@ pub struct Tally {
     pub event_count: i64,
     pub total: Option<Decimal>,
     pub greatest: Option<Decimal>,
-    pub latest: Option<Latest>,
+    /// (Few have one, and there may be a hundred thousand tallies.)
+    pub latest: Option<Box<Latest>>,
     pub uniques: BTreeSet<Uuid>,
 }
 
@@ -74,7 +75,7 @@ mod tests {
             event_count: 1,
             total: Some(value.clone()),
             greatest: Some(value.clone()),
-            latest: Some(Latest { happened_at, seq, value }),
+            latest: Some(Box::new(Latest { happened_at, seq, value })),
             uniques: [digest(&[user.as_bytes()])].into(),
         }
     }

@@ -32,7 +32,7 @@ pub async fn parts(
     };
     let mut latest = latest(db, environment_id, questions, windows).await?;
     for part in &mut parts {
-        part.tally.latest = latest.remove(&(part.question, part.window, part.group_id));
+        part.tally.latest = latest.remove(&(part.question, part.window, part.group_id)).map(Box::new);
     }
     Ok(parts)
 }

@@ -1,5 +1,6 @@
 //! `bench rate`: prices one large contract, in memory and in one thread; how much CPU time it takes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -175,9 +176,10 @@ fn usage(cuts: &Cuts) -> Usage {
     for product in 0..PRODUCTS {
         assert_eq!(cuts.starts(metric(product)).len(), CHANGES as usize + 1, "cut where prices change");
         for value in 0..VALUES {
+            let group_values = Arc::new(vec![value_name(value)]);
             usage.pieces.extend((0..=CHANGES).map(|change| Piece {
                 metric_id: metric(product),
-                group_values: vec![value_name(value)],
+                group_values: Arc::clone(&group_values),
                 segment: change as usize,
                 tally: Tally {
                     event_count: 1,

@@ -2,6 +2,7 @@
 
 use chrono::TimeDelta;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -273,7 +274,7 @@ impl Calculations {
         }
         for ((product, of, segment), count) in counted {
             let tally = Tally { event_count: 1, total: Some(count.into()), ..Tally::default() };
-            let group_values = vec![of.to_owned()];
+            let group_values = Arc::new(vec![of.to_owned()]);
             usage.pieces.push(Piece { metric_id: metric_id(product), group_values, segment, tally });
         }
         let usage = route(&self.terms, usage, &contract.usage_filters, &cuts);

@@ -1,6 +1,7 @@
 //! A contract, its balances and its usage, and the bill that they come to. An hour stands for a day.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta};
 use uuid::Uuid;
@@ -259,10 +260,11 @@ impl World {
                 event_count: 1,
                 total: Some(quantity.clone()),
                 greatest: Some(quantity.clone()),
-                latest: Some(Latest { happened_at: hour(*at), seq, value: quantity.clone() }),
+                latest: Some(Box::new(Latest { happened_at: hour(*at), seq, value: quantity.clone() })),
                 uniques: [Uuid::from_u128(u128::from(seq.unsigned_abs()))].into(),
             };
-            usage.pieces.push(Piece { metric_id, group_values: vec![(*region).to_owned()], segment, tally });
+            let group_values = Arc::new(vec![(*region).to_owned()]);
+            usage.pieces.push(Piece { metric_id, group_values, segment, tally });
         }
         usage
     }
@@ -310,7 +312,7 @@ impl World {
                 let unit = stretch.unit_of(charge.payer).clone();
                 let product_id = stretch.product.product_id;
                 *bill.gross.entry(product_id).or_default() += &charge.total;
-                *bill.quantities.entry(product_id).or_default() += &charge.quantity;
+                *bill.quantities.entry(product_id).or_default() += &*charge.quantity;
                 charged.push((name.clone(), charge, unit));
             }
         }
