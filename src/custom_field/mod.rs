@@ -16,7 +16,7 @@ mod store;
 mod value;
 
 pub use shown::{Carries, show, show_one};
-pub use store::{copy, delete, of_many, set};
+pub use store::{copy, delete, of_all, of_many, set};
 pub use value::{CustomFields, CustomFieldsInput};
 
 use crate::casing::wire_enum;

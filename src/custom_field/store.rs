@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -212,21 +212,39 @@ pub async fn of_many(
     entity: ManagedEntity,
     ids: &[Uuid],
 ) -> Result<BTreeMap<Uuid, CustomFields>, sqlx::Error> {
-    let mut fields: BTreeMap<Uuid, CustomFields> = BTreeMap::new();
-    if ids.is_empty() {
+    let objects = ids.iter().map(|id| (entity, *id)).collect();
+    let fields = of_all(db, environment_id, objects).await?;
+    Ok(fields.into_iter().map(|((_, id), fields)| (id, fields)).collect())
+}
+
+/// The fields of each object that has any, of objects of several kinds.
+pub async fn of_all(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    objects: BTreeSet<(ManagedEntity, Uuid)>,
+) -> Result<BTreeMap<(ManagedEntity, Uuid), CustomFields>, sqlx::Error> {
+    let mut fields: BTreeMap<(ManagedEntity, Uuid), CustomFields> = BTreeMap::new();
+    if objects.is_empty() {
         return Ok(fields);
     }
+    let entities: Vec<String> = objects.iter().map(|(entity, _)| entity.as_str().to_owned()).collect();
+    let ids: Vec<Uuid> = objects.iter().map(|(_, id)| *id).collect();
     let rows = sqlx::query!(
-        "SELECT entity_id, key, value FROM custom_field_value
-         WHERE environment_id = $1 AND entity = $2 AND entity_id = ANY($3)",
+        r#"SELECT entity AS "entity!: ManagedEntity", entity_id AS "entity_id!", key, value
+           FROM unnest($2::text[], $3::uuid[]) AS given (entity, entity_id)
+           CROSS JOIN LATERAL (
+               SELECT key, value FROM custom_field_value held
+               WHERE held.environment_id = $1 AND held.entity = given.entity AND held.entity_id = given.entity_id
+               OFFSET 0
+           ) AS held"#,
         environment_id.0,
-        entity.as_str(),
-        ids,
+        &entities,
+        &ids,
     )
     .fetch_all(db)
     .await?;
     for row in rows {
-        fields.entry(row.entity_id).or_default().insert(row.key, row.value);
+        fields.entry((row.entity, row.entity_id)).or_default().insert(row.key, row.value);
     }
     Ok(fields)
 }

@@ -540,7 +540,8 @@ pub async fn subjects_of_known(
                   ARRAY(SELECT alias FROM ingest_alias alias
                         WHERE alias.environment_id = $1 AND alias.customer_id = customer.id ORDER BY position)
                   AS "aliases!"
-           FROM customer WHERE environment_id = $1 AND id = ANY($2)"#,
+           -- not looked into by the planner, who would make another plan for each call
+           FROM customer WHERE environment_id = $1 AND id = ANY((SELECT $2::uuid[])::uuid[])"#,
         environment_id.0,
         ids,
     )
@@ -564,13 +565,26 @@ pub async fn find_by_subjects(
     let as_id = |text: &String| Uuid::parse_str(text).ok().filter(|id| spellings(*id).contains(text));
     let ids: Vec<Option<Uuid>> = received.iter().map(as_id).collect();
     let rows = sqlx::query!(
-        r#"SELECT given.received AS "received!", customer.id AS "id: CustomerId", customer.name,
-                  customer.salesforce_account_id, customer.leave_stripe_invoices_in_draft, customer.created_at,
-                  customer.updated_at, customer.archived_at
-           FROM unnest($2::text[], $3::uuid[]) AS given (received, id)
-           LEFT JOIN customer own ON own.environment_id = $1 AND own.id = given.id
-           LEFT JOIN ingest_alias alias ON alias.environment_id = $1 AND alias.alias = given.received
-           JOIN customer ON customer.environment_id = $1 AND customer.id = coalesce(own.id, alias.customer_id)"#,
+        r#"SELECT given.received AS "received!", customer.id AS "id!: CustomerId", customer.name AS "name!",
+                  customer.salesforce_account_id AS "salesforce_account_id?",
+                  customer.leave_stripe_invoices_in_draft AS "leave_stripe_invoices_in_draft?",
+                  customer.created_at AS "created_at!", customer.updated_at AS "updated_at!",
+                  customer.archived_at AS "archived_at?"
+           -- not looked into by the planner, who would make another plan for each call
+           FROM unnest((SELECT $2::text[]), (SELECT $3::uuid[])) AS given (received, id)
+           LEFT JOIN LATERAL (
+               SELECT id FROM customer WHERE customer.environment_id = $1 AND customer.id = given.id OFFSET 0
+           ) AS own ON true
+           LEFT JOIN LATERAL (
+               SELECT customer_id FROM ingest_alias alias
+               WHERE alias.environment_id = $1 AND alias.alias = given.received
+               OFFSET 0
+           ) AS alias ON true
+           CROSS JOIN LATERAL (
+               SELECT * FROM customer
+               WHERE customer.environment_id = $1 AND customer.id = coalesce(own.id, alias.customer_id)
+               OFFSET 0
+           ) AS customer"#,
         environment_id.0,
         received,
         &ids as _,

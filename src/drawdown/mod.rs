@@ -11,4 +11,4 @@
 pub mod calc;
 mod store;
 
-pub use store::{Draw, cancel, drawn, keep, newest_draw, newest_draws, of_balances, of_customer};
+pub use store::{Draw, cancel, drawn, keep, of_balances, of_customer};

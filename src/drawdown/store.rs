@@ -100,10 +100,14 @@ pub async fn drawn(
     }
     let rows = sqlx::query!(
         r#"SELECT segment_id AS "segment_id: SegmentId", sum(amount) AS "amount!"
-           FROM unnest($2::uuid[], $3::uuid[]) AS given (customer_id, balance_id)
-           JOIN balance_draw ON environment_id = $1 AND balance_draw.customer_id = given.customer_id
-                AND balance_draw.balance_id = given.balance_id
-           WHERE added <= coalesce($4, added)
+           -- not looked into by the planner, who would make another plan for each call
+           FROM unnest((SELECT $2::uuid[]), (SELECT $3::uuid[])) AS given (customer_id, balance_id)
+           CROSS JOIN LATERAL (
+               SELECT segment_id, amount FROM balance_draw
+               WHERE environment_id = $1 AND balance_draw.customer_id = given.customer_id
+                 AND balance_draw.balance_id = given.balance_id AND added <= coalesce($4, added)
+               OFFSET 0
+           ) AS draw
            GROUP BY segment_id"#,
         environment_id.0,
         &customers,
@@ -127,7 +131,8 @@ pub async fn of_balances(
         r#"SELECT balance_id AS "balance_id: BalanceId", segment_id AS "segment_id: SegmentId",
                   invoice_id AS "invoice_id: InvoiceId", contract_id AS "contract_id: ContractId", amount, dated_at
            FROM balance_draw
-           WHERE environment_id = $1 AND customer_id = $2 AND balance_id = ANY($3)
+           -- not looked into by the planner, who would make another plan for each call
+           WHERE environment_id = $1 AND customer_id = $2 AND balance_id = ANY((SELECT $3::uuid[])::uuid[])
            ORDER BY added"#,
         environment_id.0,
         customer_id.0,
@@ -155,34 +160,4 @@ pub async fn of_customer(
     )
     .fetch_all(db)
     .await
-}
-
-/// The number of each customer's last draw; 0 where there is none. It grows over all draws of a customer, as whoever makes one
-/// holds the customer.
-pub async fn newest_draws(
-    db: &mut PgConnection,
-    environment_id: EnvironmentId,
-    customer_ids: &[Uuid],
-) -> Result<BTreeMap<CustomerId, i64>, sqlx::Error> {
-    let rows = sqlx::query!(
-        r#"SELECT id AS "id!: CustomerId",
-                  coalesce((SELECT max(added) FROM balance_draw
-                            WHERE environment_id = $1 AND customer_id = given.id), 0) AS "newest!"
-           FROM unnest($2::uuid[]) AS given (id)"#,
-        environment_id.0,
-        customer_ids,
-    )
-    .fetch_all(db)
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.id, row.newest)).collect())
-}
-
-/// [`newest_draws`] of one customer.
-pub async fn newest_draw(
-    db: &mut PgConnection,
-    environment_id: EnvironmentId,
-    customer_id: CustomerId,
-) -> Result<i64, sqlx::Error> {
-    let newest = newest_draws(db, environment_id, &[customer_id.0]).await?;
-    Ok(newest.get(&customer_id).copied().unwrap_or_default())
 }

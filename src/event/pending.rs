@@ -160,7 +160,9 @@ pub async fn take_pending_usage(
     )
     .fetch_all(&mut *db)
     .await?;
-    find_pending(db, environment_id, notes, recent).await
+    // Without it the usage of its events would be lost in silence.
+    let missing = || sqlx::Error::Decode("a batch whose usage is pending is missing".into());
+    find_pending(db, environment_id, notes, recent).await?.ok_or_else(missing)
 }
 
 /// The batches whose usage is pending, and the state of the catalog that the snapshot sees, which their readers want next.
@@ -183,29 +185,26 @@ pub async fn pending_usage(
     Ok((notes, columns.catalog.map(CatalogVersion)))
 }
 
-/// The batches, remembered or read. Those that had to be read are remembered.
+/// The batches, remembered or read; nothing where one is not there any more. Those that had to be read are remembered.
 pub async fn find_pending(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     notes: Vec<Note>,
     recent: &RecentBatches,
-) -> Result<Vec<Arc<PendingBatch>>, sqlx::Error> {
+) -> Result<Option<Vec<Arc<PendingBatch>>>, sqlx::Error> {
     let mut found = recent.get(&notes);
     let known: HashSet<i64> = found.iter().map(|batch| batch.batch_id).collect();
     let unknown: Vec<Note> = notes.into_iter().filter(|note| !known.contains(&note.batch_id)).collect();
     for notes in unknown.chunks(BATCHES_READ) {
         let mut payloads = read(db, environment_id, notes).await?;
         for note in notes {
-            // Without it the usage of its events would be lost in silence.
-            let missing =
-                || sqlx::Error::Decode(format!("the pending batch {} is missing", note.batch_id).into());
-            let payload = payloads.remove(&note.batch_id).ok_or_else(missing)?;
+            let Some(payload) = payloads.remove(&note.batch_id) else { return Ok(None) };
             let batch = Arc::new(PendingBatch::read(environment_id, note, payload)?);
             recent.keep(batch.clone());
             found.push(batch);
         }
     }
-    Ok(found)
+    Ok(Some(found))
 }
 
 async fn read(

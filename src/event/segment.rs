@@ -187,18 +187,18 @@ async fn pending_after(
     after: i64,
 ) -> Result<Option<(Vec<Facts>, Bookmark)>, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"SELECT batch_id AS "batch_id!", codec AS "codec!", payload AS "payload!"
+        r#"SELECT batch_id AS "batch_id!", codec AS "codec?", payload AS "payload?"
            FROM (
-               SELECT batch.batch_id, codec, payload,
-                      sum(event_count) OVER (ORDER BY batch.batch_id) - event_count AS events_before
+               SELECT pending.batch_id, codec, payload,
+                      sum(event_count) OVER (ORDER BY pending.batch_id) - coalesce(event_count, 0) AS events_before
                FROM (
                    SELECT batch_id, slot FROM segment_pending
                    WHERE environment_id = $1 AND batch_id > $2 ORDER BY batch_id LIMIT $3
                ) pending
-               JOIN event_batch batch ON batch.slot = pending.slot AND batch.batch_id = pending.batch_id
+               LEFT JOIN event_batch batch ON batch.slot = pending.slot AND batch.batch_id = pending.batch_id
                     AND batch.environment_id = $1
            ) page
-           WHERE events_before < $4
+           WHERE coalesce(events_before, 0) < $4
            ORDER BY batch_id"#,
         scope.environment_id.0,
         after,
@@ -209,7 +209,12 @@ async fn pending_after(
     .await?;
     let Some(last) = rows.last() else { return Ok(None) };
     let bookmark = Bookmark::Batch(last.batch_id);
-    let facts = rows.into_iter().map(|row| Payload { codec: row.codec, payload: row.payload }.unpack());
+    let facts = rows.into_iter().map(|row| {
+        // Its slot was dropped between the snapshot and the lock: to go on would lose its events in silence.
+        let missing = || sqlx::Error::Decode(format!("the batch {} is gone", row.batch_id).into());
+        let (codec, payload) = row.codec.zip(row.payload).ok_or_else(missing)?;
+        Payload { codec, payload }.unpack()
+    });
     Ok(Some((facts.collect::<Result<_, _>>()?, bookmark)))
 }
 

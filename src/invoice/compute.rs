@@ -10,9 +10,10 @@ use uuid::Uuid;
 
 use super::billable_status::set_billable_status;
 use super::calc::{Calculated, Facts, empty_usage_invoice, usage_invoice};
+use super::drafts::Drafts;
 use super::explain::{Explanation, explanations};
 use super::model::{Invoice, InvoiceFailure};
-use super::purse::{Purse, SeenBalances, StatementPlace};
+use super::purse::{Looking, Purse, SeenBalances, StatementPlace};
 use super::scheduled::calc::add_charges;
 use super::scheduled::{FixedProducts, riding_items};
 use crate::catalog::version::CatalogVersion;
@@ -156,7 +157,7 @@ impl<'a> Calculator<'a> {
         }
         let ids: Vec<Uuid> = contracts.keys().map(|id| id.0).collect();
         self.load_subjects(&ids).await?;
-        self.purses.append(&mut Purse::load_all(self.db, self.environment_id, &spans).await?);
+        self.purses.append(&mut Purse::load_all(self.db, self.environment_id, &spans, self.looking()).await?);
         for customer_id in contract::with_one_contract(self.db, self.environment_id, &ids).await? {
             let only = contracts[&customer_id].clone();
             self.contracts.insert(customer_id, Arc::new(vec![only]));
@@ -291,11 +292,25 @@ impl<'a> Calculator<'a> {
         now: Instant,
     ) -> Result<Vec<Draw>, sqlx::Error> {
         let contracts = self.contracts_of(customer_id).await?;
-        for (contract, period) in open_statements(&contracts, now) {
+        let open = open_statements(&contracts, now);
+        // All that any of them may draw, and what may be drawn now, in one look.
+        let periods = open.iter().map(|(contract, period)| contract.counted_period(*period));
+        let span = periods.fold(Period::at(now), Period::and);
+        self.purse_in(customer_id, span).await?;
+        for (contract, period) in open {
             self.reserve(contract, period, now).await?;
         }
         let purse = self.purses.get(&customer_id);
         Ok(purse.into_iter().flat_map(Purse::drafts).cloned().collect())
+    }
+
+    /// [`Self::draft_draws`] with what was loaded for it.
+    pub async fn drafts(mut self, customer_id: CustomerId, now: Instant) -> Result<Drafts, sqlx::Error> {
+        let draws = self.draft_draws(customer_id, now).await?;
+        let contracts = self.contracts_of(customer_id).await?;
+        let purse = self.purses.remove(&customer_id).unwrap_or_else(Purse::empty);
+        let (balances, rollovers) = purse.into_balances();
+        Ok(Drafts { draws, contracts, balances, rollovers })
     }
 
     /// Has what drafts draw that come before a statement, of what its contract may draw too.
@@ -365,19 +380,23 @@ impl<'a> Calculator<'a> {
 
     /// What the contract's customer may draw, with all that has a segment in the period.
     async fn purse(&mut self, contract: &Contract, period: Period) -> Result<&mut Purse, sqlx::Error> {
-        let customer_id = contract.customer_id;
-        let period = contract.counted_period(period);
+        self.purse_in(contract.customer_id, contract.counted_period(period)).await
+    }
+
+    /// What a customer may draw, with all that has a segment in a span of time.
+    async fn purse_in(&mut self, customer_id: CustomerId, span: Period) -> Result<&mut Purse, sqlx::Error> {
         let known = self.purses.remove(&customer_id);
         let purse = match known {
-            Some(purse) if purse.span.start <= period.start && period.end <= purse.span.end => purse,
-            // With what has a segment in this period as well.
-            Some(purse) => {
-                let (start, end) = (purse.span.start.min(period.start), purse.span.end.max(period.end));
-                self.load_purse(customer_id, Period { start, end }).await?.with_drafts_of(purse)
-            }
-            None => self.load_purse(customer_id, period).await?,
+            Some(purse) if purse.span.and(span) == purse.span => purse,
+            // With what has a segment in this one as well.
+            Some(purse) => self.load_purse(customer_id, purse.span.and(span)).await?.with_drafts_of(purse),
+            None => self.load_purse(customer_id, span).await?,
         };
         Ok(self.purses.entry(customer_id).or_insert(purse))
+    }
+
+    fn looking(&self) -> Looking {
+        Looking { catalog: self.catalog, is_kept: self.uncounted.is_none() }
     }
 
     async fn load_purse(&mut self, customer_id: CustomerId, span: Period) -> Result<Purse, sqlx::Error> {
@@ -388,7 +407,8 @@ impl<'a> Calculator<'a> {
             }
             Drawing::AsTheyAre => {
                 let spans = [(customer_id, span)].into();
-                let mut purses = Purse::load_all(self.db, self.environment_id, &spans).await?;
+                let mut purses =
+                    Purse::load_all(self.db, self.environment_id, &spans, self.looking()).await?;
                 Ok(purses.remove(&customer_id).expect("one for each span"))
             }
         }

@@ -20,13 +20,17 @@ pub async fn show(
     environment_id: EnvironmentId,
     invoices: &mut [Invoice],
 ) -> Result<(), sqlx::Error> {
-    let ids: Vec<Uuid> = invoices.iter().map(|invoice| invoice.id.0).collect();
-    let own = custom_field::of_many(db, environment_id, ManagedEntity::Invoice, &ids).await?;
-    for invoice in &mut *invoices {
-        invoice.custom_fields = own.get(&invoice.id.0).cloned().unwrap_or_default();
+    let own = invoices.iter().map(|invoice| (ManagedEntity::Invoice, invoice.id.0));
+    let is_draft = |invoice: &&Invoice| invoice.status == InvoiceStatus::Draft;
+    let named = invoices.iter().filter(is_draft).flat_map(objects);
+    let fields = custom_field::of_all(db, environment_id, own.chain(named).collect()).await?;
+    for invoice in invoices {
+        invoice.custom_fields = of(&fields, ManagedEntity::Invoice, invoice.id.0);
+        if invoice.status == InvoiceStatus::Draft {
+            write(invoice, &fields);
+        }
     }
-    let drafts = invoices.iter_mut().filter(|invoice| invoice.status == InvoiceStatus::Draft);
-    keep(db, environment_id, drafts.collect()).await
+    Ok(())
 }
 
 /// Writes onto invoices the fields of everything that they name, as they are now.
@@ -35,40 +39,45 @@ pub async fn keep(
     environment_id: EnvironmentId,
     invoices: Vec<&mut Invoice>,
 ) -> Result<(), sqlx::Error> {
-    let mut named: BTreeMap<ManagedEntity, Vec<Uuid>> = BTreeMap::new();
-    for invoice in &invoices {
-        named.entry(ManagedEntity::Customer).or_default().push(invoice.customer_id.0);
-        named.entry(ManagedEntity::Contract).or_default().push(invoice.contract_id.0);
-        for line in &invoice.line_items {
-            let product = line.product_id.map(|id| id.0);
-            named.entry(ManagedEntity::ContractProduct).or_default().extend(product);
-            let charge = line.scheduled_charge_id.map(|id| id.0);
-            named.entry(ManagedEntity::ScheduledCharge).or_default().extend(charge);
-            if let Some(commit_id) = line.commit_id {
-                named.entry(entity_of_commit(line)).or_default().push(commit_id.0);
-            }
-        }
-    }
-    let mut fields: BTreeMap<(ManagedEntity, Uuid), CustomFields> = BTreeMap::new();
-    for (entity, mut ids) in named {
-        ids.sort_unstable();
-        ids.dedup();
-        let found = custom_field::of_many(db, environment_id, entity, &ids).await?;
-        fields.extend(found.into_iter().map(|(id, fields)| ((entity, id), fields)));
-    }
-    let of = |entity, id| fields.get(&(entity, id)).cloned().unwrap_or_default();
+    let named = invoices.iter().flat_map(|invoice| objects(invoice)).collect();
+    let fields = custom_field::of_all(db, environment_id, named).await?;
     for invoice in invoices {
-        invoice.customer_custom_fields = of(ManagedEntity::Customer, invoice.customer_id.0);
-        invoice.contract_custom_fields = of(ManagedEntity::Contract, invoice.contract_id.0);
-        for line in &mut invoice.line_items {
-            let product = line.product_id.map(|id| of(ManagedEntity::ContractProduct, id.0));
-            line.product_custom_fields = product.unwrap_or_default();
-            let charge = line.scheduled_charge_id;
-            line.scheduled_charge_custom_fields = charge.map(|id| of(ManagedEntity::ScheduledCharge, id.0));
-            line.commit_custom_fields = line.commit_id.map(|id| of(entity_of_commit(line), id.0));
-        }
+        write(invoice, &fields);
     }
     Ok(())
+}
+
+type Fields = BTreeMap<(ManagedEntity, Uuid), CustomFields>;
+
+fn of(fields: &Fields, entity: ManagedEntity, id: Uuid) -> CustomFields {
+    fields.get(&(entity, id)).cloned().unwrap_or_default()
+}
+
+/// Everything that an invoice names and that may have fields.
+fn objects(invoice: &Invoice) -> Vec<(ManagedEntity, Uuid)> {
+    let mut named = vec![
+        (ManagedEntity::Customer, invoice.customer_id.0),
+        (ManagedEntity::Contract, invoice.contract_id.0),
+    ];
+    for line in &invoice.line_items {
+        named.extend(line.product_id.map(|id| (ManagedEntity::ContractProduct, id.0)));
+        named.extend(line.scheduled_charge_id.map(|id| (ManagedEntity::ScheduledCharge, id.0)));
+        named.extend(line.commit_id.map(|id| (entity_of_commit(line), id.0)));
+    }
+    named
+}
+
+fn write(invoice: &mut Invoice, fields: &Fields) {
+    invoice.customer_custom_fields = of(fields, ManagedEntity::Customer, invoice.customer_id.0);
+    invoice.contract_custom_fields = of(fields, ManagedEntity::Contract, invoice.contract_id.0);
+    for line in &mut invoice.line_items {
+        let product = line.product_id.map(|id| of(fields, ManagedEntity::ContractProduct, id.0));
+        line.product_custom_fields = product.unwrap_or_default();
+        let charge = line.scheduled_charge_id;
+        line.scheduled_charge_custom_fields =
+            charge.map(|id| of(fields, ManagedEntity::ScheduledCharge, id.0));
+        line.commit_custom_fields = line.commit_id.map(|id| of(fields, entity_of_commit(line), id.0));
+    }
 }
 
 /// What carries the custom fields of a line's commit or credit.

@@ -64,7 +64,6 @@ async fn find(
     uncounted: Uncounted,
 ) -> Result<Invoice, ApiError> {
     let environment_id = caller.environment_id();
-    customer::get(&mut *db, environment_id, path.customer_id).await?;
     if let Some(invoice) = store::find(&mut *db, environment_id, path.customer_id, path.invoice_id).await? {
         return Ok(invoice);
     }
@@ -78,6 +77,8 @@ async fn find(
                 .await?);
         }
     }
+    // What has an invoice exists; only now there may be no such customer.
+    customer::get(&mut *db, environment_id, path.customer_id).await?;
     let contracts = contracts.into_iter().map(|contract| (contract.id, contract)).collect();
     let mut true_ups = true_up::drafts(&mut *db, environment_id, path.customer_id, &contracts).await?;
     true_ups.retain(|true_up| true_up.header.id == path.invoice_id);

@@ -21,6 +21,7 @@ pub mod create_commit;
 pub mod create_contract;
 pub mod create_credit;
 mod custom_fields;
+mod drafts;
 mod end;
 mod existence;
 pub mod explain;
@@ -44,6 +45,7 @@ pub mod void;
 
 pub use catch_up::begin_caught_up;
 pub use compute::Calculator;
+pub use drafts::Drafts;
 pub use existence::exists;
 pub use finalize::finalize_usage_statements;
 pub use scheduled::finalize_scheduled_invoice;

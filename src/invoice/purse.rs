@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::store;
 use crate::catalog::product::{self, ProductRow, Timeline};
+use crate::catalog::version::CatalogVersion;
 use crate::contract::Contract;
 use crate::contract::balance::{self, Added, Balance, BalanceType, Rollovers};
 use crate::drawdown::{self, Draw};
@@ -40,6 +41,15 @@ pub struct SeenBalances {
 /// is silent).
 pub type StatementPlace = (Instant, Instant, ContractId);
 
+/// How balances are looked at.
+#[derive(Clone, Copy)]
+pub struct Looking {
+    /// The state of the catalog in the snapshot, where products may be known.
+    pub catalog: Option<CatalogVersion>,
+    /// Whether an invoice is kept with what it saw. (Of a draft nobody asks for it.)
+    pub is_kept: bool,
+}
+
 /// What a customer may draw, and what was drawn.
 pub struct Purse {
     /// Those with a segment in `span`, by creation.
@@ -68,6 +78,7 @@ impl Purse {
         db: &mut PgConnection,
         environment_id: EnvironmentId,
         spans: &BTreeMap<CustomerId, Period>,
+        Looking { catalog, is_kept }: Looking,
     ) -> Result<BTreeMap<CustomerId, Self>, sqlx::Error> {
         let spans_of = spans.iter().map(|(customer_id, span)| (*customer_id, *span));
         let balances = balance::drawable(db, environment_id, spans_of).await?;
@@ -77,15 +88,16 @@ impl Purse {
             of_customers.entry(balance.customer_id).or_default().push(balance);
         }
         let customer_ids: Vec<Uuid> = of_customers.keys().map(|id| id.0).collect();
-        let (mut drawn, mut versions, mut last_draws) = Default::default();
-        let (mut rollovers, mut products, mut billed) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let (mut drawn, mut products) = Default::default();
+        let (mut rollovers, mut billed, mut newest) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         if !ids.is_empty() {
             rollovers = Rollovers::load_all(db, environment_id, &customer_ids, None).await?;
             ids.extend(rollovers.values().flat_map(Rollovers::origins_of_live));
             drawn = drawdown::drawn(db, environment_id, ids, None).await?;
-            versions = balance::newest(db, environment_id, &customer_ids).await?;
-            last_draws = drawdown::newest_draws(db, environment_id, &customer_ids).await?;
-            products = load_products(db, environment_id, of_customers.values().flatten()).await?;
+            if is_kept {
+                newest = store::newest_of_balances(db, environment_id, &customer_ids).await?;
+            }
+            products = load_products(db, environment_id, of_customers.values().flatten(), catalog).await?;
             billed = trued_up(db, environment_id, of_customers.values().flatten()).await?;
         }
         let purse = |(customer_id, span): (&CustomerId, &Period)| {
@@ -93,13 +105,14 @@ impl Purse {
             let rollovers = rollovers.remove(customer_id).unwrap_or_default();
             let segments = || balances.iter().flat_map(|balance| &balance.terms.segments);
             let drawable = segments().map(|segment| segment.id).chain(rollovers.segments_of_live());
+            let (version, draw) = newest.remove(customer_id).unwrap_or_default();
             let purse = Self {
                 span: *span,
                 drawn: drawable.filter_map(|id| drawn.remove_entry(&id)).collect(),
                 trued_up: segments().filter_map(|segment| billed.remove_entry(&segment.id)).collect(),
                 rollovers,
-                version: versions.remove(customer_id).unwrap_or_default(),
-                draw: last_draws.remove(customer_id).unwrap_or_default(),
+                version,
+                draw,
                 ..Self::empty()
             };
             (*customer_id, purse.with(balances, &products))
@@ -119,7 +132,7 @@ impl Purse {
         let rollovers = Rollovers::load(db, environment_id, customer_id, Some(seen.version)).await?;
         let ids = balances.iter().map(|balance| (customer_id, balance.id)).chain(rollovers.origins_of_live());
         let drawn = drawdown::drawn(db, environment_id, ids, Some(seen.draw)).await?;
-        let mut products = load_products(db, environment_id, &balances).await?;
+        let mut products = load_products(db, environment_id, &balances, None).await?;
         for product in products.values_mut() {
             product.updates.retain(|update| Some(update.added) <= seen.product_update);
         }
@@ -157,6 +170,13 @@ impl Purse {
             product_update: None,
             seen: None,
         }
+    }
+
+    /// The balances, and what renewals took over of any of the customer's, which is not known where there are none.
+    #[must_use]
+    pub fn into_balances(self) -> (Vec<Balance>, Option<Rollovers>) {
+        let rollovers = (!self.balances.is_empty()).then_some(self.rollovers);
+        (self.balances, rollovers)
     }
 
     /// Whether a contract's usage may draw anything of it.
@@ -284,11 +304,12 @@ async fn load_products(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     balances: impl IntoIterator<Item = &Balance>,
+    catalog: Option<CatalogVersion>,
 ) -> Result<BTreeMap<ProductId, ProductRow>, sqlx::Error> {
     let ids: BTreeSet<Uuid> = balances.into_iter().map(|balance| balance.terms.product_id.0).collect();
     let ids: Vec<Uuid> = ids.into_iter().collect();
-    let products = product::find_many(db, environment_id, &ids).await?;
-    Ok(products.into_iter().map(|product| (product.id, product)).collect())
+    let products = product::find_known(db, environment_id, ids, catalog).await?;
+    Ok(products.iter().map(|product| (product.id, product.clone())).collect())
 }
 
 /// What final true-ups bill of the promises among these balances, each of which has one segment.

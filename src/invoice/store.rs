@@ -10,7 +10,7 @@ use super::compute::{Seen, SeenTerms};
 use super::model::{Invoice, InvoiceStatus, InvoiceType};
 use super::purse::SeenBalances;
 use crate::contract::Contract;
-use crate::contract::balance::{self, TrueUp};
+use crate::contract::balance::{self, Added, TrueUp};
 use crate::id::{BalanceId, ContractId, CreditTypeId, CustomerId, EnvironmentId, InvoiceId, SubjectId};
 use crate::money::Decimal;
 use crate::rating::Newest;
@@ -236,6 +236,28 @@ pub async fn true_up_ids(
     .fetch_all(db)
     .await?;
     Ok(ids.into_iter().collect())
+}
+
+/// The newest version of any balance of each of these customers, and the number of the last draw of any; 0 where there is none. The
+/// numbers of draws grow over all of a customer, as whoever makes one holds the customer.
+pub async fn newest_of_balances(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_ids: &[Uuid],
+) -> Result<BTreeMap<CustomerId, (Added, i64)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"SELECT id AS "id!: CustomerId",
+                  coalesce((SELECT max(added) FROM balance
+                            WHERE environment_id = $1 AND customer_id = given.id), 0) AS "version!",
+                  coalesce((SELECT max(added) FROM balance_draw
+                            WHERE environment_id = $1 AND customer_id = given.id), 0) AS "draw!"
+           FROM unnest($2::uuid[]) AS given (id)"#,
+        environment_id.0,
+        customer_ids,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.id, (row.version, row.draw))).collect())
 }
 
 /// What finalized true-up invoices bill of these commits, each after its customer: above zero.

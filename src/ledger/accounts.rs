@@ -1,39 +1,44 @@
 //! Loading the accounts of balances: of those that are asked for, in a fixed number of queries.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::calc::{Account, Rollover, TrueUp};
+use super::calc::{Account, ContractTerm, Rollover, TrueUp};
 use super::store;
+use crate::contract::Contract;
 use crate::contract::balance::{Balance, BalanceType, Rollovers};
 use crate::drawdown::{self, Draw};
-use crate::id::{BalanceId, CustomerId, EnvironmentId, SegmentId};
-use crate::invoice::Calculator;
+use crate::id::{BalanceId, ContractId, CustomerId, EnvironmentId, SegmentId};
+use crate::invoice::{Calculator, Drafts};
 use crate::money::Decimal;
 use crate::time::Instant;
 use crate::usage::Uncounted;
 
-/// The accounts of these balances of one customer, in their order; `drafts` is what is drawn by drafts, if that is to
+/// The accounts of these balances of one customer, in their order; `drafts` draw beside them, if that is to
 /// count. In them what a renewal took over has the amount that it has by these draws.
 pub async fn accounts(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     customer_id: CustomerId,
     mut balances: Vec<Balance>,
-    drafts: &[Draw],
+    drafts: &Drafts,
 ) -> Result<Vec<Account>, sqlx::Error> {
     if balances.is_empty() {
         return Ok(Vec::new());
     }
-    let rollovers = Rollovers::load(db, environment_id, customer_id, None).await?;
+    let rollovers = match &drafts.rollovers {
+        Some(rollovers) => Cow::Borrowed(rollovers),
+        None => Cow::Owned(Rollovers::load(db, environment_id, customer_id, None).await?),
+    };
     let mut ids: Vec<Uuid> = balances.iter().map(|balance| balance.id.0).collect();
     ids.extend(rollovers.origins_of_live().map(|(_, id)| id.0));
     ids.sort_unstable();
     ids.dedup();
     let mut draws = drawdown::of_balances(db, environment_id, customer_id, &ids).await?;
-    draws.extend(drafts.iter().filter(|draw| ids.contains(&draw.balance_id.0)).cloned());
+    draws.extend(drafts.draws.iter().filter(|draw| ids.contains(&draw.balance_id.0)).cloned());
     let mut by_segment: BTreeMap<SegmentId, Decimal> = BTreeMap::new();
     for draw in &draws {
         *by_segment.entry(draw.segment_id).or_default() += &draw.amount;
@@ -47,9 +52,7 @@ pub async fn accounts(
     for draw in draws {
         by_balance.entry(draw.balance_id).or_default().push(draw);
     }
-    let contract_ids: Vec<Uuid> =
-        balances.iter().filter_map(|balance| balance.contract_id).map(|id| id.0).collect();
-    let contracts = store::contract_terms(db, environment_id, customer_id, &contract_ids).await?;
+    let contracts = contract_terms(db, environment_id, customer_id, &balances, drafts).await?;
     let mut true_ups = true_ups(db, environment_id, customer_id, &balances).await?;
     let account = |balance: Balance| Account {
         contract: balance.contract_id.and_then(|id| contracts.get(&id).copied()),
@@ -61,6 +64,27 @@ pub async fn accounts(
     Ok(balances.into_iter().map(account).collect())
 }
 
+/// How long the contracts of the balances last.
+async fn contract_terms(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_id: CustomerId,
+    balances: &[Balance],
+    drafts: &Drafts,
+) -> Result<BTreeMap<ContractId, ContractTerm>, sqlx::Error> {
+    let known = drafts.contracts.iter().map(|contract| {
+        let Contract { id, ending_before, archived_at, .. } = *contract;
+        (id, ContractTerm { ending_before, archived_at })
+    });
+    let known: BTreeMap<ContractId, ContractTerm> = known.collect();
+    let own = balances.iter().filter_map(|balance| balance.contract_id);
+    let unknown: Vec<Uuid> = own.filter(|id| !known.contains_key(id)).map(|id| id.0).collect();
+    if unknown.is_empty() {
+        return Ok(known);
+    }
+    store::contract_terms(db, environment_id, customer_id, &unknown).await
+}
+
 /// What all open statements of the customer draw at `now`.
 pub async fn of_drafts(
     db: &mut PgConnection,
@@ -68,9 +92,8 @@ pub async fn of_drafts(
     customer_id: CustomerId,
     uncounted: Uncounted,
     now: Instant,
-) -> Result<Vec<Draw>, sqlx::Error> {
-    let mut calculator = Calculator::with_uncounted(db, environment_id, uncounted);
-    calculator.draft_draws(customer_id, now).await
+) -> Result<Drafts, sqlx::Error> {
+    Calculator::with_uncounted(db, environment_id, uncounted).drafts(customer_id, now).await
 }
 
 /// What became of the true-ups of those of the balances that are postpaid.

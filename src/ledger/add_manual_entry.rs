@@ -13,7 +13,7 @@ use crate::access::{App, Record, Writer, reserve_uniqueness_key};
 use crate::contract::balance::{self, Balance, ManualEntry, Segment};
 use crate::error::ApiError;
 use crate::id::{BalanceId, ContractId, CustomerId, EnvironmentId, SegmentId};
-use crate::invoice::begin_caught_up;
+use crate::invoice::{Drafts, begin_caught_up};
 use crate::money::{InputNumber, Number, plain, zero};
 use crate::time::{Instant, Period};
 use crate::wire::{Empty, Json, Later, NonBlank, Timestamp, UniquenessKey};
@@ -91,7 +91,7 @@ async fn account(
         )),
         None => ApiError::not_found("commit or credit", request.id),
     })?;
-    let accounts = accounts(db, environment_id, customer_id, vec![balance], &[]).await?;
+    let accounts = accounts(db, environment_id, customer_id, vec![balance], &Drafts::default()).await?;
     Ok(accounts.into_iter().next().expect("one balance was given"))
 }
 

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use aide::transform::TransformOperation;
 use axum::Extension;
 use axum::extract::State;
-use chrono::TimeDelta;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
@@ -20,14 +19,12 @@ use crate::custom_field::{self, CustomFields, ManagedEntity};
 use crate::customer;
 use crate::error::ApiError;
 use crate::id::{CreditTypeId, CustomerId, EnvironmentId};
+use crate::invoice::Drafts;
 use crate::money::{CreditType, Decimal, Number};
 use crate::time::{Instant, Period};
 use crate::usage::begin_usage_read;
 use crate::usage::ingest::Metering;
 use crate::wire::{Data, Json};
-
-/// Instants are to the microsecond.
-const ONE_INSTANT: TimeDelta = TimeDelta::microseconds(1);
 
 wire_enum! {
     /// What is a kind of balance here.
@@ -104,20 +101,26 @@ pub async fn handler(
         return Err(ApiError::field("access_type", "`QUANTITY` is not supported by this server yet"));
     }
     let (mut snapshot, uncounted) = begin_usage_read(&app.db, environment_id, metering.recent()).await?;
-    if customer::find(&mut snapshot, environment_id, customer_id).await?.is_none() {
+    let counts_drafts = request.invoice_inclusion_mode != Some(InvoiceInclusion::Finalized);
+    let mut drafts = Drafts::default();
+    if counts_drafts {
+        drafts = of_drafts(&mut snapshot, environment_id, customer_id, uncounted, caller.now).await?;
+    }
+    // Who has a contract exists.
+    if drafts.contracts.is_empty()
+        && customer::find(&mut snapshot, environment_id, customer_id).await?.is_none()
+    {
         return Err(ApiError::field("customer_id", format!("customer {customer_id} was not found")));
     }
     let unit_id = unit(&mut snapshot, environment_id, request.credit_type_id).await?;
-    let now = Period { start: caller.now, end: caller.now + ONE_INSTANT };
-    let mut balances = balance::drawable(&mut snapshot, environment_id, [(customer_id, now)]).await?;
+    let mut balances = if counts_drafts {
+        std::mem::take(&mut drafts.balances)
+    } else {
+        let now = Period::at(caller.now);
+        balance::drawable(&mut snapshot, environment_id, [(customer_id, now)]).await?
+    };
     balances.retain(|balance| balance.unit_id() == unit_id && is_active(balance, caller.now));
     let balances = passing(&mut snapshot, environment_id, balances, &request.filters).await?;
-    let counts_drafts = request.invoice_inclusion_mode != Some(InvoiceInclusion::Finalized);
-    let drafts = if counts_drafts && !balances.is_empty() {
-        of_drafts(&mut snapshot, environment_id, customer_id, uncounted, caller.now).await?
-    } else {
-        Vec::new()
-    };
     let accounts = accounts(&mut snapshot, environment_id, customer_id, balances, &drafts).await?;
     let balance: Decimal = accounts.iter().map(|account| account.balance_at(caller.now)).sum();
     Ok(axum::Json(Data { data: NetBalance { balance: Number(balance), credit_type_id: unit_id } }))

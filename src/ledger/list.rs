@@ -16,9 +16,9 @@ use crate::contract::balance::{
     self, Balance, BalanceFilter, BalanceV1, CommitV1, CreditV1, Kind, Reckoned, WholeBalance, whole_balances,
 };
 use crate::customer;
-use crate::drawdown::Draw;
 use crate::error::ApiError;
 use crate::id::{BalanceId, CustomerId, EnvironmentId};
+use crate::invoice::Drafts;
 use crate::money::zero;
 use crate::time::Instant;
 use crate::usage::begin_usage_read;
@@ -155,7 +155,7 @@ async fn page<T>(
     let drafts = if has_live || asked.anything() || scope.exclude_zero_balances {
         of_drafts(&mut snapshot, environment_id, customer_id, uncounted, caller.now).await?
     } else {
-        Vec::new()
+        Drafts::default()
     };
     let reader = Reader { environment_id, customer_id, filter: filter(&request, scope), now: caller.now };
     let rows = if scope.exclude_zero_balances {
@@ -218,7 +218,7 @@ impl Reader {
         covering_date: Option<Instant>,
         mut after: Option<(Instant, Uuid)>,
         count: usize,
-        drafts: &[Draw],
+        drafts: &Drafts,
     ) -> Result<Vec<Balance>, sqlx::Error> {
         self.filter.covering_date = Some(self.now);
         let covers = |balance: &Balance| {

@@ -28,9 +28,12 @@ pub static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 pub const SERVER_VERSION_MIN: i32 = 140_000;
 
 /// Settings of every session.
-const SESSION: [(&str, &str); 6] = [
+const SESSION: [(&str, &str); 7] = [
     ("timezone", "UTC"),
     ("jit", "off"),
+    // A statement is planned when its table may still be empty, and its plan is kept: what would then be read as a whole would be
+    // when it has grown.
+    ("enable_seqscan", "off"),
     ("idle_in_transaction_session_timeout", "60s"),
     ("tcp_keepalives_idle", "30"),
     ("tcp_keepalives_interval", "10"),
@@ -183,18 +186,22 @@ pub async fn applied_migrations(pool: &PgPool) -> Result<BTreeSet<i64>, sqlx::Er
     Ok(BTreeSet::from_iter(versions))
 }
 
-/// A transaction whose statements take what they need, for work that nobody waits for with a time limit.
+/// A transaction whose statements take what they need, for work that nobody waits for with a time limit; they may read whole
+/// tables.
 pub async fn begin_unhurried(
     pool: &PgPool,
 ) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, sqlx::Error> {
-    pool.begin_with("BEGIN; SET LOCAL statement_timeout = 0").await
+    pool.begin_with("BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL enable_seqscan = on").await
 }
 
 /// The same as a snapshot, as [`begin_snapshot`].
 pub async fn begin_unhurried_snapshot(
     pool: &PgPool,
 ) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, sqlx::Error> {
-    pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL statement_timeout = 0").await
+    pool.begin_with(
+        "BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL statement_timeout = 0; SET LOCAL enable_seqscan = on",
+    )
+    .await
 }
 
 /// A transaction in which every statement sees the same instant of the database, for reads that must agree.

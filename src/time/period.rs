@@ -1,3 +1,5 @@
+use chrono::TimeDelta;
+
 use super::Instant;
 
 /// A half-open interval `[start, end)`.
@@ -12,6 +14,18 @@ impl Period {
     #[must_use]
     pub fn new(start: Instant, end: Instant) -> Option<Self> {
         (start < end).then_some(Self { start, end })
+    }
+
+    /// That of one instant; instants are to the microsecond.
+    #[must_use]
+    pub fn at(instant: Instant) -> Self {
+        Self { start: instant, end: instant + TimeDelta::microseconds(1) }
+    }
+
+    /// The shortest that has both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self { start: self.start.min(other.start), end: self.end.max(other.end) }
     }
 
     #[must_use]

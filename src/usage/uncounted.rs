@@ -13,6 +13,7 @@ use crate::catalog::billable_metric::CountedMetrics;
 use crate::catalog::version::CatalogVersion;
 use crate::event::{PendingBatch, RecentBatches, find_pending, pending_usage};
 use crate::id::{BillableMetricId, EnvironmentId, SubjectId};
+use crate::postgres::begin_snapshot;
 use crate::time::Instant;
 
 /// With more batches a reader counts them for good first, so that the next one need not look at them.
@@ -38,19 +39,27 @@ pub async fn begin_usage_read(
     environment_id: EnvironmentId,
     recent: &RecentBatches,
 ) -> Result<(Transaction<'static, Postgres>, Uncounted), sqlx::Error> {
-    let mut snapshot = begin_pinned_snapshot(pool).await?;
+    let mut snapshot = begin_snapshot(pool).await?;
     let (mut notes, mut catalog) = pending_usage(&mut snapshot, environment_id).await?;
     if notes.len() > BATCHES_MAX {
         snapshot.rollback().await?;
         settle(pool, environment_id).await?;
-        snapshot = begin_pinned_snapshot(pool).await?;
+        snapshot = begin_snapshot(pool).await?;
         (notes, catalog) = pending_usage(&mut snapshot, environment_id).await?;
     }
-    let batches = find_pending(&mut snapshot, environment_id, notes, recent).await?;
+    if let Some(batches) = find_pending(&mut snapshot, environment_id, notes, recent).await? {
+        return Ok((snapshot, Uncounted { environment_id, batches, catalog }));
+    }
+    // One was counted meanwhile, and its slot is over.
+    snapshot.rollback().await?;
+    snapshot = begin_pinned_snapshot(pool).await?;
+    (notes, catalog) = pending_usage(&mut snapshot, environment_id).await?;
+    let missing = || sqlx::Error::Decode("a batch whose usage is pending is missing".into());
+    let batches = find_pending(&mut snapshot, environment_id, notes, recent).await?.ok_or_else(missing)?;
     Ok((snapshot, Uncounted { environment_id, batches, catalog }))
 }
 
-/// A snapshot whose batches stay: what is pending in it may be counted a moment later, and its slot be over.
+/// A snapshot whose batches stay. It locks every slot, which is as much work as two queries: so it is not the usual one.
 async fn begin_pinned_snapshot(pool: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
     // The first statement after the lock fixes what the snapshot sees.
     pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ; LOCK TABLE event_batch IN ACCESS SHARE MODE")

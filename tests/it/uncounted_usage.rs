@@ -143,3 +143,24 @@ async fn what_is_not_counted_yet_is_read_as_if_it_were() {
     assert!((rows, values) > (500, 300), "{rows} rows, {values} with a value");
     assert_eq!(verify_rollups(&api.app.db, sandbox).await.expect("a recount").len(), 0);
 }
+
+/// What of a snapshot's events cannot be read any more is an error, and never left out.
+#[tokio::test]
+async fn usage_is_not_told_without_a_batch_that_is_gone() {
+    let api = Api::at(NOW).await;
+    let customer = api.customer("acme").await;
+    let metrics = metrics(&api).await;
+    let query = json!({ "name": "q", "sql": "SELECT count(*) AS value FROM events" });
+    let query = api.post("/v1/billable-metrics/create", query).await.id();
+    api.events(events(0..10)).await;
+    api.sql("DELETE FROM event_batch").await;
+    let replica = api.replica();
+    for metric in [&metrics[0], &query] {
+        let body = json!({
+            "customer_id": customer, "billable_metric_id": metric, "window_size": "NONE",
+            "starting_on": "2026-03-05T00:00:00Z", "ending_before": "2026-03-08T00:00:00Z",
+        });
+        let answer = replica.post("/v1/usage/groups", body).await;
+        assert_eq!(answer.status, 500, "{}", answer.body);
+    }
+}

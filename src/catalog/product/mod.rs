@@ -12,6 +12,7 @@ mod check_composite;
 mod composite;
 pub mod create;
 pub mod get;
+mod known;
 pub mod list;
 mod state;
 mod store;
@@ -19,6 +20,7 @@ pub mod update;
 mod view;
 
 pub use calc::{Timeline, Version};
+pub use known::find_known;
 pub use state::{
     CompositeScope, ConversionOperation, ProductChanges, ProductState, ProductType, ProductUpdate,
     QuantityConversion, SqlBreakdownGranularity,

@@ -45,7 +45,7 @@ pub use rollover::{
 pub use schedule_input::{Access, AccessScheduleInput, payment_schedule};
 pub use store::{
     Added, Change, archive, drawable, drawable_as_of, find, find_as_of, ids_with_pending_true_up, insert,
-    newest, save, with_pending_true_up,
+    save, with_pending_true_up,
 };
 pub use targeting_input::{SpecifierInput, targeting};
 pub use terms::{

@@ -204,15 +204,21 @@ pub async fn drawable(
     let rows = sqlx::query_as!(
         Columns,
         r#"SELECT balance.customer_id AS "customer_id: CustomerId", id AS "id: BalanceId",
-                  type AS "balance_type: BalanceType",
-                  contract_id AS "contract_id: ContractId", access_type AS "access_type: AccessType",
-                  credit_type_id AS "credit_type_id: CreditTypeId", recurring_id AS "recurring_id: RecurringGrantId",
-                  origin_id AS "origin_id: BalanceId", origin_contract_id AS "origin_contract_id: ContractId",
-                  uniqueness_key, created_at, created_by, terms AS "terms: Json<BalanceTerms>", archived_at, added
-           FROM unnest($2::uuid[], $3::timestamptz[], $4::timestamptz[]) AS given (customer_id, since, until)
-           JOIN balance ON environment_id = $1 AND balance.customer_id = given.customer_id
-                AND ends_at > given.since AND starts_at < given.until
-           WHERE archived_at IS NULL
+                  type AS "balance_type: BalanceType", contract_id AS "contract_id: ContractId",
+                  access_type AS "access_type: AccessType", credit_type_id AS "credit_type_id: CreditTypeId",
+                  recurring_id AS "recurring_id: RecurringGrantId", origin_id AS "origin_id: BalanceId",
+                  origin_contract_id AS "origin_contract_id: ContractId", uniqueness_key, created_at, created_by,
+                  terms AS "terms: Json<BalanceTerms>", archived_at, added
+           -- not looked into by the planner, who would make another plan for each call
+           FROM unnest((SELECT $2::uuid[]), (SELECT $3::timestamptz[]), (SELECT $4::timestamptz[]))
+                AS given (customer_id, since, until)
+           CROSS JOIN LATERAL (
+               SELECT * FROM balance
+               WHERE environment_id = $1 AND balance.customer_id = given.customer_id AND ends_at > given.since
+                 AND starts_at < given.until AND archived_at IS NULL
+               -- by customer and end alone: many may have ended
+               OFFSET 0
+           ) AS balance
            ORDER BY created_at, id"#,
         environment_id.0,
         &customers,
@@ -340,23 +346,4 @@ pub async fn find_as_of(
         added: version.added,
         ..balance
     }))
-}
-
-/// The newest version of any balance of each of these customers; 0 where there is none.
-pub async fn newest(
-    db: &mut PgConnection,
-    environment_id: EnvironmentId,
-    customer_ids: &[Uuid],
-) -> Result<BTreeMap<CustomerId, Added>, sqlx::Error> {
-    let rows = sqlx::query!(
-        r#"SELECT id AS "id!: CustomerId",
-                  coalesce((SELECT max(added) FROM balance
-                            WHERE environment_id = $1 AND customer_id = given.id), 0) AS "newest!"
-           FROM unnest($2::uuid[]) AS given (id)"#,
-        environment_id.0,
-        customer_ids,
-    )
-    .fetch_all(db)
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.id, row.newest)).collect())
 }

@@ -46,12 +46,8 @@ pub async fn whole_balances(
     let products = product::find_many(db, environment_id, &product_ids).await?;
     let names: BTreeMap<ProductId, String> =
         products.into_iter().map(|product| (product.id, product.timeline().at(now).name.clone())).collect();
-    let mut fields = BTreeMap::new();
-    for entity in [ManagedEntity::Commit, ManagedEntity::ContractCredit] {
-        let of_type = balances.iter().filter(|balance| entity_of(balance) == entity);
-        let ids: Vec<Uuid> = of_type.map(|balance| balance.id.0).collect();
-        fields.extend(custom_field::of_many(db, environment_id, entity, &ids).await?);
-    }
+    let objects = balances.iter().map(|balance| (entity_of(balance), balance.id.0)).collect();
+    let mut fields = custom_field::of_all(db, environment_id, objects).await?;
     let paid = balances.iter().filter(|balance| balance.terms.payments.is_some());
     let paid: Vec<Uuid> = paid.map(|balance| balance.id.0).collect();
     let mut payments = match paid.as_slice() {
@@ -60,7 +56,7 @@ pub async fn whole_balances(
     };
     let whole = balances.into_iter().map(|balance| WholeBalance {
         product_name: names.get(&balance.terms.product_id).cloned().unwrap_or_default(),
-        custom_fields: fields.remove(&balance.id.0).unwrap_or_default(),
+        custom_fields: fields.remove(&(entity_of(&balance), balance.id.0)).unwrap_or_default(),
         payments: of_balance(&balance, &mut payments),
         balance,
     });

@@ -48,7 +48,8 @@ pub async fn statuses_in_force(
     let rows = sqlx::query!(
         r#"SELECT given.id AS "customer_id!: CustomerId", status AS "status!: BillableStatus",
                   effective_at AS "effective_at!"
-           FROM unnest($2::uuid[]) AS given (id), LATERAL (
+           -- not looked into by the planner, who would make another plan for each call
+           FROM unnest((SELECT $2::uuid[])) AS given (id), LATERAL (
                SELECT status, effective_at FROM billable_status
                WHERE environment_id = $1 AND customer_id = given.id AND effective_at <= $3
                ORDER BY added DESC LIMIT 1) AS in_force"#,
@@ -75,7 +76,9 @@ pub async fn statuses_at(
         r#"SELECT (SELECT status FROM billable_status
                    WHERE environment_id = $1 AND customer_id = given.customer_id AND effective_at <= given.at
                    ORDER BY added DESC LIMIT 1) AS "status: BillableStatus"
-           FROM unnest($2::uuid[], $3::timestamptz[]) WITH ORDINALITY AS given (customer_id, at, position)
+           -- not looked into by the planner, who would make another plan for each call
+           FROM unnest((SELECT $2::uuid[]), (SELECT $3::timestamptz[])) WITH ORDINALITY
+                AS given (customer_id, at, position)
            ORDER BY position"#,
         environment_id.0,
         &customers,

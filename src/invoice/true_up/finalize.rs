@@ -10,7 +10,7 @@ use crate::contract::balance::{self, Balance, Rollovers, TrueUp, charge_of, shor
 use crate::contract::scheduled_charge::{DueItem, ItemPrice, mark_invoiced, remove_pending};
 use crate::contract::{self, Contract};
 use crate::customer;
-use crate::drawdown::{drawn, newest_draw};
+use crate::drawdown::drawn;
 use crate::error::NotComputable;
 use crate::id::{BalanceId, CustomerId, EnvironmentId, InvoiceId, SegmentId};
 use crate::invoice::billable_status::set_billable_status;
@@ -20,7 +20,7 @@ use crate::invoice::model::{Invoice, InvoiceStatus};
 use crate::invoice::renewal;
 use crate::invoice::scheduled::FixedProducts;
 use crate::invoice::scheduled::calc::empty_scheduled_invoice;
-use crate::invoice::store::{self, SeenOfTrueUp};
+use crate::invoice::store::{self, SeenOfTrueUp, newest_of_balances};
 use crate::job::{self, DueWork};
 use crate::money::{Decimal, is_positive};
 use crate::time::{Instant, shown};
@@ -197,11 +197,9 @@ pub async fn seen_now(
     environment_id: EnvironmentId,
     customer_id: CustomerId,
 ) -> Result<SeenOfTrueUp, sqlx::Error> {
-    let newest = balance::newest(db, environment_id, &[customer_id.0]).await?;
-    Ok(SeenOfTrueUp {
-        balance: newest.get(&customer_id).copied().unwrap_or_default(),
-        draw: newest_draw(db, environment_id, customer_id).await?,
-    })
+    let newest = newest_of_balances(db, environment_id, &[customer_id.0]).await?;
+    let (balance, draw) = newest.get(&customer_id).copied().unwrap_or_default();
+    Ok(SeenOfTrueUp { balance, draw })
 }
 
 /// What was short of a commit whose terms are those that were seen, by the draws and the renewals that were.

@@ -36,7 +36,7 @@ const DIGITS_MAX: u64 = 4_000;
 /// lists are looked up rather than gone through.
 const BOUNDS: &str = "SET LOCAL transaction_read_only = on; SET LOCAL work_mem = '32MB'; \
      SET LOCAL hash_mem_multiplier = 1; SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL jit = off; \
-     SET LOCAL plan_cache_mode = force_custom_plan; \
+     SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL enable_seqscan = on; \
      DO $$ BEGIN SET LOCAL temp_file_limit = '512MB'; EXCEPTION WHEN insufficient_privilege THEN NULL; END $$; \
      SET LOCAL statement_timeout = ";
 

@@ -205,8 +205,14 @@ async fn named_days(
     let end = asked.iter().map(|one| one.period.end).max();
     let Some((start, end)) = start.zip(end) else { return Ok(BTreeMap::new()) };
     let days = sqlx::query!(
-        "SELECT subject_id, day, version FROM usage_day
-         WHERE environment_id = $1 AND subject_id = ANY($2) AND day BETWEEN $3 AND $4",
+        // Days of a list of subjects would be looked for by the environment alone in a plan that is made while there are few.
+        r#"SELECT given.subject_id AS "subject_id!", of_subject.day, of_subject.version
+           FROM unnest((SELECT $2::uuid[])) AS given (subject_id)
+           CROSS JOIN LATERAL (
+               SELECT day, version FROM usage_day
+               WHERE environment_id = $1 AND usage_day.subject_id = given.subject_id AND day BETWEEN $3 AND $4
+               OFFSET 0
+           ) AS of_subject"#,
         environment_id.0,
         subjects,
         start.date_naive(),
