@@ -17,6 +17,7 @@ use super::purse::{Looking, Purse, SeenBalances, StatementPlace};
 use super::scheduled::calc::add_charges;
 use super::scheduled::{FixedProducts, riding_items};
 use crate::catalog::version::CatalogVersion;
+use crate::contract::balance::Balance;
 use crate::contract::{self, Contract, Statement};
 use crate::customer;
 use crate::drawdown::Draw;
@@ -292,22 +293,27 @@ impl<'a> Calculator<'a> {
         now: Instant,
     ) -> Result<Vec<Draw>, sqlx::Error> {
         let contracts = self.contracts_of(customer_id).await?;
-        let open = open_statements(&contracts, now);
-        // All that any of them may draw, and what may be drawn now, in one look.
-        let periods = open.iter().map(|(contract, period)| contract.counted_period(*period));
-        let span = periods.fold(Period::at(now), Period::and);
-        self.purse_in(customer_id, span).await?;
-        for (contract, period) in open {
+        self.purse_in(customer_id, span_of_drafts(&contracts, now)).await?;
+        for (contract, period) in open_statements(&contracts, now) {
             self.reserve(contract, period, now).await?;
         }
         let purse = self.purses.get(&customer_id);
         Ok(purse.into_iter().flat_map(Purse::drafts).cloned().collect())
     }
 
-    /// [`Self::draft_draws`] with what was loaded for it.
-    pub async fn drafts(mut self, customer_id: CustomerId, now: Instant) -> Result<Drafts, sqlx::Error> {
-        let draws = self.draft_draws(customer_id, now).await?;
+    /// [`Self::draft_draws`] with what was loaded for it. Where there is no balance that `is_asked` for, nothing is drawn.
+    pub async fn drafts(
+        mut self,
+        customer_id: CustomerId,
+        now: Instant,
+        is_asked: impl Fn(&Balance) -> bool,
+    ) -> Result<Drafts, sqlx::Error> {
         let contracts = self.contracts_of(customer_id).await?;
+        let purse = self.purse_in(customer_id, span_of_drafts(&contracts, now)).await?;
+        let mut draws = Vec::new();
+        if purse.balances.iter().any(is_asked) {
+            draws = self.draft_draws(customer_id, now).await?;
+        }
         let purse = self.purses.remove(&customer_id).unwrap_or_else(Purse::empty);
         let (balances, rollovers) = purse.into_balances();
         Ok(Drafts { draws, contracts, balances, rollovers })
@@ -625,6 +631,13 @@ fn open_statements<'a>(contracts: &'a [Contract], now: Instant) -> Vec<(&'a Cont
     let mut open: Vec<(&Contract, Period)> = contracts.iter().flat_map(of_contract).collect();
     open.sort_by_key(|(contract, period)| place(contract, *period));
     open
+}
+
+/// The time of all open statements and of the moment: all that any of them may draw, and what may be drawn now, is found in one
+/// look.
+fn span_of_drafts(contracts: &[Contract], now: Instant) -> Period {
+    let open = open_statements(contracts, now).into_iter();
+    open.map(|(contract, period)| contract.counted_period(period)).fold(Period::at(now), Period::and)
 }
 
 /// A contract as an invoice saw it that was calculated from it.

@@ -76,24 +76,25 @@ async fn contract_terms(
         let Contract { id, ending_before, archived_at, .. } = *contract;
         (id, ContractTerm { ending_before, archived_at })
     });
-    let known: BTreeMap<ContractId, ContractTerm> = known.collect();
+    let mut terms: BTreeMap<ContractId, ContractTerm> = known.collect();
     let own = balances.iter().filter_map(|balance| balance.contract_id);
-    let unknown: Vec<Uuid> = own.filter(|id| !known.contains_key(id)).map(|id| id.0).collect();
-    if unknown.is_empty() {
-        return Ok(known);
+    let unknown: Vec<Uuid> = own.filter(|id| !terms.contains_key(id)).map(|id| id.0).collect();
+    if !unknown.is_empty() {
+        terms.extend(store::contract_terms(db, environment_id, customer_id, &unknown).await?);
     }
-    store::contract_terms(db, environment_id, customer_id, &unknown).await
+    Ok(terms)
 }
 
-/// What all open statements of the customer draw at `now`.
+/// What all open statements of the customer draw at `now`, where there is any balance that `is_asked` for.
 pub async fn of_drafts(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     customer_id: CustomerId,
     uncounted: Uncounted,
     now: Instant,
+    is_asked: impl Fn(&Balance) -> bool,
 ) -> Result<Drafts, sqlx::Error> {
-    Calculator::with_uncounted(db, environment_id, uncounted).drafts(customer_id, now).await
+    Calculator::with_uncounted(db, environment_id, uncounted).drafts(customer_id, now, is_asked).await
 }
 
 /// What became of the true-ups of those of the balances that are postpaid.

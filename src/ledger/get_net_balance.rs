@@ -102,9 +102,11 @@ pub async fn handler(
     }
     let (mut snapshot, uncounted) = begin_usage_read(&app.db, environment_id, metering.recent()).await?;
     let counts_drafts = request.invoice_inclusion_mode != Some(InvoiceInclusion::Finalized);
+    let unit_id = unit(&mut snapshot, environment_id, request.credit_type_id).await?;
+    let counts = |balance: &Balance| balance.unit_id() == unit_id && is_active(balance, caller.now);
     let mut drafts = Drafts::default();
     if counts_drafts {
-        drafts = of_drafts(&mut snapshot, environment_id, customer_id, uncounted, caller.now).await?;
+        drafts = of_drafts(&mut snapshot, environment_id, customer_id, uncounted, caller.now, counts).await?;
     }
     // Who has a contract exists.
     if drafts.contracts.is_empty()
@@ -112,14 +114,13 @@ pub async fn handler(
     {
         return Err(ApiError::field("customer_id", format!("customer {customer_id} was not found")));
     }
-    let unit_id = unit(&mut snapshot, environment_id, request.credit_type_id).await?;
     let mut balances = if counts_drafts {
         std::mem::take(&mut drafts.balances)
     } else {
         let now = Period::at(caller.now);
         balance::drawable(&mut snapshot, environment_id, [(customer_id, now)]).await?
     };
-    balances.retain(|balance| balance.unit_id() == unit_id && is_active(balance, caller.now));
+    balances.retain(counts);
     let balances = passing(&mut snapshot, environment_id, balances, &request.filters).await?;
     let accounts = accounts(&mut snapshot, environment_id, customer_id, balances, &drafts).await?;
     let balance: Decimal = accounts.iter().map(|account| account.balance_at(caller.now)).sum();

@@ -153,7 +153,7 @@ async fn page<T>(
     customer::get(&mut snapshot, environment_id, customer_id).await?;
     let has_live = balance::has_live_rollover(&mut snapshot, environment_id, customer_id).await?;
     let drafts = if has_live || asked.anything() || scope.exclude_zero_balances {
-        of_drafts(&mut snapshot, environment_id, customer_id, uncounted, caller.now).await?
+        of_drafts(&mut snapshot, environment_id, customer_id, uncounted, caller.now, |_| true).await?
     } else {
         Drafts::default()
     };

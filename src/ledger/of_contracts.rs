@@ -48,7 +48,7 @@ pub async fn reckon(
     else {
         return Ok(contracts);
     };
-    let drafts = of_drafts(db, environment_id, customer_id, uncounted, now).await?;
+    let drafts = of_drafts(db, environment_id, customer_id, uncounted, now, |_| true).await?;
     let accounts = accounts(db, environment_id, customer_id, balances, &drafts).await?;
     let mut found: BTreeMap<BalanceId, Reckoned> =
         accounts.iter().map(|account| (account.balance.id, reckoned(account, asked, now))).collect();

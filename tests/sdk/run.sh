@@ -42,7 +42,7 @@ export UPBEAT_BIN UPBEAT_SDK_PYTHON NO_PROXY no_proxy PYTHONDONTWRITEBYTECODE
 rm -f target/sdk/logs/*.report.json
 
 # A call that never ends must not hold everything up.
-limit='timeout --foreground --kill-after=60 900'
+limit='timeout --foreground --kill-after=60 1800'
 status=0
 $limit "$UPBEAT_SDK_PYTHON" -m pytest -p no:cacheprovider tests/sdk || status=1
 $limit node --test tests/sdk/*.test.mjs || status=1
