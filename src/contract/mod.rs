@@ -21,6 +21,7 @@ pub mod rate_override;
 pub mod recurring_grant;
 pub mod renewal;
 pub mod scheduled_charge;
+mod known;
 mod statement;
 mod store;
 mod terms;
@@ -30,6 +31,7 @@ mod whole;
 mod work;
 
 pub use create::RateCardReference;
+pub use known::list_in;
 pub use statement::{GRACE, Statement, StatementDay, first_statement_at};
 pub use store::{
     ContractFilter, ContractOfPackage, advance_statements, archive, change_end, customers_with_contracts,

@@ -9,12 +9,14 @@
 //! fields sets all or none.
 
 pub mod add_key;
+mod known;
 pub mod list_keys;
 pub mod remove_key;
 mod shown;
 mod store;
 mod value;
 
+pub use known::of_all_in;
 pub use shown::{Carries, show, show_one};
 pub use store::{copy, delete, of_all, of_many, set};
 pub use value::{CustomFields, CustomFieldsInput};

@@ -101,6 +101,20 @@ pub async fn list_keys(
     .await
 }
 
+/// The types that have any keys.
+pub async fn types_with_keys(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+) -> Result<BTreeSet<ManagedEntity>, sqlx::Error> {
+    let types = sqlx::query_scalar!(
+        r#"SELECT DISTINCT entity AS "entity: ManagedEntity" FROM custom_field_key WHERE environment_id = $1"#,
+        environment_id.0,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(BTreeSet::from_iter(types))
+}
+
 /// Sets fields of an object and leaves its others.
 ///
 /// 400 for a key that is not on the list of the type, 409 for a value that another object holds under a key

@@ -9,6 +9,8 @@
 //! draw of the opposite amount.
 
 pub mod calc;
+mod known;
 mod store;
 
+pub use known::draws_in;
 pub use store::{Draw, cancel, drawn, keep, of_balances, of_customer};

@@ -47,7 +47,7 @@ pub use dedup::{Asked, DedupStore, SlottedKeys, is_wrong_guess};
 pub use fact::{Event, Events, Fact, ReceivedEvent, subject_id, transaction_key};
 pub use log::{BatchLog, EventLog, Place, first_seq_after};
 pub use pending::{
-    PendingBatch, RecentBatches, find_pending, pending_batches, pending_usage, still_pending,
+    PendingBatch, PendingUsage, RecentBatches, find_pending, pending_batches, pending_usage, still_pending,
     take_pending_usage,
 };
 pub use preview::{PREVIEWED_MAX, PreviewEvent, PreviewedEvent, previewed};

@@ -9,7 +9,8 @@ use uuid::Uuid;
 use super::codec::Facts;
 use super::fact::subject_id;
 use crate::catalog::version::CatalogVersion;
-use crate::id::{EnvironmentId, SubjectId};
+use crate::customer::CustomerState;
+use crate::id::{CustomerId, EnvironmentId, SubjectId};
 
 /// Batches that are taken at once: hours that many of them touch are written once, so that whoever counts catches up
 /// however much came in, and what is taken is some ten megabytes at most.
@@ -165,24 +166,38 @@ pub async fn take_pending_usage(
     find_pending(db, environment_id, notes, recent).await?.ok_or_else(missing)
 }
 
-/// The batches whose usage is pending, and the state of the catalog that the snapshot sees, which their readers want next.
+/// What a snapshot sees that a reader of usage wants to know first.
+pub struct PendingUsage {
+    /// The batches whose usage is pending.
+    pub notes: Vec<Note>,
+    pub catalog: Option<CatalogVersion>,
+    /// Of the customer that is asked about; unset where there is none.
+    pub customer: Option<CustomerState>,
+}
+
 pub async fn pending_usage(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
-) -> Result<(Vec<Note>, Option<CatalogVersion>), sqlx::Error> {
+    customer_id: Option<CustomerId>,
+) -> Result<PendingUsage, sqlx::Error> {
     // As columns: hundreds of rows would cost more to hand over than to find.
     let columns = sqlx::query!(
         r#"SELECT coalesce(array_agg(batch_id), '{}') AS "batch_ids!", coalesce(array_agg(slot), '{}') AS "slots!",
                   coalesce(array_agg(mark), '{}') AS "marks!: Vec<Option<Uuid>>",
-                  (SELECT version FROM catalog_version WHERE environment_id = $1) AS catalog
+                  (SELECT version FROM catalog_version WHERE environment_id = $1) AS catalog,
+                  (SELECT state FROM customer WHERE environment_id = $1 AND id = $2) AS customer
            FROM rollup_pending WHERE environment_id = $1"#,
         environment_id.0,
+        customer_id.map(|id| id.0) as Option<Uuid>,
     )
     .fetch_one(db)
     .await?;
     let notes = columns.batch_ids.into_iter().zip(columns.slots).zip(columns.marks);
-    let notes = notes.map(|((batch_id, slot), mark)| Note { batch_id, slot, mark }).collect();
-    Ok((notes, columns.catalog.map(CatalogVersion)))
+    Ok(PendingUsage {
+        notes: notes.map(|((batch_id, slot), mark)| Note { batch_id, slot, mark }).collect(),
+        catalog: columns.catalog.map(CatalogVersion),
+        customer: columns.customer.map(CustomerState),
+    })
 }
 
 /// The batches, remembered or read; nothing where one is not there any more. Those that had to be read are remembered.

@@ -4,22 +4,24 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
+use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::billable_status::set_billable_status;
 use super::calc::{Calculated, Facts, empty_usage_invoice, usage_invoice};
 use super::drafts::Drafts;
 use super::explain::{Explanation, explanations};
+use super::holdings::Looking;
 use super::model::{Invoice, InvoiceFailure};
-use super::purse::{Looking, Purse, SeenBalances, StatementPlace};
+use super::purse::{Purse, SeenBalances, StatementPlace};
 use super::scheduled::calc::add_charges;
 use super::scheduled::{FixedProducts, riding_items};
 use crate::catalog::version::CatalogVersion;
 use crate::contract::balance::Balance;
 use crate::contract::{self, Contract, Statement};
-use crate::customer;
+use crate::customer::billable_status::status_in;
+use crate::customer::{self, CustomerState, subjects_in};
 use crate::drawdown::Draw;
 use crate::drawdown::calc::{Candidate, candidates};
 use crate::error::NotComputable;
@@ -34,7 +36,7 @@ use crate::rating::{
 };
 use crate::time::{Instant, Period};
 use crate::usage::Uncounted;
-use crate::usage::calc::previewed_pieces;
+use crate::usage::calc::{hour_of, previewed_pieces};
 
 /// What an invoice was calculated from, beside the facts and the contract.
 #[derive(Clone, Debug)]
@@ -90,6 +92,8 @@ pub struct Calculator<'a> {
     uncounted: Option<Uncounted>,
     /// The state of the catalog, of which terms may be known; unset where they are loaded.
     catalog: Option<CatalogVersion>,
+    /// A customer and its state, of which what belongs to it may be known.
+    customer: Option<(CustomerId, CustomerState)>,
 }
 
 /// Which balances are drawn.
@@ -136,6 +140,7 @@ impl<'a> Calculator<'a> {
             before_seq: None,
             uncounted: None,
             catalog: None,
+            customer: None,
         }
     }
 
@@ -172,8 +177,8 @@ impl<'a> Calculator<'a> {
         environment_id: EnvironmentId,
         uncounted: Uncounted,
     ) -> Self {
-        let catalog = uncounted.catalog();
-        Self { uncounted: Some(uncounted), catalog, ..Self::new(db, environment_id) }
+        let (catalog, customer) = (uncounted.catalog(), uncounted.customer());
+        Self { uncounted: Some(uncounted), catalog, customer, ..Self::new(db, environment_id) }
     }
 
     /// Calculates what invoices would be with the events of a preview.
@@ -248,7 +253,7 @@ impl<'a> Calculator<'a> {
         self.reserve_before(contract, period, now).await?;
         let calculated = self.calculate(contract, period, now, Cuts::clone, |_, _, _| (), |_, _| ()).await?;
         let mut invoice = calculated.invoice;
-        set_billable_status(self.db, self.environment_id, &mut invoice).await?;
+        self.set_billable_status(&mut invoice).await?;
         Ok(invoice)
     }
 
@@ -281,7 +286,7 @@ impl<'a> Calculator<'a> {
         let hourly = |cuts: &Cuts| cuts.clone().by_the_hour(is_streaming);
         let calculation = self.calculate(contract, period, now, hourly, |_, _, _| (), explanations).await?;
         let mut invoice = calculation.invoice;
-        set_billable_status(self.db, self.environment_id, &mut invoice).await?;
+        self.set_billable_status(&mut invoice).await?;
         Ok((invoice, calculation.seen))
     }
 
@@ -311,12 +316,12 @@ impl<'a> Calculator<'a> {
         let contracts = self.contracts_of(customer_id).await?;
         let purse = self.purse_in(customer_id, span_of_drafts(&contracts, now)).await?;
         let mut draws = Vec::new();
-        if purse.balances.iter().any(is_asked) {
+        let holdings = Arc::clone(&purse.holdings);
+        if holdings.balances.iter().any(is_asked) {
             draws = self.draft_draws(customer_id, now).await?;
         }
-        let purse = self.purses.remove(&customer_id).unwrap_or_else(Purse::empty);
-        let (balances, rollovers) = purse.into_balances();
-        Ok(Drafts { draws, contracts, balances, rollovers })
+        let state = self.state_of(customer_id);
+        Ok(Drafts { draws, contracts, holdings, state })
     }
 
     /// Has what drafts draw that come before a statement, of what its contract may draw too.
@@ -393,9 +398,9 @@ impl<'a> Calculator<'a> {
     async fn purse_in(&mut self, customer_id: CustomerId, span: Period) -> Result<&mut Purse, sqlx::Error> {
         let known = self.purses.remove(&customer_id);
         let purse = match known {
-            Some(purse) if purse.span.and(span) == purse.span => purse,
+            Some(purse) if purse.span().and(span) == purse.span() => purse,
             // With what has a segment in this one as well.
-            Some(purse) => self.load_purse(customer_id, purse.span.and(span)).await?.with_drafts_of(purse),
+            Some(purse) => self.load_purse(customer_id, purse.span().and(span)).await?.with_drafts_of(purse),
             None => self.load_purse(customer_id, span).await?,
         };
         Ok(self.purses.entry(customer_id).or_insert(purse))
@@ -412,10 +417,8 @@ impl<'a> Calculator<'a> {
                 Purse::as_seen(self.db, self.environment_id, customer_id, span, seen.clone()).await
             }
             Drawing::AsTheyAre => {
-                let spans = [(customer_id, span)].into();
-                let mut purses =
-                    Purse::load_all(self.db, self.environment_id, &spans, self.looking()).await?;
-                Ok(purses.remove(&customer_id).expect("one for each span"))
+                let (looking, state) = (self.looking(), self.state_of(customer_id));
+                Purse::load(self.db, self.environment_id, customer_id, span, looking, state).await
             }
         }
     }
@@ -447,7 +450,7 @@ impl<'a> Calculator<'a> {
             let used = |segment_id| purse.used_before(place(contract, period), segment_id);
             let of_contract = (contract.id, purse.contract_end(contract));
             let balances = purse.balances_at(place(contract, period));
-            let candidates = candidates(of_contract, &agreement, &balances, &purse.products, used);
+            let candidates = candidates(of_contract, &agreement, &balances, purse.products(), used);
             let facts = Facts { usage, cuts: &cuts, others: &others, candidates: &candidates };
             let calculated = usage_invoice(contract, &agreement, facts, now)
                 .map_err(|fault| NotComputable::new(fault.to_string()))?;
@@ -461,9 +464,7 @@ impl<'a> Calculator<'a> {
     async fn usage(&mut self, contract: &Contract, terms: &Terms, cuts: &Cuts) -> Result<Usage, sqlx::Error> {
         let mut usage = Usage::default();
         if !self.preview.as_ref().is_some_and(|preview| preview.replaces) {
-            if !self.subjects.contains_key(&contract.customer_id) {
-                self.load_subjects(&[contract.customer_id.0]).await?;
-            }
+            self.know_subjects(contract.customer_id).await?;
             let scope = UsageScope {
                 subject_ids: &self.subjects[&contract.customer_id],
                 cuts,
@@ -498,8 +499,8 @@ impl<'a> Calculator<'a> {
         if let Some(contracts) = self.contracts.get(&customer_id) {
             return Ok(Arc::clone(contracts));
         }
-        let all = contract::list_of_customer(self.db, self.environment_id, customer_id).await?;
-        let contracts = Arc::new(all);
+        let states = self.catalog.zip(self.state_of(customer_id));
+        let contracts = contract::list_in(self.db, self.environment_id, customer_id, states).await?;
         self.contracts.insert(customer_id, Arc::clone(&contracts));
         Ok(contracts)
     }
@@ -581,7 +582,7 @@ impl<'a> Calculator<'a> {
         let calculated = self.statement(contract, period, now).await;
         let Some(failure) = calculated.as_ref().err().and_then(failure) else { return calculated };
         let mut invoice = empty_usage_invoice(contract, period);
-        set_billable_status(self.db, self.environment_id, &mut invoice).await?;
+        self.set_billable_status(&mut invoice).await?;
         tracing::warn!(invoice_id = %invoice.id, reason = failure.reason, "a draft cannot be calculated");
         metrics::counter!("upbeat_invoice_failures_total", "status" => "DRAFT").increment(1);
         Ok(Invoice { upbeat_failure: Some(failure), ..invoice })
@@ -603,13 +604,38 @@ impl<'a> Calculator<'a> {
         Ok(terms)
     }
 
+    /// The state of a customer, of which what belongs to it may be known.
+    fn state_of(&self, customer_id: CustomerId) -> Option<CustomerState> {
+        self.customer.filter(|(id, _)| *id == customer_id).map(|(_, state)| state)
+    }
+
+    async fn know_subjects(&mut self, customer_id: CustomerId) -> Result<(), sqlx::Error> {
+        if !self.subjects.contains_key(&customer_id) {
+            let state = self.state_of(customer_id);
+            let received = subjects_in(self.db, self.environment_id, customer_id, state).await?;
+            self.keep_subjects(customer_id, &received);
+        }
+        Ok(())
+    }
+
     async fn load_subjects(&mut self, customer_ids: &[Uuid]) -> Result<(), sqlx::Error> {
         let mut received = customer::subjects_by_customer(self.db, self.environment_id, customer_ids).await?;
         for customer_id in customer_ids.iter().copied().map(CustomerId) {
-            let own = received.remove(&customer_id).unwrap_or_default();
-            let ids = own.iter().map(|received| subject_id(self.environment_id, received)).collect();
-            self.subjects.insert(customer_id, ids);
+            self.keep_subjects(customer_id, &received.remove(&customer_id).unwrap_or_default());
         }
+        Ok(())
+    }
+
+    fn keep_subjects(&mut self, customer_id: CustomerId, received: &[String]) {
+        let ids = received.iter().map(|received| subject_id(self.environment_id, received)).collect();
+        self.subjects.insert(customer_id, ids);
+    }
+
+    /// Sets whether the invoice goes out, as its customer's status says.
+    async fn set_billable_status(&mut self, invoice: &mut Invoice) -> Result<(), sqlx::Error> {
+        let (customer_id, at) = (invoice.customer_id, invoice.billable_status_at());
+        let state = self.state_of(customer_id);
+        invoice.billable_status = status_in(self.db, self.environment_id, customer_id, at, state).await?;
         Ok(())
     }
 }
@@ -634,10 +660,11 @@ fn open_statements<'a>(contracts: &'a [Contract], now: Instant) -> Vec<(&'a Cont
 }
 
 /// The time of all open statements and of the moment: all that any of them may draw, and what may be drawn now, is found in one
-/// look.
+/// look. (Of the moment's whole hour, so that what was found is known to the next look.)
 fn span_of_drafts(contracts: &[Contract], now: Instant) -> Period {
+    let hour = Period { start: hour_of(now), end: hour_of(now) + TimeDelta::hours(1) };
     let open = open_statements(contracts, now).into_iter();
-    open.map(|(contract, period)| contract.counted_period(period)).fold(Period::at(now), Period::and)
+    open.map(|(contract, period)| contract.counted_period(period)).fold(hour, Period::and)
 }
 
 /// A contract as an invoice saw it that was calculated from it.

@@ -10,20 +10,23 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::model::{Invoice, InvoiceStatus, LineItem};
+use crate::catalog::version::CatalogVersion;
 use crate::contract::balance::BalanceType;
 use crate::custom_field::{self, CustomFields, ManagedEntity};
 use crate::id::EnvironmentId;
 
-/// Gives invoices the fields that they are shown with.
+/// Gives invoices the fields that they are shown with; `catalog` is the state that the transaction sees, if it has a name.
 pub async fn show(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     invoices: &mut [Invoice],
+    catalog: Option<CatalogVersion>,
 ) -> Result<(), sqlx::Error> {
     let own = invoices.iter().map(|invoice| (ManagedEntity::Invoice, invoice.id.0));
     let is_draft = |invoice: &&Invoice| invoice.status == InvoiceStatus::Draft;
     let named = invoices.iter().filter(is_draft).flat_map(objects);
-    let fields = custom_field::of_all(db, environment_id, own.chain(named).collect()).await?;
+    let (objects, state) = (own.chain(named).collect(), catalog.map(|catalog| catalog.0));
+    let fields = custom_field::of_all_in(db, environment_id, objects, state).await?;
     for invoice in invoices {
         invoice.custom_fields = of(&fields, ManagedEntity::Invoice, invoice.id.0);
         if invoice.status == InvoiceStatus::Draft {

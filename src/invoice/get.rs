@@ -14,7 +14,6 @@ use super::model::{Invoice, InvoiceView};
 use super::{scheduled, store, true_up};
 use crate::access::{App, Caller};
 use crate::contract;
-use crate::customer;
 use crate::error::ApiError;
 use crate::id::{CustomerId, InvoiceId};
 use crate::usage::ingest::Metering;
@@ -49,14 +48,15 @@ pub async fn handler(
         include_list_prices: request.include_list_prices,
     };
     let (mut snapshot, uncounted) =
-        begin_usage_read(&app.db, caller.environment_id(), metering.recent()).await?;
+        begin_usage_read(&app.db, caller.environment_id(), Some(path.customer_id), metering.recent()).await?;
+    let catalog = uncounted.catalog();
     let mut invoice = find(&mut snapshot, &caller, &path, uncounted).await?;
     let shown = std::slice::from_mut(&mut invoice);
-    custom_fields::show(&mut snapshot, caller.environment_id(), shown).await?;
+    custom_fields::show(&mut snapshot, caller.environment_id(), shown, catalog).await?;
     Ok(axum::Json(Data { data: invoice.shown(view) }))
 }
 
-/// The stored invoice with this id, else the draft that has it.
+/// The invoice with this id: stored, or a draft. Of an open statement nothing is stored.
 async fn find(
     db: &mut PgConnection,
     caller: &Caller,
@@ -64,11 +64,10 @@ async fn find(
     uncounted: Uncounted,
 ) -> Result<Invoice, ApiError> {
     let environment_id = caller.environment_id();
-    if let Some(invoice) = store::find(&mut *db, environment_id, path.customer_id, path.invoice_id).await? {
-        return Ok(invoice);
-    }
-    let contracts = contract::list_of_customer(&mut *db, environment_id, path.customer_id).await?;
-    for contract in &contracts {
+    let state = uncounted.state_of(path.customer_id)?;
+    let states = uncounted.catalog().map(|catalog| (catalog, state));
+    let contracts = contract::list_in(&mut *db, environment_id, path.customer_id, states).await?;
+    for contract in contracts.iter() {
         let mut open = contract.open_statements(caller.now);
         if let Some(period) = open.find(|period| usage_invoice_id(contract, period.start) == path.invoice_id)
         {
@@ -77,9 +76,10 @@ async fn find(
                 .await?);
         }
     }
-    // What has an invoice exists; only now there may be no such customer.
-    customer::get(&mut *db, environment_id, path.customer_id).await?;
-    let contracts = contracts.into_iter().map(|contract| (contract.id, contract)).collect();
+    if let Some(invoice) = store::find(&mut *db, environment_id, path.customer_id, path.invoice_id).await? {
+        return Ok(invoice);
+    }
+    let contracts = contracts.iter().map(|contract| (contract.id, contract.clone())).collect();
     let mut true_ups = true_up::drafts(&mut *db, environment_id, path.customer_id, &contracts).await?;
     true_ups.retain(|true_up| true_up.header.id == path.invoice_id);
     let mut calculator = Calculator::with_uncounted(&mut *db, environment_id, uncounted);

@@ -18,7 +18,7 @@ use super::true_up;
 use crate::access::{App, Caller};
 use crate::casing::wire_enum;
 use crate::contract::{self, Contract};
-use crate::customer::{self, CustomerPath};
+use crate::customer::CustomerPath;
 use crate::error::ApiError;
 use crate::id::{ContractId, CreditTypeId, InvoiceId};
 use crate::time::{Instant, Period};
@@ -103,11 +103,13 @@ pub async fn handler(
     let filter = filter(&request);
 
     // One instant of the database for everything, so that an invoice that is being finalized shows once.
-    let (mut snapshot, uncounted) = begin_usage_read(&app.db, environment_id, metering.recent()).await?;
-    customer::get(&mut snapshot, environment_id, customer_id).await?;
-    let contracts = contract::list_of_customer(&mut snapshot, environment_id, customer_id).await?;
+    let (mut snapshot, uncounted) =
+        begin_usage_read(&app.db, environment_id, Some(customer_id), metering.recent()).await?;
+    let catalog = uncounted.catalog();
+    let states = catalog.zip(Some(uncounted.state_of(customer_id)?));
+    let contracts = contract::list_in(&mut snapshot, environment_id, customer_id, states).await?;
     let contracts: BTreeMap<ContractId, Contract> =
-        contracts.into_iter().map(|contract| (contract.id, contract)).collect();
+        contracts.iter().map(|contract| (contract.id, contract.clone())).collect();
     let stored =
         store::list(&mut snapshot, environment_id, customer_id, &filter, descending, after, limit + 1)
             .await?;
@@ -154,7 +156,7 @@ pub async fn handler(
         };
         data.push(invoice);
     }
-    custom_fields::show(&mut snapshot, environment_id, &mut data).await?;
+    custom_fields::show(&mut snapshot, environment_id, &mut data, catalog).await?;
     let data = data.into_iter().map(|invoice| invoice.shown(view)).collect();
     Ok(axum::Json(Page { data, next_page: page.next_page }))
 }

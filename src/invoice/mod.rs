@@ -27,6 +27,7 @@ mod existence;
 pub mod explain;
 mod finalize;
 pub mod get;
+mod holdings;
 pub mod list;
 mod model;
 pub mod preview_events;

@@ -74,7 +74,7 @@ pub async fn handler(
             invoices.push(calculator.statement(contract, period, caller.now).await?);
         }
     }
-    custom_fields::show(&mut snapshot, environment_id, &mut invoices).await?;
+    custom_fields::show(&mut snapshot, environment_id, &mut invoices, None).await?;
     let view = InvoiceView {
         skip_zero_qty_line_items: request.skip_zero_qty_line_items,
         include_list_prices: false,

@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::calc::{Account, ContractTerm, Rollover, TrueUp};
+use super::calc::{Account, ContractTerm, Rollover};
 use super::store;
+use super::true_ups::true_ups;
 use crate::contract::Contract;
-use crate::contract::balance::{Balance, BalanceType, Rollovers};
+use crate::contract::balance::{Balance, Rollovers};
 use crate::drawdown::{self, Draw};
 use crate::id::{BalanceId, ContractId, CustomerId, EnvironmentId, SegmentId};
 use crate::invoice::{Calculator, Drafts};
@@ -29,7 +30,7 @@ pub async fn accounts(
     if balances.is_empty() {
         return Ok(Vec::new());
     }
-    let rollovers = match &drafts.rollovers {
+    let rollovers = match drafts.holdings.known_rollovers() {
         Some(rollovers) => Cow::Borrowed(rollovers),
         None => Cow::Owned(Rollovers::load(db, environment_id, customer_id, None).await?),
     };
@@ -37,8 +38,10 @@ pub async fn accounts(
     ids.extend(rollovers.origins_of_live().map(|(_, id)| id.0));
     ids.sort_unstable();
     ids.dedup();
-    let mut draws = drawdown::of_balances(db, environment_id, customer_id, &ids).await?;
-    draws.extend(drafts.draws.iter().filter(|draw| ids.contains(&draw.balance_id.0)).cloned());
+    let of_drafts: Vec<&Draw> =
+        drafts.draws.iter().filter(|draw| ids.binary_search(&draw.balance_id.0).is_ok()).collect();
+    let of_invoices = drawdown::draws_in(db, environment_id, customer_id, ids, drafts.state).await?;
+    let draws: Vec<&Draw> = of_invoices.iter().chain(of_drafts).collect();
     let mut by_segment: BTreeMap<SegmentId, Decimal> = BTreeMap::new();
     for draw in &draws {
         *by_segment.entry(draw.segment_id).or_default() += &draw.amount;
@@ -50,10 +53,10 @@ pub async fn accounts(
     }
     let mut by_balance: BTreeMap<BalanceId, Vec<Draw>> = BTreeMap::new();
     for draw in draws {
-        by_balance.entry(draw.balance_id).or_default().push(draw);
+        by_balance.entry(draw.balance_id).or_default().push(draw.clone());
     }
     let contracts = contract_terms(db, environment_id, customer_id, &balances, drafts).await?;
-    let mut true_ups = true_ups(db, environment_id, customer_id, &balances).await?;
+    let mut true_ups = true_ups(db, environment_id, customer_id, &balances, drafts.state).await?;
     let account = |balance: Balance| Account {
         contract: balance.contract_id.and_then(|id| contracts.get(&id).copied()),
         draws: by_balance.remove(&balance.id).unwrap_or_default(),
@@ -95,29 +98,4 @@ pub async fn of_drafts(
     is_asked: impl Fn(&Balance) -> bool,
 ) -> Result<Drafts, sqlx::Error> {
     Calculator::with_uncounted(db, environment_id, uncounted).drafts(customer_id, now, is_asked).await
-}
-
-/// What became of the true-ups of those of the balances that are postpaid.
-pub async fn true_ups(
-    db: &mut PgConnection,
-    environment_id: EnvironmentId,
-    customer_id: CustomerId,
-    balances: &[Balance],
-) -> Result<BTreeMap<BalanceId, TrueUp>, sqlx::Error> {
-    let is_postpaid = |balance: &&Balance| balance.balance_type == BalanceType::Postpaid;
-    let ids: Vec<Uuid> = balances.iter().filter(is_postpaid).map(|balance| balance.id.0).collect();
-    if ids.is_empty() {
-        return Ok(BTreeMap::new());
-    }
-    let mut scheduled = store::true_ups(db, environment_id, customer_id, &ids).await?;
-    for balance in balances.iter().filter(is_postpaid) {
-        let true_up = scheduled.entry(balance.id).or_default();
-        let is_billed = matches!(true_up, TrueUp::Billed { .. });
-        let payments = balance.terms.payments.as_ref();
-        let is_invoiced = payments.is_some_and(|payments| !payments.do_not_invoice);
-        if !is_billed && (balance.terms.is_true_up_disabled || !is_invoiced) {
-            *true_up = TrueUp::Lapsed;
-        }
-    }
-    Ok(scheduled)
 }

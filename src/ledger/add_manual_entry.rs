@@ -91,7 +91,7 @@ async fn account(
         )),
         None => ApiError::not_found("commit or credit", request.id),
     })?;
-    let accounts = accounts(db, environment_id, customer_id, vec![balance], &Drafts::default()).await?;
+    let accounts = accounts(db, environment_id, customer_id, vec![balance], &Drafts::none(None)).await?;
     Ok(accounts.into_iter().next().expect("one balance was given"))
 }
 

@@ -6,9 +6,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::accounts::true_ups;
 use super::calc::TrueUp;
 use super::change::{Subject, find, keep};
+use super::true_ups::true_ups;
 use crate::access::{App, Record, Writer};
 use crate::contract::balance::{Balance, BalanceType};
 use crate::error::ApiError;
@@ -52,7 +52,7 @@ pub async fn handler(
     }
     if !commit.terms.is_true_up_disabled {
         let mut true_ups =
-            true_ups(&mut change, environment_id, customer_id, std::slice::from_ref(&commit)).await?;
+            true_ups(&mut change, environment_id, customer_id, std::slice::from_ref(&commit), None).await?;
         if matches!(true_ups.remove(&commit_id), Some(TrueUp::Billed { .. })) {
             return Err(ApiError::field("commit_id", "the true-up of the commit is finalized"));
         }

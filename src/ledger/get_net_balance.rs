@@ -16,7 +16,6 @@ use crate::casing::wire_enum;
 use crate::catalog::credit_type;
 use crate::contract::balance::{self, AccessType, Balance, BalanceType};
 use crate::custom_field::{self, CustomFields, ManagedEntity};
-use crate::customer;
 use crate::error::ApiError;
 use crate::id::{CreditTypeId, CustomerId, EnvironmentId};
 use crate::invoice::Drafts;
@@ -100,27 +99,24 @@ pub async fn handler(
     if request.access_type == Some(AccessType::Quantity) {
         return Err(ApiError::field("access_type", "`QUANTITY` is not supported by this server yet"));
     }
-    let (mut snapshot, uncounted) = begin_usage_read(&app.db, environment_id, metering.recent()).await?;
+    let (mut snapshot, uncounted) =
+        begin_usage_read(&app.db, environment_id, Some(customer_id), metering.recent()).await?;
     let counts_drafts = request.invoice_inclusion_mode != Some(InvoiceInclusion::Finalized);
     let unit_id = unit(&mut snapshot, environment_id, request.credit_type_id).await?;
     let counts = |balance: &Balance| balance.unit_id() == unit_id && is_active(balance, caller.now);
-    let mut drafts = Drafts::default();
+    let Some((_, state)) = uncounted.customer() else {
+        return Err(ApiError::field("customer_id", format!("customer {customer_id} was not found")));
+    };
+    let (drafts, balances);
     if counts_drafts {
         drafts = of_drafts(&mut snapshot, environment_id, customer_id, uncounted, caller.now, counts).await?;
-    }
-    // Who has a contract exists.
-    if drafts.contracts.is_empty()
-        && customer::find(&mut snapshot, environment_id, customer_id).await?.is_none()
-    {
-        return Err(ApiError::field("customer_id", format!("customer {customer_id} was not found")));
-    }
-    let mut balances = if counts_drafts {
-        std::mem::take(&mut drafts.balances)
+        balances = drafts.holdings.balances.iter().filter(|balance| counts(balance)).cloned().collect();
     } else {
+        drafts = Drafts::none(Some(state));
         let now = Period::at(caller.now);
-        balance::drawable(&mut snapshot, environment_id, [(customer_id, now)]).await?
-    };
-    balances.retain(counts);
+        let drawable = balance::drawable(&mut snapshot, environment_id, [(customer_id, now)]).await?;
+        balances = drawable.into_iter().filter(counts).collect();
+    }
     let balances = passing(&mut snapshot, environment_id, balances, &request.filters).await?;
     let accounts = accounts(&mut snapshot, environment_id, customer_id, balances, &drafts).await?;
     let balance: Decimal = accounts.iter().map(|account| account.balance_at(caller.now)).sum();

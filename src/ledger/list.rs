@@ -15,7 +15,6 @@ use crate::access::{App, Caller};
 use crate::contract::balance::{
     self, Balance, BalanceFilter, BalanceV1, CommitV1, CreditV1, Kind, Reckoned, WholeBalance, whole_balances,
 };
-use crate::customer;
 use crate::error::ApiError;
 use crate::id::{BalanceId, CustomerId, EnvironmentId};
 use crate::invoice::Drafts;
@@ -149,13 +148,14 @@ async fn page<T>(
     let limit = request.limit.get();
 
     // One instant of the database for everything, so that what an invoice draws that is being finalized counts once.
-    let (mut snapshot, uncounted) = begin_usage_read(&app.db, environment_id, metering.recent()).await?;
-    customer::get(&mut snapshot, environment_id, customer_id).await?;
+    let (mut snapshot, uncounted) =
+        begin_usage_read(&app.db, environment_id, Some(customer_id), metering.recent()).await?;
+    let (state, catalog) = (uncounted.state_of(customer_id)?, uncounted.catalog());
     let has_live = balance::has_live_rollover(&mut snapshot, environment_id, customer_id).await?;
     let drafts = if has_live || asked.anything() || scope.exclude_zero_balances {
         of_drafts(&mut snapshot, environment_id, customer_id, uncounted, caller.now, |_| true).await?
     } else {
-        Drafts::default()
+        Drafts::none(Some(state))
     };
     let reader = Reader { environment_id, customer_id, filter: filter(&request, scope), now: caller.now };
     let rows = if scope.exclude_zero_balances {
@@ -165,7 +165,8 @@ async fn page<T>(
         reader.next(&mut snapshot, after, limit + 1).await?
     };
     let page = Page::cut(rows, limit, |row| key.encode(&(row.created_at, row.id)));
-    let mut whole = whole_balances(&mut snapshot, environment_id, customer_id, page.data, caller.now).await?;
+    let mut whole =
+        whole_balances(&mut snapshot, environment_id, customer_id, page.data, catalog, caller.now).await?;
     let mut reckonings = vec![Reckoned::default(); whole.len()];
     if asked.anything() || has_live {
         let shown = whole.iter().map(|whole| whole.balance.clone()).collect();

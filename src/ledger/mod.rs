@@ -20,5 +20,6 @@ pub mod list;
 pub mod list_contracts;
 mod of_contracts;
 mod store;
+mod true_ups;
 pub mod update_end_date;
 mod view;

@@ -29,7 +29,8 @@ pub async fn begin_read(
             return Ok((read, None));
         }
     }
-    let (snapshot, uncounted) = begin_usage_read(&app.db, environment_id, metering.recent()).await?;
+    let (snapshot, uncounted) =
+        begin_usage_read(&app.db, environment_id, Some(customer_id), metering.recent()).await?;
     Ok((snapshot, Some(uncounted)))
 }
 

@@ -3,7 +3,7 @@ use chrono::TimeDelta;
 use super::Instant;
 
 /// A half-open interval `[start, end)`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Period {
     pub start: Instant,
     pub end: Instant,

@@ -23,6 +23,7 @@ use super::window_rows::{Cut, group_values, window_rows};
 use crate::access::{App, Caller};
 use crate::catalog::billable_metric::sql::SqlDefinition;
 use crate::catalog::billable_metric::{self, AnyMetricRow, Counting};
+use crate::catalog::version::CatalogVersion;
 use crate::customer;
 use crate::error::ApiError;
 use crate::event::{Scope, subject_id};
@@ -104,18 +105,29 @@ pub async fn handler(
         // What has usage is what has rollups.
         settle(&app.db, environment_id).await?;
     }
-    let (mut snapshot, uncounted) = begin_usage_read(&app.db, environment_id, metering.recent()).await?;
+    let only = match request.customer_ids.as_deref() {
+        Some([id]) => Some(*id),
+        _ => None,
+    };
+    let (mut snapshot, uncounted) =
+        begin_usage_read(&app.db, environment_id, only, metering.recent()).await?;
+    let catalog = uncounted.catalog();
     let named = request.billable_metrics.iter().flatten().map(|metric| metric.id);
-    let mut metrics = load_metrics(&mut snapshot, environment_id, named.clone()).await?;
+    let mut metrics = load_metrics(&mut snapshot, environment_id, named.clone(), catalog).await?;
     if let Some(missing) = named.into_iter().find(|id| !metrics.contains_key(id)) {
         return Err(ApiError::not_found("billable metric", missing));
     }
-    let mut subjects = match &request.customer_ids {
-        Some(ids) => {
+    let mut subjects = match (&request.customer_ids, only) {
+        (_, Some(id)) => {
+            let state = uncounted.state_of(id)?;
+            let own = customer::subjects_in(&mut snapshot, environment_id, id, Some(state)).await?;
+            BTreeMap::from([(id, own.to_vec())])
+        }
+        (Some(ids), None) => {
             let ids = sorted(ids.iter().map(|id| id.0).collect());
             customer::subjects_of_known(&mut snapshot, environment_id, &ids).await?
         }
-        None => BTreeMap::new(),
+        (None, None) => BTreeMap::new(),
     };
     let from = after.map(|(pair, index)| if index + 1 == windows.count() { following(pair) } else { pair });
     let mut budget = Budget { events: app.settings.sql_events_a_page };
@@ -123,7 +135,7 @@ pub async fn handler(
     let mut slots = slots(&pairs.found, &windows, after);
     let shown = shown(&slots[..slots.len().min(ROWS_MAX)]);
     let found = shown.keys().map(|(_, metric)| *metric).filter(|id| !metrics.contains_key(id));
-    let found = load_metrics(&mut snapshot, environment_id, found.collect::<Vec<_>>()).await?;
+    let found = load_metrics(&mut snapshot, environment_id, found.collect::<Vec<_>>(), catalog).await?;
     metrics.extend(found);
     let groupings = groupings(&request, &metrics)?;
     if request.customer_ids.is_none() {
@@ -336,13 +348,14 @@ async fn load_metrics(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     ids: impl IntoIterator<Item = BillableMetricId>,
+    catalog: Option<CatalogVersion>,
 ) -> Result<BTreeMap<BillableMetricId, AnyMetricRow>, sqlx::Error> {
     let ids = sorted(ids.into_iter().map(|id| id.0).collect());
     if ids.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let metrics = billable_metric::find_many(db, environment_id, &ids).await?;
-    Ok(metrics.into_iter().map(|metric| (metric.id, metric)).collect())
+    let metrics = billable_metric::find_known(db, environment_id, &ids, catalog).await?;
+    Ok(metrics.iter().map(|metric| (metric.id, metric.clone())).collect())
 }
 
 /// What a metric is split by: the place of the group name, and the values to show where they are named.

@@ -114,12 +114,15 @@ pub async fn handler(
     let position: Option<Position> = key.decode(page.next_page.as_deref())?;
     let began_at = position.map_or(caller.now, |position| position.began_at.0);
 
-    let (mut db, uncounted) = begin_usage_read(&app.db, environment_id, metering.recent()).await?;
     let customer_id = request.customer_id;
-    let subjects = customer::subjects_of_known(&mut db, environment_id, &[customer_id.0]).await?;
-    let received = &subjects[&customer_id];
-    let metric = billable_metric::find(&mut db, environment_id, request.billable_metric_id).await?;
-    let metric = metric.ok_or_else(|| ApiError::not_found("billable metric", request.billable_metric_id))?;
+    let (mut db, uncounted) =
+        begin_usage_read(&app.db, environment_id, Some(customer_id), metering.recent()).await?;
+    let state = uncounted.state_of(customer_id)?;
+    let received = &*customer::subjects_in(&mut db, environment_id, customer_id, Some(state)).await?;
+    let metric_id = request.billable_metric_id;
+    let known =
+        billable_metric::find_known(&mut db, environment_id, &[metric_id.0], uncounted.catalog()).await?;
+    let metric = known.first().ok_or_else(|| ApiError::not_found("billable metric", metric_id))?;
     let grouping = request.grouping(&metric.definition)?;
     let range = match dates {
         Some(range) => range,
@@ -134,7 +137,7 @@ pub async fn handler(
             rows.ok_or_else(|| key.refused())?
         }
         Counting::Streaming(_) => {
-            let metric = metric.streaming().expect("it is one");
+            let metric = metric.clone().streaming().expect("it is one");
             let question = question(environment_id, customer_id, received, &metric, &grouping, range);
             let uncounted = uncounted.counts(&mut db, slice::from_ref(&question)).await?;
             let after = match position {

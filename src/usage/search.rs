@@ -14,9 +14,8 @@ use super::calc::matches;
 use super::sql;
 use crate::access::{App, Caller};
 use crate::casing::wire_enum;
-use crate::catalog::billable_metric::{
-    self, AggregationType, AnyMetricRow, BillableMetric, Counting, MetricFilter,
-};
+use crate::catalog::billable_metric::{self, AggregationType, AnyMetricRow, BillableMetric, Counting};
+use crate::catalog::version::seen_version;
 use crate::custom_field::{self, CustomFields, ManagedEntity};
 use crate::customer::{self, CustomerRow};
 use crate::error::ApiError;
@@ -28,9 +27,6 @@ use crate::wire::Json;
 
 /// Most ids of one request (our decision: it is for samples).
 const IDS_MAX: usize = 100;
-
-/// More metrics than there are.
-const METRICS_MAX: usize = 1_000_000_000;
 
 /// Most repeats of one id that are shown (our decision: an answer has no pages, and a sender can repeat without end).
 const REPEATS_MAX: usize = 1000;
@@ -122,10 +118,12 @@ pub async fn handler(
     let since = caller.now - BACKDATING;
     let mut events = BatchLog.find(&mut snapshot, environment_id, &ids, since, REPEATS_MAX).await?;
     let customers = customers(&mut snapshot, environment_id, &events).await?;
-    let metrics = active_metrics(&mut snapshot, environment_id, &events).await?;
-    let metric_ids: Vec<Uuid> = metrics.iter().map(|active| active.metric.id.0).collect();
-    let entity = ManagedEntity::BillableMetric;
-    let fields = custom_field::of_many(&mut snapshot, environment_id, entity, &metric_ids).await?;
+    let catalog = seen_version(&mut snapshot, environment_id).await?;
+    let metrics = billable_metric::all_active(&mut snapshot, environment_id, catalog).await?;
+    let active = active_metrics(&mut snapshot, &metrics, &events).await?;
+    let metrics_shown = metrics.iter().map(|metric| (ManagedEntity::BillableMetric, metric.id.0)).collect();
+    let state = catalog.map(|catalog| catalog.0);
+    let fields = custom_field::of_all_in(&mut snapshot, environment_id, metrics_shown, state).await?;
     // It is undone behind the answer.
     drop(snapshot);
 
@@ -134,7 +132,7 @@ pub async fn handler(
         (places[&event.transaction_id], event.received_at, event.is_duplicate, event.seq)
     });
     let found: Result<Vec<FoundEvent>, serde_json::Error> =
-        events.into_iter().map(|event| show(environment_id, event, &customers, &metrics, &fields)).collect();
+        events.into_iter().map(|event| show(environment_id, event, &customers, &active, &fields)).collect();
     found.map(axum::Json).map_err(|error| ApiError::internal("stored properties are not JSON", error))
 }
 
@@ -158,13 +156,13 @@ async fn customers(
 }
 
 /// A metric that is not archived.
-struct ActiveMetric {
-    metric: AnyMetricRow,
+struct ActiveMetric<'m> {
+    metric: &'m AnyMetricRow,
     /// The events that its query takes, by their order of arrival; none where it has no query.
     taken: HashSet<i64>,
 }
 
-impl ActiveMetric {
+impl ActiveMetric<'_> {
     fn takes(&self, event: &ReceivedEvent, properties: &Properties<'_>) -> bool {
         match &self.metric.definition {
             Counting::Streaming(definition) => matches(definition, &event.event_type, properties),
@@ -173,14 +171,12 @@ impl ActiveMetric {
     }
 }
 
-/// The metrics that are not archived, newest first like their list, and what of the events queries take.
-async fn active_metrics(
+/// The metrics with what of the events those take that have a query.
+async fn active_metrics<'m>(
     db: &mut PgConnection,
-    environment_id: EnvironmentId,
+    metrics: &'m [AnyMetricRow],
     events: &[ReceivedEvent],
-) -> Result<Vec<ActiveMetric>, sqlx::Error> {
-    let filter = MetricFilter::default();
-    let metrics = billable_metric::list_metrics(db, environment_id, &filter, None, METRICS_MAX).await?;
+) -> Result<Vec<ActiveMetric<'m>>, sqlx::Error> {
     let mut active = Vec::with_capacity(metrics.len());
     for metric in metrics {
         let mut taken = HashSet::new();
@@ -198,8 +194,8 @@ fn show(
     environment_id: EnvironmentId,
     event: ReceivedEvent,
     customers: &HashMap<String, CustomerRow>,
-    metrics: &[ActiveMetric],
-    fields: &BTreeMap<Uuid, CustomFields>,
+    metrics: &[ActiveMetric<'_>],
+    fields: &BTreeMap<(ManagedEntity, Uuid), CustomFields>,
 ) -> Result<FoundEvent, serde_json::Error> {
     let counts = !event.is_duplicate;
     let customer = customers.get(&event.customer_id).filter(|_| counts);
@@ -221,14 +217,15 @@ fn show(
 
 fn matching(
     event: &ReceivedEvent,
-    metrics: &[ActiveMetric],
-    fields: &BTreeMap<Uuid, CustomFields>,
+    metrics: &[ActiveMetric<'_>],
+    fields: &BTreeMap<(ManagedEntity, Uuid), CustomFields>,
 ) -> Result<Vec<MatchedMetric>, serde_json::Error> {
     let properties = parse_properties(&event.properties_json)?;
     let matching = metrics.iter().filter(|active| active.takes(event, &properties));
-    let shown = |active: &ActiveMetric| {
+    let shown = |active: &ActiveMetric<'_>| {
         let mut shown = BillableMetric::from(active.metric.clone());
-        shown.custom_fields = fields.get(&shown.id.0).cloned().unwrap_or_default();
+        let own = fields.get(&(ManagedEntity::BillableMetric, shown.id.0));
+        shown.custom_fields = own.cloned().unwrap_or_default();
         MatchedMetric { aggregation_type: FoundAggregation::of(shown.aggregation_type.take()), metric: shown }
     };
     Ok(matching.map(shown).collect())

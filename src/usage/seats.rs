@@ -72,8 +72,9 @@ pub async fn handler(
     let position: Option<Position> = key.decode(page.next_page.as_deref())?;
     let began_at = position.map_or(caller.now, |position| position.began_at.0);
 
-    let (mut db, uncounted) = begin_usage_read(&app.db, environment_id, metering.recent()).await?;
-    customer::get(&mut db, environment_id, request.customer_id).await?;
+    let (mut db, uncounted) =
+        begin_usage_read(&app.db, environment_id, Some(request.customer_id), metering.recent()).await?;
+    uncounted.state_of(request.customer_id)?;
     let metric = seat_metric(&mut db, environment_id, request.seat_metric_id).await?;
     let range = match dates {
         Some(range) => range,

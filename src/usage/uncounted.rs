@@ -11,8 +11,10 @@ use super::settle::{count, settle};
 use super::store::{Hurry, Piece, Question, SegmentedMetric};
 use crate::catalog::billable_metric::CountedMetrics;
 use crate::catalog::version::CatalogVersion;
-use crate::event::{PendingBatch, RecentBatches, find_pending, pending_usage};
-use crate::id::{BillableMetricId, EnvironmentId, SubjectId};
+use crate::customer::CustomerState;
+use crate::error::ApiError;
+use crate::event::{PendingBatch, PendingUsage, RecentBatches, find_pending, pending_usage};
+use crate::id::{BillableMetricId, CustomerId, EnvironmentId, SubjectId};
 use crate::postgres::begin_snapshot;
 use crate::time::Instant;
 
@@ -25,38 +27,43 @@ const READ_BYTES_MAX: usize = 1 << 20;
 /// Held by a reader that decodes more.
 static MANY: Mutex<()> = Mutex::const_new(());
 
-/// What is pending in a snapshot.
+/// What is pending in a snapshot, and what the states of things are called in it.
 pub struct Uncounted {
     environment_id: EnvironmentId,
     batches: Vec<Arc<PendingBatch>>,
     catalog: Option<CatalogVersion>,
+    /// The customer that was asked about, if there is one.
+    customer: Option<(CustomerId, CustomerState)>,
 }
 
 /// A snapshot that has every event whose ingest was answered before the call: in its rollups, or in what is answered
-/// beside it, and never in both.
+/// beside it, and never in both. Whoever reads of one customer asks about it here: what is known of it need not be read again.
 pub async fn begin_usage_read(
     pool: &PgPool,
     environment_id: EnvironmentId,
+    customer_id: Option<CustomerId>,
     recent: &RecentBatches,
 ) -> Result<(Transaction<'static, Postgres>, Uncounted), sqlx::Error> {
     let mut snapshot = begin_snapshot(pool).await?;
-    let (mut notes, mut catalog) = pending_usage(&mut snapshot, environment_id).await?;
-    if notes.len() > BATCHES_MAX {
+    let mut pending = pending_usage(&mut snapshot, environment_id, customer_id).await?;
+    if pending.notes.len() > BATCHES_MAX {
         snapshot.rollback().await?;
         settle(pool, environment_id).await?;
         snapshot = begin_snapshot(pool).await?;
-        (notes, catalog) = pending_usage(&mut snapshot, environment_id).await?;
+        pending = pending_usage(&mut snapshot, environment_id, customer_id).await?;
     }
+    let notes = std::mem::take(&mut pending.notes);
     if let Some(batches) = find_pending(&mut snapshot, environment_id, notes, recent).await? {
-        return Ok((snapshot, Uncounted { environment_id, batches, catalog }));
+        return Ok((snapshot, Uncounted::new(environment_id, customer_id, batches, &pending)));
     }
     // One was counted meanwhile, and its slot is over.
     snapshot.rollback().await?;
     snapshot = begin_pinned_snapshot(pool).await?;
-    (notes, catalog) = pending_usage(&mut snapshot, environment_id).await?;
+    pending = pending_usage(&mut snapshot, environment_id, customer_id).await?;
+    let notes = std::mem::take(&mut pending.notes);
     let missing = || sqlx::Error::Decode("a batch whose usage is pending is missing".into());
     let batches = find_pending(&mut snapshot, environment_id, notes, recent).await?.ok_or_else(missing)?;
-    Ok((snapshot, Uncounted { environment_id, batches, catalog }))
+    Ok((snapshot, Uncounted::new(environment_id, customer_id, batches, &pending)))
 }
 
 /// A snapshot whose batches stay. It locks every slot, which is as much work as two queries: so it is not the usual one.
@@ -67,10 +74,31 @@ async fn begin_pinned_snapshot(pool: &PgPool) -> Result<Transaction<'static, Pos
 }
 
 impl Uncounted {
+    fn new(
+        environment_id: EnvironmentId,
+        customer_id: Option<CustomerId>,
+        batches: Vec<Arc<PendingBatch>>,
+        PendingUsage { catalog, customer, .. }: &PendingUsage,
+    ) -> Self {
+        Self { environment_id, batches, catalog: *catalog, customer: customer_id.zip(*customer) }
+    }
+
     /// The state of the catalog in the snapshot.
     #[must_use]
     pub fn catalog(&self) -> Option<CatalogVersion> {
         self.catalog
+    }
+
+    /// The customer that was asked about, and its state in the snapshot; unset where there is no such customer.
+    #[must_use]
+    pub fn customer(&self) -> Option<(CustomerId, CustomerState)> {
+        self.customer
+    }
+
+    /// The state of the customer that was asked about; 404 where there is none.
+    pub fn state_of(&self, customer_id: CustomerId) -> Result<CustomerState, ApiError> {
+        let state = self.customer.filter(|(id, _)| *id == customer_id).map(|(_, state)| state);
+        state.ok_or_else(|| ApiError::not_found("customer", customer_id))
     }
 
     /// What it adds to the answers of the questions, and more of the same subjects and metrics.

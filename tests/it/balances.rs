@@ -89,8 +89,9 @@ impl Desk {
             let Some(last) = page.last() else { return shown };
             after = Some((last.created_at, last.id.0));
             let now = instant(NOW);
-            let page =
-                balance::whole_balances(&mut db, environment, customer, page, now).await.expect("whole");
+            let page = balance::whole_balances(&mut db, environment, customer, page, None, now)
+                .await
+                .expect("whole");
             let view =
                 |whole| serde_json::to_value(BalanceV1::new(whole, Reckoned::default())).expect("JSON");
             shown.extend(page.iter().map(view));

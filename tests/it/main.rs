@@ -22,6 +22,7 @@ mod contract_rate_schedule;
 mod contracts;
 mod credit_types;
 mod custom_fields;
+mod customer_state;
 mod customer_with_contract;
 mod customers;
 mod drafts;

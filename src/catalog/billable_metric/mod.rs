@@ -14,6 +14,7 @@ mod counting;
 mod definition;
 mod filter_schema;
 pub mod get;
+mod known;
 pub mod list;
 pub mod sql;
 mod store;
@@ -23,6 +24,7 @@ mod view;
 pub use counted::CountedMetrics;
 pub use counting::Counting;
 pub use definition::{AggregationType, Definition, EventTypeFilter, PropertyFilter};
+pub use known::{all_active, find_known};
 pub use store::{
     AnyMetricRow, BillableMetricRow, MetricFilter, Reflow, all_metrics, find, find_many, insert_reflow,
     list as list_metrics, lock, reflows, share, sql_metrics,

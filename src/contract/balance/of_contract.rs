@@ -63,7 +63,7 @@ impl BalancesOfContract {
         let mut first = first_terms(db, environment_id, customer_id, &ids).await?;
         let made_at: BTreeMap<ContractId, Instant> =
             contracts.iter().map(|contract| (contract.id, contract.created_at)).collect();
-        for whole in whole_balances(db, environment_id, customer_id, balances, now).await? {
+        for whole in whole_balances(db, environment_id, customer_id, balances, None, now).await? {
             let balance = &whole.balance;
             let Some(contract_id) = balance.contract_id else { continue };
             let of_contract = loaded.entry(contract_id).or_default();

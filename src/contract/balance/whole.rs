@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::payments::payments_of;
 use super::terms::Balance;
 use crate::catalog::product;
+use crate::catalog::version::CatalogVersion;
 use crate::contract::scheduled_charge::ScheduleItem;
 use crate::custom_field::{self, CustomFields, ManagedEntity};
 use crate::id::{CustomerId, EnvironmentId, ProductId, ScheduleItemId};
@@ -29,12 +30,14 @@ pub fn entity_of(balance: &Balance) -> ManagedEntity {
     if balance.is_credit() { ManagedEntity::ContractCredit } else { ManagedEntity::Commit }
 }
 
-/// Balances of one customer with everything that a view of them shows, in a fixed number of queries.
+/// Balances of one customer with everything that a view of them shows, in a fixed number of queries; fewer where the state of the
+/// catalog that the transaction sees has a name.
 pub async fn whole_balances(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     customer_id: CustomerId,
     balances: Vec<Balance>,
+    catalog: Option<CatalogVersion>,
     now: Instant,
 ) -> Result<Vec<WholeBalance>, sqlx::Error> {
     if balances.is_empty() {
@@ -43,11 +46,12 @@ pub async fn whole_balances(
     let mut product_ids: Vec<Uuid> = balances.iter().map(|balance| balance.terms.product_id.0).collect();
     product_ids.sort_unstable();
     product_ids.dedup();
-    let products = product::find_many(db, environment_id, &product_ids).await?;
+    let products = product::find_known(db, environment_id, product_ids, catalog).await?;
     let names: BTreeMap<ProductId, String> =
-        products.into_iter().map(|product| (product.id, product.timeline().at(now).name.clone())).collect();
+        products.iter().map(|product| (product.id, product.timeline().at(now).name.clone())).collect();
     let objects = balances.iter().map(|balance| (entity_of(balance), balance.id.0)).collect();
-    let mut fields = custom_field::of_all(db, environment_id, objects).await?;
+    let state = catalog.map(|catalog| catalog.0);
+    let mut fields = custom_field::of_all_in(db, environment_id, objects, state).await?;
     let paid = balances.iter().filter(|balance| balance.terms.payments.is_some());
     let paid: Vec<Uuid> = paid.map(|balance| balance.id.0).collect();
     let mut payments = match paid.as_slice() {

@@ -6,8 +6,10 @@
 //! Invariants: entries are only ever added; at an instant the one added last of those that are effective then is
 //! in force; a customer without any is billable (our decision).
 
+mod known;
 mod store;
 
+pub use known::status_in;
 pub use store::{NewStatus, append, statuses_at, statuses_in_force};
 
 use crate::casing::wire_enum;

@@ -65,6 +65,23 @@ pub async fn statuses_in_force(
     Ok(in_force.collect())
 }
 
+/// All entries of a customer, in the order in which they count: what was added last comes first.
+pub async fn all_of(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_id: CustomerId,
+) -> Result<Vec<StatusInForce>, sqlx::Error> {
+    sqlx::query_as!(
+        StatusInForce,
+        r#"SELECT status AS "status: BillableStatus", effective_at FROM billable_status
+           WHERE environment_id = $1 AND customer_id = $2 ORDER BY added DESC"#,
+        environment_id.0,
+        customer_id.0,
+    )
+    .fetch_all(db)
+    .await
+}
+
 /// Customers' statuses, each at the instant beside it, in their order.
 pub async fn statuses_at(
     db: &mut PgConnection,

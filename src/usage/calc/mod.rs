@@ -7,7 +7,7 @@ mod seat;
 mod tally;
 mod window;
 
-pub use contribution::{group_id, matches};
+pub use contribution::{group_id, hour_of, matches};
 pub use counting::{Counter, Counts, Hour, Intake, groups_by_id};
 pub use preview::previewed_pieces;
 pub use seat::{SeatCount, SeatReading, seat_reading};
