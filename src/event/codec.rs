@@ -197,24 +197,38 @@ struct Place {
 impl Facts {
     /// Reads a payload.
     pub fn unpack(codec: i16, payload: &[u8]) -> Result<Self, CodecError> {
-        Self::unpack_where(codec, payload, |_| true)
+        Self::unpack_where(codec, payload, |_, _| true)
     }
 
     /// Reads the events of these transaction ids, several times as fast as all.
     pub fn unpack_only(codec: i16, payload: &[u8], wanted: &HashSet<String>) -> Result<Self, CodecError> {
         let ids: Vec<Uuid> = wanted.iter().filter_map(|id| canonical_uuid(id)).collect();
-        Self::unpack_where(codec, payload, |id| match id {
+        Self::unpack_where(codec, payload, |_, id| match id {
             Id::Uuid(bytes) => ids.iter().any(|id| id.as_bytes() == bytes),
             Id::Text(text) => wanted.contains(text),
         })
     }
 
-    fn unpack_where(codec: i16, payload: &[u8], keeps: impl Fn(Id<'_>) -> bool) -> Result<Self, CodecError> {
+    /// Reads the events of some customers, several times as fast as all; they are named by their places among
+    /// [`Self::customers`], which are those of all events.
+    pub fn unpack_of(
+        codec: i16,
+        payload: &[u8],
+        is_asked: impl Fn(usize) -> bool,
+    ) -> Result<Self, CodecError> {
+        Self::unpack_where(codec, payload, |customer, _| is_asked(customer))
+    }
+
+    /// The events that `keeps` by the place of the customer and by the transaction id.
+    fn unpack_where(
+        codec: i16,
+        payload: &[u8],
+        keeps: impl Fn(usize, Id<'_>) -> bool,
+    ) -> Result<Self, CodecError> {
         match codec {
             0 => {
-                let mut rows: Vec<Row> = serde_json::from_slice(payload)?;
-                rows.retain(|row| keeps(Id::Text(&row.transaction_id)));
-                Ok(Self::of_rows(&rows))
+                let rows: Vec<Row> = serde_json::from_slice(payload)?;
+                Ok(Self::of_rows(&rows, keeps))
             }
             1 => Self::of_columns(&decompress(payload)?, None, keeps).ok_or(CodecError::Damaged),
             2 => {
@@ -251,7 +265,11 @@ impl Facts {
     }
 
     /// Of all columns, or of all but the properties and the blocks that these are in.
-    fn of_columns(bytes: &[u8], blocks: Option<Reader<'_>>, keeps: impl Fn(Id<'_>) -> bool) -> Option<Self> {
+    fn of_columns(
+        bytes: &[u8],
+        blocks: Option<Reader<'_>>,
+        keeps: impl Fn(usize, Id<'_>) -> bool,
+    ) -> Option<Self> {
         let mut from = Reader { bytes, at: 0 };
         let mut text = String::with_capacity(bytes.len());
         let count = from.length()?;
@@ -268,12 +286,12 @@ impl Facts {
         let flags = from.take(count)?;
         // Of the events that are kept.
         let mut ids: Vec<Option<Range<usize>>> = Vec::with_capacity(count);
-        for flags in flags {
+        for (flags, customer) in flags.iter().zip(&customer_places) {
             let id = match flags & UUID {
                 0 => Id::Text(from.next_text()?),
                 _ => Id::Uuid(from.take(16)?),
             };
-            ids.push(if keeps(id) { Some(id.write(&mut text)?) } else { None });
+            ids.push(if keeps(*customer, id) { Some(id.write(&mut text)?) } else { None });
         }
         let is_kept: Vec<bool> = ids.iter().map(Option::is_some).collect();
         let length = |_| usize::try_from(from.number()?).ok();
@@ -315,7 +333,7 @@ impl Facts {
         from.is_at_end().then_some(Self { text, customers, types, events })
     }
 
-    fn of_rows(rows: &[Row]) -> Self {
+    fn of_rows(rows: &[Row], keeps: impl Fn(usize, Id<'_>) -> bool) -> Self {
         let mut facts =
             Self { text: String::new(), customers: Vec::new(), types: Vec::new(), events: Vec::new() };
         let mut keep = |text: &str| {
@@ -326,6 +344,9 @@ impl Facts {
         for (index, row) in rows.iter().enumerate() {
             facts.customers.push(keep(&row.customer_id));
             facts.types.push(keep(&row.event_type));
+            if !keeps(index, Id::Text(&row.transaction_id)) {
+                continue;
+            }
             facts.events.push(Place {
                 customer: index,
                 event_type: index,
@@ -524,8 +545,13 @@ mod tests {
 
             let wanted: HashSet<String> = facts.iter().step_by(3).map(|fact| fact.transaction_id.to_owned()).collect();
             let only = Facts::unpack_only(CODEC, &pack(&facts), &wanted).expect("just packed");
-            let expected = facts.into_iter().filter(|fact| wanted.contains(fact.transaction_id));
+            let expected = facts.iter().copied().filter(|fact| wanted.contains(fact.transaction_id));
             prop_assert_eq!(only.iter().map(|(_, fact)| fact).collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+
+            let of = Facts::unpack_of(CODEC, &pack(&facts), |customer| customer % 3 == 1).expect("just packed");
+            prop_assert_eq!(of.customers().collect::<Vec<_>>(), customers);
+            let expected = unpacked.iter().filter(|(customer, _)| customer % 3 == 1);
+            prop_assert_eq!(of.iter().collect::<Vec<_>>(), expected.collect::<Vec<_>>());
         }
 
         #[test]
@@ -538,11 +564,11 @@ mod tests {
             let mut blocks = Reader { bytes: &payload, at: 0 };
             let head = zstd::stream::decode_all(blocks.compressed().expect("just packed")).expect("just packed");
             let blocks = || Some(Reader { ..blocks });
-            prop_assert!(Facts::of_columns(&head, blocks(), |_| true).is_some());
-            prop_assert!(Facts::of_columns(&head[..cut.index(head.len())], blocks(), |_| true).is_none());
+            prop_assert!(Facts::of_columns(&head, blocks(), |_, _| true).is_some());
+            prop_assert!(Facts::of_columns(&head[..cut.index(head.len())], blocks(), |_, _| true).is_none());
             let mut damaged = head.clone();
             damaged[at.index(head.len())] = with;
-            let _ = Facts::of_columns(&damaged, blocks(), |_| true);
+            let _ = Facts::of_columns(&damaged, blocks(), |_, _| true);
             prop_assert!(Facts::unpack(CODEC, &payload[..cut.index(payload.len())]).is_err());
             let place = at.index(payload.len());
             payload[place] = with;

@@ -77,8 +77,8 @@ impl Place {
 
 /// The log of everything that was sent.
 pub trait EventLog {
-    /// Keeps the events of one flush, repeats marked, and notes their usage as pending. `subjects` are those
-    /// of the events, `new_subjects` such of them as may have no row yet; `mark` is of this flush and no other.
+    /// Keeps the events of one flush, repeats marked, and notes their usage as pending. `subjects` are those of the
+    /// distinct customers, in the order in which the events first name them, `new_subjects` such of them as may have no row yet; `mark` is of this flush and no other.
     fn append(
         &self,
         db: &mut PgConnection,

@@ -30,8 +30,8 @@ pub struct PendingBatch {
     mark: Option<Uuid>,
     codec: i16,
     payload: Vec<u8>,
-    /// Whose events are in it, sorted.
-    subjects: Vec<SubjectId>,
+    /// Whose events are in it, sorted, with their places among the customers of its facts.
+    subjects: Vec<(SubjectId, usize)>,
 }
 
 /// A batch as it is kept.
@@ -42,28 +42,57 @@ pub(super) struct Payload {
 }
 
 impl PendingBatch {
+    /// `subjects` are those of the customers of its facts, in their order.
     #[must_use]
     pub(super) fn new(
         batch_id: i64,
         mark: Option<Uuid>,
         payload: Payload,
-        mut subjects: Vec<SubjectId>,
+        subjects: impl IntoIterator<Item = SubjectId>,
     ) -> Self {
+        let mut subjects: Vec<(SubjectId, usize)> = subjects.into_iter().zip(0..).collect();
         subjects.sort_unstable();
-        subjects.dedup();
         Self { batch_id, mark, codec: payload.codec, payload: payload.bytes, subjects }
     }
 
     fn read(environment_id: EnvironmentId, note: &Note, payload: Payload) -> Result<Self, sqlx::Error> {
-        let facts = unpack(payload.codec, &payload.bytes)?;
-        let subjects = facts.customers().map(|received| subject_id(environment_id, received)).collect();
+        let facts = Facts::unpack_of(payload.codec, &payload.bytes, |_| false);
+        let facts = facts.map_err(|error| sqlx::Error::Decode(error.into()))?;
+        let subjects = facts.customers().map(|received| subject_id(environment_id, received));
         Ok(Self::new(note.batch_id, note.mark, payload, subjects))
     }
 
     /// Whether an event of one of the subjects is in it.
     #[must_use]
     pub fn has_any(&self, subjects: &[SubjectId]) -> bool {
-        subjects.iter().any(|subject| self.subjects.binary_search(subject).is_ok())
+        subjects.iter().any(|subject| self.places_of(*subject).next().is_some())
+    }
+
+    /// The places of a subject among the customers of its facts: one, or several in what a migration wrote.
+    fn places_of(&self, subject: SubjectId) -> impl Iterator<Item = usize> {
+        let first = self.subjects.partition_point(|(other, _)| *other < subject);
+        self.subjects[first..].iter().take_while(move |(other, _)| *other == subject).map(|(_, place)| *place)
+    }
+
+    /// Its facts of these subjects alone, with whose they are: the subjects of the customers at these places.
+    pub fn facts_of(
+        &self,
+        environment_id: EnvironmentId,
+        subjects: &HashSet<SubjectId>,
+    ) -> Result<(Facts, HashMap<usize, SubjectId>), sqlx::Error> {
+        let places =
+            |subject: &SubjectId| self.places_of(*subject).map(|place| (place, *subject)).collect::<Vec<_>>();
+        let subjects: HashMap<usize, SubjectId> = subjects.iter().flat_map(places).collect();
+        let facts = Facts::unpack_of(self.codec, &self.payload, |place| subjects.contains_key(&place));
+        let facts = facts.map_err(|error| sqlx::Error::Decode(error.into()))?;
+        // Events of somebody else would be taken for theirs in silence.
+        let customers: Vec<&str> = facts.customers().collect();
+        let is_of = |place: usize| customers.get(place).map(|received| subject_id(environment_id, received));
+        if subjects.iter().any(|(place, subject)| is_of(*place) != Some(*subject)) {
+            let what = "the customers of a batch are not in the order of its facts";
+            return Err(sqlx::Error::Decode(what.into()));
+        }
+        Ok((facts, subjects))
     }
 
     pub fn facts(&self) -> Result<Facts, sqlx::Error> {
@@ -77,7 +106,7 @@ impl PendingBatch {
     }
 
     fn size_bytes(&self) -> usize {
-        self.payload.len() + self.subjects.len() * size_of::<SubjectId>() + size_of::<Self>()
+        self.payload.len() + self.subjects.len() * size_of::<(SubjectId, usize)>() + size_of::<Self>()
     }
 }
 

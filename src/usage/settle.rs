@@ -5,6 +5,7 @@
 //! a reader that needs everything in the rollups. Other readers add what is pending to what they read
 //! ([`super::uncounted`]).
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -126,21 +127,18 @@ fn count_all(
     Ok((counts, arrived))
 }
 
-/// What the events of the subjects that `is_asked` add up to.
+/// What the events of these subjects add up to.
 pub(super) fn count(
     environment_id: EnvironmentId,
     counter: &Counter,
     pending: &[Arc<PendingBatch>],
-    is_asked: impl Fn(SubjectId) -> bool,
+    subjects: &HashSet<SubjectId>,
 ) -> Result<Counts, sqlx::Error> {
     let mut counts = Counts::default();
     for batch in pending {
-        let facts = batch.facts()?;
-        let subject = |received| Some(subject_id(environment_id, received)).filter(|id| is_asked(*id));
-        let subjects: Vec<Option<SubjectId>> = facts.customers().map(subject).collect();
+        let (facts, subjects) = batch.facts_of(environment_id, subjects)?;
         for (customer, fact) in facts.iter().filter(|(_, fact)| !fact.is_duplicate) {
-            let Some(subject_id) = subjects[customer] else { continue };
-            let read = counter.count(subject_id, &fact, &mut counts);
+            let read = counter.count(subjects[&customer], &fact, &mut counts);
             read.map_err(|error| sqlx::Error::Decode(error.into()))?;
         }
     }

@@ -150,9 +150,8 @@ impl Uncounted {
         let metrics = all.metrics.iter().filter(|(metric, _)| named.contains(&metric.id)).cloned();
         let counter = Counter::new(self.environment_id, metrics.collect(), &all.reflows);
         let environment_id = self.environment_id;
-        let counts = tokio::task::spawn_blocking(move || {
-            count(environment_id, &counter, &batches, |subject| subjects.contains(&subject))
-        });
+        let counts =
+            tokio::task::spawn_blocking(move || count(environment_id, &counter, &batches, &subjects));
         counts.await.map_err(|error| sqlx::Error::Decode(error.into()))?
     }
 }

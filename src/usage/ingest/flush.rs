@@ -1,7 +1,7 @@
 //! One flush: the events of many requests and their keys in one transaction, which also notes that their usage is to be
 //! counted.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -120,7 +120,7 @@ impl Flusher {
         let facts = flush.facts(&place, &taken);
         let repeats = facts.iter().filter(|fact| fact.is_duplicate).count();
         let new_subjects = self.unknown(flush, place.server_started_at);
-        let subjects = flush.customers.values().copied().collect();
+        let subjects = flush.customers.iter().map(|(_, subject)| *subject).collect();
         let mark = self.app.ids.next::<Uuid>();
         let batch = BatchLog.append(&mut transaction, &place, &facts, subjects, &new_subjects, mark).await?;
         transaction.commit().await?;
@@ -159,8 +159,8 @@ impl Flusher {
 struct Flush<'a> {
     environment_id: EnvironmentId,
     events: Vec<Event<'a>>,
-    /// The distinct strings that they name their customers by.
-    customers: HashMap<&'a str, SubjectId>,
+    /// The distinct strings that they name their customers by, in the order of the first event of each.
+    customers: Vec<(&'a str, SubjectId)>,
     /// Sorted and distinct.
     keys: Vec<Uuid>,
     /// When the first event of each key was found young enough.
@@ -174,12 +174,10 @@ impl<'a> Flush<'a> {
         let events: Vec<Event<'a>> = requests.iter().flat_map(|request| request.events.iter()).collect();
         let checks = requests.iter().flat_map(|request| request.events.iter().map(|_| request.checked_at));
         let checks: Vec<Instant> = checks.collect();
-        let mut customers = HashMap::new();
-        for event in &events {
-            customers
-                .entry(event.customer_id)
-                .or_insert_with(|| subject_id(environment_id, event.customer_id));
-        }
+        let mut seen = HashSet::new();
+        let customers =
+            events.iter().map(|event| event.customer_id).filter(|received| seen.insert(*received));
+        let customers = customers.map(|received| (received, subject_id(environment_id, received))).collect();
         let mut order: Vec<(Uuid, usize)> = events.iter().map(|event| event.key).zip(0..).collect();
         order.sort_unstable();
         let repeats = order.windows(2).filter(|pair| pair[0].0 == pair[1].0);
