@@ -1,7 +1,8 @@
 //! What whole days add up to, remembered by this process.
 //!
 //! The usage of a month is some hundred hours of each metric and group, and all but those of today mostly stay as they were: so
-//! readers ask for the names of days (`usage_day`), and read the hours only of days that they do not know by that name.
+//! readers ask for the names of days (`usage_day`), and read the hours only of days that they do not know by that name. Of many
+//! days they remember also what all but the last of them add up to, which stays as it is while the last one goes on.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
@@ -26,7 +27,12 @@ const ROWS_MAX: usize = 50_000;
 /// Pairs of subject and metric that are remembered for being in a question of that kind.
 const WIDE_MAX: u64 = 10_000;
 
+/// Days before the last one that are worth remembering together.
+const RUN_MIN: usize = 2;
+
 static KNOWN: LazyLock<Memo<Cell, Vec<GroupSum>>> = LazyLock::new(|| Memo::new(SUMS_MAX, 8));
+
+static RUNS: LazyLock<Memo<Vec<Cell>, Vec<GroupSum>>> = LazyLock::new(|| Memo::new(SUMS_MAX, 8));
 
 static WIDE: LazyLock<Memo<(Uuid, BillableMetricId), ()>> = LazyLock::new(|| Memo::new(WIDE_MAX, 1));
 
@@ -65,8 +71,23 @@ struct Range {
     subject_id: Uuid,
     metric_id: BillableMetricId,
     period: Period,
-    /// The place of the question, where it is of a part of a day.
+    /// The place of the term that it adds to, where it is of a part of a day.
     part_of: Option<usize>,
+}
+
+/// What a question is summed up from.
+struct Term {
+    /// The place of the question.
+    question: usize,
+    /// All of the days that it sums up, where they are to be remembered together.
+    run: Option<Vec<Cell>>,
+    sums: Sums,
+}
+
+impl Term {
+    fn of(question: usize) -> Self {
+        Self { question, run: None, sums: Sums::new() }
+    }
 }
 
 /// Gives the days of these hours new names, before any of the hours is touched: so two who touch hours of one day wait for one
@@ -109,57 +130,91 @@ pub async fn sums(
         return Ok(None);
     }
     let days = named_days(db, environment_id, &subjects, asked).await?;
-    let mut sums = vec![Sums::new(); asked.len()];
+    let mut terms: Vec<Term> = (0..asked.len()).map(Term::of).collect();
     let mut ranges: Vec<Range> = Vec::new();
     let mut unknown: HashMap<Cell, usize> = HashMap::new();
-    for (place, Asked { metric_id, period }) in asked.iter().enumerate() {
+    for (question, Asked { metric_id, period }) in asked.iter().enumerate() {
         let metric_id = *metric_id;
         let (first, last) = (period.start.date_naive(), period.end.date_naive());
-        let of_subject = |subject: &Uuid| days.range((*subject, first)..=(*subject, last));
-        for ((subject_id, day), version) in subjects.iter().flat_map(of_subject) {
-            let whole = day_of(*day);
-            let Some(part) = period.clip(whole.start, Some(whole.end)) else { continue };
-            if part != whole {
-                let part_of = Some(place);
-                ranges.push(Range { subject_id: *subject_id, metric_id, period: part, part_of });
+        for subject_id in subjects.iter().copied() {
+            let mut whole_days: Vec<Cell> = Vec::new();
+            for ((_, day), version) in days.range((subject_id, first)..=(subject_id, last)) {
+                let whole = day_of(*day);
+                let Some(part) = period.clip(whole.start, Some(whole.end)) else { continue };
+                if part == whole {
+                    whole_days.push(Cell { version: *version, subject_id, metric_id, day: *day });
+                } else {
+                    ranges.push(Range { subject_id, metric_id, period: part, part_of: Some(question) });
+                }
+            }
+            let mut add_days = |term: &mut Term, place: usize, cells: &[Cell]| {
+                for cell in cells {
+                    match KNOWN.find(cell) {
+                        Some(known) => add(&mut term.sums, &known),
+                        None => {
+                            unknown.insert(*cell, place);
+                            extend(&mut ranges, *cell);
+                        }
+                    }
+                }
+            };
+            let last = if whole_days.len() > RUN_MIN { whole_days.pop() } else { None };
+            if last.is_none() {
+                add_days(&mut terms[question], question, &whole_days);
                 continue;
             }
-            let cell = Cell { version: *version, subject_id: *subject_id, metric_id, day: *day };
-            match KNOWN.find(&cell) {
-                Some(known) => add(&mut sums[place], &known),
+            add_days(&mut terms[question], question, last.as_slice());
+            if let Some(known) = RUNS.find(&whole_days) {
+                add(&mut terms[question].sums, &known);
+                continue;
+            }
+            let mut term = Term::of(question);
+            add_days(&mut term, terms.len(), &whole_days);
+            terms.push(Term { run: Some(whole_days), ..term });
+        }
+    }
+    if !ranges.is_empty() {
+        let Some(rows) = read(db, environment_id, &ranges, &terms).await? else {
+            for Range { subject_id, metric_id, .. } in ranges {
+                WIDE.keep((subject_id, metric_id), Arc::new(()), 1);
+            }
+            return Ok(None);
+        };
+        let mut by_cell: HashMap<Cell, Vec<GroupSum>> =
+            unknown.keys().map(|cell| (*cell, Vec::new())).collect();
+        for Row { range, day, sum } in rows {
+            let Range { subject_id, metric_id, part_of, .. } = ranges[range];
+            match part_of {
+                Some(place) => add(&mut terms[place].sums, &[sum]),
                 None => {
-                    unknown.insert(cell, place);
-                    extend(&mut ranges, cell);
+                    let cell = Cell { version: days[&(subject_id, day)], subject_id, metric_id, day };
+                    by_cell.get_mut(&cell).expect("only unknown days are read").push(sum);
                 }
             }
         }
-    }
-    if ranges.is_empty() {
-        return Ok(Some(sums));
-    }
-    let Some(rows) = read(db, environment_id, &ranges, &sums).await? else {
-        for Range { subject_id, metric_id, .. } in ranges {
-            WIDE.keep((subject_id, metric_id), Arc::new(()), 1);
-        }
-        return Ok(None);
-    };
-    let mut by_cell: HashMap<Cell, Vec<GroupSum>> = unknown.keys().map(|cell| (*cell, Vec::new())).collect();
-    for Row { range, day, sum } in rows {
-        let Range { subject_id, metric_id, part_of, .. } = ranges[range];
-        match part_of {
-            Some(place) => add(&mut sums[place], &[sum]),
-            None => {
-                let cell = Cell { version: days[&(subject_id, day)], subject_id, metric_id, day };
-                by_cell.get_mut(&cell).expect("only unknown days are read").push(sum);
-            }
+        for (cell, of_day) in by_cell {
+            add(&mut terms[unknown[&cell]].sums, &of_day);
+            let weight = of_day.len();
+            KNOWN.keep(cell, Arc::new(of_day), weight);
         }
     }
-    for (cell, of_day) in by_cell {
-        add(&mut sums[unknown[&cell]], &of_day);
-        let weight = of_day.len();
-        KNOWN.keep(cell, Arc::new(of_day), weight);
+    Ok(Some(summed_up(terms, asked.len())))
+}
+
+/// What the terms of each question add up to; runs of days are remembered.
+fn summed_up(terms: Vec<Term>, questions: usize) -> Vec<Sums> {
+    let mut sums = vec![Sums::new(); questions];
+    for Term { question, run, sums: own } in terms {
+        let Some(run) = run else {
+            sums[question] = own;
+            continue;
+        };
+        let run_sums: Vec<GroupSum> = own.into_values().collect();
+        add(&mut sums[question], &run_sums);
+        let weight = run.len() + run_sums.len();
+        RUNS.keep(run, Arc::new(run_sums), weight);
     }
-    Ok(Some(sums))
+    sums
 }
 
 fn day_of(day: NaiveDate) -> Period {
@@ -236,7 +291,7 @@ async fn read(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     ranges: &[Range],
-    known: &[Sums],
+    known: &[Term],
 ) -> Result<Option<Vec<Row>>, sqlx::Error> {
     let subjects: Vec<Uuid> = ranges.iter().map(|range| range.subject_id).collect();
     let metrics: Vec<Uuid> = ranges.iter().map(|range| range.metric_id.0).collect();
@@ -270,7 +325,7 @@ async fn read(
     if rows.len() > ROWS_MAX {
         return Ok(None);
     }
-    let known = known.iter().flat_map(Sums::values);
+    let known = known.iter().flat_map(|term| term.sums.values());
     let mut values: HashMap<GroupId, Arc<Vec<String>>> =
         known.map(|sum| (sum.group_id, Arc::clone(&sum.group_values))).collect();
     let range_of = |number: i64| usize::try_from(number - 1).expect("numbers count from 1");
