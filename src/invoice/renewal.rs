@@ -18,7 +18,7 @@ use crate::customer::CustomerRow;
 use crate::drawdown;
 use crate::error::{ApiError, NotComputable};
 use crate::id::{BalanceId, ContractId, CustomerId, EnvironmentId};
-use crate::money::is_positive;
+use crate::money::{Decimal, is_positive};
 use crate::time::{Instant, shown};
 
 /// The field that names the old contract.
@@ -191,7 +191,7 @@ pub(super) async fn settle_promise(
     settle(db, environment_id, customer_id, &rollovers, live, now).await
 }
 
-/// What turns out to be nothing is archived. A statement of an old contract that is not final yet, as it could not be computed,
+/// What turns out to be nothing, also with what was written into it by hand, is archived. A statement of an old contract that is not final yet, as it could not be computed,
 /// is an error: the work is put off until it is, so that what it draws is not taken over as well.
 async fn settle(
     db: &mut PgConnection,
@@ -218,7 +218,11 @@ async fn settle(
     for balance in live {
         if let Some(taken) = taken.iter().find(|taken| taken.balance_id == balance.id) {
             let mut settled = made_final(balance, taken.amount.clone());
-            settled.archived_at = (!is_positive(&taken.amount)).then_some(now);
+            // What somebody wrote into it by hand is not nothing.
+            let of_segments = settled.terms.segments.iter().map(|segment| settled.terms.manual(segment.id));
+            let granted = &taken.amount + of_segments.sum::<Decimal>();
+            let is_nothing = !is_positive(&taken.amount) && !is_positive(&granted);
+            settled.archived_at = is_nothing.then_some(now);
             keep(db, environment_id, &settled, balance::Change { at: now, by: None }).await?;
         }
     }
@@ -226,7 +230,7 @@ async fn settle(
 }
 
 /// Gives back what contracts that are archived took over, one contract or all of its customer, but for what their finalized
-/// invoices drew of it and keep (our decision: they were made by mistake). The caller has archived them and what they had.
+/// invoices drew of it, or billed as short of it, and keep (our decision: they were made by mistake). The caller has archived them and what they had.
 pub(super) async fn give_back(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
@@ -237,10 +241,12 @@ pub(super) async fn give_back(
     let rollovers = Rollovers::load(db, environment_id, customer_id, None).await?;
     let taken: Vec<&Balance> = rollovers.taken_by(contract_id).collect();
     let ids = taken.iter().map(|balance| (customer_id, balance.id));
-    let drawn = drawdown::drawn(db, environment_id, ids, None).await?;
+    let drawn = drawdown::drawn(db, environment_id, ids.clone(), None).await?;
+    let billed = store::trued_up(db, environment_id, &ids.collect::<Vec<_>>()).await?;
     for balance in taken {
         let of_segments = balance.terms.segments.iter().filter_map(|segment| drawn.get(&segment.id));
-        let kept = given_back(balance, &of_segments.sum());
+        let short = billed.get(&balance.id).cloned().unwrap_or_default();
+        let kept = given_back(balance, &(short - of_segments.sum::<Decimal>()));
         if kept != *balance {
             balance::save(db, environment_id, &kept, change).await?;
         }

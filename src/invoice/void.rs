@@ -8,8 +8,10 @@ use uuid::Uuid;
 use super::catch_up::begin_caught_up;
 use super::existence::owner;
 use super::model::InvoiceStatus;
+use super::renewal::give_back;
 use super::store;
 use crate::access::{App, Record, Writer};
+use crate::contract::{self, balance};
 use crate::drawdown;
 use crate::error::ApiError;
 use crate::id::{ContractId, CustomerId, EnvironmentId, InvoiceId};
@@ -27,7 +29,7 @@ pub async fn handler(
     let customer_id = owner.ok_or_else(|| ApiError::not_found("invoice", id))?;
     let (mut change, _) = begin_caught_up(&app, &caller, customer_id).await?;
     let invoice = store::find(&mut change, environment_id, customer_id, id).await?;
-    match invoice.map(|invoice| invoice.status) {
+    match invoice.as_ref().map(|invoice| invoice.status) {
         Some(InvoiceStatus::Finalized) => {}
         Some(InvoiceStatus::Void) => {
             return Err(ApiError::field("id", format!("invoice {id} is void already")));
@@ -38,7 +40,17 @@ pub async fn handler(
         }
     }
     void(&mut change, environment_id, customer_id, &[id.0], caller.now).await?;
-    change.commit(Record::new(id.0, "Voided an invoice"), id_data(id.0)).await
+    // A contract that is archived keeps of what it took over what its invoices use: so much less now, for its origin.
+    let contract_id = invoice.map(|invoice| invoice.contract_id).expect("only what is finalized comes here");
+    let contract = contract::find(&mut change, environment_id, customer_id, contract_id).await?;
+    if contract.is_some_and(|contract| contract.archived_at.is_some()) {
+        let by = balance::Change { at: caller.now, by: Some(&caller.token_name) };
+        give_back(&mut change, environment_id, customer_id, Some(contract_id), by).await?;
+        contract::schedule_true_ups(&mut change, environment_id, customer_id).await?;
+    }
+    let answer = change.commit(Record::new(id.0, "Voided an invoice"), id_data(id.0)).await?;
+    app.work_ready.notify_one();
+    Ok(answer)
 }
 
 /// Voids every finalized invoice of a customer, or of one of its contracts; the caller holds the customer.

@@ -15,6 +15,7 @@ const END: &str = "/v1/contracts/updateEndDate";
 const ARCHIVE: &str = "/v1/contracts/archive";
 const VOID: &str = "/v1/invoices/void";
 const REGENERATE: &str = "/v1/invoices/regenerate";
+const WRITE: &str = "/v1/contracts/addManualBalanceLedgerEntry";
 
 /// What a commit or credit grants: its name, its priority, what of it may be taken over, and its segments.
 fn granted(name: &str, priority: i64, fraction: &str, segments: &[(i64, &str, &str)]) -> Value {
@@ -49,6 +50,14 @@ impl Desk {
 
     fn of(&self, contract: &str) -> Value {
         json!({ "customer_id": self.world.customer, "contract_id": contract })
+    }
+
+    /// An entry by hand into the first segment of a balance.
+    fn entry(&self, balance: &Value, amount: i64) -> Value {
+        json!({
+            "customer_id": self.world.customer, "id": balance["id"], "contract_id": balance["contract"]["id"],
+            "segment_id": balance["access_schedule"]["schedule_items"][0]["id"], "amount": amount, "reason": "r",
+        })
     }
 
     /// The id of the usage invoice that starts on this date and is finalized.
@@ -136,19 +145,12 @@ async fn until_it_is_final_it_moves_with_all_that_changes_the_old_contract() {
     desk.ok(REGENERATE, json!({ "id": march })).await;
     assert_eq!(desk.taken().await, ["Commit 540"]);
     let (old, taken) = desk.both().await;
-    let entry = |balance: &Value, amount: i64| {
-        json!({
-            "customer_id": desk.world.customer, "id": balance["id"], "contract_id": balance["contract"]["id"],
-            "segment_id": balance["access_schedule"]["schedule_items"][0]["id"], "amount": amount, "reason": "r",
-        })
-    };
-    let write = "/v1/contracts/addManualBalanceLedgerEntry";
-    desk.ok(write, entry(&old, -40)).await;
+    desk.ok(WRITE, desk.entry(&old, -40)).await;
     assert_eq!(desk.taken().await, ["Commit 500"]);
-    desk.ok(write, entry(&old, -1000)).await;
+    desk.ok(WRITE, desk.entry(&old, -1000)).await;
     assert_eq!(desk.taken().await, ["Commit 0"], "below nothing there is nothing to take");
-    desk.ok(write, entry(&old, 1000)).await;
-    desk.ok(write, entry(&taken, 7)).await;
+    desk.ok(WRITE, desk.entry(&old, 1000)).await;
+    desk.ok(WRITE, desk.entry(&taken, 7)).await;
     assert_eq!(desk.taken().await, ["Commit 500"], "what is given to the new one is its own");
     let segment = &old["access_schedule"]["schedule_items"][0]["id"];
     let edit = json!({
@@ -339,6 +341,120 @@ async fn usage_that_is_void_later_leaves_more_of_the_promise_to_the_old_contract
         ]
     );
     desk.is_sound().await;
+}
+
+/// Nobody bills what is short of it then, and the amount that is final is written all the same.
+#[tokio::test]
+async fn what_is_taken_over_of_a_promise_is_final_also_where_its_true_up_is_disabled() {
+    let desk = Desk::with(json!({ "commits": [commit("POSTPAID", "0.5")] })).await;
+    desk.spend("2026-03-09", 600).await;
+    desk.clock("2026-04-03").await;
+    let new = desk.renewed("2026-04-01").await;
+    assert_eq!(desk.taken().await, ["Commit 300"], "of 450 at most");
+    let (_, taken) = desk.both().await;
+    let disable = with(&desk.of(&new), "/commit_id", taken["id"].clone());
+    desk.ok("/v1/contracts/commits/disableTrueup", disable).await;
+    desk.ok(WRITE, desk.entry(&taken, 6)).await;
+    desk.spend("2026-04-02", 30).await;
+    desk.clock("2026-05-03").await;
+    desk.finalized("2026-04-01").await;
+    assert_eq!(desk.taken().await, ["Commit 300"]);
+    desk.is_sound().await;
+}
+
+#[tokio::test]
+async fn what_is_written_by_hand_into_what_turns_out_to_be_nothing_stays() {
+    let desk = Desk::with(json!({ "commits": [commit("PREPAID", "1")] })).await;
+    desk.spend("2026-03-09", 900).await;
+    desk.clock("2026-04-03").await;
+    desk.renewed("2026-04-01").await;
+    let (_, taken) = desk.both().await;
+    desk.ok(WRITE, desk.entry(&taken, 40)).await;
+    desk.spend("2026-04-02", 120).await;
+    for status in ["DRAFT", "FINALIZED"] {
+        let april = desk.api.invoice(&desk.world.customer, "2026-04-01").await;
+        assert_eq!((&april["status"], &april["total"]), (&json!(status), &json!(80)));
+        desk.clock("2026-05-03").await;
+    }
+    let (_, taken) = desk.both().await;
+    let drawn = ledger(&taken).into_iter().filter(|entry| entry.contains("DEDUCTION"));
+    assert_eq!(drawn.collect::<Vec<_>>(), ["05-01 PREPAID_COMMIT_AUTOMATED_INVOICE_DEDUCTION -40"]);
+    desk.is_sound().await;
+}
+
+#[tokio::test]
+async fn a_contract_that_is_archived_keeps_what_was_billed_as_short() {
+    let desk = Desk::with(json!({ "commits": [commit("POSTPAID", "1")] })).await;
+    desk.spend("2026-03-09", 600).await;
+    desk.clock("2026-04-03").await;
+    let new = desk.renewed("2026-04-01").await;
+    desk.ok(END, with(&desk.of(&new), "/ending_before", json!("2026-05-01T00:00:00Z"))).await;
+    desk.clock("2026-05-05").await;
+    assert_eq!(desk.scheduled().await, ["FINALIZED 05-01 300"]);
+    desk.ok(ARCHIVE, with(&desk.of(&new), "/void_invoices", json!(false))).await;
+    let (_, taken) = desk.both().await;
+    assert_eq!(amount(&taken), &json!(300));
+    desk.is_sound().await;
+    // Taken back there, it is billed where it was promised first.
+    let invoices = desk.api.invoices(&desk.world.customer).await;
+    let true_up = invoices.iter().find(|invoice| invoice["type"] == "SCHEDULED").expect("a true-up");
+    desk.ok(VOID, json!({ "id": true_up["id"] })).await;
+    desk.api.work().await;
+    let (_, taken) = desk.both().await;
+    assert_eq!(amount(&taken), &json!(0));
+    assert_eq!(desk.scheduled().await, ["FINALIZED 04-01 300", "VOID 05-01 300"]);
+    desk.is_sound().await;
+}
+
+#[tokio::test]
+async fn of_what_is_not_final_an_archived_contract_keeps_nothing() {
+    let desk = Desk::with(json!({ "commits": [commit("PREPAID", "1")] })).await;
+    desk.spend("2026-03-09", 900).await;
+    desk.clock("2026-04-01").await;
+    let new = desk.renewed("2026-04-01").await;
+    let (_, taken) = desk.both().await;
+    desk.ok(WRITE, desk.entry(&taken, -90)).await;
+    desk.ok(ARCHIVE, with(&desk.of(&new), "/void_invoices", json!(false))).await;
+    desk.clock("2026-04-03").await;
+    let march = desk.api.invoice(&desk.world.customer, "2026-03-01").await;
+    assert_eq!((&march["status"], &march["total"]), (&json!("FINALIZED"), &json!(0)));
+    // The entry stays in a ledger that has nothing else.
+    assert_eq!(ledger(&desk.both().await.1), ["04-01 PREPAID_COMMIT_MANUAL -90"]);
+    assert_eq!(faults(&desk.api).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_an_entry_by_hand_makes_nothing_of_may_be_mended_by_another() {
+    let desk = Desk::with(json!({ "commits": [commit("PREPAID", "1")] })).await;
+    desk.spend("2026-03-09", 300).await;
+    desk.clock("2026-04-03").await;
+    desk.renewed("2026-04-01").await;
+    let (_, taken) = desk.both().await;
+    desk.ok(WRITE, desk.entry(&taken, -600)).await;
+    desk.clock("2026-05-03").await;
+    desk.ok(WRITE, desk.entry(&taken, 600)).await;
+    let (_, taken) = desk.both().await;
+    assert_eq!((amount(&taken), &taken["balance"]), (&json!(600), &json!(600)));
+    desk.is_sound().await;
+}
+
+/// What was written into it by hand is its own, and what was taken out by hand was used.
+#[tokio::test]
+async fn a_contract_that_is_archived_keeps_no_more_than_it_took() {
+    for (by_hand, spent, kept) in [(1000, 900, 600), (-60, 150, 210), (-60, 0, 60)] {
+        let desk = Desk::with(json!({ "commits": [commit("PREPAID", "1")] })).await;
+        desk.spend("2026-03-09", 300).await;
+        desk.clock("2026-04-03").await;
+        let new = desk.renewed("2026-04-01").await;
+        let (_, taken) = desk.both().await;
+        desk.ok(WRITE, desk.entry(&taken, by_hand)).await;
+        desk.spend("2026-04-02", spent).await;
+        desk.clock("2026-05-03").await;
+        desk.ok(ARCHIVE, with(&desk.of(&new), "/void_invoices", json!(false))).await;
+        let (_, taken) = desk.both().await;
+        assert_eq!(amount(&taken), &json!(kept), "{by_hand} {spent}");
+        desk.is_sound().await;
+    }
 }
 
 #[tokio::test]

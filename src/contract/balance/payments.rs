@@ -20,7 +20,8 @@ pub enum PaymentsError {
     /// A payment that is changed is on a finalized invoice, or one that is left out is on an invoice that is not a draft.
     #[error("payment {0} is on an invoice that is finalized or void")]
     OnInvoice(ScheduleItemId),
-    /// A payment that is changed was taken away as its contract came to end before it.
+    /// A payment that is changed was taken away as its contract came to end before it. (Where nothing is invoiced any more, the
+    /// amount of what was taken over may still change with what is left of its origin.)
     #[error("payment {0} was removed with an earlier end of its contract")]
     Removed(ScheduleItemId),
     #[error(transparent)]
@@ -147,7 +148,7 @@ fn changes(
                 Some((charge, _)) if same && charge.id == *charge_id => {}
                 Some((_, agreed)) => changes.changed.push(agreed.clone()),
             }
-        } else if agreed.is_some() && !same {
+        } else if charge.is_some() && agreed.is_some() && !same {
             return Err(PaymentsError::Removed(item.id));
         }
     }

@@ -245,12 +245,17 @@ pub fn made_final(mut balance: Balance, amount: Decimal) -> Balance {
     balance
 }
 
-/// What was taken over by a contract that is archived, where `drawn` (zero or below) stays drawn of it: the rest was never
-/// taken. What was to be paid for it stays as it was agreed, for an invoice may be about it.
+/// What was taken over by a contract that is archived, where `used` of it (zero or above) stays drawn or billed as short: the
+/// rest was never taken, and nothing of what is not final. More is used than was taken where somebody wrote more into it by hand,
+/// and what somebody took out of it by hand is used too. What was to be paid for it stays as it was agreed, for an invoice may be
+/// about it.
 #[must_use]
-pub fn given_back(balance: &Balance, drawn: &Decimal) -> Balance {
+pub fn given_back(balance: &Balance, used: &Decimal) -> Balance {
+    let manual: Decimal = balance.terms.manual_entries.iter().map(|entry| &entry.amount.0).sum();
+    let taken = if is_final(balance) { amount(balance) } else { zero() };
+    let kept = (used - manual.min(zero())).min(taken);
     let payments = balance.terms.payments.clone();
-    let mut kept = made_final(balance.clone(), (-drawn).normalized());
+    let mut kept = made_final(balance.clone(), kept.normalized());
     kept.terms.payments = payments;
     kept
 }

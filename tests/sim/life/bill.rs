@@ -180,7 +180,8 @@ impl Customer {
                 if until <= from || end <= start {
                     continue;
                 }
-                let mut left = &segment.amount + balance.manual(segment.number) - self.drawn(segment.number);
+                let mut left = self.worth(number, segment, reserved) + balance.manual(segment.number);
+                left -= self.drawn(segment.number) + self.finally_taken(segment.number);
                 for draw in reserved.iter().filter(|draw| draw.segment == segment.number) {
                     left -= &draw.amount;
                 }
@@ -196,13 +197,21 @@ impl Customer {
 }
 
 fn before(one: &Source<'_>, other: &Source<'_>) -> Ordering {
-    let is_postpaid = |source: &Source<'_>| source.balance.kind == Kind::Postpaid;
+    // What was taken over goes before everything, and promises go first there and last elsewhere.
+    let group = |source: &Source<'_>| match (source.balance.taken.is_some(), source.balance.kind) {
+        (true, Kind::Postpaid) => 0,
+        (true, _) => 1,
+        (false, Kind::Postpaid) => 3,
+        (false, _) => 2,
+    };
     let priority = |source: &Source<'_>| source.balance.priority.unwrap_or(100);
     let is_paid = |source: &Source<'_>| {
         let zero = Decimal::default();
-        source.balance.kind != Kind::Credit && source.balance.payments.iter().any(|one| one.amount > zero)
+        let may_be = source.balance.kind != Kind::Credit && source.balance.taken.is_none();
+        may_be && source.balance.payments.iter().any(|one| one.amount > zero)
     };
     let is_open = |source: &Source<'_>| source.balance.products.is_empty();
+    let start = |source: &Source<'_>| source.balance.taken.is_none().then_some(source.segment.start);
     let contracts = |source: &Source<'_>| match source.balance.contract {
         Some(_) => 1,
         None if source.balance.applicable.is_empty() => usize::MAX,
@@ -210,13 +219,13 @@ fn before(one: &Source<'_>, other: &Source<'_>) -> Ordering {
     };
     let products =
         |source: &Source<'_>| if is_open(source) { usize::MAX } else { source.balance.products.len() };
-    is_postpaid(one)
-        .cmp(&is_postpaid(other))
+    group(one)
+        .cmp(&group(other))
         .then(priority(one).cmp(&priority(other)))
         .then(is_paid(one).cmp(&is_paid(other)))
         .then(products(one).cmp(&products(other)))
         .then(one.end.cmp(&other.end))
-        .then(one.segment.start.cmp(&other.segment.start))
+        .then(start(one).cmp(&start(other)))
         .then(contracts(one).cmp(&contracts(other)))
         .then(one.balance.contract.is_none().cmp(&other.balance.contract.is_none()))
         .then(one.balance.created.cmp(&other.balance.created))

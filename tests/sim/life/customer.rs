@@ -8,6 +8,8 @@ use upbeat::time::Instant;
 
 use super::bill::Bill;
 use super::calendar::Calendar;
+use super::ledger::draws_of;
+use super::renewal::Taken;
 use super::step::{BalancePlan, ContractPlan, Edit, Event, GrantPlan, Kind, Step};
 
 /// For how long a statement waits for late events.
@@ -23,6 +25,7 @@ pub struct Contract {
     pub rides: bool,
     /// Its usage is final until here.
     pub finalized_until: Instant,
+    pub renews: Option<usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -70,6 +73,10 @@ pub struct Balance {
     pub made_by: Option<(usize, Instant)>,
     /// When somebody looks whether anything is short.
     pub true_up_due: Option<Instant>,
+    /// Which part of each segment a renewal may take over at most.
+    pub rollover: Option<Decimal>,
+    /// Whether a renewal took it over.
+    pub taken: Option<Taken>,
 }
 
 /// A payment that is to be on an invoice.
@@ -209,6 +216,11 @@ impl Balance {
     }
 }
 
+/// A part of a whole.
+pub fn fraction(text: &str) -> Decimal {
+    text.parse().expect("a number")
+}
+
 /// Whether a payment cannot be edited: it is on an invoice, or an end of its contract removed it.
 fn is_held(state: Option<ItemState>, is_same: bool) -> bool {
     match state {
@@ -223,6 +235,7 @@ impl Customer {
     pub fn apply(&mut self, step: &Step) -> bool {
         match step.clone() {
             Step::Contract(plan) => self.make_contract(plan),
+            Step::Renew(renewal) => return self.renew(renewal),
             Step::Balance(plan) => {
                 self.make_balance(plan, None);
                 self.after_change(self.balances.len() - 1);
@@ -241,6 +254,11 @@ impl Customer {
                     return false;
                 }
                 self.invoices[invoice].is_void = true;
+                let contract = self.invoices[invoice].contract;
+                if self.contracts[contract].archived.is_some() {
+                    self.give_back(contract);
+                    self.schedule_true_ups();
+                }
             }
             Step::Regenerate { invoice } => return self.regenerate(invoice),
             Step::EndContract { contract, end } => return self.end_contract(contract, end),
@@ -251,7 +269,7 @@ impl Customer {
 
     // -- making --
 
-    fn make_contract(&mut self, plan: ContractPlan) {
+    pub fn make_contract(&mut self, plan: ContractPlan) {
         let number = self.contracts.len();
         let first_of_month = || {
             chrono::Datelike::with_day(&plan.start.date_naive(), 1)
@@ -269,6 +287,7 @@ impl Customer {
             only: plan.only,
             rides: plan.rides,
             finalized_until: plan.start,
+            renews: None,
         });
         for balance in plan.balances {
             self.make_balance(balance, Some(number));
@@ -286,7 +305,7 @@ impl Customer {
         self.schedule_true_ups();
     }
 
-    fn segment(&mut self, amount: Decimal, start: Instant, end: Instant) -> Segment {
+    pub fn segment(&mut self, amount: Decimal, start: Instant, end: Instant) -> Segment {
         self.segment_count += 1;
         Segment { number: self.segment_count, id: String::new(), amount, start, end }
     }
@@ -319,16 +338,19 @@ impl Customer {
             archived: None,
             made_by: None,
             true_up_due: None,
+            rollover: plan.rollover.map(fraction),
+            taken: None,
         });
         for (at, amount) in payments {
             self.add_payment(self.balances.len() - 1, at, amount);
         }
     }
 
-    fn add_payment(&mut self, number: usize, at: Instant, amount: Decimal) {
+    pub fn add_payment(&mut self, number: usize, at: Instant, amount: Decimal) {
         let balance = &mut self.balances[number];
         let mut item = None;
-        if let (false, Some(contract)) = (balance.do_not_invoice, balance.billed_on) {
+        let is_free = balance.do_not_invoice || balance.is_disabled;
+        if let (false, Some(contract)) = (is_free, balance.billed_on) {
             item = Some(self.items.len());
             let is_true_up = balance.kind == Kind::Postpaid;
             let (balance, state, amount) = (Some(number), ItemState::Pending, amount.clone());
@@ -385,18 +407,20 @@ impl Customer {
         if self.contracts[contract].archived.is_some() {
             return;
         }
+        let mut made = Vec::new();
         for number in 0..self.grants.len() {
             while self.grants[number].contract == contract
                 && self.grant_due(&self.grants[number]).is_some_and(|due| due <= until)
             {
                 let start = self.grants[number].granted_until;
-                self.make_child(number, start);
+                made.push(self.make_child(number, start));
                 self.grants[number].granted_until = self.grant_calendar(&self.grants[number]).around(start).1;
             }
         }
+        self.hand_over(contract, made);
     }
 
-    fn make_child(&mut self, number: usize, start: Instant) {
+    fn make_child(&mut self, number: usize, start: Instant) -> usize {
         let grant = &self.grants[number];
         let contract = grant.contract;
         let (_, until, share) = self.grant_period(grant, start).expect("it is due");
@@ -422,6 +446,8 @@ impl Customer {
             archived: None,
             made_by: Some((number, start)),
             true_up_due: None,
+            rollover: plan.rollover.map(fraction),
+            taken: None,
         };
         let place = known.unwrap_or(self.balances.len());
         match known {
@@ -431,6 +457,7 @@ impl Customer {
         if let Some(price) = plan.price {
             self.add_payment(place, start, Decimal::from(price) * share);
         }
+        place
     }
 
     /// What a new end of a contract does to those that have not started.
@@ -469,7 +496,7 @@ impl Customer {
 
     // -- changes of balances --
 
-    fn drop_pending(&mut self, balance: usize) {
+    pub fn drop_pending(&mut self, balance: usize) {
         for item in &mut self.items {
             if item.balance == Some(balance) && item.state == ItemState::Pending {
                 item.state = ItemState::Removed;
@@ -505,7 +532,7 @@ impl Customer {
             let item = self.balances[number].payments[payment].item;
             item.map(|item| self.items[item].state)
         };
-        if balance.archived.is_some() {
+        if balance.archived.is_some() || self.is_fixed_by_renewal(number, &edit) {
             return false;
         }
         match edit {
@@ -599,7 +626,8 @@ impl Customer {
 
     fn end_balance(&mut self, number: usize, access: Option<Instant>, payments: Option<Instant>) -> bool {
         let balance = &self.balances[number];
-        if balance.archived.is_some() || balance.kind == Kind::Postpaid {
+        let is_fixed = balance.taken.is_some() || (access.is_some() && self.is_final_origin(number));
+        if balance.archived.is_some() || balance.kind == Kind::Postpaid || is_fixed {
             return false;
         }
         if let Some(end) = access {
@@ -640,7 +668,8 @@ impl Customer {
             item.balance == Some(number)
                 && matches!(item.state, ItemState::On(invoice) if !self.invoices[invoice].is_void)
         });
-        if self.balances[number].archived.is_some() || is_drawn || is_billed {
+        let is_renewed = self.balances[number].taken.is_some() || self.is_origin(number);
+        if self.balances[number].archived.is_some() || is_drawn || is_billed || is_renewed {
             return false;
         }
         self.balances[number].archived = Some(self.now);
@@ -668,27 +697,36 @@ impl Customer {
     // -- changes of contracts and invoices --
 
     fn end_contract(&mut self, number: usize, end: Option<Instant>) -> bool {
-        let contract = &mut self.contracts[number];
-        if contract.archived.is_some() || end.is_some_and(|end| end <= contract.start) {
+        let contract = &self.contracts[number];
+        let is_early = end.is_some_and(|end| end <= contract.start);
+        if contract.archived.is_some() || is_early || self.is_held_by_renewal(number) {
             return false;
         }
+        self.move_end(number, end);
+        true
+    }
+
+    pub fn move_end(&mut self, number: usize, end: Option<Instant>) {
+        let contract = &mut self.contracts[number];
         let before = std::mem::replace(&mut contract.end, end);
         if let Some(end) = end.filter(|end| before.is_none_or(|before| *end < before)) {
             let rides_at_end = contract.statement_of_charge(end).is_some_and(|(_, last)| last == end);
             for item in &mut self.items {
                 let is_cut = item.at > end || (item.at == end && !rides_at_end);
-                if item.contract == number && item.state == ItemState::Pending && !item.is_true_up && is_cut {
+                // What is paid for a customer's own is billed on.
+                let is_of_customer = item.balance.is_some_and(|one| self.balances[one].contract.is_none());
+                let is_cut = is_cut && !item.is_true_up && !is_of_customer;
+                if item.contract == number && item.state == ItemState::Pending && is_cut {
                     item.state = ItemState::Removed;
                 }
             }
         }
         self.follow_end(number);
         self.schedule_true_ups();
-        true
     }
 
     fn archive_contract(&mut self, number: usize, voids: bool) -> bool {
-        if self.contracts[number].archived.is_some() {
+        if self.contracts[number].archived.is_some() || self.is_held_by_renewal(number) {
             return false;
         }
         for balance in 0..self.balances.len() {
@@ -738,6 +776,7 @@ impl Customer {
                 invoice.is_void = true;
             }
         }
+        self.give_back(number);
         self.schedule_true_ups();
         true
     }
@@ -798,6 +837,7 @@ impl Customer {
                 if self.is_held_up(balance) || self.balances[balance].is_disabled || !is_positive(&charged) {
                     return false;
                 }
+                self.freeze_promise(balance);
             }
             InvoiceKind::Scheduled if items.is_empty() => return false,
             InvoiceKind::Scheduled => {}
@@ -911,15 +951,16 @@ impl Customer {
     pub fn short(&self, number: usize, drafts: &[Draft]) -> Decimal {
         let balance = &self.balances[number];
         let mut short = Decimal::default();
+        let reserved = draws_of(drafts);
         for segment in &balance.segments {
-            short += &segment.amount;
+            short += self.worth(number, segment, &reserved);
             short += balance.manual(segment.number);
             short -= self.drawn(segment.number);
-            let drafts = drafts.iter().flat_map(|draft| &draft.bill.draws);
-            short -= drafts
-                .filter(|draw| draw.segment == segment.number)
-                .map(|draw| &draw.amount)
-                .sum::<Decimal>();
+            let own = reserved.iter().filter(|draw| draw.segment == segment.number);
+            short -= own.map(|draw| &draw.amount).sum::<Decimal>();
+        }
+        for taken in self.taken_of(number, &reserved) {
+            short -= taken.amount;
         }
         short.max(Decimal::default())
     }
@@ -937,7 +978,7 @@ impl Customer {
         draws.filter(|draw| draw.segment == segment).map(|draw| &draw.amount).sum()
     }
 
-    fn place(&self, contract: usize, end: Instant) -> (Instant, Instant, String) {
+    pub fn place(&self, contract: usize, end: Instant) -> (Instant, Instant, String) {
         (end, self.contracts[contract].start, self.contracts[contract].id.clone())
     }
 
@@ -1087,6 +1128,9 @@ impl Customer {
     fn finalize(&mut self, contract: usize) {
         let own = &self.contracts[contract];
         let (start, end) = own.open_statement(own.finalized_until).expect("it is due");
+        if own.finalized_until == own.start {
+            self.freeze_taken_by(contract);
+        }
         let bill = self.bill(contract, (start, end), &[]);
         let riding = self.riding(contract, (start, end));
         let charged = riding.iter().map(|item| &self.items[*item].amount).sum();
@@ -1111,6 +1155,7 @@ impl Customer {
         if self.is_held_up(balance) {
             return;
         }
+        self.freeze_promise(balance);
         let short = self.short(balance, &[]);
         if is_positive(&short) {
             let contract = self.items[item].contract;

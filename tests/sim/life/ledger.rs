@@ -3,7 +3,8 @@
 use upbeat::money::{Decimal, QuantityRounding, RoundingMethod, plain};
 use upbeat::time::Instant;
 
-use super::customer::{Customer, Draft, Invoice, InvoiceKind};
+use super::customer::{Customer, Draft, Draw, Invoice, InvoiceKind};
+use super::renewal::Portion;
 use super::step::Kind;
 
 /// Amounts are compared to nine decimals: where quotients are added up differs.
@@ -15,13 +16,14 @@ pub fn shown(amount: &Decimal) -> String {
 /// An entry: when, its place among those of one instant, what it is, and how much.
 pub type Entry = (Instant, u8, &'static str, Decimal);
 
-/// Entries as lines in their order.
+/// Entries as lines in their order, without those that are nothing but for where quotients are added up.
 pub fn listed(mut entries: Vec<Entry>) -> Vec<String> {
+    entries.retain(|(.., amount)| shown(amount) != "0");
     entries.sort_by(|one, other| (one.0, one.1, &one.3).cmp(&(other.0, other.1, &other.3)));
     entries.iter().map(|(at, _, kind, amount)| format!("{at} {kind} {}", shown(amount))).collect()
 }
 
-pub const KINDS: [&str; 6] = ["START", "MANUAL", "DEDUCTION", "CANCELED", "TRUEUP", "EXPIRATION"];
+pub const KINDS: [&str; 7] = ["START", "MANUAL", "DEDUCTION", "CANCELED", "ROLLOVER", "TRUEUP", "EXPIRATION"];
 
 pub fn place_of(kind: &str) -> u8 {
     let place = KINDS.iter().position(|one| *one == kind).unwrap_or_else(|| panic!("an entry {kind}"));
@@ -30,6 +32,11 @@ pub fn place_of(kind: &str) -> u8 {
 
 fn entry(at: Instant, kind: &'static str, amount: Decimal) -> Entry {
     (at, place_of(kind), kind, amount)
+}
+
+/// What drafts draw.
+pub fn draws_of(drafts: &[Draft]) -> Vec<Draw> {
+    drafts.iter().flat_map(|draft| draft.bill.draws.clone()).collect()
 }
 
 impl Customer {
@@ -43,6 +50,8 @@ impl Customer {
             return None;
         }
         let mut entries = Vec::new();
+        let reserved = draws_of(drafts);
+        let taken = self.taken_of(number, &reserved);
         for segment in balance.segments.iter().filter(|segment| segment.start <= self.now) {
             let mut of_segment = Vec::new();
             let final_draws = self
@@ -66,9 +75,13 @@ impl Customer {
                 continue;
             }
             let end = access.map_or(segment.start, |(_, end)| end);
-            of_segment.push(entry(segment.start, "START", segment.amount.clone()));
+            of_segment.push(entry(segment.start, "START", self.worth(number, segment, &reserved)));
             for manual in balance.manual.iter().filter(|manual| manual.segment == segment.number) {
                 of_segment.push(entry(manual.at, "MANUAL", manual.amount.clone()));
+            }
+            let has_come = |one: &&Portion| one.segment == segment.number && one.at <= self.now;
+            for portion in taken.iter().filter(has_come) {
+                of_segment.push(entry(portion.at, "ROLLOVER", -&portion.amount));
             }
             if let Some(invoice) = self.final_true_up(number) {
                 of_segment.push(entry(invoice.start, "TRUEUP", -&invoice.charged));
@@ -93,6 +106,8 @@ impl Customer {
     pub fn left(&self, number: usize, drafts: &[Draft]) -> Decimal {
         let balance = &self.balances[number];
         let mut sum = Decimal::default();
+        let reserved = draws_of(drafts);
+        let taken = self.taken_of(number, &reserved);
         if balance.archived.is_some() {
             return sum;
         }
@@ -101,14 +116,21 @@ impl Customer {
             if !access.is_some_and(|(start, end)| start <= self.now && self.now < end) {
                 continue;
             }
-            let mut left = &segment.amount + balance.manual(segment.number) - self.drawn(segment.number);
-            let draws = drafts.iter().flat_map(|draft| &draft.bill.draws);
-            left -=
-                draws.filter(|draw| draw.segment == segment.number).map(|draw| &draw.amount).sum::<Decimal>();
+            let mut left = self.worth(number, segment, &reserved) + balance.manual(segment.number);
+            left -= self.drawn(segment.number);
+            let draws = reserved.iter().filter(|draw| draw.segment == segment.number);
+            left -= draws.map(|draw| &draw.amount).sum::<Decimal>();
+            let has_come = |one: &&Portion| one.segment == segment.number && one.at <= self.now;
+            left -= taken.iter().filter(has_come).map(|one| &one.amount).sum::<Decimal>();
             left -= self.billed_short(number);
             sum += left.max(Decimal::default());
         }
         sum
+    }
+
+    /// All that is left together.
+    pub fn net(&self, drafts: &[Draft]) -> Decimal {
+        (0..self.balances.len()).map(|number| self.left(number, drafts)).sum()
     }
 
     /// All invoices as lines, in no order that means anything.

@@ -11,8 +11,8 @@ use upbeat::catalog::product::{ProductType, Timeline};
 use upbeat::catalog::rate::{GroupValues, Price, RateEntry, Tier, TimelineKey};
 use upbeat::catalog::usage_filter::{UsageFilter, UsageFilters};
 use upbeat::contract::balance::{
-    AccessType, Balance, BalanceTerms, BalanceType, CommitRateType, ManualEntry, Payment, PaymentSchedule,
-    Segment, TargetingOfBalance, TrueUp, shortfall,
+    AccessType, Balance, BalanceTerms, BalanceType, CommitRateType, ManualEntry, Origin, Payment,
+    PaymentSchedule, RolledOver, Segment, TargetingOfBalance, TrueUp, shortfall,
 };
 use upbeat::contract::{ChargesOnUsageInvoices, Contract, MultiplierPrioritization};
 use upbeat::drawdown::Draw;
@@ -21,7 +21,7 @@ use upbeat::id::{
     BalanceId, BillableMetricId, ContractId, CustomerId, InvoiceId, ManualEntryId, ProductId, ScheduleItemId,
     SegmentId,
 };
-use upbeat::ledger::calc::{Account, ContractTerm, Entry, EntryKind, TrueUp as BilledTrueUp};
+use upbeat::ledger::calc::{Account, ContractTerm, Entry, EntryKind, Rollover, TrueUp as BilledTrueUp};
 use upbeat::money::{CreditType, Decimal, InputNumber, Number, is_positive, zero};
 use upbeat::rating::calc::{OtherContracts, Payer, cuts, rate, route};
 use upbeat::rating::{Agreement, MetricCounting, MetricTerms, Newest, ProductTerms, Terms, Usage};
@@ -31,8 +31,9 @@ use upbeat::usage::calc::Tally;
 
 use super::bill::{FIRST_TIER, FIRST_TIER_PRICE, PRODUCTS, commit_price, list_price};
 use super::calendar::Frequency;
-use super::customer::{Customer, InvoiceKind};
-use super::ledger::{Entry as NaiveEntry, KINDS, listed, place_of, shown};
+use super::customer::{Customer, Draw as NaiveDraw, InvoiceKind};
+use super::ledger::{Entry as NaiveEntry, KINDS, draws_of, listed, place_of, shown};
+use super::renewal::{Portion, Taken};
 use super::step::Kind;
 use crate::workload::state;
 
@@ -123,7 +124,7 @@ impl Calculations {
         };
         let contracts: Vec<Contract> =
             (0..customer.contracts.len()).map(|one| contract(customer, one)).collect();
-        let balances: Vec<Balance> = (0..customer.balances.len()).map(|one| balance(customer, one)).collect();
+        let balances = balances_at(customer, &[]);
         for number in self.draws.len()..customer.invoices.len() {
             let invoice = &customer.invoices[number];
             if invoice.kind != InvoiceKind::Usage {
@@ -135,10 +136,13 @@ impl Calculations {
             let place = (period.end, own.starting_at, own.id);
             // What was final at its date drew before it, and what is made again lets earlier drafts draw first.
             let is_again = invoice.original != number;
-            let drafts =
-                if is_again { self.drafts(customer, &contracts, &balances, Some(place)) } else { Vec::new() };
+            let drafts = if is_again { self.drafts(customer, &contracts, Some(place)) } else { Vec::new() };
             let reserved: Vec<Draw> = drafts.into_iter().flat_map(|(.., outcome)| outcome.draws).collect();
-            let outcome = self.outcome(customer, own, period, &balances, &reserved, number);
+            let is_of_drafts = is_again && customer.has_live();
+            let place = is_of_drafts.then(|| customer.place(invoice.contract, invoice.end));
+            let naive = place.map_or_else(Vec::new, |place| customer.drafts_before(Some(place)));
+            let found = balances_at(customer, &draws_of(&naive));
+            let outcome = self.outcome(customer, own, period, &found, &reserved, number);
             let text = |total: &Decimal, gross: &Decimal| format!("{} of {}", shown(total), shown(gross));
             differ(
                 format!("invoice {number} of {} to {}", period.start, period.end),
@@ -147,7 +151,7 @@ impl Calculations {
             );
             self.draws.push(outcome.draws);
         }
-        let drafts = self.drafts(customer, &contracts, &balances, None);
+        let drafts = self.drafts(customer, &contracts, None);
         let expected = customer.drafts_before(None);
         let line = |contract: ContractId, start: Instant, end: Instant, total: &Decimal, gross: &Decimal| {
             format!("{contract} {start}..{end} {} of {}", shown(total), shown(gross))
@@ -162,8 +166,10 @@ impl Calculations {
             .collect();
         differ("drafts".to_owned(), calculated.join("\n"), naive.join("\n"));
         let of_drafts: Vec<Draw> = drafts.into_iter().flat_map(|(.., outcome)| outcome.draws).collect();
+        let reserved = draws_of(&expected);
+        let with_drafts = balances_at(customer, &reserved);
         for (number, balance) in balances.iter().enumerate() {
-            let account = self.account(customer, number, balance, &of_drafts);
+            let account = self.account(customer, number, &with_drafts[number], &of_drafts, &reserved);
             let calculated = account.entries(customer.now).map(entries);
             let left = account.balance_at(customer.now);
             let text = |entries: Option<Vec<NaiveEntry>>, left: &Decimal| {
@@ -178,7 +184,10 @@ impl Calculations {
             if let Some((dated_at, due_at)) =
                 customer.pending_true_up(number).and_then(|_| customer.true_up(number))
             {
-                let drawn: Decimal = self.drawn(customer, number).iter().map(|draw| &draw.amount).sum();
+                let mut drawn: Decimal = self.drawn(customer, number).iter().map(|draw| &draw.amount).sum();
+                for taken in customer.taken_of(number, &[]) {
+                    drawn -= taken.amount;
+                }
                 let true_up = TrueUp::of(balance, &contracts).expect("a true-up");
                 differ(
                     format!("what is short of {}", customer.balances[number].name),
@@ -204,7 +213,14 @@ impl Calculations {
         all
     }
 
-    fn account(&self, customer: &Customer, number: usize, balance: &Balance, drafts: &[Draw]) -> Account {
+    fn account(
+        &self,
+        customer: &Customer,
+        number: usize,
+        balance: &Balance,
+        drafts: &[Draw],
+        reserved: &[NaiveDraw],
+    ) -> Account {
         let mut draws = self.drawn(customer, number);
         draws.extend(drafts.iter().filter(|draw| draw.balance_id == balance.id).cloned());
         let own = customer.balances[number].contract.map(|own| &customer.contracts[own]);
@@ -222,7 +238,7 @@ impl Calculations {
             balance: balance.clone(),
             contract: own.map(|own| ContractTerm { ending_before: own.end, archived_at: own.archived }),
             draws,
-            rollovers: Vec::new(),
+            rollovers: customer.taken_of(number, reserved).into_iter().map(rollover).collect(),
             true_up,
         }
     }
@@ -232,7 +248,6 @@ impl Calculations {
         &self,
         customer: &Customer,
         contracts: &[Contract],
-        balances: &[Balance],
         before: Option<(Instant, Instant, ContractId)>,
     ) -> Vec<(ContractId, Period, Outcome)> {
         let mut open: Vec<((Instant, Instant, ContractId), &Contract, Period)> = Vec::new();
@@ -242,10 +257,15 @@ impl Calculations {
         }
         open.sort_by_key(|(place, ..)| *place);
         open.retain(|(place, ..)| before.is_none_or(|before| *place < before));
+        // What was taken over begins with what those before leave.
+        let naive = if customer.has_live() { customer.drafts_before(None) } else { Vec::new() };
         let mut drafts: Vec<(ContractId, Period, Outcome)> = Vec::new();
         for (_, own, period) in open {
+            let before: Vec<_> =
+                naive.iter().take(drafts.len()).flat_map(|draft| draft.bill.draws.clone()).collect();
+            let balances = balances_at(customer, &before);
             let reserved: Vec<Draw> = drafts.iter().flat_map(|(.., outcome)| outcome.draws.clone()).collect();
-            let outcome = self.outcome(customer, own, period, balances, &reserved, DRAFT + drafts.len());
+            let outcome = self.outcome(customer, own, period, &balances, &reserved, DRAFT + drafts.len());
             drafts.push((own.id, period, outcome));
         }
         drafts
@@ -284,11 +304,12 @@ impl Calculations {
         let used = |segment_id| -> Decimal {
             let own = draws.iter().filter(|draw| draw.segment_id == segment_id);
             let spent: Decimal = own.map(|draw| &draw.amount).sum();
-            let is_own = |one: &super::customer::Balance| {
-                one.segments.iter().any(|segment| self::segment_id(segment.number) == segment_id)
-            };
-            let balance = customer.balances.iter().position(is_own).expect("of one of the balances");
-            spent - customer.billed_short(balance)
+            let mut segments = customer.balances.iter().enumerate().flat_map(|(number, balance)| {
+                balance.segments.iter().map(move |segment| (number, segment.number))
+            });
+            let own = segments.find(|(_, segment)| self::segment_id(*segment) == segment_id);
+            let (balance, segment) = own.expect("of one of the balances");
+            spent - customer.billed_short(balance) - customer.finally_taken(segment)
         };
         let nothing = BTreeMap::new();
         let of_contract = (contract.id, contract.ending_before);
@@ -320,6 +341,11 @@ impl Calculations {
     }
 }
 
+fn rollover(portion: Portion) -> Rollover {
+    let Portion { segment, to, at, amount } = portion;
+    Rollover { segment_id: segment_id(segment), amount, new_contract_id: contract_id(to), at }
+}
+
 /// Usage is kept by the hour.
 fn hour_of(at: Instant) -> Instant {
     at - TimeDelta::seconds(at.timestamp().rem_euclid(3600))
@@ -331,7 +357,7 @@ fn entries(entries: Vec<Entry>) -> Vec<NaiveEntry> {
         EntryKind::Manual { .. } => "MANUAL",
         EntryKind::Deduction { .. } => "DEDUCTION",
         EntryKind::Canceled { .. } => "CANCELED",
-        EntryKind::Rollover { .. } => panic!("nothing is rolled over"),
+        EntryKind::Rollover { .. } => "ROLLOVER",
         EntryKind::TrueUp { .. } => "TRUEUP",
         EntryKind::Expiration => "EXPIRATION",
     };
@@ -423,11 +449,22 @@ fn contract(customer: &Customer, number: usize) -> Contract {
     }
 }
 
-fn balance(customer: &Customer, number: usize) -> Balance {
+/// The balances, where `reserved` is drawn by drafts.
+fn balances_at(customer: &Customer, reserved: &[NaiveDraw]) -> Vec<Balance> {
+    (0..customer.balances.len()).map(|number| balance(customer, number, reserved)).collect()
+}
+
+fn balance(customer: &Customer, number: usize, reserved: &[NaiveDraw]) -> Balance {
     let own = &customer.balances[number];
+    let origin_of = |taken: &Taken| Origin {
+        balance_id: balance_id(taken.origin),
+        contract_id: customer.balances[taken.origin].contract.map(contract_id).expect("an old contract"),
+    };
+    let rolled_over =
+        |taken: &Taken| RolledOver { segment_id: segment_id(taken.segment), is_final: taken.is_final };
     let segment = |one: &super::customer::Segment| Segment {
         id: segment_id(one.number),
-        amount: Number(one.amount.clone()),
+        amount: Number(customer.worth(number, one, reserved)),
         starting_at: one.start,
         ending_before: one.end,
     };
@@ -463,7 +500,7 @@ fn balance(customer: &Customer, number: usize) -> Balance {
         access_type: AccessType::Spend,
         unit: Some(CreditType::usd()),
         recurring_id: None,
-        origin: None,
+        origin: own.taken.as_ref().map(origin_of),
         uniqueness_key: None,
         created_at: own.created,
         created_by: None,
@@ -479,8 +516,8 @@ fn balance(customer: &Customer, number: usize) -> Balance {
             applicable_contract_ids: own.applicable.iter().map(|one| contract_id(*one)).collect(),
             invoice_contract_id: own.billed_on.map(contract_id),
             payments: Some(payments).filter(|payments| !payments.items.is_empty()),
-            rollover_fraction: None,
-            rolled_over: None,
+            rollover_fraction: own.rollover.clone().map(Number),
+            rolled_over: own.taken.as_ref().map(rolled_over),
             is_true_up_disabled: own.is_disabled,
             netsuite_sales_order_id: None,
             salesforce_opportunity_id: None,

@@ -5,12 +5,13 @@ use std::str::FromStr;
 
 use serde_json::Value;
 
+use upbeat::id::deterministic;
 use upbeat::money::{Decimal, parse_decimal};
 use upbeat::time::Instant;
 
 use super::bill::PRODUCTS;
 use super::customer::{Customer, Draft, InvoiceKind};
-use super::ledger::{Entry, KINDS, listed, place_of, scheduled_line, shown, usage_line};
+use super::ledger::{Entry, KINDS, draws_of, listed, place_of, scheduled_line, shown, usage_line};
 use super::step::Kind;
 
 /// Commits and credits, and invoices.
@@ -18,6 +19,8 @@ use super::step::Kind;
 pub struct Seen {
     pub balances: Vec<Value>,
     pub invoices: Vec<Value>,
+    /// All that is left together.
+    pub net: Decimal,
 }
 
 pub fn at(value: &Value) -> Instant {
@@ -73,10 +76,17 @@ impl Seen {
     /// Teaches the model the ids of what is new.
     pub fn teach(&self, customer: &mut Customer) {
         self.teach_invoices(customer);
-        for balance in &mut customer.balances {
+        for place in 0..customer.balances.len() {
+            if customer.balances[place].taken.is_some() {
+                self.teach_taken(customer, place);
+                continue;
+            }
+            let balance = &mut customer.balances[place];
             let first = balance.segments[0].start;
             let found = self.balances.iter().find(|seen| {
-                let is_named = balance.id.is_empty() && seen["name"] == balance.name.as_str();
+                let is_named = balance.id.is_empty()
+                    && seen["name"] == balance.name.as_str()
+                    && seen["rolled_over_from"].is_null();
                 seen["id"] == balance.id.as_str()
                     || (is_named
                         && items(seen, "access_schedule").iter().any(|one| at(&one["starting_at"]) == first))
@@ -113,6 +123,26 @@ impl Seen {
                     known.push(payment.id.clone());
                 }
             }
+        }
+    }
+
+    /// What a renewal took over is called by the segment of which it was taken: several of one origin may look alike.
+    fn teach_taken(&self, customer: &mut Customer, number: usize) {
+        let balance = &customer.balances[number];
+        let taken = balance.taken.as_ref().expect("it was taken over");
+        let origin = customer.balances[taken.origin].segments.iter().find(|one| one.number == taken.segment);
+        if let (true, Some(origin)) = (balance.id.is_empty(), origin) {
+            let to = customer.contracts[balance.contract.expect("it is of the new contract")].id.as_str();
+            let id = deterministic("rollover", &[&origin.id, to]).to_string();
+            customer.balances[number].id = id;
+        }
+        let balance = &mut customer.balances[number];
+        let Some(seen) = self.balances.iter().find(|seen| seen["id"] == balance.id.as_str()) else { return };
+        for (segment, one) in balance.segments.iter_mut().zip(items(seen, "access_schedule")) {
+            text(&one["id"]).clone_into(&mut segment.id);
+        }
+        for (payment, one) in balance.payments.iter_mut().zip(items(seen, "invoice_schedule")) {
+            text(&one["id"]).clone_into(&mut payment.id);
         }
     }
 
@@ -167,6 +197,9 @@ impl Seen {
             let expected_left = format!("{:?} of which {} is left", balance.kind, shown(&expected_left));
             differ(name, &lines(seen, left), &lines(expected, expected_left));
         }
+        self.differ_of_taken(customer, &drafts, &mut differ);
+        let net = customer.net(&drafts);
+        differ("all that is left".to_owned(), &[shown(&self.net)], &[shown(&net)]);
         let own = |seen: &&Value| customer.balances.iter().any(|one| seen["id"] == one.id.as_str());
         let strangers = self.balances.iter().filter(|seen| !own(seen)).map(Value::to_string);
         differ("commits and credits".to_owned(), &strangers.collect::<Vec<_>>(), &[]);
@@ -184,10 +217,37 @@ impl Seen {
         faults
     }
 
+    /// What was taken over is of what it was taken, for the time that it has, and begins with what was taken.
+    fn differ_of_taken(
+        &self,
+        customer: &Customer,
+        drafts: &[Draft],
+        differ: &mut impl FnMut(String, &[String], &[String]),
+    ) {
+        let reserved = draws_of(drafts);
+        for (number, balance) in customer.balances.iter().enumerate() {
+            let Some(taken) = &balance.taken else { continue };
+            let seen = self.balances.iter().find(|seen| seen["id"] == balance.id.as_str());
+            let (Some(seen), segment) = (seen, &balance.segments[0]) else { continue };
+            let from = &seen["rolled_over_from"];
+            let from = if balance.kind == Kind::Credit { &from["credit_id"] } else { &from["commit_id"] };
+            let of_one = |one: &Value| {
+                let amount = shown(&self::number(&one["amount"]));
+                format!("{} {}..{} {amount}", text(from), at(&one["starting_at"]), at(&one["ending_before"]))
+            };
+            let origin = &customer.balances[taken.origin].id;
+            let worth = shown(&customer.worth(number, segment, &reserved));
+            let expected = format!("{origin} {}..{} {worth}", segment.start, segment.end);
+            let seen: Vec<String> = items(seen, "access_schedule").iter().map(of_one).collect();
+            differ(format!("what was taken of {} ({number})", balance.name), &seen, &[expected]);
+        }
+    }
+
     /// Exact sums.
     fn faults_by_itself(&self, customer: &Customer, drafts: &[Draft]) -> Vec<String> {
         let mut faults = Vec::new();
         let zero = Decimal::default();
+        let reserved = draws_of(drafts);
         // What each invoice applies of each balance.
         let mut applied: BTreeMap<(&str, &str), Decimal> = BTreeMap::new();
         for invoice in &self.invoices {
@@ -248,11 +308,16 @@ impl Seen {
             if !is_without(customer, place) && drawn != by_invoices {
                 faults.push(format!("{}: drew {drawn:?}, and invoices apply {by_invoices:?}", balance.name));
             }
+            let taken = customer.taken_of(place, &reserved);
             // Nothing below zero: then what is left is what entries sum to, as ended segments come to nothing.
             let is_positive = |segment: &super::customer::Segment| {
-                let of_drafts = drafts.iter().flat_map(|draft| &draft.bill.draws);
-                let own = of_drafts.filter(|draw| draw.segment == segment.number).map(|draw| &draw.amount);
-                let left = &segment.amount + balance.manual(segment.number) - customer.drawn(segment.number);
+                let own =
+                    reserved.iter().filter(|draw| draw.segment == segment.number).map(|draw| &draw.amount);
+                let mut left = customer.worth(place, segment, &reserved) + balance.manual(segment.number);
+                left -= customer.drawn(segment.number);
+                for taken in taken.iter().filter(|one| one.segment == segment.number) {
+                    left -= &taken.amount;
+                }
                 left - own.sum::<Decimal>() >= zero
             };
             let sum: Decimal = entries.iter().map(|(.., amount)| amount).sum();

@@ -19,8 +19,8 @@ use upbeat::worker;
 use super::bill::{FIRST_TIER, FIRST_TIER_PRICE, PRODUCTS, commit_price, list_price};
 use super::customer::{Balance, Customer};
 use super::kill::{Doomed, doomed};
-use super::seen::{Seen, list, text};
-use super::step::{BalancePlan, ContractPlan, Edit, Event, GrantPlan, Kind, Step};
+use super::seen::{Seen, list, number, text};
+use super::step::{BalancePlan, ContractPlan, Edit, Event, GrantPlan, Kind, Renewal, Step};
 use crate::random::Random;
 
 #[path = "../../it/support/database.rs"]
@@ -50,6 +50,10 @@ pub struct Server {
 /// A time as the wire says it.
 fn wire(at: Instant) -> String {
     at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}
+
+fn fraction_on_wire(fraction: &str) -> Value {
+    serde_json::from_str(fraction).expect("a number")
 }
 
 fn wires(at: Option<Instant>) -> Value {
@@ -190,7 +194,9 @@ impl Server {
                 None => break,
             }
         }
-        Seen { balances, invoices }
+        let request = json!({ "customer_id": self.customer });
+        let net = self.post("/v1/contracts/customerBalances/getNetBalance", request).await;
+        Seen { balances, invoices, net: number(&net["data"]["balance"]) }
     }
 
     /// The drafts of the statements of now, as a preview of nothing more says.
@@ -332,6 +338,15 @@ impl Server {
         let id_field = |number: &usize| if is_credit(number) { "credit_id" } else { "commit_id" };
         match step {
             Step::Contract(plan) => ("/v1/contracts/create", self.contract(plan, customer)),
+            Step::Renew(Renewal { from, plan, drops_true_ups }) => {
+                let mut body = self.contract(plan, customer);
+                body["transition"] =
+                    json!({ "type": "RENEWAL", "from_contract_id": customer.contracts[*from].id });
+                if *drops_true_ups {
+                    body["transition"]["future_invoice_behavior"] = json!({ "trueup": "REMOVE" });
+                }
+                ("/v1/contracts/create", body)
+            }
             Step::Balance(plan) => {
                 let body = self.balance(plan, customer, false);
                 if plan.kind == Kind::Credit {
@@ -408,6 +423,9 @@ impl Server {
         if !plan.products.is_empty() {
             body["applicable_product_ids"] = self.named(&plan.products);
         }
+        if let Some(rollover) = plan.rollover {
+            body["rollover_fraction"] = fraction_on_wire(rollover);
+        }
         if !is_of_contract && !plan.applicable.is_empty() {
             let ids = plan.applicable.iter().map(|contract| customer.contracts[*contract].id.as_str());
             body["applicable_contract_ids"] = ids.collect();
@@ -476,6 +494,9 @@ impl Server {
         }
         if !plan.products.is_empty() {
             body["applicable_product_ids"] = self.named(&plan.products);
+        }
+        if let Some(rollover) = plan.rollover {
+            body["rollover_fraction"] = fraction_on_wire(rollover);
         }
         body
     }

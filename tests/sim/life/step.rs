@@ -28,6 +28,8 @@ pub struct BalancePlan {
     pub segments: Vec<(i64, Instant, Instant)>,
     pub payments: Vec<(Instant, i64)>,
     pub do_not_invoice: bool,
+    /// Of a contract's own: which part of it a renewal may take over at most.
+    pub rollover: Option<&'static str>,
 }
 
 /// A recurring commit or credit.
@@ -45,6 +47,7 @@ pub struct GrantPlan {
     pub frequency: Option<Frequency>,
     pub priority: i64,
     pub products: Vec<usize>,
+    pub rollover: Option<&'static str>,
 }
 
 #[derive(Clone, Debug)]
@@ -88,9 +91,19 @@ pub enum Edit {
     RemovePayment { payment: usize },
 }
 
+/// A contract that takes the place of another from its start on.
+#[derive(Clone, Debug)]
+pub struct Renewal {
+    pub from: usize,
+    pub plan: ContractPlan,
+    /// Nobody bills what is short of the old one.
+    pub drops_true_ups: bool,
+}
+
 #[derive(Clone, Debug)]
 pub enum Step {
     Contract(ContractPlan),
+    Renew(Renewal),
     Balance(BalancePlan),
     Events(Vec<Event>),
     Clock(Instant),

@@ -7,13 +7,15 @@ use upbeat::time::Instant;
 use super::bill::PRODUCTS;
 use super::calendar::Frequency;
 use super::customer::{Balance, Customer};
-use super::step::{BalancePlan, ContractPlan, Edit, Event, GrantPlan, Kind, Step};
+use super::step::{BalancePlan, ContractPlan, Edit, Event, GrantPlan, Kind, Renewal, Step};
 use crate::random::Random;
 
 /// Whose usage there is.
 const OF: [&str; 2] = ["east", "west"];
 
 const CONTRACTS_MAX: usize = 3;
+/// More of them renew others, which end then.
+const WITH_RENEWALS_MAX: usize = 5;
 const BALANCES_MAX: usize = 14;
 
 /// How old an event may be when it arrives.
@@ -48,7 +50,8 @@ impl Story {
 
     /// The first step of a life.
     pub fn first(&mut self, now: Instant) -> Step {
-        Step::Contract(self.contract(&Customer { now, ..Customer::default() }))
+        let start = self.hour(now, -20, 10);
+        Step::Contract(self.contract(now, start))
     }
 
     pub fn next(&mut self, customer: &Customer) -> Step {
@@ -61,15 +64,21 @@ impl Story {
 
     fn picked(&mut self, customer: &Customer) -> Option<Step> {
         let now = customer.now;
-        match self.random.number(0, 40) {
+        match self.random.number(0, 43) {
             0 | 1 if customer.contracts.len() < CONTRACTS_MAX => {
-                Some(Step::Contract(self.contract(customer)))
+                let start = self.hour(now, -20, 10);
+                Some(Step::Contract(self.contract(now, start)))
             }
+            40..=42 if customer.contracts.len() < WITH_RENEWALS_MAX => self.renewal(customer),
             2..=4 if customer.balances.len() < BALANCES_MAX => {
                 let plan = self.balance(now, Some(customer));
                 Some(Step::Balance(plan))
             }
-            5..=12 => Some(Step::Events(self.events(now))),
+            5..=12 => {
+                // Late usage of an old contract changes what is taken over.
+                let is_of_age = customer.has_live();
+                Some(Step::Events(self.events(now, if is_of_age { 2 } else { 4 })))
+            }
             13..=18 => Some(Step::Clock(self.clock(customer))),
             19 | 20 => {
                 let balance = self.changed(customer)?;
@@ -134,8 +143,9 @@ impl Story {
         }
     }
 
-    fn events(&mut self, now: Instant) -> Vec<Event> {
-        let is_late = self.random.once_in(4);
+    /// Events, which are late once in so many times.
+    fn events(&mut self, now: Instant, late_once_in: i64) -> Vec<Event> {
+        let is_late = self.random.once_in(late_once_in);
         self.random.many(1, 7, |random| {
             let age = random.number(0, if is_late { LATE_MAX } else { 72 });
             let product = random.count(0, PRODUCTS.len());
@@ -197,6 +207,7 @@ impl Story {
             segments,
             payments,
             do_not_invoice,
+            rollover: if owner.is_none() { self.rollover() } else { None },
         }
     }
 
@@ -214,12 +225,30 @@ impl Story {
             // No other one has it, so that no two made at once are alike.
             priority: 200 + i64::try_from(self.names).expect("few"),
             products: self.products(),
+            rollover: self.rollover(),
         }
     }
 
-    fn contract(&mut self, customer: &Customer) -> ContractPlan {
-        let now = customer.now;
-        let start = self.hour(now, -20, 10);
+    fn rollover(&mut self) -> Option<&'static str> {
+        *self.random.pick(&[None, Some("0"), Some("0.25"), Some("0.33"), Some("0.5"), Some("1"), Some("1")])
+    }
+
+    /// A contract in the place of another: mostly one that may be renewed, and when it may be.
+    fn renewal(&mut self, customer: &Customer) -> Option<Step> {
+        let from = self.random.count(0, customer.contracts.len());
+        let old = &customer.contracts[from];
+        let mut start = self.hour(customer.now, -15, 9);
+        if !self.random.once_in(8) {
+            if old.archived.is_some() || customer.renewed_by(from).is_some() {
+                return None;
+            }
+            start = start.max(old.finalized_until).max(old.start + hours(1));
+        }
+        let plan = self.contract(customer.now, start);
+        Some(Step::Renew(Renewal { from, plan, drops_true_ups: self.random.once_in(4) }))
+    }
+
+    fn contract(&mut self, now: Instant, start: Instant) -> ContractPlan {
         let balances = (0..self.random.count(0, 3)).map(|_| self.balance(now, None)).collect();
         let grants = match self.random.number(0, 4) {
             0 => vec![self.grant(now, Kind::Prepaid)],
