@@ -1,8 +1,8 @@
 //! Customers: whose usage is billed.
 //!
 //! Owns: the customer, its configuration, its billable status, its ingest aliases, which strings in events mean
-//! it, what each of its states is called. Does not own: its contracts, usage or invoices; what reaches those lives with the last of them
-//! (`invoice::archive_customer`, `invoice::set_billable_status`).
+//! it, what each of its states is called. Does not own: its contracts, usage or invoices; what reaches those lives
+//! with the last of them (`invoice::archive_customer`, `invoice::set_billable_status`).
 //!
 //! Invariants: an alias names one customer at a time, archived ones included (a database constraint); aliases
 //! bind when usage is read, so setting one attaches usage that was sent before; a call that changes nothing
