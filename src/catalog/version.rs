@@ -1,7 +1,8 @@
 //! What a state of the catalog is called, so that what was worked out of it need not be worked out again ([`crate::memo`]).
 //!
-//! The database names every state: triggers of the tables that make up pricing units, metrics, products, rate cards and
-//! rates, at the commit that changes them. Aliases and usage filters are no part of it.
+//! The database names every state: triggers of the tables that make up pricing units, metrics, products, rate cards, rates
+//! and the keys of custom fields (not their values), at the commit that changes them. Aliases and usage filters are no part
+//! of it.
 
 use sqlx::PgConnection;
 use uuid::Uuid;

@@ -191,8 +191,9 @@ pub(super) async fn settle_promise(
     settle(db, environment_id, customer_id, &rollovers, live, now).await
 }
 
-/// What turns out to be nothing, also with what was written into it by hand, is archived. A statement of an old contract that is not final yet, as it could not be computed,
-/// is an error: the work is put off until it is, so that what it draws is not taken over as well.
+/// What turns out to be nothing, also with what was written into it by hand, is archived. A statement of an old contract that is
+/// not final yet, as it could not be computed, is an error: the work is put off until it is, so that what it draws is not taken
+/// over as well.
 async fn settle(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
@@ -230,7 +231,8 @@ async fn settle(
 }
 
 /// Gives back what contracts that are archived took over, one contract or all of its customer, but for what their finalized
-/// invoices drew of it, or billed as short of it, and keep (our decision: they were made by mistake). The caller has archived them and what they had.
+/// invoices drew of it, or billed as short of it, and keep (our decision: they were made by mistake). The caller has archived
+/// them and what they had, and calls again as one of these invoices becomes void.
 pub(super) async fn give_back(
     db: &mut PgConnection,
     environment_id: EnvironmentId,

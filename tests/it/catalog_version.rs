@@ -4,10 +4,11 @@ use serde_json::{Value, json};
 
 use crate::support::{Api, Metric, Rates, lines, product_update};
 
-/// The tables that terms and the counting of usage are made of.
-const TABLES: [&str; 9] = [
+/// The tables that terms and the counting of usage are made of, and which custom fields there may be.
+const TABLES: [&str; 10] = [
     "billable_metric",
     "credit_type",
+    "custom_field_key",
     "metric_reflow",
     "product",
     "product_update",
@@ -97,6 +98,8 @@ async fn a_change_of_any_of_its_tables_gives_the_catalog_another_name_and_nothin
     api.post("/v1/contract-pricing/rate-cards/create", priced).await.id();
     let renamed = product_update(&shop.product, "2026-03-01T00:00:00Z", json!({ "name": "Pieces" }));
     api.post("/v1/contract-pricing/products/update", renamed).await.data();
+    let key = json!({ "entity": "customer", "key": "account", "enforce_uniqueness": false });
+    assert_eq!(api.post("/v1/customFields/addKey", key).await.status, 200);
     api.sql("INSERT INTO metric_reflow SELECT environment_id, id, 1, now() FROM billable_metric").await;
 
     let mut names = vec![shop.names().await];

@@ -17,7 +17,7 @@ use crate::id::{BillableMetricId, EnvironmentId, GroupId, SubjectId};
 use crate::memo::Memo;
 use crate::time::{Instant, Period};
 
-/// Sums of groups that are remembered: sixty megabytes at most.
+/// Sums of groups that are remembered of single days, and as many of runs of them: sixty megabytes each at most.
 const SUMS_MAX: u64 = 200_000;
 
 /// Most rows that are read to remember days. Where there are more, each day has so many groups that it is better to have
