@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::calc::{Calculated, Facts, empty_usage_invoice, usage_invoice};
 use super::drafts::Drafts;
 use super::explain::{Explanation, explanations};
-use super::holdings::Looking;
+use super::holdings::{Holdings, Looking};
 use super::model::{Invoice, InvoiceFailure};
 use super::purse::{Purse, SeenBalances, StatementPlace};
 use super::scheduled::calc::add_charges;
@@ -163,7 +163,8 @@ impl<'a> Calculator<'a> {
         }
         let ids: Vec<Uuid> = contracts.keys().map(|id| id.0).collect();
         self.load_subjects(&ids).await?;
-        self.purses.append(&mut Purse::load_all(self.db, self.environment_id, &spans, self.looking()).await?);
+        let holdings = Holdings::load_all(self.db, self.environment_id, &spans, self.looking()).await?;
+        self.purses.extend(holdings.into_iter().map(|(id, holdings)| (id, Purse::of(Arc::new(holdings)))));
         for customer_id in contract::with_one_contract(self.db, self.environment_id, &ids).await? {
             let only = contracts[&customer_id].clone();
             self.contracts.insert(customer_id, Arc::new(vec![only]));
@@ -418,7 +419,9 @@ impl<'a> Calculator<'a> {
             }
             Drawing::AsTheyAre => {
                 let (looking, state) = (self.looking(), self.state_of(customer_id));
-                Purse::load(self.db, self.environment_id, customer_id, span, looking, state).await
+                let holdings =
+                    Holdings::find(self.db, self.environment_id, customer_id, span, looking, state).await?;
+                Ok(Purse::of(holdings))
             }
         }
     }

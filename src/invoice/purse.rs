@@ -7,11 +7,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 
-use super::holdings::{Holdings, Looking};
+use super::holdings::Holdings;
 use crate::catalog::product::Timeline;
 use crate::contract::Contract;
 use crate::contract::balance::{self, Added, Balance};
-use crate::customer::CustomerState;
 use crate::drawdown::Draw;
 use crate::id::{ContractId, CustomerId, EnvironmentId, ProductId, SegmentId};
 use crate::money::{Decimal, Number};
@@ -51,31 +50,9 @@ pub struct Purse {
 }
 
 impl Purse {
-    /// The balances of each of these customers in the span of time beside it, as they are.
-    pub async fn load_all(
-        db: &mut PgConnection,
-        environment_id: EnvironmentId,
-        spans: &BTreeMap<CustomerId, Period>,
-        looking: Looking,
-    ) -> Result<BTreeMap<CustomerId, Self>, sqlx::Error> {
-        let holdings = Holdings::load_all(db, environment_id, spans, looking).await?;
-        Ok(holdings.into_iter().map(|(id, holdings)| (id, Self::of(Arc::new(holdings)))).collect())
-    }
-
-    /// The balances of one customer in a span of time, as they are, where they may be known ([`Holdings::find`]).
-    pub async fn load(
-        db: &mut PgConnection,
-        environment_id: EnvironmentId,
-        customer_id: CustomerId,
-        span: Period,
-        looking: Looking,
-        state: Option<CustomerState>,
-    ) -> Result<Self, sqlx::Error> {
-        let holdings = Holdings::find(db, environment_id, customer_id, span, looking, state).await?;
-        Ok(Self::of(holdings))
-    }
-
-    fn of(holdings: Arc<Holdings>) -> Self {
+    /// What may be drawn of these balances, of which no draft draws anything yet.
+    #[must_use]
+    pub fn of(holdings: Arc<Holdings>) -> Self {
         Self { holdings, drafts: BTreeMap::new(), seen: None }
     }
 

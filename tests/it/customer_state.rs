@@ -165,9 +165,7 @@ async fn every_change_of_a_customer_is_seen_by_the_next_reading() {
     let entry = json!({
         "id": credit, "customer_id": customer, "segment_id": segment, "amount": -2, "reason": "goodwill",
     });
-    let path = "/v1/contracts/addManualBalanceLedgerEntry";
-    let answer = api.post(path, entry).await;
-    assert_eq!(answer.status.as_u16(), 200, "{}", answer.body);
+    shop.change("/v1/contracts/addManualBalanceLedgerEntry", entry).await;
     let commit = json!({
         "customer_id": customer, "product_id": fee, "type": "POSTPAID", "access_schedule": access(100), "priority": 2,
         "invoice_contract_id": contract,
