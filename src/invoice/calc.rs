@@ -12,9 +12,7 @@ use crate::drawdown::Draw;
 use crate::drawdown::calc::{Candidate, Conversion, Drawdown, conversions};
 use crate::id::{InvoiceId, deterministic};
 use crate::money::{CreditType, Decimal, Number, is_positive, plain, zero};
-use crate::rating::calc::{
-    Charge, Charged, Cuts, OtherContracts, Payer, RatingFault, Stretch, TierPosition, rate, route,
-};
+use crate::rating::calc::{Charge, Cuts, OtherContracts, Payer, RatingFault, Stretch, TierPosition, rate};
 use crate::rating::{Agreement, Terms, Usage};
 use crate::time::{Instant, Period};
 
@@ -56,8 +54,8 @@ impl Regeneration {
 /// A usage invoice and how it came about.
 pub struct Calculated<'a> {
     pub invoice: Invoice,
-    /// Their lines are the first ones, in this order.
-    pub stretches: Charged<'a>,
+    /// Where they are asked for: their lines are the first ones, in this order.
+    pub stretches: Vec<Stretch<'a>>,
     /// Their lines follow.
     pub conversions: Vec<Conversion<'a>>,
     /// What it draws, one for each segment; below zero.
@@ -66,12 +64,14 @@ pub struct Calculated<'a> {
 
 /// What an invoice is calculated from, beside the agreement.
 pub struct Facts<'f, 'a> {
-    /// All that the customer used, whichever contract bills it.
-    pub usage: Usage,
+    /// What the contract bills, in the segments of the cuts.
+    pub usage: &'a Usage,
     pub cuts: &'f Cuts,
     pub others: &'f OtherContracts<'a>,
     /// What the contract's usage may draw, in the order in which it does.
     pub candidates: &'f [Candidate<'f>],
+    /// Whether all stretches are kept, for whoever explains their lines.
+    pub keeps_stretches: bool,
 }
 
 /// The usage invoice of one statement period, as a draft of a billable customer that is read at `now`.
@@ -81,19 +81,24 @@ pub fn usage_invoice<'a>(
     facts: Facts<'_, 'a>,
     now: Instant,
 ) -> Result<Calculated<'a>, RatingFault> {
-    let Facts { usage, cuts, others, candidates } = facts;
+    let Facts { usage, cuts, others, candidates, keeps_stretches } = facts;
     let statement = &agreement.statement;
     let period = Period { start: statement.from, end: statement.counted.end };
     let mut invoice = empty_usage_invoice(contract, period);
-    let usage = route(agreement.terms, usage, &contract.usage_filters, cuts);
     let mut drawdown = Drawdown::new(*agreement, candidates);
-    let stretches = rate(agreement, &usage, cuts, others, &mut drawdown)?;
-    for stretch in stretches.iter() {
-        for charge in stretch.billable_charges()? {
-            invoice.line_items.extend(lines(stretch, charge, candidates, now));
-        }
-    }
     let Terms { conversions: units, unit: currency, .. } = agreement.terms;
+    let mut stretches = Vec::new();
+    for of_product in rate(agreement, usage, cuts, others, &mut drawdown)? {
+        for stretch in &of_product {
+            for charge in stretch.billable_charges()? {
+                invoice.line_items.extend(lines(stretch, charge, candidates, now));
+            }
+        }
+        // What is in another unit is converted.
+        stretches.extend(
+            of_product.into_iter().filter(|stretch| keeps_stretches || stretch.pricing.unit != currency),
+        );
+    }
     let conversions = conversions(&mut drawdown, units, currency, &stretches, period);
     for conversion in &conversions {
         for charge in conversion.charges() {

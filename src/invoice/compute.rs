@@ -104,6 +104,9 @@ enum Drawing {
     AsSeen(Option<SeenBalances>),
 }
 
+/// Nobody looks at how an invoice is calculated.
+const NOT_SEEN: Option<fn(&Agreement<'_>, &Seeing<'_, '_>)> = None;
+
 /// What is seen of how an invoice was calculated.
 pub struct Seeing<'s, 'a> {
     pub calculated: &'s Calculated<'a>,
@@ -115,7 +118,7 @@ struct Calculation<U, T> {
     invoice: Invoice,
     draws: Vec<Draw>,
     weighed: U,
-    seen: T,
+    seen: Option<T>,
 }
 
 /// A contract other than the one that is billed.
@@ -252,7 +255,7 @@ impl<'a> Calculator<'a> {
         now: Instant,
     ) -> Result<Invoice, sqlx::Error> {
         self.reserve_before(contract, period, now).await?;
-        let calculated = self.calculate(contract, period, now, Cuts::clone, |_, _, _| (), |_, _| ()).await?;
+        let calculated = self.calculate(contract, period, now, Cuts::clone, |_, _, _| (), NOT_SEEN).await?;
         let mut invoice = calculated.invoice;
         self.set_billable_status(&mut invoice).await?;
         Ok(invoice)
@@ -268,7 +271,7 @@ impl<'a> Calculator<'a> {
     ) -> Result<(Invoice, Vec<Draw>, BTreeMap<UnratedReason, i64>), sqlx::Error> {
         self.reserve_before(contract, period, now).await?;
         let calculation =
-            self.calculate(contract, period, now, Cuts::clone, unrated_events, |_, _| ()).await?;
+            self.calculate(contract, period, now, Cuts::clone, unrated_events, NOT_SEEN).await?;
         Ok((calculation.invoice, calculation.draws, calculation.weighed))
     }
 
@@ -285,10 +288,11 @@ impl<'a> Calculator<'a> {
         let is_streaming =
             |id: BillableMetricId| terms.metrics.get(&id).is_some_and(|metric| !metric.is_sql());
         let hourly = |cuts: &Cuts| cuts.clone().by_the_hour(is_streaming);
-        let calculation = self.calculate(contract, period, now, hourly, |_, _, _| (), explanations).await?;
+        let calculation =
+            self.calculate(contract, period, now, hourly, |_, _, _| (), Some(explanations)).await?;
         let mut invoice = calculation.invoice;
         self.set_billable_status(&mut invoice).await?;
-        Ok((invoice, calculation.seen))
+        Ok((invoice, calculation.seen.expect("it was looked at")))
     }
 
     /// What the open statements of all of a customer's contracts draw at `now`, in the order in which they do. One that cannot be
@@ -379,7 +383,7 @@ impl<'a> Calculator<'a> {
             preview.replaces && !preview.events.iter().any(|event| period.contains(event.timestamp))
         };
         let preview = self.preview.take_if(is_of_others);
-        let calculated = self.calculate(contract, period, now, Cuts::clone, |_, _, _| (), |_, _| ()).await;
+        let calculated = self.calculate(contract, period, now, Cuts::clone, |_, _, _| (), NOT_SEEN).await;
         self.preview = preview.or(self.preview.take());
         let draws = match calculated {
             Ok(calculation) => calculation.draws,
@@ -426,8 +430,8 @@ impl<'a> Calculator<'a> {
         }
     }
 
-    /// The usage invoice, what it draws, what `weigh` makes of the usage and its cuts, and what `look` sees of how it was
-    /// calculated. Further cuts, which `finer` makes, change nothing but that.
+    /// The usage invoice, what it draws, what `weigh` makes of the usage and its cuts, and what `look`, if given, sees of how it
+    /// was calculated. Further cuts, which `finer` makes, change nothing but that.
     async fn calculate<U, T>(
         &mut self,
         contract: &Contract,
@@ -435,7 +439,7 @@ impl<'a> Calculator<'a> {
         now: Instant,
         finer: impl Fn(&Cuts) -> Cuts,
         weigh: impl FnOnce(&Agreement<'_>, &Usage, &Cuts) -> U,
-        look: impl FnOnce(&Agreement<'_>, &Seeing<'_, '_>) -> T,
+        look: Option<impl FnOnce(&Agreement<'_>, &Seeing<'_, '_>) -> T>,
     ) -> Result<Calculation<U, T>, sqlx::Error> {
         let terms = self.terms(contract).await?;
         let agreement = Agreement::of(contract, &terms, contract.statement(period));
@@ -454,10 +458,14 @@ impl<'a> Calculator<'a> {
             let of_contract = (contract.id, purse.contract_end(contract));
             let balances = purse.balances_at(place(contract, period));
             let candidates = candidates(of_contract, &agreement, &balances, purse.products(), used);
-            let facts = Facts { usage, cuts: &cuts, others: &others, candidates: &candidates };
+            let usage = &route(&terms, usage, &contract.usage_filters, &cuts);
+            let keeps_stretches = look.is_some();
+            let facts =
+                Facts { usage, cuts: &cuts, others: &others, candidates: &candidates, keeps_stretches };
             let calculated = usage_invoice(contract, &agreement, facts, now)
                 .map_err(|fault| NotComputable::new(fault.to_string()))?;
-            let seen = look(&agreement, &Seeing { calculated: &calculated, candidates: &candidates });
+            let seeing = Seeing { calculated: &calculated, candidates: &candidates };
+            let seen = look.map(|look| look(&agreement, &seeing));
             (calculated.invoice, calculated.draws, seen)
         };
         Ok(Calculation { invoice, draws, weighed, seen })
@@ -529,7 +537,7 @@ impl<'a> Calculator<'a> {
         Ok(beside)
     }
 
-    /// What the customer used under other contracts, by statement; cut also at `changes`.
+    /// What other contracts bill of what the customer used, by statement; cut also at `changes`.
     async fn usage_beside(
         &mut self,
         beside: &[OtherContract<'_>],
@@ -541,6 +549,7 @@ impl<'a> Calculator<'a> {
             for statement in statements {
                 let cuts = cuts(&Agreement::of(contract, terms, *statement)).also_at(changes.iter().copied());
                 let usage = self.usage(contract, terms, &cuts).await?;
+                let usage = route(terms, usage, &contract.usage_filters, &cuts);
                 by_statement.push((cuts, usage));
             }
             used.push(by_statement);
@@ -716,7 +725,7 @@ fn others<'a>(
     billed: &Agreement<'_>,
     contract: &Contract,
     beside: &'a [OtherContract<'_>],
-    used: &[Vec<(Cuts, Usage)>],
+    used: &'a [Vec<(Cuts, Usage)>],
     changes: Vec<Instant>,
 ) -> OtherContracts<'a> {
     let mut others = OtherContracts { changes, ..OtherContracts::default() };
@@ -726,8 +735,7 @@ fn others<'a>(
         let mut stretches = Vec::new();
         for (statement, (cuts, usage)) in statements.iter().zip(used) {
             let agreement = Agreement::of(other, terms, *statement);
-            let usage = route(terms, usage.clone(), &other.usage_filters, cuts);
-            stretches.extend(rate_usage(&agreement, &usage, cuts).into_values().flatten());
+            stretches.extend(rate_usage(&agreement, usage, cuts).into_values().flatten());
             let composites =
                 terms.products.iter().filter(|product| product.is_of_customer(billed.statement.from));
             for composite in composites.filter(|_| is_first) {

@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use hashbrown::HashMap;
+
 use crate::catalog::rate::{BillingFrequency, GroupValues, RateEntry, calc};
 use crate::id::CreditTypeId;
+use crate::money::Decimal;
 use crate::time::Instant;
 
 /// The rates of a product: a timeline for each of its pricing group values.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RateTimelines {
-    timelines: BTreeMap<Option<BillingFrequency>, BTreeMap<GroupValues, RateTimeline>>,
+    timelines: BTreeMap<Option<BillingFrequency>, HashMap<GroupValues, RateTimeline>>,
     /// Wherever any of them may change, ascending.
     changes: Vec<Instant>,
 }
@@ -21,9 +24,9 @@ impl RateTimelines {
         self.timelines.get(&None)?.get(pricing_group_values)
     }
 
-    /// Every entry; those of a timeline in the order of their addition.
+    /// Every entry; the timelines in no order, those of each in the order of their addition.
     pub fn entries(&self) -> impl Iterator<Item = &RateEntry> {
-        self.timelines.values().flat_map(BTreeMap::values).flat_map(|timeline| &timeline.entries)
+        self.timelines.values().flat_map(HashMap::values).flat_map(|timeline| &timeline.entries)
     }
 
     /// Where a rate begins or ends, ascending.
@@ -36,7 +39,7 @@ impl RateTimelines {
 impl FromIterator<RateEntry> for RateTimelines {
     /// Entries of one product, those of a timeline in the order of their addition.
     fn from_iter<I: IntoIterator<Item = RateEntry>>(entries: I) -> Self {
-        let mut by_key: BTreeMap<Option<BillingFrequency>, BTreeMap<GroupValues, Vec<RateEntry>>> =
+        let mut by_key: BTreeMap<Option<BillingFrequency>, HashMap<GroupValues, Vec<RateEntry>>> =
             BTreeMap::new();
         let mut changes = Vec::new();
         for entry in entries {
@@ -50,7 +53,7 @@ impl FromIterator<RateEntry> for RateTimelines {
         }
         changes.sort_unstable();
         changes.dedup();
-        let laid_out = |of_frequency: BTreeMap<GroupValues, Vec<RateEntry>>| {
+        let laid_out = |of_frequency: HashMap<GroupValues, Vec<RateEntry>>| {
             of_frequency.into_iter().map(|(values, entries)| (values, RateTimeline::new(entries))).collect()
         };
         let timelines =
@@ -77,6 +80,9 @@ pub struct RateSegment {
     entry: usize,
     pub entitled: bool,
     pub credit_type_id: CreditTypeId,
+    /// The entry's one price, where it has one: of the entries of a large card, each in a place of its own, most of the time
+    /// would go into fetching them.
+    pub single: Option<Decimal>,
     /// The entry says the same as that of the segment before.
     pub says_the_same: bool,
 }
@@ -93,6 +99,7 @@ impl RateTimeline {
                 entry: entries.partition_point(|other| other.added < entry.added),
                 entitled: entry.entitled,
                 credit_type_id: entry.credit_type_id,
+                single: entry.price.single().cloned(),
                 says_the_same: before.is_some_and(|before| before.says_the_same(entry)),
             });
         }

@@ -43,6 +43,7 @@ fn drawn(granted: &Granted, more: &[i64]) -> Drawn {
     let mut drawdown = Drawdown::new(agreement, &candidates);
     let others = OtherContracts::default();
     let stretches = rate(&agreement, &usage, &cuts, &others, &mut drawdown).expect("small amounts");
+    let stretches: Vec<_> = stretches.flatten().collect();
     let period = Period { start: workload.statement.from, end: hour(END) };
     let (units, currency) = (&workload.terms.conversions, &workload.terms.unit);
     let conversions = conversions(&mut drawdown, units, currency, &stretches, period);
@@ -62,7 +63,7 @@ fn drawn(granted: &Granted, more: &[i64]) -> Drawn {
             *covered.entry(payer.segment.id).or_insert_with(zero) += &charge.total;
         }
     };
-    for stretch in stretches.iter() {
+    for stretch in &stretches {
         use upbeat::rating::calc::Basis;
         let kind = match stretch.basis {
             Basis::Usage { .. } => "usage",

@@ -48,7 +48,7 @@ fn totals(workload: &Workload, more: &[i64]) -> Totals {
     let stretches =
         rate(&agreement, &usage, &cuts, &OtherContracts::default(), &mut NoPayment).expect("small amounts");
     let mut totals = Totals::new();
-    for stretch in stretches.iter() {
+    for stretch in stretches.flatten() {
         let charges = stretch.billable_charges().expect("small amounts");
         let total = totals.entry((stretch.product.product_id, stretch.pricing.unit.id)).or_insert_with(zero);
         *total += charges.iter().map(|charge| &charge.total).sum::<upbeat::money::Decimal>();
@@ -108,8 +108,9 @@ fn workloads_reach_every_kind_of_charge() {
         let usage = route(&workload.terms, usage(&workload, &cuts), &workload.filters, &cuts);
         let stretches = rate(&agreement, &usage, &cuts, &OtherContracts::default(), &mut NoPayment)
             .expect("small amounts");
-        for stretch in
-            stretches.iter().filter(|stretch| stretch.charges().iter().any(|charge| charge.total != zero()))
+        for stretch in stretches
+            .flatten()
+            .filter(|stretch| stretch.charges().iter().any(|charge| charge.total != zero()))
         {
             use upbeat::rating::calc::Basis;
             let basis = match stretch.basis {

@@ -8,7 +8,7 @@ use super::pay::Drawdown;
 use crate::catalog::rate::Price;
 use crate::money::{CreditType, Decimal, is_negative, is_positive, zero};
 use crate::rating::UnitConversion;
-use crate::rating::calc::{Charge, Charged, Paid, Payer, Stretch};
+use crate::rating::calc::{Charge, Paid, Payer, Stretch};
 use crate::time::{Instant, Period};
 
 /// Units of a custom pricing unit that are due, in the currency of the card, and what pays for them.
@@ -28,7 +28,7 @@ pub fn conversions<'a>(
     drawdown: &mut Drawdown<'a, '_>,
     units: &'a [UnitConversion],
     currency: &'a CreditType,
-    stretches: &Charged<'a>,
+    stretches: &[Stretch<'a>],
     period: Period,
 ) -> Vec<Conversion<'a>> {
     let starts = starts(drawdown, currency, period);

@@ -256,13 +256,13 @@ fn basis(agreement: &Agreement<'_>, stretch: &Stretch<'_>) -> BasisExplanation {
             let (billable_metric_id, _) =
                 agreement.terms.metric_of(state).expect("only usage products are charged by usage");
             let mut sum = before.clone();
-            let piece = |step: &Step| {
-                sum += &step.quantity;
+            let piece = |step: &Step<'_>| {
+                sum += &*step.quantity;
                 UsagePiece {
                     starting_at: step.period.start,
                     ending_before: step.period.end,
                     metered: Number(step.metered.as_deref().unwrap_or(&sum).clone()),
-                    quantity: Number(step.quantity.clone()),
+                    quantity: Number(step.quantity.clone().into_owned()),
                 }
             };
             BasisExplanation::Usage(UsageExplanation {
@@ -271,7 +271,7 @@ fn basis(agreement: &Agreement<'_>, stretch: &Stretch<'_>) -> BasisExplanation {
                 quantity_rounding: state.quantity_rounding.value().cloned(),
                 before: Number(before.clone()),
                 pieces: steps.iter().map(piece).collect(),
-                quantity: Number(steps.iter().map(|step| &step.quantity).sum()),
+                quantity: Number(steps.iter().map(|step| &*step.quantity).sum()),
             })
         }
         Basis::Spend(spent) => BasisExplanation::Spend {

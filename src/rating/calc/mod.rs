@@ -24,7 +24,7 @@ pub use cut::{Cuts, composite_changes, cuts};
 pub use fault::RatingFault;
 pub use price::{DrawnPrice, Pricing, cost, pricings, slices};
 pub use quantity::{Combination, MeteredUsage, Step};
-pub use rate::{Charged, Mark, NoPayment, Payment, rate, rate_usage};
+pub use rate::{Mark, NoPayment, Payment, Rated, rate, rate_usage};
 pub use route::route;
 pub use stretch::{Basis, Charge, Charges, MemberSpend, MinimumDue, Paid, Payer, Place, Stretch, Subscribed};
 pub use subscription::prorated_price;

@@ -26,6 +26,8 @@ pub struct Pricing<'a> {
     pub list_unit: &'a CreditType,
     pub unit: &'a CreditType,
     pub entitled: bool,
+    /// The entry's one price, where it has one.
+    single: Option<&'a Decimal>,
     /// Unset where there is no more to say.
     more: Option<Box<More<'a>>>,
 }
@@ -118,6 +120,15 @@ impl<'a> Pricing<'a> {
         self.more.as_ref().and_then(|more| more.price.as_ref()).unwrap_or(&self.entry.price)
     }
 
+    /// [`Self::price`], where it is the same for every unit.
+    #[must_use]
+    pub fn single(&self) -> Option<&Decimal> {
+        match self.more.as_ref().and_then(|more| more.price.as_ref()) {
+            Some(price) => price.single(),
+            None => self.single,
+        }
+    }
+
     /// The overrides that make it, and those that do not.
     #[must_use]
     pub fn chosen(&self) -> &Chosen<'a> {
@@ -150,7 +161,8 @@ impl<'a> Pricing<'a> {
 
     fn listed(agreement: &Agreement<'a>, entry: &'a RateEntry) -> Self {
         let unit = agreement.terms.unit(entry.credit_type_id);
-        Self { entry, list_unit: unit, unit, entitled: entry.entitled, more: None }
+        let single = entry.price.single();
+        Self { entry, list_unit: unit, unit, entitled: entry.entitled, single, more: None }
     }
 
     /// The entry under the overrides that are in force for the line.
@@ -270,7 +282,8 @@ fn listed_pricings<'a>(
     for (segment, entry) in segments {
         let Some(period) = span.clip(segment.start, segment.end) else { continue };
         let unit = agreement.terms.unit(segment.credit_type_id);
-        let pricing = Pricing { entry, list_unit: unit, unit, entitled: segment.entitled, more: None };
+        let (entitled, single) = (segment.entitled, segment.single.as_ref());
+        let pricing = Pricing { entry, list_unit: unit, unit, entitled, single, more: None };
         match pricings.last_mut() {
             Some((last, before)) if last.end == period.start && segment.says_the_same => {
                 last.end = period.end;

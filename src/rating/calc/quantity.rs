@@ -28,9 +28,13 @@ impl Combination {
     /// The combination that usage of these groups is in, as a product in this state groups it.
     #[must_use]
     pub fn of(state: &ProductState, groups: &[(&str, &str)]) -> Self {
-        let values = |key: &[String]| -> GroupValues {
-            let named = groups.iter().filter(|(name, _)| key.iter().any(|wanted| wanted == name));
-            named.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        let values = |key: &[String]| {
+            let mut values = GroupValues::new();
+            // (One by one: there are few, which need no list that is sorted first.)
+            for (name, value) in groups.iter().filter(|(name, _)| key.iter().any(|wanted| wanted == name)) {
+                values.insert((*name).to_owned(), (*value).to_owned());
+            }
+            values
         };
         Self { pricing: values(state.pricing_key()), presentation: values(state.presentation_key()) }
     }
@@ -38,13 +42,14 @@ impl Combination {
 
 /// What one segment adds to the quantity of a combination. There is one for every segment with usage.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
+pub struct Step<'a> {
     pub period: Period,
     /// What the metric counted from the start of the period to the end of the segment; unset where that is what the quantities
     /// come to until then. (A large contract has a hundred thousand steps, most of them so.)
     pub metered: Option<Box<Decimal>>,
-    /// By how much the quantity that is priced grows; below zero where a newest value falls.
-    pub quantity: Decimal,
+    /// By how much the quantity that is priced grows; below zero where a newest value falls. (Mostly the sum that a segment has
+    /// already, of which a large contract need not make copies.)
+    pub quantity: Cow<'a, Decimal>,
 }
 
 /// The usage of a period by metric and by the values of all groups of the metric.
@@ -137,7 +142,7 @@ impl<'a> MeteredUsage<'a> {
         state: &ProductState,
         cuts: &Cuts,
         span: Period,
-    ) -> Vec<(Combination, Vec<Step>)> {
+    ) -> Vec<(Combination, Vec<Step<'a>>)> {
         let Some((metric_id, metric)) = terms.metric_of(state) else { return Vec::new() };
         let combinations = self.by_combination(metric_id, state);
         let segments = cuts.segments(metric_id);
@@ -160,7 +165,7 @@ impl<'a> MeteredUsage<'a> {
                 }
                 let metered = running.quantity();
                 let after = priced_quantity(state, &metered);
-                let quantity = &after - &before;
+                let quantity = Cow::Owned(&after - &before);
                 before = after;
                 if period.start >= span.start {
                     steps.push(Step { period, metered: Some(Box::new(metered)), quantity });
@@ -220,12 +225,15 @@ impl<'a> Running<'a> {
     }
 
     /// What parts add, where the quantity is the sum of all parts.
-    fn sum_of(&self, parts: &[Part<'_>]) -> Option<Decimal> {
+    fn sum_of(&self, parts: &[Part<'a>]) -> Option<Cow<'a, Decimal>> {
         match self {
-            Self::Count(_) => Some(parts.iter().map(|(_, tally)| tally.event_count).sum::<i64>().into()),
+            Self::Count(_) => {
+                let count: i64 = parts.iter().map(|(_, tally)| tally.event_count).sum();
+                Some(Cow::Owned(count.into()))
+            }
             Self::Sum(_) => Some(match parts {
-                [(_, Tally { total: Some(total), .. })] => total.clone(),
-                parts => parts.iter().filter_map(|(_, tally)| tally.total.as_ref()).sum(),
+                [(_, Tally { total: Some(total), .. })] => Cow::Borrowed(total),
+                parts => Cow::Owned(parts.iter().filter_map(|(_, tally)| tally.total.as_ref()).sum()),
             }),
             Self::Max(_) | Self::Unique(_) | Self::Latest(_) => None,
         }

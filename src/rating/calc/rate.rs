@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::slice;
 
 use super::RatingFault;
 use super::composite::{OtherContracts, Spend};
@@ -49,32 +50,54 @@ impl<'a> Payment<'a> for NoPayment {
     fn pay(&mut self, _: &mut BTreeMap<ProductId, Vec<Stretch<'a>>>) {}
 }
 
-/// What a statement charges: for each product in the card's order its stretches, by time. (They stay in a list for each: one of
-/// all would be a copy of tens of megabytes for a large contract.)
-#[derive(Debug)]
-pub struct Charged<'a>(Vec<Vec<Stretch<'a>>>);
+/// What a statement charges: of one product after the other, in the card's order, the stretches by time and then group values.
+///
+/// (A large contract has a hundred thousand stretches. Whoever makes lines of one product's before it asks for the next one's
+/// finds them in the processor's cache, and need not hold them all.)
+pub struct Rated<'r, 'a> {
+    agreement: &'r Agreement<'a>,
+    metered: MeteredUsage<'a>,
+    cuts: &'r Cuts,
+    /// The products whose stretches are not priced yet, or are among the `known`.
+    products: slice::Iter<'a, ProductTerms>,
+    known: BTreeMap<ProductId, Vec<Stretch<'a>>>,
+}
 
-impl<'a> Charged<'a> {
-    pub fn iter(&self) -> impl Iterator<Item = &Stretch<'a>> {
-        self.0.iter().flatten()
+impl<'a> Iterator for Rated<'_, 'a> {
+    type Item = Vec<Stretch<'a>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let agreement = self.agreement;
+        let product = self.products.next()?;
+        let known = self.known.remove(&product.product_id);
+        let mut stretches = match (product.product_type, known) {
+            (_, Some(known)) => known,
+            (ProductType::Usage, None) => usage_stretches(agreement, product, &self.metered, self.cuts),
+            (ProductType::Subscription, None) => {
+                subscription_stretch(agreement, product).into_iter().collect()
+            }
+            (ProductType::Composite | ProductType::Fixed | ProductType::ProService, None) => Vec::new(),
+        };
+        stretches.retain(|stretch| stretch.is_charged(&agreement.statement));
+        Some(stretches)
     }
 }
 
-/// Prices a statement: for each product in the card's order what is charged, by time and group values, and what of it is paid.
+/// Prices a statement: what is charged of each product, and what of it is paid.
 ///
 /// `usage` is what the contract bills, in the segments of `cuts`. Usage whose group values have no rate, or that falls
 /// where there is no rate or no entitlement, is charged nothing.
-pub fn rate<'a>(
-    agreement: &Agreement<'a>,
-    usage: &Usage,
-    cuts: &Cuts,
+pub fn rate<'r, 'a>(
+    agreement: &'r Agreement<'a>,
+    usage: &'a Usage,
+    cuts: &'r Cuts,
     others: &OtherContracts<'a>,
     payment: &mut impl Payment<'a>,
-) -> Result<Charged<'a>, RatingFault> {
+) -> Result<Rated<'r, 'a>, RatingFault> {
     let products = &agreement.terms.products;
     let metered = MeteredUsage::new(agreement.terms, usage);
     let of_type = |wanted| products.iter().filter(move |product| product.product_type == wanted);
-    let mut of_product = BTreeMap::new();
+    let mut known = BTreeMap::new();
     // Only shares and what pays need to know of all that is used before any of it is charged.
     if payment.may_pay() || of_type(ProductType::Composite).next().is_some() {
         let mut stretches = rate_metered(agreement, &metered, cuts);
@@ -91,37 +114,23 @@ pub fn rate<'a>(
             .collect();
         let mut spend = Spend { agreement, others, stretches, marks };
         spend.add_composites()?;
-        of_product = spend.stretches;
+        known = spend.stretches;
         let mut composites: BTreeMap<ProductId, Vec<Stretch<'a>>> = of_type(ProductType::Composite)
-            .filter_map(|composite| of_product.remove_entry(&composite.product_id))
+            .filter_map(|composite| known.remove_entry(&composite.product_id))
             .map(|(id, stretches)| (id, charged_of_composite(stretches)))
             .collect();
         payment.pay(&mut composites);
-        of_product.append(&mut subscriptions);
-        of_product.append(&mut composites);
+        known.append(&mut subscriptions);
+        known.append(&mut composites);
     }
-    let mut charged = Vec::with_capacity(products.len());
-    for product in products {
-        let known = of_product.remove(&product.product_id);
-        let mut stretches = match (product.product_type, known) {
-            (_, Some(known)) => known,
-            (ProductType::Usage, None) => usage_stretches(agreement, product, &metered, cuts),
-            (ProductType::Subscription, None) => {
-                subscription_stretch(agreement, product).into_iter().collect()
-            }
-            (ProductType::Composite | ProductType::Fixed | ProductType::ProService, None) => Vec::new(),
-        };
-        stretches.retain(|stretch| stretch.is_charged(&agreement.statement));
-        charged.push(stretches);
-    }
-    Ok(Charged(charged))
+    Ok(Rated { agreement, metered, cuts, products: products.iter(), known })
 }
 
 /// Prices what was used, by product: all that was counted, whether it is charged or not.
 #[must_use]
 pub fn rate_usage<'a>(
     agreement: &Agreement<'a>,
-    usage: &Usage,
+    usage: &'a Usage,
     cuts: &Cuts,
 ) -> BTreeMap<ProductId, Vec<Stretch<'a>>> {
     rate_metered(agreement, &MeteredUsage::new(agreement.terms, usage), cuts)
@@ -129,7 +138,7 @@ pub fn rate_usage<'a>(
 
 fn rate_metered<'a>(
     agreement: &Agreement<'a>,
-    metered: &MeteredUsage<'_>,
+    metered: &MeteredUsage<'a>,
     cuts: &Cuts,
 ) -> BTreeMap<ProductId, Vec<Stretch<'a>>> {
     let products = agreement.terms.products.iter();

@@ -24,7 +24,7 @@ pub struct Stretch<'a> {
     pub combination: Arc<Combination>,
     pub period: Period,
     pub pricing: Pricing<'a>,
-    pub basis: Basis,
+    pub basis: Basis<'a>,
     /// What balances pay for, by place; the rest is charged at the price.
     pub paid: Vec<Paid<'a>>,
 }
@@ -50,8 +50,8 @@ pub struct Payer(pub usize);
 
 /// What a price is applied to.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Basis {
-    Usage(Steps),
+pub enum Basis<'a> {
+    Usage(Steps<'a>),
     /// (Behind a pointer, as all but usage: there are few, and a large contract has a hundred thousand stretches of usage.)
     Spend(Box<Spent>),
     /// A minimum that is more than the shares of the spend, in whose place it is charged.
@@ -61,18 +61,18 @@ pub enum Basis {
 
 /// Steps of a combination, one after the other.
 #[derive(Debug)]
-pub struct StepList {
+pub struct StepList<'a> {
     /// All of the combination's quantity in the period before the first one.
     before: Decimal,
-    steps: Vec<Step>,
+    steps: Vec<Step<'a>>,
     /// The counter before each step and after the last one; counted where somebody asks, as most prices are the same whatever
     /// it is.
     counters: OnceLock<Vec<Decimal>>,
 }
 
-impl StepList {
+impl<'a> StepList<'a> {
     #[must_use]
-    pub fn new(before: Decimal, steps: Vec<Step>) -> Self {
+    pub fn new(before: Decimal, steps: Vec<Step<'a>>) -> Self {
         Self { before, steps, counters: OnceLock::new() }
     }
 
@@ -84,7 +84,7 @@ impl StepList {
         let counters = self.counters.get_or_init(|| {
             let mut counter = self.before.clone();
             let after = self.steps.iter().map(|step| {
-                counter += &step.quantity;
+                counter += &*step.quantity;
                 counter.clone()
             });
             std::iter::once(self.before.clone()).chain(after).collect()
@@ -99,25 +99,25 @@ impl StepList {
     }
 }
 
-impl Deref for StepList {
-    type Target = [Step];
+impl<'a> Deref for StepList<'a> {
+    type Target = [Step<'a>];
 
-    fn deref(&self) -> &[Step] {
+    fn deref(&self) -> &[Step<'a>] {
         &self.steps
     }
 }
 
 /// Consecutive steps of a combination. The stretches of one share their list.
 #[derive(Clone, Debug)]
-pub struct Steps {
-    all: Arc<StepList>,
+pub struct Steps<'a> {
+    all: Arc<StepList<'a>>,
     own: Range<usize>,
 }
 
-impl Steps {
+impl<'a> Steps<'a> {
     /// Those of the list at these places.
     #[must_use]
-    pub fn of(all: &Arc<StepList>, own: Range<usize>) -> Self {
+    pub fn of(all: &Arc<StepList<'a>>, own: Range<usize>) -> Self {
         Self { all: Arc::clone(all), own }
     }
 
@@ -136,21 +136,21 @@ impl Steps {
     }
 }
 
-impl From<StepList> for Steps {
-    fn from(all: StepList) -> Self {
+impl<'a> From<StepList<'a>> for Steps<'a> {
+    fn from(all: StepList<'a>) -> Self {
         Self { own: 0..all.len(), all: Arc::new(all) }
     }
 }
 
-impl Deref for Steps {
-    type Target = [Step];
+impl<'a> Deref for Steps<'a> {
+    type Target = [Step<'a>];
 
-    fn deref(&self) -> &[Step] {
+    fn deref(&self) -> &[Step<'a>] {
         &self.all[self.own.clone()]
     }
 }
 
-impl PartialEq for Steps {
+impl PartialEq for Steps<'_> {
     fn eq(&self, other: &Self) -> bool {
         self.before() == other.before() && **self == **other
     }
@@ -286,7 +286,7 @@ impl Stretch<'_> {
             (before.clone(), before + added, Cow::Borrowed(self.pricing.price()))
         };
         match &self.basis {
-            Basis::Usage(steps) => counted(steps.before(), steps.iter().map(|step| &step.quantity).sum()),
+            Basis::Usage(steps) => counted(steps.before(), steps.iter().map(|step| &*step.quantity).sum()),
             Basis::Spend(spent) => counted(&spent.before, spent.steps.iter().map(|step| &step.spend).sum()),
             Basis::Minimum(minimum) => (zero(), 1.into(), Cow::Owned(Price::Flat(minimum.due.clone()))),
             Basis::Subscription(subscribed) => {
@@ -345,8 +345,8 @@ impl Stretch<'_> {
     fn unpaid_charges(&self) -> Charges<'_> {
         let quantity: Cow<'_, Decimal> = match &self.basis {
             Basis::Usage(steps) => match &**steps {
-                [step] => Cow::Borrowed(&step.quantity),
-                steps => Cow::Owned(steps.iter().map(|step| &step.quantity).sum()),
+                [step] => Cow::Borrowed(&*step.quantity),
+                steps => Cow::Owned(steps.iter().map(|step| &*step.quantity).sum()),
             },
             Basis::Spend(spent) => Cow::Owned(spent.steps.iter().map(|step| &step.spend).sum()),
             Basis::Minimum(minimum) => {
@@ -356,7 +356,7 @@ impl Stretch<'_> {
                 return charges(&subscribed.price, &zero(), &subscribed.quantity).into();
             }
         };
-        if let Some(price) = self.pricing.price().single() {
+        if let Some(price) = self.pricing.single() {
             return smallvec![Charge::new(quantity, Cow::Borrowed(price))];
         }
         let (before, after, price) = self.span();
@@ -424,7 +424,7 @@ impl Stretch<'_> {
     pub fn move_within(&self, window: Period) -> Option<(Decimal, Decimal)> {
         let (before, steps): (&Decimal, Vec<(Instant, &Decimal)>) = match &self.basis {
             Basis::Usage(steps) => {
-                let own = steps.iter().map(|step| (step.period.start, &step.quantity));
+                let own = steps.iter().map(|step| (step.period.start, &*step.quantity));
                 (steps.before(), own.collect())
             }
             Basis::Spend(spent) => {

@@ -206,7 +206,7 @@ fn charges_of(agreement: &Agreement<'_>, events: &[Event], more: &[i64]) -> Vec<
             .map(move |charge| Charged { combination: combination.clone(), period, charge: owned(charge) })
             .collect::<Vec<_>>()
     };
-    stretches.iter().flat_map(charged).collect()
+    stretches.flatten().flat_map(|stretch| charged(&stretch)).collect()
 }
 
 fn charges(terms: &Terms, events: &[Event]) -> Vec<Charged> {

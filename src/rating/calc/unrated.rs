@@ -324,8 +324,8 @@ mod tests {
             let of_statement: i64 = unrated_events(&agreement, &usage, &cuts).values().sum();
             let passing = route(&terms, usage, &filters, &cuts);
             let in_force = passing.pieces.len();
-            let stretches = rate(&agreement, &passing, &cuts, &OtherContracts::default(), &mut NoPayment)
-                .expect("small numbers");
+            let stretches: Vec<Stretch<'_>> = rate(&agreement, &passing, &cuts, &OtherContracts::default(), &mut NoPayment)
+                .expect("small numbers").flatten().collect();
             let billed: Decimal = stretches.iter().flat_map(Stretch::charges).map(|charge| charge.quantity.into_owned()).sum();
             let unrated: u64 = unrated(&[Deal::new(agreement)], &events).values().sum();
             prop_assert_eq!(&billed + Decimal::from(unrated), Decimal::from(events.len() as u64));

@@ -1,5 +1,6 @@
 //! What usage costs.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -25,9 +26,9 @@ struct Span<'a> {
 }
 
 /// What is charged at the end of the period.
-struct PutOff {
+struct PutOff<'a> {
     start: Instant,
-    steps: Vec<Step>,
+    steps: Vec<Step<'a>>,
 }
 
 /// Prices the usage of a product, by time and combination; also what lies before the statement, for whoever needs what
@@ -39,14 +40,14 @@ struct PutOff {
 pub fn usage_stretches<'a>(
     agreement: &Agreement<'a>,
     product: &'a ProductTerms,
-    usage: &MeteredUsage<'_>,
+    usage: &MeteredUsage<'a>,
     cuts: &Cuts,
 ) -> Vec<Stretch<'a>> {
     let Agreement { terms, statement, .. } = *agreement;
     let mut combinations: Vec<Priced<'a>> = Vec::new();
     // Tiers go by what was used so far in the period, however it was counted.
     let mut counters: BTreeMap<Arc<Combination>, Decimal> = BTreeMap::new();
-    let mut put_off: BTreeMap<Arc<Combination>, PutOff> = BTreeMap::new();
+    let mut put_off: BTreeMap<Arc<Combination>, PutOff<'a>> = BTreeMap::new();
     let spans = spans(terms, product, &statement);
     let is_one = spans.len() == 1;
     for span in spans {
@@ -91,7 +92,7 @@ pub fn usage_stretches<'a>(
 /// The prices of a combination in a span, one after the other, and its steps.
 struct Priced<'a> {
     combination: Arc<Combination>,
-    steps: Arc<StepList>,
+    steps: Arc<StepList<'a>>,
     /// How many of the steps are in a stretch, or have no price.
     passed: usize,
     prices: vec::IntoIter<(Period, Pricing<'a>)>,
@@ -128,10 +129,13 @@ impl<'a> Priced<'a> {
 /// The stretches by start and then as the combinations come. (The order is found first, as a large contract has many stretches,
 /// and none is small.)
 fn in_time_order<'a>(product: &'a ProductTerms, mut combinations: Vec<Priced<'a>>) -> Vec<Stretch<'a>> {
-    let starts = |(place, one): (usize, &Priced<'a>)| {
-        one.prices.as_slice().iter().map(move |(period, _)| (period.start, place)).collect::<Vec<_>>()
+    // Round by round: where prices change together, as they mostly do, that is the order already.
+    let starts_of = |round: usize| {
+        let start = move |one: &Priced<'a>| one.prices.as_slice().get(round).map(|(period, _)| period.start);
+        combinations.iter().enumerate().filter_map(move |(place, one)| Some((start(one)?, place)))
     };
-    let mut places: Vec<(Instant, usize)> = combinations.iter().enumerate().flat_map(starts).collect();
+    let rounds = combinations.iter().map(|one| one.prices.len()).max().unwrap_or_default();
+    let mut places: Vec<(Instant, usize)> = (0..rounds).flat_map(starts_of).collect();
     places.sort_unstable();
     let mut stretches = Vec::with_capacity(places.len());
     stretches.extend(places.into_iter().filter_map(|(_, place)| combinations[place].next(product)));
@@ -139,10 +143,10 @@ fn in_time_order<'a>(product: &'a ProductTerms, mut combinations: Vec<Priced<'a>
 }
 
 /// All that was put off as one step in the last segment.
-fn at_the_last_instant(steps: Vec<Step>, cuts: &Cuts) -> Vec<Step> {
+fn at_the_last_instant<'a>(steps: Vec<Step<'a>>, cuts: &Cuts) -> Vec<Step<'a>> {
     let Some(last) = steps.last() else { return steps };
     let (period, metered) = (cuts.last(), last.metered.clone());
-    let quantity = steps.iter().map(|step| &step.quantity).sum();
+    let quantity = Cow::Owned(steps.iter().map(|step| &*step.quantity).sum());
     vec![Step { period, metered, quantity }]
 }
 

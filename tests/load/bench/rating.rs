@@ -70,10 +70,10 @@ pub fn run(job: &Job) -> Outcome {
 fn price(agreement: &Agreement<'_>, usage: Usage) -> (usize, Decimal) {
     let cuts = cuts(agreement);
     let usage = route(agreement.terms, usage, agreement.filters, &cuts);
-    let stretches =
+    let products =
         rate(agreement, &usage, &cuts, &OtherContracts::default(), &mut NoPayment).expect("small amounts");
     let (mut lines, mut total) = (0, zero());
-    for stretch in stretches.iter() {
+    for stretch in products.flatten() {
         for charge in stretch.billable_charges().expect("small amounts") {
             lines += 1;
             total += charge.total;

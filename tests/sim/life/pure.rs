@@ -317,6 +317,7 @@ impl Calculations {
         let mut drawdown = Drawdown::new(agreement, &candidates);
         let others = OtherContracts::default();
         let stretches = rate(&agreement, &usage, &cuts, &others, &mut drawdown).expect("small amounts");
+        let stretches: Vec<_> = stretches.flatten().collect();
         let mut outcome = Outcome { total: zero(), gross: zero(), draws: Vec::new() };
         for charge in stretches.iter().flat_map(|stretch| stretch.billable_charges().expect("small amounts"))
         {

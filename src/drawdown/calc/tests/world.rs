@@ -22,7 +22,9 @@ use crate::id::{
     SegmentId,
 };
 use crate::money::{CreditType, Decimal, InputNumber, Number, plain, zero};
-use crate::rating::calc::{Charge, Cuts, NoPayment, OtherContracts, Payer, composite_changes, cuts, rate};
+use crate::rating::calc::{
+    Charge, Cuts, NoPayment, OtherContracts, Payer, Stretch, composite_changes, cuts, rate,
+};
 use crate::rating::{
     Agreement, MetricCounting, MetricTerms, Newest, ProductTerms, Terms, UnitConversion, Usage,
 };
@@ -292,6 +294,7 @@ impl World {
         let usage = self.usage(&cuts);
         let others = OtherContracts::default();
         let stretches = rate(&agreement, &usage, &cuts, &others, &mut drawdown).expect("small amounts");
+        let stretches: Vec<Stretch<'_>> = stretches.flatten().collect();
         let period = Period { start: hour(self.from), end: hour(END) };
         let Terms { conversions: units, unit: currency, .. } = &self.terms;
         let conversions = conversions(&mut drawdown, units, currency, &stretches, period);
@@ -304,7 +307,7 @@ impl World {
             covered: zero(),
         };
         let mut charged: Vec<(String, Charge, CreditType)> = Vec::new();
-        for stretch in stretches.iter() {
+        for stretch in &stretches {
             let region = stretch.combination.presentation.get("region").map(|region| format!("/{region}"));
             let name = &stretch.product.states.before(stretch.period.end).name;
             let name = format!("{name}{}{}", region.unwrap_or_default(), shown(stretch.period));
@@ -352,7 +355,7 @@ impl World {
         let (usage, others) = (self.usage(&cuts), OtherContracts::default());
         let stretches = rate(&agreement, &usage, &cuts, &others, &mut NoPayment).expect("small amounts");
         let mut costs: BTreeMap<ProductId, Decimal> = BTreeMap::new();
-        for stretch in stretches.iter() {
+        for stretch in stretches.flatten() {
             let charges = stretch.charges();
             let total: Decimal = charges.iter().map(|charge| &charge.total).sum();
             *costs.entry(stretch.product.product_id).or_default() += total;
