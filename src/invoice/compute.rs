@@ -10,7 +10,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::calc::{Calculated, Facts, empty_usage_invoice, usage_invoice};
-use super::drafts::Drafts;
+use super::drafts::{Drafts, DraftsName, find_draws};
 use super::explain::{Explanation, explanations};
 use super::holdings::{Holdings, Looking};
 use super::model::{Invoice, InvoiceFailure};
@@ -32,11 +32,12 @@ use crate::rating::calc::{
     unrated_events,
 };
 use crate::rating::{
-    Agreement, Newest, Terms, Usage, UsageScope, load_definitions, load_terms, load_usage, terms_of,
+    Agreement, Newest, ProductTerms, Terms, Usage, UsageScope, load_definitions, load_terms, load_usage,
+    terms_of,
 };
 use crate::time::{Instant, Period};
-use crate::usage::Uncounted;
 use crate::usage::calc::{hour_of, previewed_pieces};
+use crate::usage::{Uncounted, named_days};
 
 /// What an invoice was calculated from, beside the facts and the contract.
 #[derive(Clone, Debug)]
@@ -320,13 +321,49 @@ impl<'a> Calculator<'a> {
     ) -> Result<Drafts, sqlx::Error> {
         let contracts = self.contracts_of(customer_id).await?;
         let purse = self.purse_in(customer_id, span_of_drafts(&contracts, now)).await?;
-        let mut draws = Vec::new();
+        let mut draws = Arc::default();
         let holdings = Arc::clone(&purse.holdings);
         if holdings.balances.iter().any(is_asked) {
-            draws = self.draft_draws(customer_id, now).await?;
+            let name = self.name_of_drafts(customer_id, &contracts, now).await?;
+            draws = find_draws(name, self.draft_draws(customer_id, now)).await?;
         }
         let state = self.state_of(customer_id);
         Ok(Drafts { draws, contracts, holdings, state })
+    }
+
+    /// What names all that [`Self::draft_draws`] follows from. There is no name where some of the usage has none: where it is not
+    /// counted yet or by a query, or is that of other contracts at other times, as of a share of what the whole customer spends.
+    async fn name_of_drafts(
+        &mut self,
+        customer_id: CustomerId,
+        contracts: &[Contract],
+        now: Instant,
+    ) -> Result<Option<DraftsName>, sqlx::Error> {
+        let states = self.catalog.zip(self.state_of(customer_id));
+        let is_as_it_is = matches!(self.drawing, Drawing::AsTheyAre) && self.preview.is_none();
+        let Some((catalog, customer)) = states.filter(|_| is_as_it_is) else { return Ok(None) };
+        self.know_subjects(customer_id).await?;
+        let is_counted = |uncounted: &Uncounted| {
+            self.before_seq.is_none() && !uncounted.is_of_any(&self.subjects[&customer_id])
+        };
+        if !self.uncounted.as_ref().is_some_and(is_counted) {
+            return Ok(None);
+        }
+        let open = open_statements(contracts, now);
+        for (contract, period) in &open {
+            let terms = self.terms(contract).await?;
+            let counted = contract.counted_period(*period);
+            let is_of_customer = |product: &ProductTerms| product.is_of_customer(period.start);
+            if terms.metrics_during(counted).values().any(|metric| metric.is_sql())
+                || terms.products.iter().any(is_of_customer)
+            {
+                return Ok(None);
+            }
+        }
+        let span = span_of_drafts(contracts, now);
+        let days = named_days(self.db, self.environment_id, &self.subjects[&customer_id], span).await?;
+        let statements = open.into_iter().map(|(contract, period)| (contract.id, period)).collect();
+        Ok(Some(DraftsName { catalog, customer, statements, days }))
     }
 
     /// Has what drafts draw that come before a statement, of what its contract may draw too.

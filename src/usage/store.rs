@@ -20,6 +20,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use self::days::{Asked, GroupSum};
+pub use self::days::{DayNames, named_days};
 use super::calc::{Counts, Hour, Latest, Tally, Windows};
 use crate::catalog::billable_metric::{AggregationType, BillableMetricRow};
 use crate::event::subject_id;

@@ -101,6 +101,12 @@ impl Uncounted {
         state.ok_or_else(|| ApiError::not_found("customer", customer_id))
     }
 
+    /// Whether any of it is of these subjects.
+    #[must_use]
+    pub fn is_of_any(&self, subjects: &[SubjectId]) -> bool {
+        self.batches.iter().any(|batch| batch.has_any(subjects))
+    }
+
     /// What it adds to the answers of the questions, and more of the same subjects and metrics.
     pub async fn counts(&self, db: &mut PgConnection, questions: &[Question]) -> Result<Counts, sqlx::Error> {
         let subjects = questions.iter().flat_map(|question| question.subject_ids.iter().copied());

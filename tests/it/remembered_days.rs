@@ -182,6 +182,57 @@ async fn a_draft_takes_in_what_comes_late_on_a_day_that_it_was_read_with() {
 }
 
 #[tokio::test]
+async fn what_is_left_follows_what_comes_late_whether_it_is_counted_or_not() {
+    let api = Api::at(NOW).await;
+    let metric = api.metric(Metric { aggregation: "SUM", key: Some("n"), groups: &[] }).await;
+    let product = api.product("Units", &metric, json!({})).await;
+    let fee = api.fixed_product("Fee").await;
+    let rates = api.rate_card().await;
+    api.flat(&rates, &product, "2026-03-01T00:00:00Z", "2", json!({})).await;
+    let customer = api.customer("acme").await;
+    api.contract(&customer, &rates, "2026-03-01T00:00:00Z", json!({})).await;
+    let credit = json!({
+        "customer_id": customer, "product_id": fee, "priority": 1, "access_schedule": { "schedule_items": [{
+            "amount": 100_000, "starting_at": "2026-03-01T00:00:00Z", "ending_before": "2026-06-01T00:00:00Z",
+        }] },
+    });
+    api.post("/v1/contracts/customerCredits/create", credit).await.id();
+    let mut left = 100_000;
+    let settle = async || {
+        let mut db = api.app.db.acquire().await.expect("a connection");
+        let sandbox = find_environment(&mut db, EnvironmentKind::Sandbox).await.expect("the sandbox");
+        drop(db);
+        begin_usage_snapshot(&api.app.db, sandbox.id).await.expect("a snapshot");
+    };
+    let is_left = async |expected: i64| {
+        for _ in 0..2 {
+            let path = "/v1/contracts/customerBalances/getNetBalance";
+            let net = api.post(path, json!({ "customer_id": customer })).await.data();
+            assert_eq!(net["balance"], json!(expected));
+            let listed = json!({ "customer_id": customer, "include_balance": true, "include_ledgers": true });
+            let balances = api.post("/v1/contracts/customerBalances/list", listed).await.data();
+            assert_eq!(balances[0]["balance"], json!(expected));
+        }
+    };
+    is_left(left).await;
+    // The last ones are of April, whose statement opens while that of March is a draft still.
+    for (round, hour) in [30, 78, 85, 31, 79, 200, 86, 30, 743, 745, 750, 20].into_iter().enumerate() {
+        if hour == 743 {
+            api.move_clock("2026-04-01T07:00:00Z").await;
+        }
+        let at = if hour < 744 { at(hour) } else { format!("2026-04-01T{:02}:00:00Z", hour - 744) };
+        api.event("acme", &at, json!({ "n": 1 << round })).await;
+        left -= 2 << round;
+        // Seen before it is counted, and after.
+        is_left(left).await;
+        if round % 3 != 1 {
+            settle().await;
+            is_left(left).await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_metric_of_very_many_groups_is_added_up_all_the_same() {
     let mut meter = Meter::start().await;
     meter.send(&[(30, 0, 1), (54, 1, 1)]).await;

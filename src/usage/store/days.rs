@@ -129,7 +129,10 @@ pub async fn sums(
     if subjects.iter().any(is_wide) {
         return Ok(None);
     }
-    let days = named_days(db, environment_id, &subjects, asked).await?;
+    let Some(span) = asked.iter().map(|one| one.period).reduce(Period::and) else {
+        return Ok(Some(Vec::new()));
+    };
+    let days = named_days(db, environment_id, subject_ids, span).await?;
     let mut terms: Vec<Term> = (0..asked.len()).map(Term::of).collect();
     let mut ranges: Vec<Range> = Vec::new();
     let mut unknown: HashMap<Cell, usize> = HashMap::new();
@@ -249,16 +252,17 @@ fn extend(ranges: &mut Vec<Range>, cell: Cell) {
     }
 }
 
-/// The names of the days with usage, by subject and day.
-async fn named_days(
+/// What the states of the days with usage are called, by subject and day; of all that are in the span, and in part.
+pub type DayNames = BTreeMap<(Uuid, NaiveDate), Uuid>;
+
+/// The names of days of these subjects.
+pub async fn named_days(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
-    subjects: &[Uuid],
-    asked: &[Asked],
-) -> Result<BTreeMap<(Uuid, NaiveDate), Uuid>, sqlx::Error> {
-    let start = asked.iter().map(|one| one.period.start).min();
-    let end = asked.iter().map(|one| one.period.end).max();
-    let Some((start, end)) = start.zip(end) else { return Ok(BTreeMap::new()) };
+    subject_ids: &[SubjectId],
+    span: Period,
+) -> Result<DayNames, sqlx::Error> {
+    let subjects: Vec<Uuid> = subject_ids.iter().map(|id| id.0).collect();
     let days = sqlx::query!(
         // Days of a list of subjects would be looked for by the environment alone in a plan that is made while there are few.
         r#"SELECT given.subject_id AS "subject_id!", of_subject.day, of_subject.version
@@ -269,9 +273,9 @@ async fn named_days(
                OFFSET 0
            ) AS of_subject"#,
         environment_id.0,
-        subjects,
-        start.date_naive(),
-        end.date_naive(),
+        &subjects,
+        span.start.date_naive(),
+        span.end.date_naive(),
     )
     .fetch_all(db)
     .await?;
