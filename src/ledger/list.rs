@@ -151,8 +151,11 @@ async fn page<T>(
     let (mut snapshot, uncounted) =
         begin_usage_read(&app.db, environment_id, Some(customer_id), metering.recent()).await?;
     let (state, catalog) = (uncounted.state_of(customer_id)?, uncounted.catalog());
-    let has_live = balance::has_live_rollover(&mut snapshot, environment_id, customer_id).await?;
-    let drafts = if has_live || asked.anything() || scope.exclude_zero_balances {
+    // A rollover that still moves has the amount that accounts say.
+    let needs_accounts = asked.anything()
+        || scope.exclude_zero_balances
+        || balance::has_live_rollover(&mut snapshot, environment_id, customer_id).await?;
+    let drafts = if needs_accounts {
         of_drafts(&mut snapshot, environment_id, customer_id, uncounted, caller.now, |_| true).await?
     } else {
         Drafts::none(Some(state))
@@ -168,7 +171,7 @@ async fn page<T>(
     let mut whole =
         whole_balances(&mut snapshot, environment_id, customer_id, page.data, catalog, caller.now).await?;
     let mut reckonings = vec![Reckoned::default(); whole.len()];
-    if asked.anything() || has_live {
+    if needs_accounts {
         let shown = whole.iter().map(|whole| whole.balance.clone()).collect();
         let accounts = accounts(&mut snapshot, environment_id, customer_id, shown, &drafts).await?;
         reckonings = accounts.iter().map(|account| reckoned(account, asked, caller.now)).collect();
