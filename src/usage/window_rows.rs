@@ -1,7 +1,9 @@
 //! Usage by window, from rollups and from what is in none yet.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 use sqlx::PgConnection;
 
 use super::calc::{Counts, Hour, Tally, Windows, groups_by_id};
@@ -29,10 +31,6 @@ impl WindowRow {
     #[must_use]
     pub fn slot(&self) -> ((CustomerId, BillableMetricId), i64) {
         ((self.customer_id, self.metric_id), self.window)
-    }
-
-    fn order(&self) -> (((CustomerId, BillableMetricId), i64), &[String]) {
-        (self.slot(), &self.group_values)
     }
 }
 
@@ -70,7 +68,12 @@ pub async fn window_rows(
     let mut slots: HashMap<Slot, Merged> = HashMap::new();
     for part in PostgresRollups.parts(db, environment_id, questions, windows).await? {
         let slot = (part.question, part.window, questions[part.question].shown(&part.group_values));
-        slots.entry(slot).or_default().merge(part.group_id, &part.tally);
+        match slots.entry(slot) {
+            Entry::Occupied(mut known) => known.get_mut().merge(part.group_id, &part.tally),
+            Entry::Vacant(new) => {
+                new.insert(Merged { tally: part.tally, group_id: part.group_id });
+            }
+        }
     }
     let mut new_values: Vec<Distinct> = Vec::new();
     for UncountedHour { question: place, hour, group_values, tally } in asked_hours(questions, uncounted) {
@@ -89,6 +92,9 @@ pub async fn window_rows(
     let is_after = |(_, window, values): &Slot| {
         cut.after.as_ref().is_none_or(|after| (*window, values) > (after.0, &after.1))
     };
+    let mut slots: Vec<(Slot, Merged)> = slots.into_iter().filter(|(slot, _)| is_after(slot)).collect();
+    slots.sort_unstable_by(|(one, _), (other, _)| order(questions, one).cmp(&order(questions, other)));
+    slots.truncate(cut.limit.unwrap_or(usize::MAX));
     let row = |(slot, merged): (Slot, Merged)| {
         let question = &questions[slot.0];
         let value = match question.aggregation {
@@ -104,10 +110,16 @@ pub async fn window_rows(
             value,
         }
     };
-    let mut rows: Vec<WindowRow> = slots.into_iter().filter(|(slot, _)| is_after(slot)).map(row).collect();
-    rows.sort_unstable_by(|one, other| one.order().cmp(&other.order()));
-    rows.truncate(cut.limit.unwrap_or(usize::MAX));
-    Ok(rows)
+    Ok(slots.into_iter().map(row).collect())
+}
+
+/// What the rows are sorted by.
+fn order<'s>(
+    questions: &[Question],
+    (place, window, values): &'s Slot,
+) -> (CustomerId, BillableMetricId, i64, &'s [String]) {
+    let Question { customer_id, metric_id, .. } = questions[*place];
+    (customer_id, metric_id, *window, values)
 }
 
 impl Merged {
