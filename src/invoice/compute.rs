@@ -349,8 +349,10 @@ impl<'a> Calculator<'a> {
         if !self.uncounted.as_ref().is_some_and(is_counted) {
             return Ok(None);
         }
-        let open = open_statements(contracts, now);
-        for (contract, period) in &open {
+        let mut drawing = open_statements(contracts, now);
+        let purse = self.purses.get(&customer_id);
+        drawing.retain(|(contract, _)| purse.is_some_and(|purse| purse.is_of(contract.id)));
+        for (contract, period) in &drawing {
             let terms = self.terms(contract).await?;
             let counted = contract.counted_period(*period);
             let is_of_customer = |product: &ProductTerms| product.is_of_customer(period.start);
@@ -362,7 +364,7 @@ impl<'a> Calculator<'a> {
         }
         let span = span_of_drafts(contracts, now);
         let days = named_days(self.db, self.environment_id, &self.subjects[&customer_id], span).await?;
-        let statements = open.into_iter().map(|(contract, period)| (contract.id, period)).collect();
+        let statements = drawing.into_iter().map(|(contract, period)| (contract.id, period)).collect();
         Ok(Some(DraftsName { catalog, customer, statements, days }))
     }
 

@@ -43,7 +43,7 @@ impl Drafts {
 pub struct DraftsName {
     pub catalog: CatalogVersion,
     pub customer: CustomerState,
-    /// Which are open.
+    /// Which are open, of contracts that may draw.
     pub statements: Vec<(ContractId, Period)>,
     /// The days of their time.
     pub days: DayNames,

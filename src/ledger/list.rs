@@ -151,11 +151,10 @@ async fn page<T>(
     let (mut snapshot, uncounted) =
         begin_usage_read(&app.db, environment_id, Some(customer_id), metering.recent()).await?;
     let (state, catalog) = (uncounted.state_of(customer_id)?, uncounted.catalog());
-    // A rollover that still moves has the amount that accounts say.
-    let needs_accounts = asked.anything()
-        || scope.exclude_zero_balances
-        || balance::has_live_rollover(&mut snapshot, environment_id, customer_id).await?;
-    let drafts = if needs_accounts {
+    // A rollover that still moves has the amount that its account says.
+    let shows_accounts =
+        asked.anything() || balance::has_live_rollover(&mut snapshot, environment_id, customer_id).await?;
+    let drafts = if shows_accounts || scope.exclude_zero_balances {
         of_drafts(&mut snapshot, environment_id, customer_id, uncounted, caller.now, |_| true).await?
     } else {
         Drafts::none(Some(state))
@@ -171,7 +170,7 @@ async fn page<T>(
     let mut whole =
         whole_balances(&mut snapshot, environment_id, customer_id, page.data, catalog, caller.now).await?;
     let mut reckonings = vec![Reckoned::default(); whole.len()];
-    if needs_accounts {
+    if shows_accounts {
         let shown = whole.iter().map(|whole| whole.balance.clone()).collect();
         let accounts = accounts(&mut snapshot, environment_id, customer_id, shown, &drafts).await?;
         reckonings = accounts.iter().map(|account| reckoned(account, asked, caller.now)).collect();

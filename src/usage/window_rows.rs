@@ -1,9 +1,8 @@
 //! Usage by window, from rollups and from what is in none yet.
 
-use std::collections::BTreeSet;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 
-use hashbrown::HashMap;
-use hashbrown::hash_map::Entry;
 use sqlx::PgConnection;
 
 use super::calc::{Counts, Hour, Tally, Windows, groups_by_id};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use upbeat::access::{EnvironmentKind, find_environment};
+use upbeat::id::EnvironmentId;
 use upbeat::usage::{begin_usage_snapshot, verify_rollups};
 
 use crate::support::{Api, Metric, lines};
@@ -18,6 +19,15 @@ type Event = (i64, usize, i64);
 
 fn at(hour: i64) -> String {
     format!("2026-03-{:02}T{:02}:00:00Z", hour / 24 + 1, hour % 24)
+}
+
+/// Everything that is pending gets into the rollups of the sandbox, which is answered.
+async fn settle(api: &Api) -> EnvironmentId {
+    let mut db = api.app.db.acquire().await.expect("a connection");
+    let sandbox = find_environment(&mut db, EnvironmentKind::Sandbox).await.expect("the sandbox");
+    drop(db);
+    begin_usage_snapshot(&api.app.db, sandbox.id).await.expect("a snapshot");
+    sandbox.id
 }
 
 struct Meter {
@@ -49,13 +59,9 @@ impl Meter {
         self.sent.extend(events);
     }
 
-    /// Everything that is pending gets into the rollups.
     async fn settle(&self) {
-        let mut db = self.api.app.db.acquire().await.expect("a connection");
-        let sandbox = find_environment(&mut db, EnvironmentKind::Sandbox).await.expect("the sandbox");
-        drop(db);
-        begin_usage_snapshot(&self.api.app.db, sandbox.id).await.expect("a snapshot");
-        let differences = verify_rollups(&self.api.app.db, sandbox.id).await;
+        let sandbox = settle(&self.api).await;
+        let differences = verify_rollups(&self.api.app.db, sandbox).await;
         assert!(differences.as_ref().is_ok_and(Vec::is_empty), "{differences:?}");
     }
 
@@ -166,10 +172,7 @@ async fn a_draft_takes_in_what_comes_late_on_a_day_that_it_was_read_with() {
             expected.1 += n;
         }
         if round % 2 == 0 {
-            let mut db = api.app.db.acquire().await.expect("a connection");
-            let sandbox = find_environment(&mut db, EnvironmentKind::Sandbox).await.expect("the sandbox");
-            drop(db);
-            begin_usage_snapshot(&api.app.db, sandbox.id).await.expect("a snapshot");
+            settle(&api).await;
         }
         let invoice = api.invoice(&customer, "2026-03-01").await;
         let (before, after) = expected;
@@ -181,54 +184,85 @@ async fn a_draft_takes_in_what_comes_late_on_a_day_that_it_was_read_with() {
     }
 }
 
+/// A customer with a credit, who uses units of 2 cents.
+struct Holder {
+    api: Api,
+    customer: String,
+    left: i64,
+}
+
+impl Holder {
+    async fn of(api: Api, metric: &str) -> Self {
+        let product = api.product("Units", metric, json!({})).await;
+        let fee = api.fixed_product("Fee").await;
+        let rates = api.rate_card().await;
+        api.flat(&rates, &product, "2026-03-01T00:00:00Z", "2", json!({})).await;
+        let customer = api.customer("acme").await;
+        api.contract(&customer, &rates, "2026-03-01T00:00:00Z", json!({})).await;
+        let left = 100_000;
+        let credit = json!({
+            "customer_id": customer, "product_id": fee, "priority": 1, "access_schedule": { "schedule_items": [{
+                "amount": left, "starting_at": "2026-03-01T00:00:00Z", "ending_before": "2026-06-01T00:00:00Z",
+            }] },
+        });
+        api.post("/v1/contracts/customerCredits/create", credit).await.id();
+        Self { api, customer, left }
+    }
+
+    async fn uses(&mut self, at: &str, n: i64) {
+        self.api.event("acme", at, json!({ "n": n })).await;
+        self.left -= 2 * n;
+    }
+
+    /// What is read twice is what is left, each time.
+    async fn check(&self) {
+        for _ in 0..2 {
+            let path = "/v1/contracts/customerBalances/getNetBalance";
+            let net = self.api.post(path, json!({ "customer_id": self.customer })).await.data();
+            assert_eq!(net["balance"], json!(self.left));
+            let listed =
+                json!({ "customer_id": self.customer, "include_balance": true, "include_ledgers": true });
+            let balances = self.api.post("/v1/contracts/customerBalances/list", listed).await.data();
+            assert_eq!(balances[0]["balance"], json!(self.left));
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_is_left_follows_what_comes_late_whether_it_is_counted_or_not() {
     let api = Api::at(NOW).await;
     let metric = api.metric(Metric { aggregation: "SUM", key: Some("n"), groups: &[] }).await;
-    let product = api.product("Units", &metric, json!({})).await;
-    let fee = api.fixed_product("Fee").await;
-    let rates = api.rate_card().await;
-    api.flat(&rates, &product, "2026-03-01T00:00:00Z", "2", json!({})).await;
-    let customer = api.customer("acme").await;
-    api.contract(&customer, &rates, "2026-03-01T00:00:00Z", json!({})).await;
-    let credit = json!({
-        "customer_id": customer, "product_id": fee, "priority": 1, "access_schedule": { "schedule_items": [{
-            "amount": 100_000, "starting_at": "2026-03-01T00:00:00Z", "ending_before": "2026-06-01T00:00:00Z",
-        }] },
-    });
-    api.post("/v1/contracts/customerCredits/create", credit).await.id();
-    let mut left = 100_000;
-    let settle = async || {
-        let mut db = api.app.db.acquire().await.expect("a connection");
-        let sandbox = find_environment(&mut db, EnvironmentKind::Sandbox).await.expect("the sandbox");
-        drop(db);
-        begin_usage_snapshot(&api.app.db, sandbox.id).await.expect("a snapshot");
-    };
-    let is_left = async |expected: i64| {
-        for _ in 0..2 {
-            let path = "/v1/contracts/customerBalances/getNetBalance";
-            let net = api.post(path, json!({ "customer_id": customer })).await.data();
-            assert_eq!(net["balance"], json!(expected));
-            let listed = json!({ "customer_id": customer, "include_balance": true, "include_ledgers": true });
-            let balances = api.post("/v1/contracts/customerBalances/list", listed).await.data();
-            assert_eq!(balances[0]["balance"], json!(expected));
-        }
-    };
-    is_left(left).await;
+    let mut holder = Holder::of(api, &metric).await;
+    holder.check().await;
     // The last ones are of April, whose statement opens while that of March is a draft still.
     for (round, hour) in [30, 78, 85, 31, 79, 200, 86, 30, 743, 745, 750, 20].into_iter().enumerate() {
         if hour == 743 {
-            api.move_clock("2026-04-01T07:00:00Z").await;
+            holder.api.move_clock("2026-04-01T07:00:00Z").await;
+            holder.check().await;
         }
         let at = if hour < 744 { at(hour) } else { format!("2026-04-01T{:02}:00:00Z", hour - 744) };
-        api.event("acme", &at, json!({ "n": 1 << round })).await;
-        left -= 2 << round;
+        holder.uses(&at, 1 << round).await;
         // Seen before it is counted, and after.
-        is_left(left).await;
+        holder.check().await;
         if round % 3 != 1 {
-            settle().await;
-            is_left(left).await;
+            settle(&holder.api).await;
+            holder.check().await;
         }
+    }
+}
+
+#[tokio::test]
+async fn what_a_query_counts_of_late_events_is_seen_in_what_is_left() {
+    let api = Api::at(NOW).await;
+    let query = json!({ "name": "query", "sql": "SELECT SUM(properties.n) AS value FROM events" });
+    let metric = api.post("/v1/billable-metrics/create", query).await.id();
+    let mut holder = Holder::of(api, &metric).await;
+    holder.check().await;
+    for hour in [30, 78, 31] {
+        holder.uses(&at(hour), hour).await;
+        holder.check().await;
+        settle(&holder.api).await;
+        holder.check().await;
     }
 }
 
