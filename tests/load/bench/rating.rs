@@ -13,7 +13,7 @@ use upbeat::catalog::usage_filter::UsageFilters;
 use upbeat::contract::{MultiplierPrioritization, Statement};
 use upbeat::id::{BillableMetricId, ProductId};
 use upbeat::money::{CreditType, Decimal, zero};
-use upbeat::rating::calc::{Cuts, NoPayment, OtherContracts, cuts, rate, route};
+use upbeat::rating::calc::{Cuts, NoPayment, OtherContracts, Stretch, cuts, rate, route};
 use upbeat::rating::{Agreement, MetricCounting, MetricTerms, Newest, ProductTerms, Terms, Usage};
 use upbeat::time::Period;
 use upbeat::usage::Piece;
@@ -73,8 +73,9 @@ fn price(agreement: &Agreement<'_>, usage: Usage) -> (usize, Decimal) {
     let products =
         rate(agreement, &usage, &cuts, &OtherContracts::default(), &mut NoPayment).expect("small amounts");
     let (mut lines, mut total) = (0, zero());
-    for stretch in products.flatten() {
-        for charge in stretch.billable_charges().expect("small amounts") {
+    for stretches in products {
+        let charges_of = |stretch| Stretch::billable_charges(stretch).expect("small amounts");
+        for charge in stretches.iter().flat_map(charges_of) {
             lines += 1;
             total += charge.total;
         }
