@@ -12,7 +12,7 @@ use crate::time::Instant;
 /// The rates of a product: a timeline for each of its pricing group values.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RateTimelines {
-    timelines: BTreeMap<Option<BillingFrequency>, HashMap<GroupValues, RateTimeline>>,
+    timelines: BTreeMap<Option<BillingFrequency>, HashMap<Packed, RateTimeline>>,
     /// Wherever any of them may change, ascending.
     changes: Vec<Instant>,
 }
@@ -21,7 +21,7 @@ impl RateTimelines {
     /// The rates of usage of these values.
     #[must_use]
     pub fn of(&self, pricing_group_values: &GroupValues) -> Option<&RateTimeline> {
-        self.timelines.get(&None)?.get(pricing_group_values)
+        self.timelines.get(&None)?.get(&packed(pricing_group_values))
     }
 
     /// Every entry; the timelines in no order, those of each in the order of their addition.
@@ -39,27 +39,37 @@ impl RateTimelines {
 impl FromIterator<RateEntry> for RateTimelines {
     /// Entries of one product, those of a timeline in the order of their addition.
     fn from_iter<I: IntoIterator<Item = RateEntry>>(entries: I) -> Self {
-        let mut by_key: BTreeMap<Option<BillingFrequency>, HashMap<GroupValues, Vec<RateEntry>>> =
-            BTreeMap::new();
+        let mut by_key: BTreeMap<Option<BillingFrequency>, HashMap<Packed, Vec<RateEntry>>> = BTreeMap::new();
         let mut changes = Vec::new();
         for entry in entries {
             changes.extend([Some(entry.starting_at), entry.ending_before].into_iter().flatten());
             let of_frequency = by_key.entry(entry.key.billing_frequency).or_default();
-            let timeline = match of_frequency.get_mut(&entry.key.pricing_group_values) {
-                Some(timeline) => timeline,
-                None => of_frequency.entry(entry.key.pricing_group_values.clone()).or_default(),
-            };
-            timeline.push(entry);
+            of_frequency.entry(packed(&entry.key.pricing_group_values)).or_default().push(entry);
         }
         changes.sort_unstable();
         changes.dedup();
-        let laid_out = |of_frequency: HashMap<GroupValues, Vec<RateEntry>>| {
+        let laid_out = |of_frequency: HashMap<Packed, Vec<RateEntry>>| {
             of_frequency.into_iter().map(|(values, entries)| (values, RateTimeline::new(entries))).collect()
         };
         let timelines =
             by_key.into_iter().map(|(frequency, of_frequency)| (frequency, laid_out(of_frequency))).collect();
         Self { timelines, changes }
     }
+}
+
+/// Group values in one piece of memory: those of a large card, each name and value in a place of its own, take longer to fetch
+/// than to compare.
+type Packed = Box<[u8]>;
+
+/// Each name and value behind its length, so that no two maps look alike.
+fn packed(values: &GroupValues) -> Packed {
+    let texts = || values.iter().flat_map(|(name, value)| [name, value]);
+    let mut packed = Vec::with_capacity(texts().map(|text| text.len() + size_of::<usize>()).sum());
+    for text in texts() {
+        packed.extend_from_slice(&text.len().to_le_bytes());
+        packed.extend_from_slice(text.as_bytes());
+    }
+    packed.into_boxed_slice()
 }
 
 /// The rates of one combination of pricing group values.
