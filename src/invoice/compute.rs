@@ -325,7 +325,7 @@ impl<'a> Calculator<'a> {
         let holdings = Arc::clone(&purse.holdings);
         if holdings.balances.iter().any(is_asked) {
             let name = self.name_of_drafts(customer_id, &contracts, now).await?;
-            draws = find_draws(name, self.draft_draws(customer_id, now)).await?;
+            draws = find_draws(name, Box::pin(self.draft_draws(customer_id, now))).await?;
         }
         let state = self.state_of(customer_id);
         Ok(Drafts { draws, contracts, holdings, state })

@@ -30,7 +30,7 @@ pub fn explanations(agreement: &Agreement<'_>, seeing: &Seeing<'_, '_>) -> Vec<E
         next += charges.len() + applied;
         (first, &invoice.line_items[first..next])
     };
-    for stretch in stretches.iter() {
+    for stretch in stretches {
         let (first, lines) = lines_of(&stretch.charges());
         explanations.push(of_stretch(agreement, seeing.candidates, stretch, first, lines));
     }
