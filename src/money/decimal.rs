@@ -52,14 +52,6 @@ pub fn is_positive(value: &Decimal) -> bool {
     value.sign() == Sign::Plus
 }
 
-/// The exact product. (The library's operator looks first whether either number is one, which is where a large contract would
-/// spend a tenth of its time.)
-#[must_use]
-pub fn times(one: &Decimal, other: &Decimal) -> Decimal {
-    let ((digits, scale), (by, by_scale)) = (one.as_bigint_and_scale(), other.as_bigint_and_scale());
-    Decimal::new(&*digits * &*by, scale + by_scale)
-}
-
 /// A whole number from 0 as a count; beyond what this machine counts, the most that it does.
 #[must_use]
 pub fn to_count(value: &Decimal) -> Option<usize> {
@@ -208,19 +200,6 @@ mod tests {
         ];
         for (text, printed) in cases {
             assert_eq!(plain(&parse_decimal(text).expect(text)), printed, "{text}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn a_product_is_that_of_the_operator(
-            one in any::<i128>(), scale in -30_i64..60, other in any::<i64>(), other_scale in -30_i64..60, few in 0_i64..3,
-        ) {
-            let one = Decimal::new(one.into(), scale);
-            for other in [Decimal::new(other.into(), other_scale), Decimal::new(few.into(), other_scale)] {
-                prop_assert_eq!(times(&one, &other), &one * &other);
-                prop_assert_eq!(times(&other, &one), &other * &one);
-            }
         }
     }
 

@@ -21,7 +21,7 @@ pub use allocate::{allocate, allocate_whole};
 pub use bigdecimal::BigDecimal as Decimal;
 pub use credit_type::CreditType;
 pub use decimal::{
-    DecimalError, InputNumber, Number, is_billable, is_negative, is_positive, parse_decimal, plain, times,
-    to_count, zero,
+    DecimalError, InputNumber, Number, is_billable, is_negative, is_positive, parse_decimal, plain, to_count,
+    zero,
 };
 pub use rounding::{ProrationMethod, ProrationRounding, QuantityRounding, RoundingMethod, divide};

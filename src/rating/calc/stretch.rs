@@ -13,7 +13,7 @@ use super::tier::{TierPosition, TierSlice};
 use crate::catalog::rate::Price;
 use crate::contract::Statement;
 use crate::id::{ContractId, CreditTypeId, ProductId};
-use crate::money::{CreditType, Decimal, is_billable, times, zero};
+use crate::money::{CreditType, Decimal, is_billable, zero};
 use crate::rating::terms::ProductTerms;
 use crate::time::{Instant, Period};
 
@@ -217,7 +217,7 @@ pub type Charges<'c> = SmallVec<[Charge<'c>; 1]>;
 
 impl<'c> Charge<'c> {
     fn new(quantity: Cow<'c, Decimal>, unit_price: Cow<'c, Decimal>) -> Self {
-        Self { total: times(&quantity, &unit_price), quantity, unit_price, tier: None, payer: None }
+        Self { total: &*quantity * &*unit_price, quantity, unit_price, tier: None, payer: None }
     }
 
     fn of_slice(slice: TierSlice) -> Self {
