@@ -54,7 +54,8 @@ impl Regeneration {
 /// A usage invoice and how it came about.
 pub struct Calculated<'a> {
     pub invoice: Invoice,
-    /// Where they are asked for: their lines are the first ones, in this order.
+    /// All of them where they are asked for, and then their lines are the first ones, in this order; else only those in other
+    /// units than the currency, which are converted.
     pub stretches: Vec<Stretch<'a>>,
     /// Their lines follow.
     pub conversions: Vec<Conversion<'a>>,

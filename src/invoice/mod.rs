@@ -4,7 +4,8 @@
 //! making, ending and archiving a contract or its customer makes of its invoices, voiding them and making them anew. Does not
 //! own: prices (rating), schedules (contract), delivery.
 //!
-//! Invariants: drafts are never stored but computed when they are read; a finalized invoice is stored whole and
+//! Invariants: drafts are never stored but computed when they are read (what they draw may be remembered by this process, under
+//! the names of the states that it follows from: [`drafts`]); a finalized invoice is stored whole and
 //! never changes but by becoming void, for good; its id follows from its contract and its period or date, so a draft keeps
 //! its id when it is finalized; of the invoices of one statement, or of one date and currency, one at most is not void, and
 //! that is the newest; the total is the sum of the lines in its unit, and lines

@@ -90,8 +90,7 @@ pub struct RateSegment {
     entry: usize,
     pub entitled: bool,
     pub credit_type_id: CreditTypeId,
-    /// The entry's one price, where it has one: of the entries of a large card, each in a place of its own, most of the time
-    /// would go into fetching them.
+    /// The entry's one price, where it has one. (A copy, as charging at a large card is slowed down by what it must fetch.)
     pub single: Option<Decimal>,
     /// The entry says the same as that of the segment before.
     pub says_the_same: bool,

@@ -120,7 +120,7 @@ impl<'a> Pricing<'a> {
         self.more.as_ref().and_then(|more| more.price.as_ref()).unwrap_or(&self.entry.price)
     }
 
-    /// [`Self::price`], where it is the same for every unit.
+    /// The one price or fraction of [`Self::price`], where there is one.
     #[must_use]
     pub fn single(&self) -> Option<&Decimal> {
         match self.more.as_ref().and_then(|more| more.price.as_ref()) {
