@@ -126,10 +126,13 @@ pub async fn remove_all(
     Ok(())
 }
 
-/// The earliest step that is due at `now` and that no other worker holds; where it finalizes a usage statement, with others that
-/// do and are due at the same instant, at most so many in all. Of one kind `only`, where that is given, and then of customers
-/// for whom nothing is due before; so is a true-up, as another worker may be at the statements that it waits for. Locked until
-/// the transaction ends.
+/// The earliest step that is due at `now` and that no other worker holds, of customers for whom nothing is due before: another
+/// worker may be at what it waits for, as a true-up does for statements, and a statement for those of a contract that was
+/// renewed. Where it finalizes a usage statement, with others that do and are due at the same instant, at most so many in all.
+/// Of one kind `only`, where that is given. Locked until the transaction ends.
+///
+/// (As they are written, both parts can be read in the order of an index and end as soon as they have enough. Ten thousand
+/// statements that are due at one instant are a hundred and fifty looks, none of which is to sort all that are left.)
 pub async fn take(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
@@ -144,32 +147,31 @@ pub async fn take(
                SELECT due_at, kind FROM due_work
                WHERE environment_id = $1 AND due_at <= $2 AND (retry_at IS NULL OR retry_at <= $3)
                  AND ($5::text IS NULL OR kind = $5)
-                 AND ($5::text IS NULL AND kind <> $7 OR NOT EXISTS (
+                 AND NOT EXISTS (
                      SELECT FROM due_work earlier
                      WHERE earlier.environment_id = $1 AND earlier.customer_id = due_work.customer_id
                        AND (earlier.due_at, earlier.kind) < (due_work.due_at, due_work.kind)
-                       AND (earlier.retry_at IS NULL OR earlier.retry_at <= $3)))
+                       AND (earlier.retry_at IS NULL OR earlier.retry_at <= $3))
                ORDER BY due_at, kind, subject_id LIMIT 1 FOR UPDATE SKIP LOCKED
            )
-           SELECT environment_id AS "environment_id: EnvironmentId", due_work.kind, subject_id,
-                  customer_id AS "customer_id: CustomerId", due_work.due_at, attempts,
-                  greatest(due_work.due_at, $2) AS "now!"
-           FROM first JOIN due_work ON due_work.due_at = first.due_at AND due_work.kind = first.kind
-           WHERE environment_id = $1 AND (retry_at IS NULL OR retry_at <= $3)
-             AND ($5::text IS NULL AND due_work.kind <> $7 OR NOT EXISTS (
+           SELECT environment_id AS "environment_id: EnvironmentId", kind, subject_id,
+                  customer_id AS "customer_id: CustomerId", due_at, attempts, greatest(due_at, $2) AS "now!"
+           FROM due_work
+           WHERE environment_id = $1 AND due_at = (SELECT due_at FROM first) AND kind = (SELECT kind FROM first)
+             AND (retry_at IS NULL OR retry_at <= $3)
+             AND NOT EXISTS (
                  SELECT FROM due_work earlier
                  WHERE earlier.environment_id = $1 AND earlier.customer_id = due_work.customer_id
                    AND (earlier.due_at, earlier.kind) < (due_work.due_at, due_work.kind)
-                   AND (earlier.retry_at IS NULL OR earlier.retry_at <= $3)))
+                   AND (earlier.retry_at IS NULL OR earlier.retry_at <= $3))
            ORDER BY subject_id LIMIT CASE WHEN (SELECT kind FROM first) = $6 THEN $4::bigint ELSE 1 END
-           FOR UPDATE OF due_work SKIP LOCKED"#,
+           FOR UPDATE SKIP LOCKED"#,
         environment_id.0,
         now,
         real_now,
         at_most,
         only,
         super::kind::FINALIZE_USAGE_STATEMENT,
-        super::kind::FINALIZE_TRUE_UP,
     )
     .fetch_all(db)
     .await
@@ -192,12 +194,12 @@ pub async fn take_and_wait(
                WHERE environment_id = $1 AND due_at <= $2 AND (retry_at IS NULL OR retry_at <= $3)
                ORDER BY due_at, kind, subject_id LIMIT 1 FOR UPDATE
            )
-           SELECT environment_id AS "environment_id: EnvironmentId", due_work.kind, subject_id,
-                  customer_id AS "customer_id: CustomerId", due_work.due_at, attempts,
-                  greatest(due_work.due_at, $4) AS "now!"
-           FROM first JOIN due_work ON due_work.due_at = first.due_at AND due_work.kind = first.kind
-           WHERE environment_id = $1 AND (retry_at IS NULL OR retry_at <= $3)
-           ORDER BY subject_id LIMIT CASE WHEN (SELECT kind FROM first) = $6 THEN $5::bigint ELSE 1 END FOR UPDATE OF due_work"#,
+           SELECT environment_id AS "environment_id: EnvironmentId", kind, subject_id,
+                  customer_id AS "customer_id: CustomerId", due_at, attempts, greatest(due_at, $4) AS "now!"
+           FROM due_work
+           WHERE environment_id = $1 AND due_at = (SELECT due_at FROM first) AND kind = (SELECT kind FROM first)
+             AND (retry_at IS NULL OR retry_at <= $3)
+           ORDER BY subject_id LIMIT CASE WHEN (SELECT kind FROM first) = $6 THEN $5::bigint ELSE 1 END FOR UPDATE"#,
         environment_id.0,
         target,
         real_now,

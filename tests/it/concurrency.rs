@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
-use upbeat::access;
+use upbeat::access::{self, EnvironmentKind};
+use upbeat::job::{self, DueWork};
 use upbeat::postgres::share_arrivals;
+use upbeat::usage::begin_settled_snapshot;
 
 use crate::contract_ends::faults;
 use crate::support::{Answer, Api, Metric};
@@ -363,6 +365,46 @@ async fn more_clock_moves_than_connections_all_succeed() {
     let api = Api::new().await;
     let requests = (0..40).map(|_| ("/sandbox/clock".to_owned(), json!({ "live": true })));
     assert_eq!(race(&api, requests).await, BTreeMap::from([(200, 40)]));
+}
+
+/// What a worker takes, in the transaction that holds it.
+async fn taken(api: &Api, only: Option<&str>) -> (sqlx::Transaction<'static, sqlx::Postgres>, Vec<DueWork>) {
+    let mut db = api.app.db.acquire().await.expect("a connection");
+    let sandbox = access::find_environment(&mut db, EnvironmentKind::Sandbox).await.expect("the sandbox");
+    drop(db);
+    let (mut snapshot, _) = begin_settled_snapshot(&api.app.db, sandbox.id).await.expect("a snapshot");
+    let now = sandbox.frozen_at.expect("a frozen clock");
+    let works = job::take(&mut snapshot, sandbox.id, now, api.app.clock.now(), 64, only).await;
+    (snapshot, works.expect("a look"))
+}
+
+/// A contract may wait for what the customer has due before: one that renews another for the statements of that one.
+#[tokio::test]
+async fn what_is_due_for_a_customer_is_done_by_no_two_workers_at_once() {
+    let api = Api::at("2026-02-10T00:00:00Z").await;
+    let customer = api.customer("acct").await;
+    let contract = |start: &str, end: Value| json!({ "customer_id": customer, "starting_at": start, "ending_before": end });
+    let ended = contract("2026-01-01T00:00:00Z", json!("2026-01-15T00:00:00Z"));
+    let first = api.post("/v1/contracts/create", ended).await.id();
+    let second = contract("2026-01-15T00:00:00Z", Value::Null);
+    let second = api.post("/v1/contracts/create", second).await.id();
+    let other = json!({ "customer_id": api.customer("other").await, "starting_at": "2026-01-01T00:00:00Z" });
+    let other = api.post("/v1/contracts/create", other).await.id();
+
+    let subjects =
+        |works: &[DueWork]| -> Vec<String> { works.iter().map(|work| work.subject_id.to_string()).collect() };
+    let (held, works) = taken(&api, None).await;
+    assert_eq!(subjects(&works), [first]);
+    for only in [None, Some(job::kind::FINALIZE_USAGE_STATEMENT)] {
+        let (_, works) = taken(&api, only).await;
+        assert_eq!(subjects(&works), [other.as_str()], "not {second}, which is due at the same time");
+    }
+    drop(held);
+    api.work().await;
+    assert_eq!(
+        api.invoices(&customer).await.iter().filter(|invoice| invoice["status"] == "FINALIZED").count(),
+        2
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
