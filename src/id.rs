@@ -100,6 +100,11 @@ macro_rules! typed_ids {
     )*};
 }
 
+impl CreditTypeId {
+    /// What is shown as the unit of quantities, which have none.
+    pub const NONE: Self = Self(Uuid::nil());
+}
+
 typed_ids! {
     /// A sandbox or production environment: the tenant of every row.
     EnvironmentId,

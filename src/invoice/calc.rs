@@ -5,6 +5,7 @@ use super::model::{
 };
 use crate::catalog::product::ProductType;
 use crate::catalog::rate::Rate;
+use crate::contract::balance::AccessType;
 use crate::contract::{Contract, GRACE};
 use crate::custom_field::CustomFields;
 use crate::customer::billable_status::BillableStatus;
@@ -150,15 +151,18 @@ fn with_payer(line: LineItem, payer: Option<&Candidate<'_>>) -> Vec<LineItem> {
         applied_commit_or_credit: Some(AppliedCommitOrCredit {
             id: balance.id,
             balance_type: balance.balance_type,
+            access_type: Some(balance.access_type),
         }),
         ..line
     };
+    let is_of_quantities = balance.access_type == AccessType::Quantity;
     let applied = LineItem {
         product_id: line.product_id,
         product_type: line.product_type.clone(),
         product_tags: line.product_tags.clone(),
         starting_at: line.starting_at,
         ending_before: line.ending_before,
+        quantity_consumed: line.quantity.clone().filter(|_| is_of_quantities),
         ..LineItem::new(
             APPLICATION,
             format!("{} applied", candidate.name),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::casing::wire_enum;
 use crate::catalog::rate::{GroupValues, Rate};
-use crate::contract::balance::BalanceType;
+use crate::contract::balance::{AccessType, BalanceType};
 use crate::custom_field::CustomFields;
 use crate::customer::billable_status::BillableStatus;
 use crate::id::{
@@ -143,6 +143,9 @@ pub struct LineItem {
     /// What pays for this line, or what this line applies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applied_commit_or_credit: Option<AppliedCommitOrCredit>,
+    /// How many units a line that applies a balance of quantities takes of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantity_consumed: Option<Number>,
     /// The postpaid commit whose true-up this line is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub postpaid_commit: Option<PostpaidCommit>,
@@ -179,6 +182,9 @@ pub struct AppliedCommitOrCredit {
     pub id: BalanceId,
     #[serde(rename = "type")]
     pub balance_type: BalanceType,
+    /// What it is drawn by; missing on older invoices, whose balances are all of SPEND.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_type: Option<AccessType>,
 }
 
 /// A postpaid commit (schema `PostpaidCommit`).
@@ -232,6 +238,7 @@ impl LineItem {
             commit_type: None,
             commit_custom_fields: None,
             applied_commit_or_credit: None,
+            quantity_consumed: None,
             postpaid_commit: None,
             is_prorated: None,
             netsuite_item_id: None,
@@ -243,6 +250,12 @@ impl LineItem {
     #[must_use]
     pub fn is_application(&self) -> bool {
         self.line_type == APPLICATION
+    }
+
+    /// What a line that applies a balance takes of it, below zero.
+    #[must_use]
+    pub fn taken(&self) -> Decimal {
+        self.quantity_consumed.as_ref().map_or_else(|| self.total.0.clone(), |consumed| -&consumed.0)
     }
 
     /// Whether it is in the total of an invoice in its unit: what counts towards a postpaid commit is paid now (schema

@@ -32,7 +32,7 @@ impl DrawsByInvoice {
                 let Some(segment) = line.commit_id.zip(line.commit_segment_id) else {
                     return Some("has a line that applies a balance without naming it".to_owned());
                 };
-                *differences.entry(segment).or_default() -= &line.total.0;
+                *differences.entry(segment).or_default() -= line.taken();
             }
         }
         let ((balance_id, _), by) = differences.into_iter().find(|(_, by)| *by != zero())?;

@@ -14,7 +14,7 @@ use super::accounts::{accounts, of_drafts};
 use crate::access::{App, Caller};
 use crate::casing::wire_enum;
 use crate::catalog::credit_type;
-use crate::contract::balance::{self, AccessType, Balance, BalanceType};
+use crate::contract::balance::{self, AccessType, Balance, BalanceType, access_unit};
 use crate::custom_field::{self, CustomFields, ManagedEntity};
 use crate::error::ApiError;
 use crate::id::{CreditTypeId, CustomerId, EnvironmentId};
@@ -45,14 +45,14 @@ wire_enum! {
 #[derive(Deserialize, JsonSchema)]
 pub struct GetNetBalance {
     customer_id: CustomerId,
-    /// The unit of what is summed; USD (cents) when omitted.
+    /// The unit of what is summed; USD (cents) when omitted. Quantities have none.
     credit_type_id: Option<CreditTypeId>,
     /// Only balances that pass any of these; all when omitted or empty.
     #[serde(default, deserialize_with = "crate::wire::or_default")]
     filters: Vec<BalanceFilter>,
     /// Whether what drafts draw is taken off; FINALIZED_AND_DRAFT when omitted.
     invoice_inclusion_mode: Option<InvoiceInclusion>,
-    /// SPEND when omitted.
+    /// Whether those are summed that are drawn by what usage costs, or those that are drawn by its quantity; SPEND when omitted.
     access_type: Option<AccessType>,
 }
 
@@ -85,6 +85,7 @@ impl BalanceFilter {
 #[derive(Serialize, JsonSchema)]
 pub struct NetBalance {
     balance: Number,
+    /// The null id where it is of quantities.
     credit_type_id: CreditTypeId,
 }
 
@@ -96,13 +97,11 @@ pub async fn handler(
 ) -> Result<axum::Json<Data<NetBalance>>, ApiError> {
     let environment_id = caller.environment_id();
     let customer_id = request.customer_id;
-    if request.access_type == Some(AccessType::Quantity) {
-        return Err(ApiError::field("access_type", "`QUANTITY` is not supported by this server yet"));
-    }
+    let asked = access_unit("credit_type_id", request.access_type, request.credit_type_id)?;
     let (mut snapshot, uncounted) =
         begin_usage_read(&app.db, environment_id, Some(customer_id), metering.recent()).await?;
     let counts_drafts = request.invoice_inclusion_mode != Some(InvoiceInclusion::Finalized);
-    let unit_id = unit(&mut snapshot, environment_id, request.credit_type_id).await?;
+    let unit_id = unit(&mut snapshot, environment_id, asked).await?;
     let counts = |balance: &Balance| balance.unit_id() == unit_id && is_active(balance, caller.now);
     let Some((_, state)) = uncounted.customer() else {
         return Err(ApiError::field("customer_id", format!("customer {customer_id} was not found")));
@@ -128,12 +127,13 @@ fn is_active(balance: &Balance, now: Instant) -> bool {
     balance.terms.segments.iter().any(|segment| segment.period().contains(now))
 }
 
+/// The unit, which must be there; the null id for quantities.
 async fn unit(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     asked: Option<CreditTypeId>,
 ) -> Result<CreditTypeId, ApiError> {
-    let Some(id) = asked else { return Ok(CreditType::usd().id) };
+    let Some(id) = asked else { return Ok(CreditTypeId::NONE) };
     if CreditType::find_fiat(id).is_none()
         && credit_type::find_many(db, environment_id, &[id.0]).await?.is_empty()
     {
@@ -170,6 +170,7 @@ async fn passing(
 pub fn doc(operation: TransformOperation) -> TransformOperation {
     operation.id("getNetBalance").tag("Credits and commits").summary("Get the net balance of a customer").description(
         "What is left, at this moment, of all commits and credits in one unit, those of contracts too; of a postpaid \
-         commit, what is still to be spent. A segment that was drawn below zero counts as zero.",
+         commit, what is still to be spent. A segment that was drawn below zero counts as zero. With access_type QUANTITY: \
+         how many units of usage are left, of whatever they are.",
     )
 }

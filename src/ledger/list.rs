@@ -13,7 +13,8 @@ use super::accounts::{accounts, of_drafts};
 use super::view::{Asked, reckoned};
 use crate::access::{App, Caller};
 use crate::contract::balance::{
-    self, Balance, BalanceFilter, BalanceV1, CommitV1, CreditV1, Kind, Reckoned, WholeBalance, whole_balances,
+    self, AccessType, Balance, BalanceFilter, BalanceV1, CommitV1, CreditV1, Kind, Reckoned, WholeBalance,
+    whole_balances,
 };
 use crate::error::ApiError;
 use crate::id::{BalanceId, CustomerId, EnvironmentId};
@@ -52,6 +53,8 @@ pub struct ListBalances {
 #[derive(Deserialize, JsonSchema)]
 pub struct ListCommits {
     commit_id: Option<BalanceId>,
+    /// Only those that are drawn by what usage costs, or by its quantity.
+    access_type: Option<AccessType>,
     /// Those of contracts too.
     #[serde(default, deserialize_with = "crate::wire::or_default")]
     include_contract_commits: bool,
@@ -68,6 +71,8 @@ pub struct ListCredits {
 #[derive(Deserialize, JsonSchema)]
 pub struct ListBoth {
     id: Option<BalanceId>,
+    /// Only those that are drawn by what usage costs, or by its quantity.
+    access_type: Option<AccessType>,
     /// Those of contracts too.
     #[serde(default, deserialize_with = "crate::wire::or_default")]
     include_contract_balances: bool,
@@ -82,6 +87,7 @@ struct Scope {
     #[serde(skip)]
     kind: Kind,
     id: Option<BalanceId>,
+    access_type: Option<AccessType>,
     include_contract_balances: bool,
     exclude_zero_balances: bool,
 }
@@ -95,6 +101,7 @@ pub async fn commits(
     let scope = Scope {
         kind: Kind::Commits,
         id: own.commit_id,
+        access_type: own.access_type,
         include_contract_balances: own.include_contract_commits,
         exclude_zero_balances: false,
     };
@@ -110,6 +117,7 @@ pub async fn credits(
     let scope = Scope {
         kind: Kind::Credits,
         id: own.credit_id,
+        access_type: None,
         include_contract_balances: own.include_contract_credits,
         exclude_zero_balances: false,
     };
@@ -125,6 +133,7 @@ pub async fn balances(
     let scope = Scope {
         kind: Kind::Both,
         id: own.id,
+        access_type: own.access_type,
         include_contract_balances: own.include_contract_balances,
         exclude_zero_balances: own.exclude_zero_balances,
     };
@@ -192,6 +201,7 @@ fn filter(request: &ListBalances, scope: &Scope) -> BalanceFilter {
         effective_before: instant(request.effective_before),
         include_contract_balances: scope.include_contract_balances,
         include_archived: request.include_archived,
+        access_type: scope.access_type,
     }
 }
 

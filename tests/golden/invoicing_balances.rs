@@ -48,7 +48,7 @@ async fn invoicing_w2_a_prepaid_commit_runs_out() {
         "product_tags": [], "product_custom_fields": {}, "quantity": 75, "unit_price": 250, "total": 18_750,
         "credit_type": usd, "starting_at": "2024-09-01T00:00:00+00:00", "ending_before": "2024-10-01T00:00:00+00:00",
         "commit_id": commit["id"], "commit_segment_id": segment, "commit_type": "PrepaidCommit",
-        "commit_custom_fields": {}, "applied_commit_or_credit": { "id": commit["id"], "type": "PREPAID" },
+        "commit_custom_fields": {}, "applied_commit_or_credit": { "id": commit["id"], "type": "PREPAID", "access_type": "SPEND" },
     });
     let mut applied = usage.clone();
     applied["type"] = json!("applied_commit_or_credit");

@@ -22,4 +22,5 @@ mod metering;
 mod overrides;
 mod pricing;
 mod pricing_balances;
+mod quantity;
 mod sql_metrics;

@@ -108,7 +108,13 @@ fn everything() -> BalanceFilter {
         effective_before: None,
         include_contract_balances: true,
         include_archived: false,
+        access_type: None,
     }
+}
+
+/// The same with amounts that are units of usage.
+fn of_units(grant: &Value) -> Value {
+    with(grant, "/access_schedule/access_type", json!("quantity"))
 }
 
 fn instant(text: &str) -> Instant {
@@ -179,7 +185,7 @@ async fn a_contract_shows_its_commits_and_credits_in_both_versions() {
     let expected = json!({
         "id": first["id"], "type": "PREPAID", "rate_type": "COMMIT_RATE", "name": "Year", "description": "d",
         "priority": number("1.5"), "contract": { "id": contract }, "product": { "id": desk.fee, "name": "Fee" },
-        "access_schedule": { "credit_type": usd, "schedule_items": [
+        "access_schedule": { "access_type": "SPEND", "credit_type": usd, "schedule_items": [
             { "id": segments[0]["id"], "amount": 600, "starting_at": "2026-03-01T00:00:00Z", "ending_before": "2026-06-01T00:00:00Z" },
             { "id": segments[1]["id"], "amount": 400, "starting_at": "2026-06-01T00:00:00Z", "ending_before": "2026-09-01T00:00:00Z" },
         ] },
@@ -348,9 +354,14 @@ async fn a_commit_that_makes_no_sense_is_refused_by_its_field() {
             "access_schedule: missing field `schedule_items`",
         ),
         (
-            with(&prepaid, "/access_schedule/access_type", json!("quantity")),
-            "access_schedule.access_type: `QUANTITY` is not supported",
+            with(&prepaid, "/access_schedule/access_type", json!("UNITS")),
+            "access_schedule.access_type: unknown variant `UNITS`",
         ),
+        (
+            with(&of_units(&prepaid), "/access_schedule/credit_type_id", json!(world.unit)),
+            "access_schedule.credit_type_id: cannot be combined with access_type",
+        ),
+        (of_units(&postpaid), "access_schedule.access_type: a POSTPAID commit is of SPEND"),
         (
             with(&prepaid, "/access_schedule/credit_type_id", json!(NOBODY)),
             "access_schedule.credit_type_id: no pricing unit",
@@ -693,8 +704,8 @@ async fn a_credit_that_makes_no_sense_is_refused_by_its_field() {
             "access_schedule.credit_type_id: no pricing unit".to_owned(),
         ),
         (
-            with(&credit, "/access_schedule/access_type", json!("QUANTITY")),
-            "access_schedule.access_type: `QUANTITY` is not supported".to_owned(),
+            with(&of_units(&credit), "/access_schedule/credit_type_id", json!(world.unit)),
+            "access_schedule.credit_type_id: cannot be combined with access_type".to_owned(),
         ),
         (with(&tags, "/applicable_product_tags", json!(["a"])), "specifiers: cannot be combined".to_owned()),
         (

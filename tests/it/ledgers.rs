@@ -562,7 +562,11 @@ async fn a_net_balance_sums_what_its_filters_say() {
     for (request, field) in [
         (asked("customer_id", json!(NOBODY)), "customer_id: "),
         (asked("credit_type_id", json!(NOBODY)), "credit_type_id: "),
-        (asked("access_type", json!("QUANTITY")), "access_type: "),
+        (asked("access_type", json!("UNITS")), "access_type: "),
+        (
+            with(&asked("access_type", json!("QUANTITY")), "/credit_type_id", json!(desk.world.unit)),
+            "credit_type_id: cannot be combined",
+        ),
         (asked("invoice_inclusion_mode", json!("DRAFT")), "invoice_inclusion_mode: "),
         (asked("filters", json!([{ "balance_types": ["PREPAID"] }])), "filters[0].balance_types[0]: "),
     ] {

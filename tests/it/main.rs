@@ -46,6 +46,7 @@ mod paging;
 mod previews;
 mod probes;
 mod products;
+mod quantity_balances;
 mod quickstart;
 mod rate_cards;
 mod rate_schedules;

@@ -89,8 +89,9 @@ async fn they_are_shown_as_they_were_agreed() {
     let rounded = |places: i64| json!({ "rounding_method": "HALF_UP", "decimal_places": places });
     let commit = json!({
         "id": contract["recurring_commits"][0]["id"], "contract": { "id": contract["id"] }, "product": product,
-        "name": "Monthly", "description": "d", "access_amount": usd("0.1"), "invoice_amount": usd("0.05"),
-        "priority": 1, "rate_type": "COMMIT_RATE", "commit_duration": { "value": 2, "unit": "PERIODS" },
+        "name": "Monthly", "description": "d", "access_amount": with(&usd("0.1"), "/access_type", json!("SPEND")),
+        "invoice_amount": usd("0.05"), "priority": 1, "rate_type": "COMMIT_RATE",
+        "commit_duration": { "value": 2, "unit": "PERIODS" },
         "starting_at": "2026-03-01T00:00:00Z", "anchor_date": "2026-03-01T00:00:00Z",
         "ending_before": "2026-12-01T00:00:00Z", "recurrence_frequency": "QUARTERLY", "proration": "FIRST",
         "proration_rounding": { "access": rounded(-2), "invoice": rounded(5) }, "rollover_fraction": number("0.5"),
@@ -99,7 +100,7 @@ async fn they_are_shown_as_they_were_agreed() {
     assert_eq!(contract["recurring_commits"], json!([commit]));
     let credit = json!({
         "id": contract["recurring_credits"][0]["id"], "contract": { "id": contract["id"] }, "product": product,
-        "access_amount": { "unit_price": 100, "quantity": 31, "credit_type_id": USD },
+        "access_amount": { "unit_price": 100, "quantity": 31, "credit_type_id": USD, "access_type": "SPEND" },
         "priority": 1, "rate_type": "LIST_RATE", "commit_duration": { "value": 1, "unit": "PERIODS" },
         "starting_at": "2026-03-01T00:00:00Z", "anchor_date": "2026-03-01T00:00:00Z", "proration": "FIRST_AND_LAST",
         "proration_rounding": { "access": { "rounding_method": "CEILING", "decimal_places": 0 } },
@@ -193,7 +194,14 @@ async fn what_makes_no_sense_is_refused_by_name() {
             ),
             (commit("access_amount/quantity", json!(-1)), "recurring_commits[0].access_amount.quantity: "),
             (commit("access_amount", unit.clone()), "recurring_commits[0].access_amount.credit_type_id: "),
-            (commit("access_amount", quantities), "recurring_commits[0].access_amount.access_type: "),
+            (
+                commit("access_amount", quantities),
+                "recurring_commits[0].access_amount.credit_type_id: cannot be combined with access_type",
+            ),
+            (
+                commit("access_amount/access_type", json!("UNITS")),
+                "recurring_commits[0].access_amount.access_type: unknown variant `UNITS`",
+            ),
             (
                 commit("invoice_amount/unit_price", json!(-1)),
                 "recurring_commits[0].invoice_amount.unit_price: ",

@@ -111,7 +111,7 @@ test("a grant is drawn by a draft, by the final invoice, and again after it was 
   const applied = draft.line_items.filter(({ type }) => type === "applied_commit_or_credit");
   assert.deepEqual(
     applied.map(({ name, total, commit_id, applied_commit_or_credit }) => [name, total, commit_id, applied_commit_or_credit]),
-    [["Paid ahead applied", -1000, id, { id, type: "PREPAID" }]],
+    [["Paid ahead applied", -1000, id, { id, type: "PREPAID", access_type: "SPEND" }]],
   );
 
   const [segment] = (await seen(id)).access_schedule.schedule_items;

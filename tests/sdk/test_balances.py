@@ -68,8 +68,6 @@ def test_what_is_left_of_all_is_one_number(client, granted):
     assert left({"ids": [granted["own"]], "balance_types": ["CREDIT"]}, {"ids": [granted["of contract"]]}) == 50
     with pytest.raises(BadRequestError, match="customer"):
         client.v1.contracts.get_net_balance(customer_id=str(uuid4()))
-    with pytest.raises(BadRequestError, match="access_type"):
-        left(access_type="QUANTITY")
 
 
 def test_an_entry_by_hand_counts_at_once(client, shop):

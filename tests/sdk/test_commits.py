@@ -103,13 +103,6 @@ def test_a_commit_is_refused_by_the_name_of_its_fault(shop, customer, commits, f
     assert list(commits.list(customer_id=customer)) == []
 
 
-def test_quantities_are_not_granted_yet(shop, customer, commits):
-    terms = shop.grant(("2026-03-01", "2027-03-01", 500))
-    terms["access_schedule"]["access_type"] = "QUANTITY"
-    with pytest.raises(BadRequestError, match="access_type"):
-        commits.create(customer_id=customer, type="PREPAID", **terms)
-
-
 def test_a_commit_is_of_a_known_customer_and_a_fixed_product(client, shop, customer, commits):
     good = {"type": "PREPAID", **shop.grant(("2026-03-01", "2027-03-01", 500))}
     metric = client.v1.billable_metrics.create(name="Calls", aggregation_type="COUNT").data.id

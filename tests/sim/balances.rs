@@ -77,6 +77,14 @@ pub fn granted(seed: u64) -> Granted {
             workload.overrides.push(one);
         }
     }
+    // Every third seed has balances of units, by numbers of their own, so that the others stay what they were.
+    let units = &mut Random::new(seed ^ 0x0711);
+    for balance in balances.iter_mut().filter(|_| seed % 3 == 1) {
+        if balance.balance_type != BalanceType::Postpaid && units.once_in(2) {
+            balance.access_type = AccessType::Quantity;
+            balance.unit = None;
+        }
+    }
     Granted { workload, balances, used }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use upbeat::catalog::product::Timeline;
-use upbeat::contract::balance::BalanceType;
+use upbeat::contract::balance::{AccessType, BalanceType};
 use upbeat::drawdown::calc::{Candidate, Drawdown, candidates, conversions};
 use upbeat::id::{ProductId, SegmentId};
 use upbeat::money::{Decimal, QuantityRounding, RoundingMethod, plain, zero};
@@ -59,8 +59,10 @@ fn drawn(granted: &Granted, more: &[i64]) -> Drawn {
             total += &charge.total;
         }
         if let Some(payer) = payer {
-            paid.push(kind);
-            *covered.entry(payer.segment.id).or_insert_with(zero) += &charge.total;
+            let is_of_units = payer.balance.access_type == AccessType::Quantity;
+            paid.push(if is_of_units { "usage by units" } else { kind });
+            let drawn = if is_of_units { &*charge.quantity } else { &charge.total };
+            *covered.entry(payer.segment.id).or_insert_with(zero) += drawn;
         }
     };
     for stretch in &stretches {
@@ -167,7 +169,8 @@ fn balances_pay_for_every_kind_of_charge() {
             *reached.entry(kind).or_default() += 1;
         }
     }
-    for kind in ["usage", "spend", "minimum", "subscription", "conversion", "another price"] {
+    for kind in ["usage", "usage by units", "spend", "minimum", "subscription", "conversion", "another price"]
+    {
         assert!(reached.get(kind).is_some_and(|count| *count > 5), "{kind}: {reached:?}");
     }
 }

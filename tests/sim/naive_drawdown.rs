@@ -80,6 +80,7 @@ struct Taken {
     source: usize,
     unit: CreditTypeId,
     prices: Pieces,
+    /// What it costs at these prices.
     amount: Decimal,
 }
 
@@ -252,8 +253,14 @@ impl Source<'_> {
         self.balance.balance_type == BalanceType::Postpaid
     }
 
-    fn unit(&self) -> CreditTypeId {
-        self.balance.unit.as_ref().expect("money or tokens").id
+    /// None where it is of units of usage.
+    fn unit(&self) -> Option<CreditTypeId> {
+        self.balance.unit.as_ref().map(|unit| unit.id)
+    }
+
+    /// Whether it may pay for what is priced in a unit: with units of usage that is any.
+    fn pays_in(&self, unit: CreditTypeId) -> bool {
+        self.unit().is_none_or(|own| own == unit)
     }
 
     fn is_open(&self) -> bool {
@@ -265,6 +272,9 @@ impl Source<'_> {
 
     fn is_aimed(&self, line: &NaiveLine<'_>) -> bool {
         if !(self.segment.starting_at <= line.at && line.at < self.segment.ending_before) {
+            return false;
+        }
+        if self.unit().is_none() && line.product.product_type != ProductType::Usage {
             return false;
         }
         let tags = line.state.tags.clone().unwrap_or_default();
@@ -479,8 +489,8 @@ fn context(
         .iter()
         .zip(&drawn)
         .map(|(source, (_, drawn_unit))| {
-            let of_conversion = unit != currency && source.unit() == currency && source.is_open();
-            source.is_aimed(&line) && (source.unit() == *drawn_unit || of_conversion)
+            let of_conversion = unit != currency && source.unit() == Some(currency) && source.is_open();
+            source.is_aimed(&line) && (source.pays_in(*drawn_unit) || of_conversion)
         })
         .collect();
     Some(Context {
@@ -590,7 +600,7 @@ fn subscription_line<'a>(
     context.eligible = sources
         .iter()
         .zip(&context.drawn)
-        .map(|(source, (_, unit))| source.is_aimed(&line) && source.unit() == *unit)
+        .map(|(source, (_, unit))| source.is_aimed(&line) && source.pays_in(*unit))
         .collect();
     let Price::Subscription { quantity, .. } = &context.price else { panic!("a subscription") };
     let to = quantity.clone();
@@ -617,7 +627,7 @@ fn pay(workload: &Workload, lines: &mut [Line<'_>], sources: &mut [Source<'_>]) 
         let mut at = from;
         for (source_number, source) in sources.iter_mut().enumerate() {
             let (prices, unit) = &line.context.drawn[source_number];
-            if !line.context.eligible[source_number] || *unit != source.unit() {
+            if !line.context.eligible[source_number] || !source.pays_in(*unit) {
                 continue;
             }
             // What is given back draws nothing either.
@@ -628,23 +638,33 @@ fn pay(workload: &Workload, lines: &mut [Line<'_>], sources: &mut [Source<'_>]) 
                 continue;
             }
             let start = at.clone();
-            let mut amount = zero();
+            let is_of_units = source.unit().is_none();
+            let (mut amount, mut drawn) = (zero(), zero());
             for (part_from, part_to, price) in split(prices, &start, &to) {
                 if source.left <= zero() {
                     break;
                 }
-                let worth = (&part_to - &part_from) * &price;
-                if worth <= source.left {
-                    source.left -= &worth;
+                let units = &part_to - &part_from;
+                let worth = &units * &price;
+                let asked = if is_of_units { &units } else { &worth };
+                if *asked <= source.left {
+                    source.left -= asked;
+                    drawn += asked;
                     amount += worth;
                     at = part_to;
                 } else {
-                    at = &part_from + divide(&source.left, &price);
-                    amount += &source.left;
-                    source.left = zero();
+                    let left = std::mem::replace(&mut source.left, zero());
+                    drawn += &left;
+                    if is_of_units {
+                        amount += &left * &price;
+                        at = &part_from + left;
+                    } else {
+                        at = &part_from + divide(&left, &price);
+                        amount += left;
+                    }
                 }
             }
-            source.drawn += &amount;
+            source.drawn += &drawn;
             let (unit, prices) = (*unit, prices.clone());
             line.paid.push(Taken {
                 from: start,
@@ -817,7 +837,7 @@ fn conversions(workload: &Workload, lines: &[Line<'_>], sources: &mut [Source<'_
     let from = (workload.statement.from - hour(0)).num_hours();
     let fiat_per_unit = workload.terms.conversions[0].fiat_per_unit.clone();
     let mut bounds = vec![from, END];
-    for source in sources.iter().filter(|source| source.is_open() && source.unit() == currency) {
+    for source in sources.iter().filter(|source| source.is_open() && source.unit() == Some(currency)) {
         let ends = [source.segment.starting_at, source.segment.ending_before];
         bounds.extend(ends.iter().map(|at| (*at - hour(0)).num_hours()).filter(|at| from < *at && *at < END));
     }
@@ -841,7 +861,7 @@ fn conversions(workload: &Workload, lines: &[Line<'_>], sources: &mut [Source<'_
         for source in sources.iter_mut() {
             let covers =
                 source.segment.starting_at <= hour(start) && hour(end) <= source.segment.ending_before;
-            if !covers || !source.is_open() || source.unit() != currency {
+            if !covers || !source.is_open() || source.unit() != Some(currency) {
                 continue;
             }
             let amount = if source.left < left { source.left.clone() } else { left.clone() };

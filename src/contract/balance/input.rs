@@ -428,7 +428,8 @@ impl Grant {
         let targeting =
             targeting(self.applicable_product_ids, self.applicable_product_tags, self.specifiers)?;
         let custom_fields = self.custom_fields.checked()?;
-        let unit = CreditType::find_fiat(self.access.unit_id).cloned();
+        let access_type = self.access.access_type();
+        let unit = self.access.unit_id.and_then(CreditType::find_fiat).cloned();
         let number = |input: InputNumber| Number(input.0);
         let terms = BalanceTerms {
             product_id: self.product_id,
@@ -448,13 +449,13 @@ impl Grant {
             netsuite_sales_order_id: self.netsuite_sales_order_id,
             salesforce_opportunity_id: self.salesforce_opportunity_id,
         };
-        let custom_unit_id = Some(self.access.unit_id).filter(|_| unit.is_none());
+        let custom_unit_id = self.access.unit_id.filter(|_| unit.is_none());
         let balance = Balance {
             customer_id: owner.customer_id,
             id: owner.ids.next(),
             balance_type: self.balance_type,
             contract_id: owner.contract_id,
-            access_type: AccessType::Spend,
+            access_type,
             unit,
             recurring_id: None,
             origin: None,
@@ -488,11 +489,16 @@ fn check_postpaid(access: &Access, payments: Option<&PaymentSchedule>) -> Result
     let [payment] = payments.items.as_slice() else {
         return Err(ApiError::field("invoice_schedule", "a POSTPAID commit has one payment"));
     };
-    if CreditType::find_fiat(access.unit_id).is_none() {
+    if access.access_type() == AccessType::Quantity {
+        // Our decision: a promise is to spend money, and what units would be short of has no price.
+        let reason = "a POSTPAID commit is of SPEND, because what is short of it is billed";
+        return Err(ApiError::field("access_schedule.access_type", reason));
+    }
+    if access.unit_id.and_then(CreditType::find_fiat).is_none() {
         let reason = "a POSTPAID commit is in a currency, because what is short of it is billed";
         return Err(ApiError::field("access_schedule.credit_type_id", reason));
     }
-    if access.unit_id != payments.credit_type.id {
+    if access.unit_id != Some(payments.credit_type.id) {
         let reason = "must be that of access_schedule for POSTPAID";
         return Err(ApiError::field("invoice_schedule.credit_type_id", reason));
     }

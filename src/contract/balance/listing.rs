@@ -33,6 +33,7 @@ pub struct BalanceFilter {
     /// Those of contracts too, not only the customer's own.
     pub include_contract_balances: bool,
     pub include_archived: bool,
+    pub access_type: Option<AccessType>,
 }
 
 /// The customer's balances that a filter lets through, by creation and id, after a position; at most `limit`.
@@ -64,8 +65,9 @@ pub async fn list(
              AND ($7::timestamptz IS NULL OR starts_at < $7)
              AND ($8 OR contract_id IS NULL)
              AND ($9 OR archived_at IS NULL)
-             AND ($10::timestamptz IS NULL OR (created_at, id) > ($10, $11))
-           ORDER BY created_at, id LIMIT $12"#,
+             AND ($10::text IS NULL OR access_type = $10)
+             AND ($11::timestamptz IS NULL OR (created_at, id) > ($11, $12))
+           ORDER BY created_at, id LIMIT $13"#,
         environment_id.0,
         customer_id.0,
         match filter.kind {
@@ -79,6 +81,7 @@ pub async fn list(
         filter.effective_before,
         filter.include_contract_balances,
         filter.include_archived,
+        filter.access_type.map(AccessType::as_str),
         after_created_at,
         after_id,
         i64::try_from(limit).expect("limits are small"),

@@ -42,7 +42,7 @@ pub use payments::{PaymentsError, charge_of, keep_payments};
 pub use rollover::{
     Rollovers, Taken, given_back, has_live as has_live_rollover, is_live, made_final, successors, take_over,
 };
-pub use schedule_input::{Access, AccessScheduleInput, payment_schedule};
+pub use schedule_input::{Access, AccessScheduleInput, access_unit, payment_schedule};
 pub use store::{
     Added, Change, archive, drawable, drawable_as_of, find, find_as_of, ids_with_pending_true_up, insert,
     save, with_pending_true_up,

@@ -17,9 +17,9 @@ const SEGMENTS_MAX: usize = 1000;
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "ScheduleDurationInput")]
 pub struct AccessScheduleInput {
-    /// The unit of the amounts: a currency or a custom unit. USD (cents) when omitted.
+    /// The unit of the amounts: a currency or a custom unit. USD (cents) when omitted; quantities have none.
     credit_type_id: Option<CreditTypeId>,
-    /// What is deducted; SPEND when omitted.
+    /// Whether it is drawn by what usage costs or by its quantity; SPEND when omitted.
     access_type: Option<AccessType>,
     /// At least one. Value does not flow from one to the next.
     schedule_items: Vec<SegmentInput>,
@@ -36,7 +36,8 @@ struct SegmentInput {
 
 /// What an access schedule says.
 pub struct Access {
-    pub unit_id: CreditTypeId,
+    /// Unset where the amounts are quantities.
+    pub unit_id: Option<CreditTypeId>,
     /// By start and then by id.
     pub segments: Vec<Segment>,
 }
@@ -44,9 +45,7 @@ pub struct Access {
 impl AccessScheduleInput {
     pub fn checked(self, ids: &Ids) -> Result<Access, ApiError> {
         let field = |name: &str, reason: &str| ApiError::field(&format!("access_schedule.{name}"), reason);
-        if self.access_type == Some(AccessType::Quantity) {
-            return Err(field("access_type", "`QUANTITY` is not supported by this server yet"));
-        }
+        let unit_id = access_unit("access_schedule.credit_type_id", self.access_type, self.credit_type_id)?;
         if self.schedule_items.is_empty() {
             return Err(field("schedule_items", "must not be empty"));
         }
@@ -70,14 +69,34 @@ impl AccessScheduleInput {
             starting_at: item.starting_at.0,
             ending_before: item.ending_before.0,
         };
-        Ok(Access {
-            unit_id: self.credit_type_id.unwrap_or_else(|| CreditType::usd().id),
-            segments: items.into_iter().map(segment).collect(),
-        })
+        Ok(Access { unit_id, segments: items.into_iter().map(segment).collect() })
+    }
+}
+
+/// The unit that a field names of what is granted, USD where it names none. Quantities have none (SDK: types of access schedules),
+/// and 400 where one is named.
+pub fn access_unit(
+    field: &str,
+    access_type: Option<AccessType>,
+    unit_id: Option<CreditTypeId>,
+) -> Result<Option<CreditTypeId>, ApiError> {
+    match (access_type.unwrap_or(AccessType::Spend), unit_id) {
+        (AccessType::Spend, unit_id) => Ok(Some(unit_id.unwrap_or_else(|| CreditType::usd().id))),
+        (AccessType::Quantity, None) => Ok(None),
+        (AccessType::Quantity, Some(_)) => {
+            let reason = "cannot be combined with access_type `QUANTITY`, whose amounts are units of usage";
+            Err(ApiError::field(field, reason))
+        }
     }
 }
 
 impl Access {
+    /// What its amounts are of.
+    #[must_use]
+    pub fn access_type(&self) -> AccessType {
+        self.unit_id.map_or(AccessType::Quantity, |_| AccessType::Spend)
+    }
+
     #[must_use]
     pub fn total(&self) -> Decimal {
         self.segments.iter().map(|segment| &segment.amount.0).sum()

@@ -226,7 +226,7 @@ impl Balance {
     /// The id of the unit of its amounts; the null id where they are quantities.
     #[must_use]
     pub fn unit_id(&self) -> CreditTypeId {
-        self.unit.as_ref().map_or_else(|| CreditTypeId(uuid::Uuid::nil()), |unit| unit.id)
+        self.unit.as_ref().map_or(CreditTypeId::NONE, |unit| unit.id)
     }
 }
 

@@ -5,7 +5,8 @@ use serde::Serialize;
 
 use super::ledger_entry::LedgerEntryView;
 use super::terms::{
-    Balance, BalanceType, CommitRateType, Origin, Payment, PaymentSchedule, Segment, SpecifierOfBalance,
+    AccessType, Balance, BalanceType, CommitRateType, Origin, Payment, PaymentSchedule, Segment,
+    SpecifierOfBalance,
 };
 use super::whole::WholeBalance;
 use crate::casing::wire_enum;
@@ -200,6 +201,7 @@ struct AccessScheduleView {
     /// Missing where the amounts are quantities.
     #[serde(skip_serializing_if = "Option::is_none")]
     credit_type: Option<CreditType>,
+    access_type: AccessType,
     schedule_items: Vec<SegmentView>,
 }
 
@@ -338,6 +340,7 @@ impl BalanceView {
             product: ProductName { id: terms.product_id, name: whole.product_name.clone() },
             access_schedule: AccessScheduleView {
                 credit_type: balance.unit.clone(),
+                access_type: balance.access_type,
                 schedule_items: terms.segments.into_iter().map(SegmentView::from).collect(),
             },
             applicable_product_ids: terms.targeting.product_ids,

@@ -42,7 +42,7 @@ pub async fn share_named(
     let products = product::share_many(db, environment_id, &ids).await?;
     let products: BTreeMap<ProductId, ProductRow> =
         products.into_iter().map(|product| (product.id, product)).collect();
-    let custom = grants.iter().map(|grant| grant.unit_id);
+    let custom = grants.iter().filter_map(|grant| grant.unit_id);
     let custom: Vec<Uuid> = custom.filter(|id| CreditType::find_fiat(*id).is_none()).map(|id| id.0).collect();
     let custom = credit_type::share_many(db, environment_id, &custom).await?;
     for grant in grants {
@@ -61,12 +61,13 @@ pub async fn share_named(
             return Err(refused("product_id", "the product is archived"));
         }
         named.product_names.insert(product.id, product.timeline().at(now).name.clone());
+        let Some(unit_id) = grant.unit_id else { continue };
         let field = "access_amount.credit_type_id";
-        let unit = match CreditType::find_fiat(grant.unit_id) {
+        let unit = match CreditType::find_fiat(unit_id) {
             Some(unit) => unit.clone(),
-            None => match custom.iter().find(|unit| unit.id == grant.unit_id) {
+            None => match custom.iter().find(|unit| unit.id == unit_id) {
                 None => {
-                    let reason = format!("no pricing unit has the id {}", grant.unit_id);
+                    let reason = format!("no pricing unit has the id {unit_id}");
                     return Err(refused(field, &reason));
                 }
                 Some(unit) if unit.archived_at.is_some() => {
@@ -108,7 +109,7 @@ pub async fn begin(
             contract_id: contract.id,
             id,
             kind,
-            unit: named.units[&unit_id].clone(),
+            unit: unit_id.map(|id| named.units[&id].clone()),
             created_at: caller.now,
             created_by: caller.token_name.clone(),
             granted_until: terms.starting_at,

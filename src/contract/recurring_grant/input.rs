@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::terms::{GrantKind, GrantTerms, InvoiceAmount, Proration, UnitAmount};
 use super::view::DurationUnit;
-use crate::contract::balance::{AccessType, CommitRateType, SpecifierInput, targeting};
+use crate::contract::balance::{AccessType, CommitRateType, SpecifierInput, access_unit, targeting};
 use crate::error::ApiError;
 use crate::id::{BalanceId, CreditTypeId, Ids, ProductId, RecurringGrantId};
 use crate::money::{
@@ -136,31 +136,16 @@ impl<'de> Deserialize<'de> for NotOfCredits {
     }
 }
 
-/// `unit_price × quantity`, in a currency or a custom pricing unit.
+/// `unit_price × quantity`, in a currency or a custom pricing unit, or so many units of usage.
 #[derive(Deserialize, JsonSchema)]
 struct AccessAmountInput {
     unit_price: InputNumber,
     /// Required.
     quantity: Option<InputNumber>,
-    credit_type_id: CreditTypeId,
-    #[serde(default, rename = "access_type")]
-    #[schemars(skip)]
-    _access_type: OfSpend,
-}
-
-/// The access type SPEND, which is all that is supported.
-#[derive(Default)]
-struct OfSpend;
-
-impl<'de> Deserialize<'de> for OfSpend {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match Option::deserialize(deserializer)? {
-            None | Some(AccessType::Spend) => Ok(Self),
-            Some(AccessType::Quantity) => {
-                Err(de::Error::custom("`QUANTITY` is not supported by this server yet"))
-            }
-        }
-    }
+    /// USD (cents) when omitted; quantities have none.
+    credit_type_id: Option<CreditTypeId>,
+    /// Whether what it makes is drawn by what usage costs or by its quantity; SPEND when omitted.
+    access_type: Option<AccessType>,
 }
 
 /// `unit_price × quantity`, in a currency.
@@ -196,8 +181,8 @@ struct CreditRoundingInput {
 pub struct PlannedGrant {
     pub id: RecurringGrantId,
     pub kind: GrantKind,
-    /// The unit of what is granted.
-    pub unit_id: CreditTypeId,
+    /// The unit of what is granted; unset for quantities.
+    pub unit_id: Option<CreditTypeId>,
     pub terms: GrantTerms,
     pub temporary_id: Option<String>,
     /// Where it is in the request, such as `recurring_commits[0]`.
@@ -306,7 +291,10 @@ pub fn planned(
     let mut planned: Vec<PlannedGrant> = Vec::new();
     for (path, input) in commits.chain(credits) {
         let temporary_id = input.temporary_id.clone();
-        let (kind, unit_id) = (input.kind, input.access_amount.credit_type_id);
+        let kind = input.kind;
+        let AccessAmountInput { access_type, credit_type_id, .. } = input.access_amount;
+        let unit_id = access_unit("access_amount.credit_type_id", access_type, credit_type_id);
+        let unit_id = unit_id.map_err(|error| error.within(&path))?;
         let terms = input.checked().map_err(|error| error.within(&path))?;
         let is_daily = |terms: &GrantTerms| terms.frequency == Some(CycleFrequency::Daily);
         if is_daily(&terms) && planned.iter().any(|other| is_daily(&other.terms)) {

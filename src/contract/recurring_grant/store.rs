@@ -16,7 +16,7 @@ struct Columns {
     contract_id: ContractId,
     id: RecurringGrantId,
     kind: GrantKind,
-    credit_type_id: CreditTypeId,
+    credit_type_id: Option<CreditTypeId>,
     created_at: Instant,
     created_by: String,
     terms: Json<GrantTerms>,
@@ -38,7 +38,7 @@ pub async fn insert(
         grant.contract_id.0,
         grant.id.0,
         grant.kind.as_str(),
-        grant.unit.id.0,
+        grant.unit.as_ref().map(|unit| unit.id.0),
         grant.created_at,
         grant.created_by,
         Json(&grant.terms) as _,
@@ -116,7 +116,8 @@ pub async fn of_contracts(
     )
     .fetch_all(&mut *db)
     .await?;
-    let custom = rows.iter().map(|row| row.credit_type_id).filter(|id| CreditType::find_fiat(*id).is_none());
+    let custom = rows.iter().filter_map(|row| row.credit_type_id);
+    let custom = custom.filter(|id| CreditType::find_fiat(*id).is_none());
     let custom: Vec<Uuid> = custom.map(|id| id.0).collect();
     let units = match custom.as_slice() {
         [] => Vec::new(),
@@ -124,10 +125,13 @@ pub async fn of_contracts(
     };
     let units: BTreeMap<CreditTypeId, CreditType> =
         units.into_iter().map(|unit| (unit.id, unit.credit_type())).collect();
+    let unit = |id: CreditTypeId| {
+        let unit = CreditType::find_fiat(id).or_else(|| units.get(&id));
+        unit.cloned().ok_or(sqlx::Error::RowNotFound)
+    };
     let mut grants: BTreeMap<ContractId, Vec<RecurringGrant>> = BTreeMap::new();
     for row in rows {
-        let unit = CreditType::find_fiat(row.credit_type_id).or_else(|| units.get(&row.credit_type_id));
-        let unit = unit.cloned().ok_or(sqlx::Error::RowNotFound)?;
+        let unit = row.credit_type_id.map(unit).transpose()?;
         grants.entry(row.contract_id).or_default().push(RecurringGrant {
             customer_id: row.customer_id,
             contract_id: row.contract_id,

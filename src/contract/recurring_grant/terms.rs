@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::casing::wire_enum;
-use crate::contract::balance::{CommitRateType, TargetingOfBalance};
+use crate::contract::balance::{AccessType, CommitRateType, TargetingOfBalance};
 use crate::id::{ContractId, CustomerId, ProductId, RecurringGrantId};
 use crate::money::{CreditType, Decimal, Number, ProrationRounding};
 use crate::time::{CycleFrequency, Instant};
@@ -45,13 +45,21 @@ pub struct RecurringGrant {
     pub contract_id: ContractId,
     pub id: RecurringGrantId,
     pub kind: GrantKind,
-    /// The unit of what is granted.
-    pub unit: CreditType,
+    /// The unit of what is granted; unset for quantities.
+    pub unit: Option<CreditType>,
     pub created_at: Instant,
     pub created_by: String,
     pub terms: GrantTerms,
     /// For every period that starts before there is a commit or credit.
     pub granted_until: Instant,
+}
+
+impl RecurringGrant {
+    /// What the commits and credits that it makes are drawn by.
+    #[must_use]
+    pub fn access_type(&self) -> AccessType {
+        self.unit.as_ref().map_or(AccessType::Quantity, |_| AccessType::Spend)
+    }
 }
 
 /// What an edit of a recurring grant may change, and the rest. It is kept as it is written here.

@@ -10,7 +10,7 @@ use super::calc::Calendar;
 use super::terms::{GrantKind, GrantTerms, Proration, RecurringGrant};
 use crate::casing::wire_enum;
 use crate::contract::Contract;
-use crate::contract::balance::{CommitRateType, SpecifierOfBalance};
+use crate::contract::balance::{AccessType, CommitRateType, SpecifierOfBalance};
 use crate::id::{ContractId, CreditTypeId, ProductId, RecurringGrantId};
 use crate::money::{Number, ProrationRounding};
 use crate::time::{CycleFrequency, Instant};
@@ -100,7 +100,9 @@ struct ProductName {
 struct AccessAmountView {
     unit_price: Number,
     quantity: Number,
+    /// The null id where it is of quantities.
     credit_type_id: CreditTypeId,
+    access_type: AccessType,
 }
 
 #[derive(Clone, Serialize, JsonSchema)]
@@ -169,7 +171,8 @@ impl RecurringView {
             access_amount: AccessAmountView {
                 unit_price: access.unit_price,
                 quantity: access.quantity,
-                credit_type_id: grant.unit.id,
+                credit_type_id: grant.unit.as_ref().map_or(CreditTypeId::NONE, |unit| unit.id),
+                access_type: grant.access_type(),
             },
             priority,
             rate_type,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::rank::Rank;
 use crate::catalog::product::Timeline;
-use crate::contract::balance::{AccessType, Balance, Segment};
+use crate::contract::balance::{Balance, Segment};
 use crate::id::{ContractId, ProductId, SegmentId};
 use crate::money::{Decimal, zero};
 use crate::rating::Agreement;
@@ -17,7 +17,7 @@ pub struct Candidate<'a> {
     pub segment: &'a Segment,
     /// The segment's time, of a contract's own balance cut where the contract ends.
     pub period: Period,
-    /// What is left of it: zero or more.
+    /// What is left of it, in its unit or in units of usage: zero or more.
     pub available: Decimal,
     /// What lines call it: its name, else that of its product at the end of the statement.
     pub name: String,
@@ -34,11 +34,7 @@ pub fn candidates<'a>(
     used: impl Fn(SegmentId) -> Decimal,
 ) -> Vec<Candidate<'a>> {
     let counted = agreement.statement.counted;
-    let own = balances.iter().filter(|balance| {
-        balance.archived_at.is_none()
-            && balance.access_type == AccessType::Spend
-            && balance.is_of(contract_id)
-    });
+    let own = balances.iter().filter(|balance| balance.archived_at.is_none() && balance.is_of(contract_id));
     let mut candidates: Vec<(Rank, Candidate<'a>)> = Vec::new();
     for balance in own {
         for segment in &balance.terms.segments {

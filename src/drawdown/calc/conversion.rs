@@ -23,7 +23,7 @@ pub struct Conversion<'a> {
 
 /// What of each unit is due over a statement's time, in the order of the card, and what pays for it: one conversion for each
 /// unit, or one for each part of the time where a balance begins or ends that may pay for it. A balance that is for some
-/// products or groups alone pays for no conversion, which is of none.
+/// products or groups alone pays for no conversion, which is of none; nor does one of quantities, as it is no usage.
 pub fn conversions<'a>(
     drawdown: &mut Drawdown<'a, '_>,
     units: &'a [UnitConversion],
@@ -95,7 +95,8 @@ fn pay<'a>(
         .payers()
         .filter(|(_, candidate)| {
             let covers_all = candidate.period.start <= part.start && part.end <= candidate.period.end;
-            covers_all && candidate.balance.terms.targeting.is_open()
+            let is_in_currency = candidate.balance.unit_id() == currency.id;
+            covers_all && is_in_currency && candidate.balance.terms.targeting.is_open()
         })
         .map(|(payer, _)| payer)
         .collect();

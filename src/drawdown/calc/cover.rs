@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::catalog::rate::Price;
+use crate::contract::balance::AccessType;
 use crate::money::{CreditType, Decimal, divide, is_positive, zero};
 use crate::rating::calc::{Charge, Paid, Payer, cost, slices};
 
@@ -26,15 +27,17 @@ impl Due<'_> {
 }
 
 /// What a balance with `available` left pays for, from the start of the range on, at the price while it is drawn: all of it, or
-/// as many units as it is worth, of which the last may be a part. What is drawn is exact; the units follow from it.
+/// as many units as it is worth, of which the last may be a part. What is drawn is exact; the units follow from it. A balance of
+/// quantities pays for as many units as are left of it, whatever they cost.
 ///
-/// Nothing where nothing is left or the units cost nothing either way (documentation page on zero overages). Units that are free
-/// only while it is drawn are paid by it, for nothing.
+/// Nothing where nothing is left or the units cost nothing either way (documentation page on zero overages; of quantities it is
+/// our decision: what is free anyway uses up nothing). Units that are free only while it is drawn are paid by it, for nothing or
+/// for as many units.
 #[must_use]
 pub fn cover<'a>(
     due: &Due<'_>,
     payer: Payer,
-    available: &Decimal,
+    (access_type, available): (AccessType, &Decimal),
     price: Cow<'a, Price>,
     unit: &'a CreditType,
 ) -> Option<Paid<'a>> {
@@ -53,16 +56,24 @@ pub fn cover<'a>(
         }
         // At the price of the range there is one slice.
         let value = if is_same { due.worth.clone() } else { &slice.quantity * &slice.price };
-        let (quantity, total) = if value <= left {
-            (slice.quantity.clone(), value)
+        let asked = match access_type {
+            AccessType::Spend => &value,
+            AccessType::Quantity => &slice.quantity,
+        };
+        let (quantity, total, drawn) = if *asked <= left {
+            (slice.quantity.clone(), value.clone(), asked.clone())
         } else {
-            (divide(&left, &slice.price).min(slice.quantity.clone()), left.clone())
+            let (quantity, total) = match access_type {
+                AccessType::Spend => (divide(&left, &slice.price).min(slice.quantity.clone()), left.clone()),
+                AccessType::Quantity => (left.clone(), &left * &slice.price),
+            };
+            (quantity, total, left.clone())
         };
         let is_whole = quantity == slice.quantity;
-        if !is_whole && !is_positive(&total) {
+        if !is_whole && !is_positive(&drawn) {
             break;
         }
-        left -= &total;
+        left -= &drawn;
         at += &quantity;
         charges.push(Charge {
             quantity: Cow::Owned(quantity),
@@ -85,5 +96,6 @@ pub fn cover<'a>(
     } else {
         cost(due.listed, &due.from, &at)
     };
-    Some(Paid { payer, from: due.from.clone(), to: at, price, unit, charges, listed })
+    let drawn = available - left;
+    Some(Paid { payer, from: due.from.clone(), to: at, drawn, price, unit, charges, listed })
 }

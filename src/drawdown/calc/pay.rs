@@ -7,7 +7,7 @@ use super::candidate::Candidate;
 use super::cover::{Due, cover};
 use super::target::{aims_at, skipped};
 use crate::catalog::rate::Price;
-use crate::contract::balance::CommitRateType;
+use crate::contract::balance::{AccessType, CommitRateType};
 use crate::id::ProductId;
 use crate::money::{CreditType, Decimal, is_positive};
 use crate::rating::calc::{Basis, Combination, Mark, Paid, Payer, Payment, Place, Stretch, prorated_price};
@@ -42,7 +42,7 @@ impl<'a, 'c> Drawdown<'a, 'c> {
         self.candidates.iter().enumerate().map(|(number, candidate)| (Payer(number), candidate))
     }
 
-    /// Draws a candidate for a range, where it may.
+    /// Draws a candidate for a range, where it may: one of quantities in whatever unit its units of usage are priced.
     pub(super) fn draw(
         &mut self,
         payer: Payer,
@@ -51,11 +51,12 @@ impl<'a, 'c> Drawdown<'a, 'c> {
         unit: &'a CreditType,
     ) -> Option<Paid<'a>> {
         let Payer(number) = payer;
-        if unit.id != self.candidates[number].balance.unit_id() {
+        let balance = self.candidates[number].balance;
+        if balance.access_type == AccessType::Spend && unit.id != balance.unit_id() {
             return None;
         }
-        let paid = cover(due, payer, &self.left[number], price, unit)?;
-        self.left[number] -= paid.total();
+        let paid = cover(due, payer, (balance.access_type, &self.left[number]), price, unit)?;
+        self.left[number] -= &paid.drawn;
         Some(paid)
     }
 
@@ -95,7 +96,11 @@ impl<'a, 'c> Drawdown<'a, 'c> {
             let unit_id = candidate.balance.unit_id();
             let is_open = candidate.balance.terms.targeting.is_open();
             let pays_conversion = is_converted && unit_id == currency.id && is_open;
-            if pays_conversion || unit_id == self.drawn_unit(candidate, stretch).id {
+            let pays = || match candidate.balance.access_type {
+                AccessType::Spend => unit_id == self.drawn_unit(candidate, stretch).id,
+                AccessType::Quantity => true,
+            };
+            if pays_conversion || pays() {
                 instants.extend(marks(candidate, product, combination));
             }
         }
@@ -200,7 +205,9 @@ impl<'a> Payment<'a> for Drawdown<'a, '_> {
             let instants = marks(candidate, composite, &nothing).into_iter();
             instants.map(|at| Mark { at, unit, is_open }).collect::<Vec<_>>()
         };
-        self.candidates.iter().flat_map(of_candidate).collect()
+        // Quantities pay for no composite.
+        let of_spend = |one: &&Candidate<'_>| one.balance.access_type == AccessType::Spend;
+        self.candidates.iter().filter(of_spend).flat_map(of_candidate).collect()
     }
 
     fn pay(&mut self, stretches: &mut BTreeMap<ProductId, Vec<Stretch<'a>>>) {

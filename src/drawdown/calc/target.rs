@@ -4,9 +4,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::candidate::Candidate;
-use crate::contract::balance::{SpecifierOfBalance, TargetingOfBalance};
+use crate::contract::balance::{AccessType, SpecifierOfBalance, TargetingOfBalance};
 use crate::rating::ProductTerms;
-use crate::rating::calc::{Combination, Stretch};
+use crate::rating::calc::{Basis, Combination, Stretch};
 use crate::time::Instant;
 
 /// Why a balance does not pay for a charge.
@@ -20,6 +20,8 @@ pub enum Skipped {
     OtherUsage,
     /// The charge is in another unit.
     OtherUnit,
+    /// The balance is of units of usage, and the charge is for something else.
+    NotUsage,
     /// Nothing is left of it.
     NothingLeft,
     /// Those before it pay for all.
@@ -34,6 +36,9 @@ pub enum Skipped {
 /// nothing to cut: each is one charge, which is paid by what may be drawn at its start (our decision). The documentation puts a
 /// charge into the order of drawdown by its start, and prices a subscription as of the start of its billing period; it knows no
 /// other instant of either. So what begins later pays nothing of it, and what ends inside its time may pay for all of it.
+///
+/// What is of quantities pays for units of USAGE products alone (our decision: seats are units too, but not of usage, and a
+/// composite has none).
 #[must_use]
 pub fn skipped(candidate: &Candidate<'_>, stretch: &Stretch<'_>) -> Option<Skipped> {
     let Stretch { product, combination, period, .. } = stretch;
@@ -41,7 +46,11 @@ pub fn skipped(candidate: &Candidate<'_>, stretch: &Stretch<'_>) -> Option<Skipp
         return Some(Skipped::OtherTime);
     }
     let is_aimed = aims_at(&candidate.balance.terms.targeting, product, combination, period.start);
-    (!is_aimed).then_some(Skipped::OtherUsage)
+    if !is_aimed {
+        return Some(Skipped::OtherUsage);
+    }
+    let is_of_quantities = candidate.balance.access_type == AccessType::Quantity;
+    (is_of_quantities && !matches!(stretch.basis, Basis::Usage(_))).then_some(Skipped::NotUsage)
 }
 
 /// Whether a balance pays for usage of a product in these groups, by the tags that the product has at an instant (documentation

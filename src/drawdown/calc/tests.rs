@@ -675,6 +675,103 @@ fn a_minimum_and_a_subscription_are_paid_by_what_may_be_drawn_at_their_start() {
 }
 
 #[test]
+fn units_are_paid_for_whatever_they_cost() {
+    let mut world = World::new();
+    let cheap = world.usage_product("Cheap", flat(2));
+    let dear = world.usage_product("Dear", flat(700));
+    world.use_of(cheap, 1, 10);
+    world.use_of(dear, 1, 10);
+    world.grant(credit("Units", 14).of_units());
+    let bill = world.bill();
+    assert_eq!(bill.lines, ["Cheap 4×2=8 Units", "Cheap 6×2=12", "Dear 10×700=7000 Units"]);
+    assert_eq!((bill.total.clone(), drawn(&bill)), (12.into(), vec!["Units 14".into()]));
+}
+
+#[test]
+fn units_and_money_pay_for_one_line_in_the_order_of_balances() {
+    let mut world = World::new();
+    let calls = world.usage_product("Calls", flat(3));
+    world.use_of(calls, 1, 100);
+    world.grant(paid_commit("Money", 90).priority(2));
+    world.grant(paid_commit("Units", 30).of_units().priority(1));
+    world.grant(credit("More units", 15).of_units().priority(3));
+    let bill = world.bill();
+    assert_eq!(
+        bill.lines,
+        ["Calls 30×3=90 Units", "Calls 30×3=90 Money", "Calls 15×3=45 More units", "Calls 25×3=75"]
+    );
+    assert_eq!(drawn(&bill), ["Units 30", "Money 90", "More units 15"]);
+    assert_eq!(bill.total, Decimal::from(75));
+}
+
+#[test]
+fn units_of_dear_tiers_go_first_and_tiers_go_on_at_the_commit_rate() {
+    let mut world = World::new();
+    let product = world.usage_product("Units", tiered(&[(5, 0), (5, 100), (0, 150)]));
+    world.use_of(product, 1, 12);
+    world.grant(credit("Pack", 4).of_units());
+    let lines = world.bill().lines;
+    assert_eq!(lines, ["Units 5×0=0", "Units 2×100=200 Pack", "Units 3×100=300", "Units 2×150=300 Pack"]);
+    world.change_rates(product, |entry| {
+        entry.price = flat(10);
+        entry.commit_rate = Some(tiered(&[(10, 5), (0, 0)]));
+    });
+    world.balances = vec![credit("Pack", 11).of_units().at_commit_rate()];
+    let bill = world.bill();
+    assert_eq!(bill.lines, ["Units 10×5=50 Pack", "Units 1×0=0 Pack", "Units 1×10=10"]);
+    assert_eq!(drawn(&bill), ["Pack 11"], "what is free only while it is drawn uses it up");
+}
+
+#[test]
+fn units_pay_in_tokens_and_for_no_conversion() {
+    let mut world = World::new();
+    let calls = world.usage_product("Calls", flat(2));
+    world.change_rates(calls, |entry| entry.credit_type_id = tokens().id);
+    world.terms.conversions[0].fiat_per_unit = 10.into();
+    world.use_of(calls, 1, 300);
+    world.grant(credit("Pack", 120).of_units());
+    let bill = world.bill();
+    assert_eq!(bill.lines, ["Calls 120×2=240 Pack", "Calls 180×2=360", "conversion 360×10=3600"]);
+    world.balances[0].terms.segments[0].amount = Number(1000.into());
+    let bill = world.bill();
+    assert_eq!(
+        (bill.lines.as_slice(), drawn(&bill)),
+        (["Calls 300×2=600 Pack".to_owned()].as_slice(), vec!["Pack 300".into()])
+    );
+}
+
+#[test]
+fn units_pay_for_no_subscription_and_no_composite_and_cut_usage_alone() {
+    let mut world = World::new();
+    let calls = world.usage_product("Calls", flat(10));
+    let tenth = Price::Percentage { fraction: decimal("0.1"), minimum: None, use_list_prices: false };
+    let support = world.product("Support", ProductType::Composite, &[(0, tenth)]);
+    world.set_state(support, |state| state.composite_product_ids = Some(vec![calls]));
+    let platform = Price::Subscription { price: 300.into(), quantity: 1.into(), is_prorated: true };
+    world.product("Platform", ProductType::Subscription, &[(0, platform)]);
+    world.use_of(calls, 3, 7);
+    world.use_of(calls, 12, 5);
+    world.grant(credit("Pack", 1000).of_units().until(10));
+    let bill = world.bill();
+    assert_eq!(
+        bill.lines,
+        ["Calls 0..10 7×10=70 Pack", "Calls 10..30 5×10=50", "Support 120×0.1=12", "Platform 1×300=300"],
+        "a composite is of gross spend"
+    );
+    assert_eq!(drawn(&bill), ["Pack 7"]);
+}
+
+#[test]
+fn units_that_are_free_anyway_are_not_drawn() {
+    let mut world = World::new();
+    let calls = world.usage_product("Calls", flat(0));
+    world.use_of(calls, 1, 10);
+    world.grant(credit("Pack", 1000).of_units());
+    let bill = world.bill();
+    assert_eq!((bill.lines.as_slice(), bill.drawn.len()), (["Calls 10×0=0".to_owned()].as_slice(), 0));
+}
+
+#[test]
 fn why_a_balance_does_not_pay_is_said_by_name() {
     let text = serde_json::to_string(&[Skipped::OtherTime, Skipped::OtherUsage]).expect("strings");
     assert_eq!(text, r#"["OTHER_TIME","OTHER_USAGE"]"#);

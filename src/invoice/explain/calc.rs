@@ -5,7 +5,7 @@ use super::view::{
     Explanation, LaterPrice, MemberExplanation, PriceExplanation, UsageExplanation, UsagePiece,
 };
 use crate::catalog::rate::{GroupValues, Rate};
-use crate::contract::balance::CommitRateType;
+use crate::contract::balance::{AccessType, CommitRateType};
 use crate::contract::rate_override::{Override, OverrideKind, OverrideType};
 use crate::drawdown::calc::{Candidate, Conversion, Skipped, skipped};
 use crate::invoice::calc::Calculated;
@@ -77,7 +77,9 @@ fn of_conversion(
     let reason = |candidate: &Candidate<'_>| {
         let covers = candidate.period.start <= conversion.period.start
             && conversion.period.end <= candidate.period.end;
-        if candidate.balance.unit_id() != unit.id {
+        if candidate.balance.access_type == AccessType::Quantity {
+            Some(Skipped::NotUsage)
+        } else if candidate.balance.unit_id() != unit.id {
             Some(Skipped::OtherUnit)
         } else if !candidate.balance.terms.targeting.is_open() {
             Some(Skipped::OtherUsage)
@@ -114,7 +116,7 @@ fn considered(
     drawn: impl Fn(Payer) -> Option<DrawnExplanation>,
     reason: impl Fn(&Candidate<'_>) -> Option<Skipped>,
 ) -> Vec<ConsideredBalance> {
-    let is_due = charges.iter().any(|charge| is_positive(&charge.quantity));
+    let is_due = charges.iter().any(|charge| is_positive(&charge.total));
     let is_left = charges.iter().any(|charge| charge.payer.is_none() && is_positive(&charge.quantity));
     let last = charges.iter().filter_map(|charge| charge.payer).max();
     let considered = |(number, candidate): (usize, &Candidate<'_>)| {
@@ -134,6 +136,7 @@ fn considered(
             id: candidate.balance.id,
             segment_id: candidate.segment.id,
             balance_type: candidate.balance.balance_type,
+            access_type: candidate.balance.access_type,
             name: candidate.name.clone(),
             drawn,
             skipped,
@@ -166,7 +169,8 @@ fn considered_for(
         })
     };
     let reason = |candidate: &Candidate<'_>| {
-        let is_other_unit = candidate.balance.unit_id() != pricing.unit.id;
+        let of_spend = candidate.balance.access_type == AccessType::Spend;
+        let is_other_unit = of_spend && candidate.balance.unit_id() != pricing.unit.id;
         skipped(candidate, stretch).or(is_other_unit.then_some(Skipped::OtherUnit))
     };
     considered(candidates, &charges, drawn, reason)

@@ -4,7 +4,7 @@ use serde::Serialize;
 use crate::catalog::billable_metric::BillableMetric;
 use crate::catalog::product::QuantityConversion;
 use crate::catalog::rate::{GroupValues, Rate};
-use crate::contract::balance::BalanceType;
+use crate::contract::balance::{AccessType, BalanceType};
 use crate::contract::rate_override::OverrideType;
 use crate::contract::rate_override::calc::Reason;
 use crate::drawdown::calc::Skipped;
@@ -72,6 +72,8 @@ pub struct ConsideredBalance {
     pub segment_id: SegmentId,
     #[serde(rename = "type")]
     pub balance_type: BalanceType,
+    /// Whether it is drawn by what usage costs or by its quantity.
+    pub access_type: AccessType,
     pub name: String,
     /// What it pays for these lines.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -81,7 +83,7 @@ pub struct ConsideredBalance {
     pub skipped: Option<Skipped>,
 }
 
-/// What a commit or credit pays for.
+/// What a commit or credit pays for: one of SPEND is drawn by the amount, one of QUANTITY by the quantity.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct DrawnExplanation {
     pub amount: Number,

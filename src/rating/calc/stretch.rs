@@ -35,10 +35,12 @@ pub struct Paid<'a> {
     pub payer: Payer,
     pub from: Decimal,
     pub to: Decimal,
+    /// What it takes of the balance: what its charges come to, or, of a balance of quantities, the units.
+    pub drawn: Decimal,
     /// What a unit costs while this balance is drawn.
     pub price: Cow<'a, Price>,
     pub unit: &'a CreditType,
-    /// One for each tier that is touched; they come to what is drawn.
+    /// One for each tier that is touched.
     pub charges: Vec<Charge<'static>>,
     /// What the part would cost at the price of the stretch.
     pub listed: Decimal,
@@ -240,7 +242,7 @@ fn charges(price: &Price, before: &Decimal, after: &Decimal) -> Vec<Charge<'stat
 }
 
 impl Paid<'_> {
-    /// What is drawn.
+    /// What its charges come to.
     #[must_use]
     pub fn total(&self) -> Decimal {
         self.charges.iter().map(|charge| &charge.total).sum()
@@ -377,13 +379,13 @@ impl Stretch<'_> {
                 continue;
             }
             let is_whole = *from == paid.from && *to == paid.to;
-            let (drawn, listed) = if is_whole {
+            let (cost_there, listed) = if is_whole {
                 (paid.total(), paid.listed.clone())
             } else {
                 (cost(&paid.price, from, to), cost(self.pricing.price(), from, to))
             };
             unpaid -= signed(listed);
-            costs.push((paid.unit.id, signed(drawn)));
+            costs.push((paid.unit.id, signed(cost_there)));
         }
         costs.push((self.pricing.unit.id, unpaid));
         costs

@@ -6,7 +6,7 @@ use upbeat::money::{Decimal, is_positive};
 use upbeat::time::Instant;
 
 use super::customer::{Balance, Customer, Draw, Segment};
-use super::step::Kind;
+use super::step::{DrawnBy, Kind};
 
 /// What customers use; the events of a product are called as it is.
 pub const PRODUCTS: [&str; 4] = ["ants", "bees", "cows", "dogs"];
@@ -108,10 +108,6 @@ impl Customer {
             pay(place, &mut sources, &mut bill);
         }
         for source in sources.into_iter().filter(|source| is_positive(&source.drawn)) {
-            if source.balance.kind == Kind::Postpaid {
-                bill.total += &source.drawn;
-            }
-            bill.gross += &source.drawn;
             let at = source.end.min(end);
             let (balance, segment) = (source.number, source.segment.number);
             bill.draws.push(Draw { balance, segment, amount: source.drawn, at });
@@ -243,15 +239,22 @@ fn pay(place: Place, sources: &mut [Source<'_>], bill: &mut Bill) {
         let commit_price = commit_price(place.product).filter(|_| source.balance.at_commit_rate);
         let price = commit_price.as_ref().unwrap_or(&place.price);
         let worth = &count * price;
-        let amount = if worth <= source.left {
-            count = zero.clone();
-            worth
+        let by_units = source.balance.drawn_by == DrawnBy::Units;
+        let asked = if by_units { &count } else { &worth };
+        let (units, worth, amount) = if *asked <= source.left {
+            (count.clone(), worth.clone(), asked.clone())
+        } else if by_units {
+            (source.left.clone(), &source.left * price, source.left.clone())
         } else {
-            count -= (&source.left / price).with_prec(40);
-            source.left.clone()
+            ((&source.left / price).with_prec(40), source.left.clone(), source.left.clone())
         };
+        count -= units;
         source.left -= &amount;
         source.drawn += amount;
+        if source.balance.kind == Kind::Postpaid {
+            bill.total += &worth;
+        }
+        bill.gross += worth;
         assert!(source.left >= zero, "drawn below zero");
     }
     bill.total += &count * &place.price;

@@ -10,7 +10,7 @@ use super::bill::Bill;
 use super::calendar::Calendar;
 use super::ledger::draws_of;
 use super::renewal::Taken;
-use super::step::{BalancePlan, ContractPlan, Edit, Event, GrantPlan, Kind, Step};
+use super::step::{BalancePlan, ContractPlan, DrawnBy, Edit, Event, GrantPlan, Kind, Step};
 
 /// For how long a statement waits for late events.
 pub const GRACE: TimeDelta = TimeDelta::hours(24);
@@ -62,6 +62,7 @@ pub struct Balance {
     pub created: Instant,
     pub priority: Option<i64>,
     pub at_commit_rate: bool,
+    pub drawn_by: DrawnBy,
     pub products: Vec<usize>,
     pub segments: Vec<Segment>,
     pub manual: Vec<Manual>,
@@ -329,6 +330,7 @@ impl Customer {
             created: self.now,
             priority: Some(plan.priority),
             at_commit_rate: plan.at_commit_rate,
+            drawn_by: plan.drawn_by,
             products: plan.products,
             segments,
             manual: Vec::new(),
@@ -437,6 +439,7 @@ impl Customer {
             created: start,
             priority: Some(plan.priority),
             at_commit_rate: false,
+            drawn_by: plan.drawn_by,
             products: plan.products,
             segments: vec![segment],
             manual: Vec::new(),

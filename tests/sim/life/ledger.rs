@@ -5,7 +5,7 @@ use upbeat::time::Instant;
 
 use super::customer::{Customer, Draft, Draw, Invoice, InvoiceKind};
 use super::renewal::Portion;
-use super::step::Kind;
+use super::step::{DrawnBy, Kind};
 
 /// Amounts are compared to nine decimals: where quotients are added up differs.
 pub fn shown(amount: &Decimal) -> String {
@@ -128,9 +128,10 @@ impl Customer {
         sum
     }
 
-    /// All that is left together.
-    pub fn net(&self, drafts: &[Draft]) -> Decimal {
-        (0..self.balances.len()).map(|number| self.left(number, drafts)).sum()
+    /// All that is left together, of money or of units.
+    pub fn net(&self, drafts: &[Draft], drawn_by: DrawnBy) -> Decimal {
+        let own = (0..self.balances.len()).filter(|number| self.balances[*number].drawn_by == drawn_by);
+        own.map(|number| self.left(number, drafts)).sum()
     }
 
     /// All invoices as lines, in no order that means anything.

@@ -34,7 +34,7 @@ use super::calendar::Frequency;
 use super::customer::{Customer, Draw as NaiveDraw, InvoiceKind};
 use super::ledger::{Entry as NaiveEntry, KINDS, draws_of, listed, place_of, shown};
 use super::renewal::{Portion, Taken};
-use super::step::Kind;
+use super::step::{DrawnBy, Kind};
 use crate::workload::state;
 
 const CUSTOMER: CustomerId = CustomerId(Uuid::nil());
@@ -498,8 +498,11 @@ fn balance(customer: &Customer, number: usize, reserved: &[NaiveDraw]) -> Balanc
             Kind::Credit => BalanceType::Credit,
         },
         contract_id: own.contract.map(contract_id),
-        access_type: AccessType::Spend,
-        unit: Some(CreditType::usd()),
+        access_type: match own.drawn_by {
+            DrawnBy::Money => AccessType::Spend,
+            DrawnBy::Units => AccessType::Quantity,
+        },
+        unit: (own.drawn_by == DrawnBy::Money).then(CreditType::usd),
         recurring_id: None,
         origin: own.taken.as_ref().map(origin_of),
         uniqueness_key: None,

@@ -108,6 +108,7 @@ impl Customer {
             created: start,
             priority: old.priority,
             at_commit_rate: old.at_commit_rate,
+            drawn_by: old.drawn_by,
             products: old.products.clone(),
             segments: vec![segment],
             manual: Vec::new(),

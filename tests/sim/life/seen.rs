@@ -12,15 +12,15 @@ use upbeat::time::Instant;
 use super::bill::PRODUCTS;
 use super::customer::{Customer, Draft, InvoiceKind};
 use super::ledger::{Entry, KINDS, draws_of, listed, place_of, scheduled_line, shown, usage_line};
-use super::step::Kind;
+use super::step::{DrawnBy, Kind};
 
 /// Commits and credits, and invoices.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Seen {
     pub balances: Vec<Value>,
     pub invoices: Vec<Value>,
-    /// All that is left together.
-    pub net: Decimal,
+    /// All that is left together, of money and of units.
+    pub net: [Decimal; 2],
 }
 
 pub fn at(value: &Value) -> Instant {
@@ -198,8 +198,8 @@ impl Seen {
             differ(name, &lines(seen, left), &lines(expected, expected_left));
         }
         self.differ_of_taken(customer, &drafts, &mut differ);
-        let net = customer.net(&drafts);
-        differ("all that is left".to_owned(), &[shown(&self.net)], &[shown(&net)]);
+        let net = [DrawnBy::Money, DrawnBy::Units].map(|drawn_by| shown(&customer.net(&drafts, drawn_by)));
+        differ("all that is left".to_owned(), &self.net.each_ref().map(shown), &net);
         let own = |seen: &&Value| customer.balances.iter().any(|one| seen["id"] == one.id.as_str());
         let strangers = self.balances.iter().filter(|seen| !own(seen)).map(Value::to_string);
         differ("commits and credits".to_owned(), &strangers.collect::<Vec<_>>(), &[]);
@@ -257,7 +257,9 @@ impl Seen {
                 let amount = number(&line["total"]);
                 let is_postpaid = line["applied_commit_or_credit"]["type"] == "POSTPAID";
                 if line["type"] == "applied_commit_or_credit" {
-                    *applied.entry((text(&line["commit_id"]), id)).or_default() -= &amount;
+                    let of_units = line["applied_commit_or_credit"]["access_type"] == "QUANTITY";
+                    let taken = if of_units { -number(&line["quantity_consumed"]) } else { amount.clone() };
+                    *applied.entry((text(&line["commit_id"]), id)).or_default() -= &taken;
                     covered += &amount;
                     if is_postpaid {
                         continue;

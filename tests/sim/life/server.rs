@@ -12,6 +12,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tower::ServiceExt;
 use upbeat::access::{self, App, Environment, EnvironmentKind, NewToken, Role};
 use upbeat::invoice::verify_invoices;
+use upbeat::money::Decimal;
 use upbeat::time::{Instant, SystemClock};
 use upbeat::usage::verify_rollups;
 use upbeat::worker;
@@ -20,7 +21,7 @@ use super::bill::{FIRST_TIER, FIRST_TIER_PRICE, PRODUCTS, commit_price, list_pri
 use super::customer::{Balance, Customer};
 use super::kill::{Doomed, doomed};
 use super::seen::{Seen, list, number, text};
-use super::step::{BalancePlan, ContractPlan, Edit, Event, GrantPlan, Kind, Renewal, Step};
+use super::step::{BalancePlan, ContractPlan, DrawnBy, Edit, Event, GrantPlan, Kind, Renewal, Step};
 use crate::random::Random;
 
 #[path = "../../it/support/database.rs"]
@@ -194,9 +195,17 @@ impl Server {
                 None => break,
             }
         }
-        let request = json!({ "customer_id": self.customer });
-        let net = self.post("/v1/contracts/customerBalances/getNetBalance", request).await;
-        Seen { balances, invoices, net: number(&net["data"]["balance"]) }
+        let mut net = [Decimal::default(), Decimal::default()];
+        let has_units =
+            balances.iter().any(|balance| balance["access_schedule"]["access_type"] == "QUANTITY");
+        for (net, access_type) in net.iter_mut().zip(["SPEND", "QUANTITY"]) {
+            if access_type == "SPEND" || has_units {
+                let request = json!({ "customer_id": self.customer, "access_type": access_type });
+                let answer = self.post("/v1/contracts/customerBalances/getNetBalance", request).await;
+                *net = number(&answer["data"]["balance"]);
+            }
+        }
+        Seen { balances, invoices, net }
     }
 
     /// The drafts of the statements of now, as a preview of nothing more says.
@@ -420,6 +429,9 @@ impl Server {
             "rate_type": if plan.at_commit_rate { "COMMIT_RATE" } else { "LIST_RATE" },
             "access_schedule": { "schedule_items": segments },
         });
+        if plan.drawn_by == DrawnBy::Units {
+            body["access_schedule"]["access_type"] = json!("QUANTITY");
+        }
         if !plan.products.is_empty() {
             body["applicable_product_ids"] = self.named(&plan.products);
         }
@@ -486,6 +498,10 @@ impl Server {
             "access_amount": amount(plan.amount), "commit_duration": { "value": plan.duration },
             "starting_at": wire(plan.start), "ending_before": wires(plan.end),
         });
+        if plan.drawn_by == DrawnBy::Units {
+            body["access_amount"] =
+                json!({ "unit_price": plan.amount, "quantity": 1, "access_type": "QUANTITY" });
+        }
         if let Some(price) = plan.price {
             body["invoice_amount"] = amount(price);
         }

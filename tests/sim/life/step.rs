@@ -11,6 +11,14 @@ pub enum Kind {
     Credit,
 }
 
+/// What a commit or credit is drawn by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DrawnBy {
+    Money,
+    /// Units of usage, whatever they cost.
+    Units,
+}
+
 /// A commit or credit that is to be made.
 #[derive(Clone, Debug)]
 pub struct BalancePlan {
@@ -22,6 +30,7 @@ pub struct BalancePlan {
     pub billed_on: Option<usize>,
     pub priority: i64,
     pub at_commit_rate: bool,
+    pub drawn_by: DrawnBy,
     /// What it pays for; everything where there is none.
     pub products: Vec<usize>,
     /// Amount, start and end.
@@ -37,6 +46,7 @@ pub struct BalancePlan {
 pub struct GrantPlan {
     pub name: String,
     pub kind: Kind,
+    pub drawn_by: DrawnBy,
     pub amount: i64,
     /// What one period of a commit costs.
     pub price: Option<i64>,

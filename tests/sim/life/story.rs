@@ -7,7 +7,7 @@ use upbeat::time::Instant;
 use super::bill::PRODUCTS;
 use super::calendar::Frequency;
 use super::customer::{Balance, Customer};
-use super::step::{BalancePlan, ContractPlan, Edit, Event, GrantPlan, Kind, Renewal, Step};
+use super::step::{BalancePlan, ContractPlan, DrawnBy, Edit, Event, GrantPlan, Kind, Renewal, Step};
 use crate::random::Random;
 
 /// Whose usage there is.
@@ -23,6 +23,8 @@ const LATE_MAX: i64 = 33 * 24;
 
 pub struct Story {
     pub random: Random,
+    /// Which balances are of units, in lives that have any: numbers of their own, so that the others stay what they were.
+    units: Option<Random>,
     names: usize,
 }
 
@@ -32,7 +34,8 @@ fn hours(count: i64) -> TimeDelta {
 
 impl Story {
     pub fn new(seed: u64) -> Self {
-        Self { random: Random::new(seed ^ 0x11FE), names: 0 }
+        let units = seed.is_multiple_of(3).then(|| Random::new(seed ^ 0x0711));
+        Self { random: Random::new(seed ^ 0x11FE), units, names: 0 }
     }
 
     fn name(&mut self, letter: char) -> String {
@@ -160,6 +163,12 @@ impl Story {
         })
     }
 
+    /// A promise is of money.
+    fn drawn_by(&mut self, kind: Kind) -> DrawnBy {
+        let by_units = kind != Kind::Postpaid && self.units.as_mut().is_some_and(|random| random.once_in(2));
+        if by_units { DrawnBy::Units } else { DrawnBy::Money }
+    }
+
     fn products(&mut self) -> Vec<usize> {
         let all: Vec<usize> = (0..PRODUCTS.len()).collect();
         if self.random.once_in(2) { Vec::new() } else { self.random.some(&all) }
@@ -203,6 +212,7 @@ impl Story {
             billed_on,
             priority: *self.random.pick(&[1, 5, 5, 100]),
             at_commit_rate: self.random.once_in(2),
+            drawn_by: self.drawn_by(kind),
             products: self.products(),
             segments,
             payments,
@@ -216,6 +226,7 @@ impl Story {
         GrantPlan {
             name: self.name('G'),
             kind,
+            drawn_by: self.drawn_by(kind),
             amount: self.random.number(1, 20) * 100,
             price: (kind == Kind::Prepaid && !self.random.once_in(4)).then(|| self.random.number(1, 20) * 80),
             duration: *self.random.pick(&[1, 1, 2]),

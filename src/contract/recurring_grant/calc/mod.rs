@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta};
 use super::terms::{GrantKind, Proration, RecurringGrant, UnitAmount};
 use crate::contract::Contract;
 use crate::contract::balance::{
-    AccessType, Added, Balance, BalanceTerms, BalanceType, Payment, PaymentSchedule, Segment,
+    Added, Balance, BalanceTerms, BalanceType, Payment, PaymentSchedule, Segment,
 };
 use crate::id::{BalanceId, ScheduleItemId, SegmentId, deterministic};
 use crate::money::{Decimal, Number, ProrationRounding, divide};
@@ -186,8 +186,8 @@ pub fn child(grant: &RecurringGrant, period: &GrantPeriod) -> Balance {
             GrantKind::Credit => BalanceType::Credit,
         },
         contract_id: Some(grant.contract_id),
-        access_type: AccessType::Spend,
-        unit: Some(grant.unit.clone()),
+        access_type: grant.access_type(),
+        unit: grant.unit.clone(),
         recurring_id: Some(grant.id),
         origin: None,
         uniqueness_key: None,

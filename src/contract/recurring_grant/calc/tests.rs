@@ -58,7 +58,7 @@ fn grant(start: Instant, amount: &str) -> RecurringGrant {
         contract_id: ContractId(Uuid::nil()),
         id: RecurringGrantId(Uuid::from_u128(7)),
         kind: GrantKind::Commit,
-        unit: CreditType::usd(),
+        unit: Some(CreditType::usd()),
         created_at: start,
         created_by: "test".to_owned(),
         granted_until: start,

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::world::*;
 use crate::catalog::rate::Price;
-use crate::contract::balance::{Balance, BalanceType};
+use crate::contract::balance::{AccessType, Balance, BalanceType};
 use crate::id::ProductId;
 use crate::money::{Decimal, zero};
 
@@ -19,6 +19,7 @@ struct Grant {
     products: Vec<usize>,
     is_of_customer: bool,
     at_commit_rate: bool,
+    access_type: AccessType,
 }
 
 fn any_grant() -> impl Strategy<Value = Grant> {
@@ -29,7 +30,7 @@ fn any_grant() -> impl Strategy<Value = Grant> {
         prop::option::of(1_i64..3),
         (-5..END, 1_i64..40),
         balance_type,
-        any::<[bool; 3]>(),
+        any::<[bool; 4]>(),
         prop::collection::vec(0_usize..3, 0..3),
     )
         .prop_map(|((amount, tenths), priority, (start, length), balance_type, flags, products)| Grant {
@@ -42,6 +43,10 @@ fn any_grant() -> impl Strategy<Value = Grant> {
             products,
             is_of_customer: flags[1],
             at_commit_rate: flags[2],
+            access_type: match balance_type {
+                BalanceType::Prepaid | BalanceType::Credit if flags[3] => AccessType::Quantity,
+                _ => AccessType::Spend,
+            },
         })
 }
 
@@ -89,6 +94,9 @@ fn world(prices: &[(Price, Price)], grants: &[Grant], events: &[Event], with_com
         if grant.at_commit_rate {
             one = one.at_commit_rate();
         }
+        if grant.access_type == AccessType::Quantity {
+            one = one.of_units();
+        }
         let products: Vec<ProductId> = grant.products.iter().map(|number| products[*number]).collect();
         world.grant(one.on(&products));
     }
@@ -125,8 +133,14 @@ proptest! {
         let world = world(&prices, &grants, &events, true);
         // That none is drawn beyond what it has, or below zero, the bill asserts itself.
         let bill = world.bill();
-        let drawn: Decimal = bill.drawn.iter().map(|(_, drawn)| drawn).sum();
-        prop_assert_eq!(drawn, bill.covered.clone());
+        let of_units = |name: &str| world.balances.iter().any(|balance| {
+            balance.terms.name.as_deref() == Some(name) && balance.access_type == AccessType::Quantity
+        });
+        let sum = |is_of_units: bool| -> Decimal {
+            let own = bill.drawn.iter().filter(|(name, _)| of_units(name) == is_of_units);
+            own.map(|(_, drawn)| drawn).sum()
+        };
+        prop_assert_eq!([sum(false), sum(true)], [bill.covered.clone(), bill.covered_units.clone()]);
         let mut quantities = std::collections::BTreeMap::new();
         for used in &world.used {
             *quantities.entry(used.product_id).or_insert_with(zero) += &used.quantity;
@@ -139,7 +153,8 @@ proptest! {
             .map(|(_, drawn)| drawn)
             .sum();
         let gross: Decimal = bill.gross.values().sum();
-        prop_assert_eq!(bill.total, (gross - bill.covered + postpaid).normalized());
+        let given = bill.covered + bill.worth_of_units;
+        prop_assert_eq!(bill.total, (gross - given + postpaid).normalized());
     }
 
     #[test]

@@ -105,7 +105,11 @@ pub struct Bill {
     pub gross: BTreeMap<ProductId, Decimal>,
     /// What is charged, by who pays, by product.
     pub quantities: BTreeMap<ProductId, Decimal>,
+    /// What money pays for.
     pub covered: Decimal,
+    /// What units pay for, in units and in money.
+    pub covered_units: Decimal,
+    pub worth_of_units: Decimal,
 }
 
 impl World {
@@ -305,6 +309,8 @@ impl World {
             gross: BTreeMap::new(),
             quantities: BTreeMap::new(),
             covered: zero(),
+            covered_units: zero(),
+            worth_of_units: zero(),
         };
         let mut charged: Vec<(String, Charge, CreditType)> = Vec::new();
         for stretch in &stretches {
@@ -335,8 +341,13 @@ impl World {
             if is_due && unit == *currency {
                 bill.total += &charge.total;
             }
-            if payer.is_some() {
-                bill.covered += &charge.total;
+            match payer.map(|candidate| candidate.balance.access_type) {
+                Some(AccessType::Spend) => bill.covered += &charge.total,
+                Some(AccessType::Quantity) => {
+                    bill.covered_units += &*charge.quantity;
+                    bill.worth_of_units += &charge.total;
+                }
+                None => {}
             }
         }
         for (candidate, drawn) in drawdown.drawn() {
@@ -460,6 +471,12 @@ impl Balance {
 
     pub(super) fn at_commit_rate(mut self) -> Self {
         self.terms.rate_type = CommitRateType::CommitRate;
+        self
+    }
+
+    pub(super) fn of_units(mut self) -> Self {
+        self.access_type = AccessType::Quantity;
+        self.unit = None;
         self
     }
 
