@@ -151,7 +151,7 @@ fn with_payer(line: LineItem, payer: Option<&Candidate<'_>>) -> Vec<LineItem> {
         applied_commit_or_credit: Some(AppliedCommitOrCredit {
             id: balance.id,
             balance_type: balance.balance_type,
-            access_type: Some(balance.access_type),
+            access_type: balance.access_type,
         }),
         ..line
     };

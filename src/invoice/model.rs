@@ -182,9 +182,13 @@ pub struct AppliedCommitOrCredit {
     pub id: BalanceId,
     #[serde(rename = "type")]
     pub balance_type: BalanceType,
-    /// What it is drawn by; missing on older invoices, whose balances are all of SPEND.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub access_type: Option<AccessType>,
+    /// What it is drawn by. (Older documents of invoices do not say it: their balances are all of SPEND.)
+    #[serde(default = "of_spend")]
+    pub access_type: AccessType,
+}
+
+fn of_spend() -> AccessType {
+    AccessType::Spend
 }
 
 /// A postpaid commit (schema `PostpaidCommit`).
@@ -307,4 +311,16 @@ pub struct InvoiceView {
     pub skip_zero_qty_line_items: bool,
     /// With the list price on each line.
     pub include_list_prices: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_older_documents_apply_is_of_money() {
+        let line = r#"{"id":"5c7a8f6e-0d1b-4c55-9f0a-2f6f1f0f7a11","type":"PREPAID"}"#;
+        let applied: AppliedCommitOrCredit = serde_json::from_str(line).expect("an older document");
+        assert_eq!(applied.access_type, AccessType::Spend);
+    }
 }

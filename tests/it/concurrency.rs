@@ -378,9 +378,9 @@ async fn taken(api: &Api, only: Option<&str>) -> (sqlx::Transaction<'static, sql
     (snapshot, works.expect("a look"))
 }
 
-/// A contract may wait for what the customer has due before: one that renews another for the statements of that one.
+/// A step may wait for what the customer has due before: that of a contract which renews another for the statements of that one.
 #[tokio::test]
-async fn what_is_due_for_a_customer_is_done_by_no_two_workers_at_once() {
+async fn a_worker_leaves_what_comes_after_a_step_of_its_customer_that_another_one_is_at() {
     let api = Api::at("2026-02-10T00:00:00Z").await;
     let customer = api.customer("acct").await;
     let contract = |start: &str, end: Value| json!({ "customer_id": customer, "starting_at": start, "ending_before": end });

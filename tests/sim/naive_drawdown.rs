@@ -610,6 +610,7 @@ fn subscription_line<'a>(
 
 /// Pays for the lines of one kind.
 fn pay(workload: &Workload, lines: &mut [Line<'_>], sources: &mut [Source<'_>]) {
+    let (currency, fiat_per_unit) = (workload.terms.unit.id, &workload.terms.conversions[0].fiat_per_unit);
     let mut places = Vec::new();
     for (number, line) in lines.iter().enumerate() {
         if !line.context.entitled || hour(line.start) < workload.statement.from {
@@ -618,6 +619,8 @@ fn pay(workload: &Workload, lines: &mut [Line<'_>], sources: &mut [Source<'_>]) 
         let name = line.product.states.at(hour(line.end - 1)).name.clone();
         for (from, to, price) in split(&line.context.listed, &line.from, &line.to) {
             let product = line.product.product_id;
+            // By what it is worth, whatever its unit.
+            let price = if line.context.unit == currency { price } else { price * fiat_per_unit };
             places.push((line.start, -price, name.clone(), product, line.groups.clone(), number, from, to));
         }
     }

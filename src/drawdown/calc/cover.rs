@@ -30,7 +30,7 @@ impl Due<'_> {
 /// as many units as it is worth, of which the last may be a part. What is drawn is exact; the units follow from it. A balance of
 /// quantities pays for as many units as are left of it, whatever they cost.
 ///
-/// Nothing where nothing is left or the units cost nothing either way (documentation page on zero overages; of quantities it is
+/// Nothing where nothing is left or the range costs nothing either way (documentation page on zero overages; of quantities it is
 /// our decision: what is free anyway uses up nothing). Units that are free only while it is drawn are paid by it, for nothing or
 /// for as many units.
 #[must_use]
@@ -65,7 +65,8 @@ pub fn cover<'a>(
         } else {
             let (quantity, total) = match access_type {
                 AccessType::Spend => (divide(&left, &slice.price).min(slice.quantity.clone()), left.clone()),
-                AccessType::Quantity => (left.clone(), &left * &slice.price),
+                // (What is due may be less than its units come to, where what is paid before was rounded to the last digit.)
+                AccessType::Quantity => (left.clone(), (&left * &slice.price).min(value.clone())),
             };
             (quantity, total, left.clone())
         };

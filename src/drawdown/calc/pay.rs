@@ -21,7 +21,8 @@ pub struct Drawdown<'a, 'c> {
     left: Vec<Decimal>,
 }
 
-/// The place of a charge in the order in which charges are paid: by start, the dearest first, then by name.
+/// The place of a charge in the order in which charges are paid: by start, the dearest first, then by name. Prices in custom units
+/// count by what they are worth in the currency (our decision: what pays for units of both would else compare tokens with cents).
 type Turn = (Instant, std::cmp::Reverse<Decimal>, String, ProductId);
 
 impl<'a, 'c> Drawdown<'a, 'c> {
@@ -40,6 +41,12 @@ impl<'a, 'c> Drawdown<'a, 'c> {
     /// The candidates with their numbers, in the order in which they are drawn.
     pub fn payers(&self) -> impl Iterator<Item = (Payer, &'c Candidate<'c>)> + use<'c> {
         self.candidates.iter().enumerate().map(|(number, candidate)| (Payer(number), candidate))
+    }
+
+    /// What one of a custom unit is worth in the currency; none of the currency itself.
+    fn worth(&self, unit: &CreditType) -> Option<&'a Decimal> {
+        let conversion = self.agreement.terms.conversions.iter().find(|conversion| conversion.unit == *unit);
+        conversion.map(|conversion| &conversion.fiat_per_unit)
     }
 
     /// Draws a candidate for a range, where it may: one of quantities in whatever unit its units of usage are priced.
@@ -224,7 +231,10 @@ impl<'a> Payment<'a> for Drawdown<'a, '_> {
                 }
                 for place in stretch.places().into_iter().filter(|place| place.from < place.to) {
                     let name = stretch.product.states.before(stretch.period.end).name.clone();
-                    let dearest = std::cmp::Reverse(place.charge.unit_price.clone().into_owned());
+                    let price = &*place.charge.unit_price;
+                    let worth = self.worth(stretch.pricing.unit);
+                    let dearest =
+                        std::cmp::Reverse(worth.map_or_else(|| price.clone(), |worth| price * worth));
                     places.push(((stretch.period.start, dearest, name, *product_id), number, place));
                 }
             }

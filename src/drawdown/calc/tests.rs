@@ -762,6 +762,36 @@ fn units_pay_for_no_subscription_and_no_composite_and_cut_usage_alone() {
 }
 
 #[test]
+fn units_pay_for_what_is_worth_most_whatever_its_unit() {
+    let mut world = World::new();
+    let calls = world.usage_product("Calls", flat(2));
+    let mails = world.usage_product("Mails", flat(5));
+    world.change_rates(calls, |entry| entry.credit_type_id = tokens().id);
+    world.terms.conversions[0].fiat_per_unit = 10.into();
+    world.use_of(calls, 1, 100);
+    world.use_of(mails, 1, 100);
+    world.grant(credit("Pack", 100).of_units());
+    let bill = world.bill();
+    assert_eq!(bill.lines, ["Calls 100×2=200 Pack", "Mails 100×5=500"], "a call is 20 and a mail 5");
+    world.terms.conversions[0].fiat_per_unit = decimal("0.1");
+    assert_eq!(world.bill().lines, ["Calls 100×2=200", "Mails 100×5=500 Pack", "conversion 200×0.1=20"]);
+}
+
+#[test]
+fn units_pay_for_no_more_than_is_due_where_a_quotient_was_rounded() {
+    let mut world = World::new();
+    let calls = world.usage_product("Calls", flat(3));
+    world.use_of(calls, 1, 100);
+    world.grant(credit("Money", 100).priority(1));
+    let mut pack = credit("Pack", 0).of_units().priority(2);
+    pack.terms.segments[0].amount = Number(decimal("66.666666666666666666668"));
+    world.grant(pack);
+    let bill = world.bill();
+    assert_eq!(bill.total, Decimal::from(0), "{:?}", bill.lines);
+    assert_eq!(bill.gross[&calls], Decimal::from(300));
+}
+
+#[test]
 fn units_that_are_free_anyway_are_not_drawn() {
     let mut world = World::new();
     let calls = world.usage_product("Calls", flat(0));

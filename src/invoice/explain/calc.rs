@@ -5,7 +5,7 @@ use super::view::{
     Explanation, LaterPrice, MemberExplanation, PriceExplanation, UsageExplanation, UsagePiece,
 };
 use crate::catalog::rate::{GroupValues, Rate};
-use crate::contract::balance::{AccessType, CommitRateType};
+use crate::contract::balance::{AccessType, Balance, CommitRateType};
 use crate::contract::rate_override::{Override, OverrideKind, OverrideType};
 use crate::drawdown::calc::{Candidate, Conversion, Skipped, skipped};
 use crate::invoice::calc::Calculated;
@@ -13,7 +13,7 @@ use crate::invoice::compute::Seeing;
 use crate::invoice::model::LineItem;
 use crate::money::{Decimal, Number, is_positive};
 use crate::rating::Agreement;
-use crate::rating::calc::{Basis, Charge, Payer, Pricing, Step, Stretch};
+use crate::rating::calc::{Basis, Charge, Payer, Pricing, Step, Stretch, cost};
 use crate::time::Instant;
 
 /// How the lines of an invoice come about, in their order: first those of the stretches, then conversions of custom
@@ -88,7 +88,7 @@ fn of_conversion(
         }
     };
     Explanation {
-        balances: considered(candidates, &conversion.charges(), drawn, reason),
+        balances: considered(candidates, &conversion.charges(), drawn, reason, |_| false),
         lines: (first..).zip(lines).map(|(number, line)| unpriced(number, line)).collect(),
         total: owed(lines),
         ..of_line(first, &lines[0], basis)
@@ -108,15 +108,16 @@ fn sums<'c>(charges: impl Iterator<Item = &'c Charge<'c>> + Clone) -> Option<(Nu
     Some((Number(quantity), Number(amount)))
 }
 
-/// The candidates, with what each pays or why it does not: for the reason that is given, or because there is nothing to pay
-/// or nothing to pay with.
+/// The candidates, with what each pays or why it does not: for the reason that is given, or because there is nothing to pay,
+/// also as what is left is free while it is drawn and else, or nothing to pay with.
 fn considered(
     candidates: &[Candidate<'_>],
     charges: &[Charge<'_>],
     drawn: impl Fn(Payer) -> Option<DrawnExplanation>,
     reason: impl Fn(&Candidate<'_>) -> Option<Skipped>,
+    is_free: impl Fn(&Candidate<'_>) -> bool,
 ) -> Vec<ConsideredBalance> {
-    let is_due = charges.iter().any(|charge| is_positive(&charge.total));
+    let is_due = charges.iter().any(|charge| is_positive(&charge.quantity));
     let is_left = charges.iter().any(|charge| charge.payer.is_none() && is_positive(&charge.quantity));
     let last = charges.iter().filter_map(|charge| charge.payer).max();
     let considered = |(number, candidate): (usize, &Candidate<'_>)| {
@@ -129,6 +130,8 @@ fn considered(
             Some(Skipped::NothingDue)
         } else if !is_left && last.is_some_and(|last| last < Payer(number)) {
             Some(Skipped::PaidAlready)
+        } else if is_free(candidate) {
+            Some(Skipped::NothingDue)
         } else {
             Some(Skipped::NothingLeft)
         };
@@ -153,14 +156,16 @@ fn considered_for(
 ) -> Vec<ConsideredBalance> {
     let Stretch { product, combination, pricing, .. } = stretch;
     let charges = stretch.charges();
+    let while_drawn = |balance: &Balance| {
+        let at_commit_rate = balance.terms.rate_type == CommitRateType::CommitRate;
+        let at = stretch.priced_at();
+        pricing.while_drawn(agreement, product, combination, at, &balance.drawn(), at_commit_rate)
+    };
     let drawn = |payer: Payer| {
         let own = charges.iter().filter(move |charge| charge.payer == Some(payer));
         let (quantity, amount) = sums(own)?;
         let paid = stretch.paid.iter().find(|paid| paid.payer == payer)?;
-        let balance = candidates[payer.0].balance;
-        let at_commit_rate = balance.terms.rate_type == CommitRateType::CommitRate;
-        let (at, drawn) = (stretch.priced_at(), balance.drawn());
-        let price = pricing.while_drawn(agreement, product, combination, at, &drawn, at_commit_rate);
+        let price = while_drawn(candidates[payer.0].balance);
         Some(DrawnExplanation {
             amount,
             quantity,
@@ -173,7 +178,14 @@ fn considered_for(
         let is_other_unit = of_spend && candidate.balance.unit_id() != pricing.unit.id;
         skipped(candidate, stretch).or(is_other_unit.then_some(Skipped::OtherUnit))
     };
-    considered(candidates, &charges, drawn, reason)
+    let is_free = |candidate: &Candidate<'_>| {
+        let mut unpaid = charges.iter().filter(|charge| charge.payer.is_none());
+        let (from, to, _) = stretch.span();
+        unpaid.all(|charge| !is_positive(&charge.total))
+            && (!matches!(stretch.basis, Basis::Usage(_))
+                || !is_positive(&cost(&while_drawn(candidate.balance).price, &from, &to)))
+    };
+    considered(candidates, &charges, drawn, reason, is_free)
 }
 
 fn of_line(number: usize, line: &LineItem, basis: BasisExplanation) -> Explanation {
