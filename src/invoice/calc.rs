@@ -12,7 +12,7 @@ use crate::customer::billable_status::BillableStatus;
 use crate::drawdown::Draw;
 use crate::drawdown::calc::{Candidate, Conversion, Drawdown, conversions};
 use crate::id::{InvoiceId, deterministic};
-use crate::money::{CreditType, Decimal, Number, is_positive, plain, zero};
+use crate::money::{CreditType, Decimal, Number, is_billable, is_positive, plain, zero};
 use crate::rating::calc::{Charge, Cuts, OtherContracts, Payer, RatingFault, Stretch, TierPosition, rate};
 use crate::rating::{Agreement, Terms, Usage};
 use crate::time::{Instant, Period};
@@ -104,10 +104,16 @@ pub fn usage_invoice<'a>(
     let conversions = conversions(&mut drawdown, units, currency, &stretches, period);
     for conversion in &conversions {
         for charge in conversion.charges() {
+            if !(is_billable(&charge.quantity) && is_billable(&charge.total)) {
+                return Err(RatingFault::TooMuchOfUnit { unit: conversion.of.unit.name.clone() });
+            }
             invoice.line_items.extend(lines_of_conversion(conversion, charge, candidates, currency));
         }
     }
     invoice.total = Number(owed_in(&invoice.credit_type, &invoice));
+    if !is_billable(&invoice.total.0) {
+        return Err(RatingFault::TooMuchOfUnit { unit: currency.name.clone() });
+    }
     let draw_of = |(candidate, drawn): (&Candidate<'_>, Decimal)| Draw {
         balance_id: candidate.balance.id,
         segment_id: candidate.segment.id,

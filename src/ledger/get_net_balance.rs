@@ -85,7 +85,7 @@ impl BalanceFilter {
 #[derive(Serialize, JsonSchema)]
 pub struct NetBalance {
     balance: Number,
-    /// The null id where it is of quantities.
+    /// The null id, `00000000-0000-0000-0000-000000000000`, where it is of quantities; a request names none there.
     credit_type_id: CreditTypeId,
 }
 

@@ -63,6 +63,8 @@ pub struct ListCommits {
 #[derive(Deserialize, JsonSchema)]
 pub struct ListCredits {
     credit_id: Option<BalanceId>,
+    /// Only those that are drawn by what usage costs, or by its quantity.
+    access_type: Option<AccessType>,
     /// Those of contracts too.
     #[serde(default, deserialize_with = "crate::wire::or_default")]
     include_contract_credits: bool,
@@ -117,7 +119,7 @@ pub async fn credits(
     let scope = Scope {
         kind: Kind::Credits,
         id: own.credit_id,
-        access_type: None,
+        access_type: own.access_type,
         include_contract_balances: own.include_contract_credits,
         exclude_zero_balances: false,
     };

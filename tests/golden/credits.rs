@@ -56,6 +56,7 @@ async fn credits_e2_a_prepaid_commit_of_two_segments_and_overage() {
     desk.contract("2026-01-01", json!({ "commits": [prepaid(&product, "Half year", &grants, more)] })).await;
     desk.api.work().await;
     assert_eq!(desk.scheduled().await, ["SCHEDULED FINALIZED 2026-01-01 900000"]);
+    assert_eq!(desk.one("Half year").await["cost_basis"], json!(0.9));
     let used = [150_000, 210_000, 190_000, 260_000, 180_000, 50_000];
     let months = ["2026-01", "2026-02", "2026-03", "2026-04", "2026-05", "2026-06"];
     let left = ["450000", "240000", "50000", "140000", "0", "0"];

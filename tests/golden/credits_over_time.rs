@@ -273,5 +273,6 @@ async fn credits_e34_a_discount_on_a_commit_moves_no_price() {
         ],
         "it costs something, so what is free goes first"
     );
-    assert_eq!(short(&desk.one("Commit").await["balance"]), "999100");
+    let commit = desk.one("Commit").await;
+    assert_eq!((short(&commit["balance"]).as_str(), &commit["cost_basis"]), ("999100", &json!(0.8)));
 }

@@ -185,6 +185,8 @@ async fn credits_e28_a_renewal_below_the_cap_that_ends_early() {
         ]
     );
     assert_eq!(both[1]["applicable_product_ids"], json!([a]));
+    let cost_basis = [&both[0]["cost_basis"], &both[1]["cost_basis"], &desk.one("New").await["cost_basis"]];
+    assert_eq!(cost_basis, [&json!(0), &json!(0), &json!(1)], "what is taken over has that of its origin");
     assert_eq!(
         bill(&desk.close("2026-01-01", "2026-02-02").await),
         [

@@ -88,6 +88,17 @@ async fn nothing_used_is_nothing_to_convert() {
     );
 }
 
+/// 9 × 10^99 credits can be on a bill, and what they cost at 10,000,000,000 each cannot.
+#[tokio::test]
+async fn a_conversion_beyond_any_bill_fails_its_draft_and_names_its_unit() {
+    let (desk, _) = credits(None, "1e10", 0).await;
+    desk.n("2026-06-02", "9e98").await;
+    let invoice = desk.invoice("2026-06-01").await;
+    let reason = invoice["upbeat_failure"]["reason"].as_str().expect("a reason");
+    assert!(reason.contains("what is due in AI credits"), "{reason}");
+    assert_eq!((&invoice["line_items"], &invoice["total"]), (&json!([]), &json!(0)));
+}
+
 #[tokio::test]
 async fn an_amount_beyond_any_bill_fails_its_own_draft_and_says_why() {
     let desk = Desk::at("2026-06-20").await;

@@ -1,7 +1,9 @@
 //! What an invoice tells of itself adds up to it.
 
 use serde_json::{Value, json};
+use upbeat::money::{Decimal, parse_decimal};
 
+use crate::balances::credit;
 use crate::desk::{Desk, number, t, tiers};
 
 /// What is told of the invoice whose period starts on this date.
@@ -18,7 +20,26 @@ async fn explained(desk: &Desk, start: &str) -> (Value, Value) {
 fn adds_up(invoice: &Value, explanation: &Value) {
     let lines = invoice["line_items"].as_array().expect("lines");
     let mut is_explained = vec![false; lines.len()];
+    let number = |value: &Value| parse_decimal(&value.to_string()).expect("a number");
+    let mut total = Decimal::default();
     for one in explanation["explanations"].as_array().expect("explanations") {
+        if one["credit_type"] == invoice["credit_type"] {
+            total += number(&one["total"]);
+        }
+        let told = one["lines"].as_array().expect("lines");
+        if one["basis"]["type"] == "USAGE" {
+            let quantities = told.iter().filter(|line| !line["quantity"].is_null());
+            let of_lines: Decimal = quantities.map(|line| number(&line["quantity"])).sum();
+            let pieces = one["basis"]["pieces"].as_array().expect("pieces").iter();
+            let of_pieces: Decimal = pieces.map(|piece| number(&piece["quantity"])).sum();
+            assert_eq!([of_lines, of_pieces].each_ref(), [&number(&one["basis"]["quantity"]); 2], "{one}");
+        }
+        let owed = told.iter().filter(|line| {
+            let line = &lines[usize::try_from(line["line_item"].as_u64().expect("a place")).expect("small")];
+            line["type"] != "applied_commit_or_credit" || line["commit_type"] != "PostpaidCommit"
+        });
+        let owed: Decimal = owed.map(|line| number(&line["total"])).sum();
+        assert_eq!(number(&one["total"]), owed, "{one}");
         for told in one["lines"].as_array().expect("lines") {
             let place = usize::try_from(told["line_item"].as_u64().expect("a place")).expect("small");
             assert!(!std::mem::replace(&mut is_explained[place], true), "line {place} is told once");
@@ -28,7 +49,7 @@ fn adds_up(invoice: &Value, explanation: &Value) {
         }
     }
     assert!(is_explained.into_iter().all(|is_explained| is_explained), "{explanation}");
-    assert_eq!(explanation["total"], invoice["total"]);
+    assert_eq!((total, &explanation["total"]), (number(&invoice["total"]), &invoice["total"]));
 }
 
 #[tokio::test]
@@ -152,4 +173,54 @@ async fn shares_minimums_units_and_charges_are_told() {
         assert_eq!(spend["members"], json!([{ "product_id": plain, "spend": 1000 }]));
         desk.clock("2026-07-02").await;
     }
+}
+
+/// Every balance that a contract's usage may draw is told of, in the order of drawing, with why it pays or does not; of a final
+/// invoice as of its draft.
+#[tokio::test]
+async fn why_each_balance_pays_or_does_not_is_told_in_the_order_of_drawing() {
+    let desk = Desk::at("2026-06-25").await;
+    let units = desk.product("Units", "SUM", json!({})).await;
+    let free = desk.product("Free", "SUM", json!({})).await;
+    desk.flat(&units, "2026-06-01", "2").await;
+    desk.flat(&free, "2026-06-01", "0").await;
+    let grant = desk.api.fixed_product("Grant").await;
+    let one = |name: &str, amount: i64, from: &str, priority: i64, products: Value| {
+        let more = json!({ "priority": priority, "applicable_product_ids": products });
+        credit(&grant, name, &[(amount, from, "2026-07-01")], more)
+    };
+    let credits = json!([
+        one("After", 100, "2026-06-01", 5, json!([])),
+        one("Payer", 100, "2026-06-01", 4, json!([])),
+        one("Empty", 0, "2026-06-01", 3, json!([])),
+        one("Later", 100, "2026-06-20", 2, json!([])),
+        one("Elsewhere", 100, "2026-06-01", 1, json!([free])),
+    ]);
+    desk.contract("2026-06-01", json!({ "credits": credits })).await;
+    desk.n("2026-06-02", 10).await;
+    let told = async || -> Vec<String> {
+        let (_, told) = explained(&desk, "2026-06-01").await;
+        let early = told["explanations"]
+            .as_array()
+            .expect("explanations")
+            .iter()
+            .filter(|one| one["starting_at"] == t("2026-06-01").as_str());
+        let balances = |one: &Value| -> String {
+            let of_one = |balance: &Value| match &balance["drawn"] {
+                Value::Null => format!("{} {}", balance["name"], balance["skipped"]),
+                drawn => format!("{} pays {} for {}", balance["name"], drawn["amount"], drawn["quantity"]),
+            };
+            let balances: Vec<String> =
+                one["balances"].as_array().expect("balances").iter().map(of_one).collect();
+            format!("{}: {}", one["name"], balances.join(", ")).replace('"', "")
+        };
+        early.map(balances).collect()
+    };
+    let expected = [
+        "Units: Elsewhere OTHER_USAGE, Later OTHER_TIME, Empty NOTHING_LEFT, Payer pays 20 for 10, After PAID_ALREADY",
+        "Free: Elsewhere NOTHING_DUE, Later OTHER_TIME, Empty NOTHING_DUE, Payer NOTHING_DUE, After NOTHING_DUE",
+    ];
+    assert_eq!(told().await, expected);
+    desk.clock("2026-07-03").await;
+    assert_eq!(told().await, expected, "final");
 }

@@ -361,7 +361,7 @@ async fn a_commit_that_makes_no_sense_is_refused_by_its_field() {
             with(&of_units(&prepaid), "/access_schedule/credit_type_id", json!(world.unit)),
             "access_schedule.credit_type_id: cannot be combined with access_type",
         ),
-        (of_units(&postpaid), "access_schedule.access_type: a POSTPAID commit is of SPEND"),
+        (of_units(&postpaid), "access_schedule.access_type: a POSTPAID commit cannot be of `QUANTITY`"),
         (
             with(&prepaid, "/access_schedule/credit_type_id", json!(NOBODY)),
             "access_schedule.credit_type_id: no pricing unit",

@@ -433,19 +433,8 @@ async fn a_request_in_flight_that_never_ends_stops_neither_ingest_nor_reads() {
     api.post("/v1/billable-metrics/create", metric).await.id();
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn many_finalizations_of_one_customer_draw_its_commit_once() {
-    let api = Api::at("2026-03-10T12:00:00Z").await;
-    let world = World::new(&api).await;
-    let customer = api.customer("shared").await;
-    let commit = json!({
-        "customer_id": customer, "type": "PREPAID", "priority": 1, "product_id": world.fee,
-        "access_schedule": { "schedule_items": [
-            { "amount": 250, "starting_at": "2026-01-01T00:00:00Z", "ending_before": "2027-01-01T00:00:00Z" },
-        ] },
-    });
-    let commit = api.post("/v1/contracts/customerCommits/create", commit).await.id();
-    // 30 tokens at 3 cents, which every one of the contracts bills.
+/// Eight contracts, each of which bills the customer's 30 tokens of February at 3 cents.
+async fn sign_eight_contracts(api: &Api, world: &World, customer: &str) {
     let used = json!({ "tokens": 30, "model": "small" });
     api.event("shared", "2026-02-20T00:00:00Z", used).await;
     for _ in 0..8 {
@@ -454,20 +443,69 @@ async fn many_finalizations_of_one_customer_draw_its_commit_once() {
         });
         api.post("/v1/contracts/create", terms).await.id();
     }
-    let replicas: Vec<Api> = (0..4).map(|_| api.replica()).collect();
-    futures_util::future::join_all(replicas.iter().map(Api::work)).await;
+}
 
-    let invoices = api.invoices(&customer).await;
-    let february = invoices
-        .iter()
-        .filter(|one| one["status"] == "FINALIZED" && one["end_timestamp"] == "2026-03-01T00:00:00+00:00");
-    let totals: Vec<i64> = february.map(|one| one["total"].as_i64().expect("cents")).collect();
+/// A commit of 250 of the customer, for all its contracts.
+async fn shared_commit(api: &Api, world: &World, customer: &str) -> String {
+    let commit = json!({
+        "customer_id": customer, "type": "PREPAID", "priority": 1, "product_id": world.fee,
+        "access_schedule": { "schedule_items": [
+            { "amount": 250, "starting_at": "2026-01-01T00:00:00Z", "ending_before": "2027-01-01T00:00:00Z" },
+        ] },
+    });
+    api.post("/v1/contracts/customerCommits/create", commit).await.id()
+}
+
+/// The invoices of February that are final.
+async fn februaries(api: &Api, customer: &str) -> Vec<Value> {
+    let mut invoices = api.invoices(customer).await;
+    invoices
+        .retain(|one| one["status"] == "FINALIZED" && one["end_timestamp"] == "2026-03-01T00:00:00+00:00");
+    invoices
+}
+
+/// Eight invoices of 90 drew all of the commit, and no cent twice.
+async fn assert_drawn_once(api: &Api, customer: &str, commit: &str) {
+    let totals: Vec<i64> =
+        februaries(api, customer).await.iter().map(|one| one["total"].as_i64().expect("cents")).collect();
     assert_eq!((totals.len(), totals.iter().sum::<i64>()), (8, 8 * 90 - 250), "{totals:?}");
     let listed = json!({ "customer_id": customer, "commit_id": commit, "include_ledgers": true, "include_balance": true });
     let listed = api.post("/v1/contracts/customerCommits/list", listed).await.data();
     let ledger = listed[0]["ledger"].as_array().expect("a ledger");
     let sum: i64 = ledger.iter().map(|entry| entry["amount"].as_i64().expect("cents")).sum();
     assert_eq!((sum, &listed[0]["balance"]), (0, &json!(0)), "{ledger:?}");
+    assert_eq!(faults(api).await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_finalizations_of_one_customer_draw_its_commit_once() {
+    let api = Api::at("2026-03-10T12:00:00Z").await;
+    let world = World::new(&api).await;
+    let customer = api.customer("shared").await;
+    let commit = shared_commit(&api, &world, &customer).await;
+    sign_eight_contracts(&api, &world, &customer).await;
+    let replicas: Vec<Api> = (0..4).map(|_| api.replica()).collect();
+    futures_util::future::join_all(replicas.iter().map(Api::work)).await;
+    assert_drawn_once(&api, &customer, &commit).await;
+}
+
+/// Each is made by a request of its own, so that nothing but the lock on the customer keeps them apart.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_invoices_of_one_customer_that_are_made_anew_at_once_draw_its_commit_once() {
+    let api = Api::at("2026-03-10T12:00:00Z").await;
+    let world = World::new(&api).await;
+    let customer = api.customer("shared").await;
+    sign_eight_contracts(&api, &world, &customer).await;
+    api.work().await;
+    let ids: Vec<Value> =
+        februaries(&api, &customer).await.into_iter().map(|one| one["id"].clone()).collect();
+    for id in &ids {
+        api.post("/v1/invoices/void", json!({ "id": id })).await.id();
+    }
+    let commit = shared_commit(&api, &world, &customer).await;
+    let requests = ids.iter().map(|id| ("/v1/invoices/regenerate".to_owned(), json!({ "id": id })));
+    assert_eq!(race(&api, requests).await, BTreeMap::from([(200, 8)]));
+    assert_drawn_once(&api, &customer, &commit).await;
 }
 
 /// A customer whose credit of 100 is to pay for 90 of usage in February, which is due and not finalized.

@@ -223,6 +223,10 @@ async fn what_makes_no_sense_by_itself_is_refused_by_its_field() {
             (without(&good, "/starting_at"), "overrides[0]: missing field `starting_at`"),
             (at(&good, "/starting_at", json!("2026-03-01T00:30:00Z")), "overrides[0].starting_at: must be on an hour"),
             (at(&good, "/ending_before", json!("2026-03-01T00:00:00Z")), "overrides[0].ending_before: must be after"),
+            (
+                at(&good, "/ending_before", json!("2026-05-01T00:30:00Z")),
+                "overrides[0].ending_before: must be on an hour",
+            ),
             (starting(json!({})), "overrides[0].type: is required where entitled"),
             (at(&good, "/type", json!("DISCOUNT")), "overrides[0].type: "),
             (without(&good, "/multiplier"), "overrides[0].multiplier: is required for MULTIPLIER"),

@@ -291,6 +291,10 @@ async fn only_a_few_terms_stand_beside_a_package() {
     let (api, world, product) = setting().await;
     let package = api.post(CREATE, every_term(&world, &product)).await.id();
     let good = json!({ "customer_id": world.customer, "starting_at": NOW_HOUR, "package_id": package });
+    let grant = json!({
+        "product_id": product, "priority": 1, "starting_at": NOW_HOUR, "commit_duration": { "value": 1 },
+        "access_amount": { "unit_price": 1, "quantity": 1 },
+    });
     let refused = [
         ("ending_before", json!("2027-01-01T00:00:00Z")),
         ("rate_card_id", json!(world.card)),
@@ -306,7 +310,13 @@ async fn only_a_few_terms_stand_beside_a_package() {
         ("scheduled_charges_on_usage_invoices", json!("ALL")),
         ("usage_filter", json!({ "group_key": "model", "group_values": ["small"] })),
         ("overrides", json!([{ "starting_at": NOW_HOUR, "type": "MULTIPLIER", "multiplier": 1 }])),
+        (
+            "commits",
+            json!([{ "type": "PREPAID", "product_id": product, "access_schedule": { "schedule_items": [] } }]),
+        ),
         ("credits", json!([{ "product_id": product, "access_schedule": { "schedule_items": [] } }])),
+        ("recurring_commits", json!([grant])),
+        ("recurring_credits", json!([grant])),
     ];
     for (field, value) in refused {
         let answer = api.post(SIGN, with(&good, &format!("/{field}"), value)).await;

@@ -177,7 +177,7 @@ async fn amounts_of_units_name_no_pricing_unit() {
     let mut promise = with(&good, "/type", json!("POSTPAID"));
     promise["invoice_schedule"] =
         json!({ "schedule_items": [{ "timestamp": "2026-04-01T00:00:00Z", "amount": 5 }] });
-    let of_money = "access_schedule.access_type: a POSTPAID commit is of SPEND";
+    let of_money = "access_schedule.access_type: a POSTPAID commit cannot be of `QUANTITY`";
     let own = with(&promise, "/invoice_contract_id", json!(desk.world.contract));
     refuse(&desk.api, COMMIT, vec![(own, of_money)]).await;
     let of_contract = desk.contract(json!({ "commits": [without(&promise, "/customer_id")] }));
@@ -386,8 +386,8 @@ async fn a_list_has_money_or_units_or_both() {
         (COMMITS, of_units(json!({ "include_contract_commits": true })), vec![units, spent]),
         (COMMITS, of_units(json!({ "commit_id": money })), vec![]),
         (COMMITS, json!({ "access_type": "SPEND" }), vec![money]),
-        // The list of credits documents no such filter.
-        (CREDITS, json!({ "access_type": "SPEND" }), vec![gift]),
+        (CREDITS, json!({ "access_type": "SPEND" }), Vec::new()),
+        (CREDITS, json!({ "access_type": "QUANTITY" }), vec![gift]),
     ] {
         assert_eq!(desk.ids(path, filter.clone()).await, expected, "{path} {filter}");
     }

@@ -362,7 +362,7 @@ async fn an_archived_card_takes_nothing_new_and_keeps_what_it_has() {
     let by_id = with(&contract, "/rate_card_id", json!(card));
     api.post("/v1/contracts/create", by_id).await.refused(400, &["rate_card_id: ", "archived"]);
     let by_alias = with(&contract, "/rate_card_alias", json!("std"));
-    api.post("/v1/contracts/create", by_alias.clone()).await.refused(404, &["std"]);
+    api.post("/v1/contracts/create", by_alias.clone()).await.refused(404, &["rate_card_alias: ", "std"]);
 
     let archived = "rate_card_id: the rate card is archived";
     let rate = without(&priced.flat(), "/rate_card_id");

@@ -479,6 +479,11 @@ impl Grant {
 /// A promise is of one amount over one time, and what is short of it is billed once, after that time (schema
 /// `CreateCustomerCommitPayload`; documentation page on commits).
 fn check_postpaid(access: &Access, payments: Option<&PaymentSchedule>) -> Result<(), ApiError> {
+    if access.access_type() == AccessType::Quantity {
+        // Our decision: a promise is to spend money, and what units would be short of has no price.
+        let reason = "a POSTPAID commit cannot be of `QUANTITY`, because what is short of it is billed";
+        return Err(ApiError::field("access_schedule.access_type", reason));
+    }
     let [segment] = access.segments.as_slice() else {
         let reason = "a POSTPAID commit has one item";
         return Err(ApiError::field("access_schedule.schedule_items", reason));
@@ -489,11 +494,6 @@ fn check_postpaid(access: &Access, payments: Option<&PaymentSchedule>) -> Result
     let [payment] = payments.items.as_slice() else {
         return Err(ApiError::field("invoice_schedule", "a POSTPAID commit has one payment"));
     };
-    if access.access_type() == AccessType::Quantity {
-        // Our decision: a promise is to spend money, and what units would be short of has no price.
-        let reason = "a POSTPAID commit is of SPEND, because what is short of it is billed";
-        return Err(ApiError::field("access_schedule.access_type", reason));
-    }
     if access.unit_id.and_then(CreditType::find_fiat).is_none() {
         let reason = "a POSTPAID commit is in a currency, because what is short of it is billed";
         return Err(ApiError::field("access_schedule.credit_type_id", reason));

@@ -19,7 +19,8 @@ const SEGMENTS_MAX: usize = 1000;
 pub struct AccessScheduleInput {
     /// The unit of the amounts: a currency or a custom unit. USD (cents) when omitted; quantities have none.
     credit_type_id: Option<CreditTypeId>,
-    /// Whether it is drawn by what usage costs or by its quantity; SPEND when omitted.
+    /// SPEND (when omitted): it is drawn by what usage costs. QUANTITY: the amounts are units of usage, as lines count them; units
+    /// of USAGE products are paid for whatever they cost, and what is free anyway draws none. Not of POSTPAID, and never changed.
     access_type: Option<AccessType>,
     /// At least one. Value does not flow from one to the next.
     schedule_items: Vec<SegmentInput>,

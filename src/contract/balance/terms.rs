@@ -11,7 +11,7 @@ use crate::id::{
     BalanceId, ContractId, CreditTypeId, CustomerId, ManualEntryId, ProductId, RecurringGrantId,
     ScheduleItemId, SegmentId,
 };
-use crate::money::{CreditType, Decimal, Number, is_positive};
+use crate::money::{CreditType, Decimal, Number, divide, is_positive};
 use crate::time::{Instant, Period};
 
 wire_enum! {
@@ -231,6 +231,16 @@ impl Balance {
 }
 
 impl BalanceTerms {
+    /// What is paid for one of its unit: all its payments, invoiced or not, by all that it grants; zero where nothing is paid
+    /// (SDK: `cost_basis`). None where it grants nothing.
+    #[must_use]
+    pub fn cost_basis(&self) -> Option<Decimal> {
+        let granted: Decimal = self.segments.iter().map(|segment| &segment.amount.0).sum();
+        let payments = self.payments.iter().flat_map(|payments| &payments.items);
+        let paid: Decimal = payments.map(Payment::amount).sum();
+        is_positive(&granted).then(|| divide(&paid, &granted).normalized())
+    }
+
     /// From the start of the first segment to the end of the last one.
     #[must_use]
     pub fn span(&self) -> Period {

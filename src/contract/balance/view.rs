@@ -74,6 +74,9 @@ pub struct CommitV2 {
     rolled_over_from: Option<OriginOfCommit>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rollover_fraction: Option<Number>,
+    /// What is paid for one of its unit, of what a renewal took over that of its origin; missing where it grants nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost_basis: Option<Number>,
     created_at: Instant,
     #[serde(skip_serializing_if = "Option::is_none")]
     archived_at: Option<Instant>,
@@ -276,6 +279,7 @@ impl CommitV2 {
                 contract_id,
             }),
             rollover_fraction: balance.terms.rollover_fraction.clone(),
+            cost_basis: whole.origin_terms.as_ref().unwrap_or(&balance.terms).cost_basis().map(Number),
             created_at: balance.created_at,
             archived_at: balance.archived_at,
         }

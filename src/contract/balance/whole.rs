@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 
 use sqlx::PgConnection;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::payments::payments_of;
-use super::terms::Balance;
+use super::terms::{Balance, BalanceTerms};
 use crate::catalog::product;
 use crate::catalog::version::CatalogVersion;
 use crate::contract::scheduled_charge::ScheduleItem;
 use crate::custom_field::{self, CustomFields, ManagedEntity};
-use crate::id::{CustomerId, EnvironmentId, ProductId, ScheduleItemId};
+use crate::id::{BalanceId, CustomerId, EnvironmentId, ProductId, ScheduleItemId};
 use crate::time::Instant;
 
 /// A commit or credit with everything that a view of it shows, but for what has to be reckoned.
@@ -22,6 +23,8 @@ pub struct WholeBalance {
     pub custom_fields: CustomFields,
     /// What became of the payments that are to be invoiced.
     pub payments: BTreeMap<ScheduleItemId, ScheduleItem>,
+    /// The terms, as they are now, of what a renewal took it over from.
+    pub origin_terms: Option<BalanceTerms>,
 }
 
 /// The type whose custom fields a balance carries.
@@ -58,13 +61,45 @@ pub async fn whole_balances(
         [] => BTreeMap::new(),
         ids => payments_of(db, environment_id, customer_id, ids).await?,
     };
+    let mut origins = origin_terms(db, environment_id, customer_id, &balances).await?;
     let whole = balances.into_iter().map(|balance| WholeBalance {
+        origin_terms: origins.remove(&balance.id),
         product_name: names.get(&balance.terms.product_id).cloned().unwrap_or_default(),
         custom_fields: fields.remove(&(entity_of(&balance), balance.id.0)).unwrap_or_default(),
         payments: of_balance(&balance, &mut payments),
         balance,
     });
     Ok(whole.collect())
+}
+
+/// By the balance, the terms of what it was taken over from.
+async fn origin_terms(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_id: CustomerId,
+    balances: &[Balance],
+) -> Result<BTreeMap<BalanceId, BalanceTerms>, sqlx::Error> {
+    let (ids, origins): (Vec<Uuid>, Vec<Uuid>) =
+        balances.iter().filter_map(|balance| Some((balance.id.0, balance.origin?.balance_id.0))).unzip();
+    if ids.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let rows = sqlx::query!(
+        r#"SELECT given.id AS "id!: BalanceId", origin.terms AS "terms: Json<BalanceTerms>"
+           FROM unnest((SELECT $3::uuid[]), (SELECT $4::uuid[])) AS given (id, taken_from)
+           CROSS JOIN LATERAL (
+               SELECT terms FROM balance
+               WHERE environment_id = $1 AND customer_id = $2 AND balance.id = given.taken_from
+               OFFSET 0
+           ) AS origin"#,
+        environment_id.0,
+        customer_id.0,
+        &ids,
+        &origins,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.terms.0)).collect())
 }
 
 /// Takes the payments of one balance from those of all.

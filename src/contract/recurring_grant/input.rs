@@ -136,7 +136,8 @@ impl<'de> Deserialize<'de> for NotOfCredits {
     }
 }
 
-/// `unit_price × quantity`, in a currency or a custom pricing unit, or so many units of usage.
+/// `unit_price × quantity`, in a currency or a custom pricing unit; of QUANTITY that is the number of units, so the unit price
+/// is 1 as a rule.
 #[derive(Deserialize, JsonSchema)]
 struct AccessAmountInput {
     unit_price: InputNumber,

@@ -100,7 +100,7 @@ struct ProductName {
 struct AccessAmountView {
     unit_price: Number,
     quantity: Number,
-    /// The null id where it is of quantities.
+    /// The null id, `00000000-0000-0000-0000-000000000000`, where it is of quantities; a request names none there.
     credit_type_id: CreditTypeId,
     access_type: AccessType,
 }

@@ -5,6 +5,8 @@ use crate::time::{Instant, shown};
 pub enum RatingFault {
     #[error("product `{product}`: an amount from {} on has more digits than any bill can hold", shown(*.start))]
     TooLarge { product: String, start: Instant },
+    #[error("what is due in {unit} has more digits than any bill can hold")]
+    TooMuchOfUnit { unit: String },
     #[error(
         "product `{product}` is a share of what the customer spends in {unit} under another contract, in which its own \
          rate card does not price"

@@ -14,6 +14,7 @@ use crate::catalog::product::{
     ConversionOperation, ProductChanges, ProductState, ProductType, QuantityConversion,
     SqlBreakdownGranularity, Timeline,
 };
+use crate::catalog::rate::calc::effective_at;
 use crate::catalog::rate::{Price, RateEntry, Tier, TimelineKey};
 use crate::catalog::usage_filter::UsageFilters;
 use crate::contract::{MultiplierPrioritization, Statement};
@@ -144,8 +145,13 @@ fn tenths(number: i64) -> Decimal {
 }
 
 fn usage(events: &[Event], cuts: &Cuts) -> Usage {
+    usage_of((0..).zip(events), cuts)
+}
+
+/// Usage of events with their order of arrival, in whichever order they come here.
+fn usage_of<'e>(events: impl IntoIterator<Item = (i64, &'e Event)>, cuts: &Cuts) -> Usage {
     let mut usage = Usage::default();
-    for (seq, (at, number, user)) in (0..).zip(events) {
+    for (seq, (at, number, user)) in events {
         let number = tenths(*number);
         let tally = Tally {
             event_count: 1,
@@ -196,9 +202,12 @@ fn agreement(terms: &Terms, counted: Period, from: Instant) -> Agreement<'_> {
 /// The charges of a statement that is cut also at `more`.
 fn charges_of(agreement: &Agreement<'_>, events: &[Event], more: &[i64]) -> Vec<Charged> {
     let cuts = cuts(agreement).also_at(more.iter().map(|number| hour(*number)));
-    let usage = usage(events, &cuts);
+    charges_for(agreement, &usage(events, &cuts), &cuts)
+}
+
+fn charges_for(agreement: &Agreement<'_>, usage: &Usage, cuts: &Cuts) -> Vec<Charged> {
     let stretches =
-        rate(agreement, &usage, &cuts, &OtherContracts::default(), &mut NoPayment).expect("small amounts");
+        rate(agreement, usage, cuts, &OtherContracts::default(), &mut NoPayment).expect("small amounts");
     let charged = |stretch: &Stretch<'_>| {
         let (combination, period) = ((*stretch.combination).clone(), stretch.period);
         let charges = stretch.charges().into_iter();
@@ -386,6 +395,47 @@ proptest! {
         prop_assert_eq!(charges(&after, &events), charges(&before, &events));
         let after = terms(&said_again, &prices);
         prop_assert_eq!(charges(&after, &events), charges(&before, &events), "what holds, said again");
+    }
+
+    #[test]
+    fn a_price_that_is_added_again_changes_no_charge(
+        changes in any_changes(), prices in any_prices(), events in any_events(),
+        again in prop::collection::vec((0..END, prop::option::of(1..END)), 1..4),
+    ) {
+        let before = terms(&changes, &prices);
+        let mut after = before.clone();
+        for (at, length) in again {
+            let mut entries: Vec<RateEntry> = after.products[0].rates.entries().cloned().collect();
+            let added = entries.iter().map(|entry| entry.added).max().expect("a price") + 1;
+            // Hour by hour what is in force there, or for good what nothing follows.
+            let until = length.map_or(END, |length| (at + length).min(END));
+            for number in at..until {
+                let own: Vec<&RateEntry> = entries.iter().collect();
+                let in_force = effective_at(&own, hour(number)).expect("from the first hour on").clone();
+                let ending_before = Some(hour(number + 1));
+                entries.push(RateEntry { added, starting_at: hour(number), ending_before, ..in_force });
+            }
+            after.products[0].rates = entries.into_iter().collect();
+        }
+        prop_assert_eq!(charges(&after, &events), charges(&before, &events));
+    }
+
+    #[test]
+    fn the_order_in_which_events_come_changes_no_charge(
+        changes in any_changes(), prices in any_prices(), aggregation in 0_usize..5,
+        (events, shuffled) in any_events().prop_flat_map(|events| {
+            let numbered: Vec<(i64, Event)> = (0..).zip(events.iter().copied()).collect();
+            (Just(events), Just(numbered).prop_shuffle())
+        }),
+    ) {
+        let mut changes = changes;
+        changes.push((7, counted_by(AggregationType::ALL[aggregation])));
+        changes.push((15, counted_by_query(SqlBreakdownGranularity::Hour)));
+        let terms = terms(&changes, &prices);
+        let agreement = agreement(&terms, day(), day().start);
+        let cuts = cuts(&agreement);
+        let shuffled = usage_of(shuffled.iter().map(|(seq, event)| (*seq, event)), &cuts);
+        prop_assert_eq!(charges_for(&agreement, &shuffled, &cuts), charges(&terms, &events));
     }
 
     #[test]

@@ -229,6 +229,34 @@ impl Server {
         faults
     }
 
+    /// What explanations of usage invoices do not sum to.
+    pub async fn explained(&self, invoices: &[Value]) -> Vec<String> {
+        let mut faults = Vec::new();
+        let usage =
+            invoices.iter().filter(|invoice| invoice["type"] == "USAGE" && invoice["status"] != "VOID");
+        for invoice in usage {
+            let id = text(&invoice["id"]);
+            let path = format!("/v1/upbeat/customers/{}/invoices/{id}/explain", self.customer);
+            let told = &self.get(&path).await["data"];
+            let explanations = list(&told["explanations"]);
+            let total: Decimal = explanations.iter().map(|one| number(&one["total"])).sum();
+            if total != number(&invoice["total"]) {
+                faults.push(format!("{id} is {} and explained as {total}", invoice["total"]));
+            }
+            for one in explanations.iter().filter(|one| one["basis"]["type"] == "USAGE") {
+                let quantities = list(&one["lines"]).iter().filter(|line| !line["quantity"].is_null());
+                let of_lines: Decimal = quantities.map(|line| number(&line["quantity"])).sum();
+                let of_pieces: Decimal =
+                    list(&one["basis"]["pieces"]).iter().map(|piece| number(&piece["quantity"])).sum();
+                let told = number(&one["basis"]["quantity"]);
+                if of_lines != told || of_pieces != told {
+                    faults.push(format!("{id}: lines of {of_lines} and pieces of {of_pieces} for {told}"));
+                }
+            }
+        }
+        faults
+    }
+
     async fn sandbox(&self) -> Environment {
         let mut db = self.app.db.acquire().await.expect("a connection");
         access::find_environment(&mut db, EnvironmentKind::Sandbox).await.expect("the sandbox")
