@@ -200,7 +200,8 @@ async fn a_contract_shows_its_commits_and_credits_in_both_versions() {
             },
         ] },
         "applicable_product_ids": [world.product], "applicable_product_tags": ["ai"],
-        "applicable_contract_ids": [contract], "rollover_fraction": number("0.25"), "netsuite_sales_order_id": "n",
+        "applicable_contract_ids": [contract], "rollover_fraction": number("0.25"), "cost_basis": number("0.9005"),
+        "netsuite_sales_order_id": "n",
         "custom_fields": { "order": "7" }, "created_at": first["created_at"], "created_by": first["created_by"],
     });
     assert_eq!(first, &expected);
