@@ -108,8 +108,8 @@ fn sums<'c>(charges: impl Iterator<Item = &'c Charge<'c>> + Clone) -> Option<(Nu
     Some((Number(quantity), Number(amount)))
 }
 
-/// The candidates, with what each pays or why it does not: for the reason that is given, or because there is nothing to pay,
-/// also as what is left is free while it is drawn and else, or nothing to pay with.
+/// The candidates, with what each pays or why it does not: for the reason that is given, or because there is nothing to pay or
+/// nothing to pay with. There is nothing to pay where what is left is free both while it is drawn and without it.
 fn considered(
     candidates: &[Candidate<'_>],
     charges: &[Charge<'_>],
