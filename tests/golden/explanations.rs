@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use upbeat::money::{Decimal, parse_decimal};
 
-use crate::balances::credit;
+use crate::balances::{credit, short};
 use crate::desk::{Desk, number, t, tiers};
 
 /// What is told of the invoice whose period starts on this date.
@@ -50,6 +50,25 @@ fn adds_up(invoice: &Value, explanation: &Value) {
     }
     assert!(is_explained.into_iter().all(|is_explained| is_explained), "{explanation}");
     assert_eq!((total, &explanation["total"]), (number(&invoice["total"]), &invoice["total"]));
+}
+
+/// What is told of the balances beside each explanation of the invoice whose period starts on a date: what each pays for how many
+/// units, or why it pays for none.
+pub async fn considered(desk: &Desk, start: &str) -> Vec<String> {
+    let (_, explanation) = explained(desk, start).await;
+    let text = |value: &Value| value.as_str().expect("text").to_owned();
+    let of_balance = |balance: &Value| {
+        let name = format!("{} {}", text(&balance["name"]), text(&balance["access_type"]));
+        match balance.get("drawn") {
+            Some(drawn) => format!("{name}: {} for {}", short(&drawn["amount"]), short(&drawn["quantity"])),
+            None => format!("{name}: {}", text(&balance["skipped"])),
+        }
+    };
+    let of_lines = |one: &Value| {
+        let balances = one["balances"].as_array().expect("balances");
+        balances.iter().map(of_balance).collect::<Vec<_>>().join(", ")
+    };
+    explanation["explanations"].as_array().expect("explanations").iter().map(of_lines).collect()
 }
 
 #[tokio::test]
@@ -198,29 +217,26 @@ async fn why_each_balance_pays_or_does_not_is_told_in_the_order_of_drawing() {
     ]);
     desk.contract("2026-06-01", json!({ "credits": credits })).await;
     desk.n("2026-06-02", 10).await;
-    let told = async || -> Vec<String> {
-        let (_, told) = explained(&desk, "2026-06-01").await;
-        let early = told["explanations"]
-            .as_array()
-            .expect("explanations")
-            .iter()
-            .filter(|one| one["starting_at"] == t("2026-06-01").as_str());
-        let balances = |one: &Value| -> String {
-            let of_one = |balance: &Value| match &balance["drawn"] {
-                Value::Null => format!("{} {}", balance["name"], balance["skipped"]),
-                drawn => format!("{} pays {} for {}", balance["name"], drawn["amount"], drawn["quantity"]),
-            };
-            let balances: Vec<String> =
-                one["balances"].as_array().expect("balances").iter().map(of_one).collect();
-            format!("{}: {}", one["name"], balances.join(", ")).replace('"', "")
-        };
-        early.map(balances).collect()
+    let of_units = |later: &str, empty: &str, payer: &str, after: &str| {
+        let all = [
+            ("Elsewhere", "OTHER_USAGE"),
+            ("Later", later),
+            ("Empty", empty),
+            ("Payer", payer),
+            ("After", after),
+        ];
+        all.map(|(name, told)| format!("{name} SPEND: {told}")).join(", ")
+    };
+    let of_free = |later: &str| {
+        of_units(later, "NOTHING_DUE", "NOTHING_DUE", "NOTHING_DUE").replace("OTHER_USAGE", "NOTHING_DUE")
     };
     let expected = [
-        "Units: Elsewhere OTHER_USAGE, Later OTHER_TIME, Empty NOTHING_LEFT, Payer pays 20 for 10, After PAID_ALREADY",
-        "Free: Elsewhere NOTHING_DUE, Later OTHER_TIME, Empty NOTHING_DUE, Payer NOTHING_DUE, After NOTHING_DUE",
+        of_units("OTHER_TIME", "NOTHING_LEFT", "20 for 10", "PAID_ALREADY"),
+        of_units("NOTHING_DUE", "NOTHING_DUE", "NOTHING_DUE", "NOTHING_DUE"),
+        of_free("OTHER_TIME"),
+        of_free("NOTHING_DUE"),
     ];
-    assert_eq!(told().await, expected);
+    assert_eq!(considered(&desk, "2026-06-01").await, expected, "of both products before and after the 20th");
     desk.clock("2026-07-03").await;
-    assert_eq!(told().await, expected, "final");
+    assert_eq!(considered(&desk, "2026-06-01").await, expected, "final");
 }

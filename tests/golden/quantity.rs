@@ -7,6 +7,7 @@ use upbeat::invoice::verify_invoices;
 use crate::balances::{bill, credit, entries, paid, prepaid, recurring_grant, segments, short, with};
 use crate::credits_order::{in_unit, of_tokens};
 use crate::desk::{Desk, number, t, tiers};
+use crate::explanations::considered;
 
 /// Makes the amounts of a commit or credit units of usage.
 fn of_units(mut balance: Value) -> Value {
@@ -35,28 +36,6 @@ fn told(invoice: &Value) -> Vec<String> {
 /// The net balances of money and of units.
 async fn nets(desk: &Desk) -> [String; 2] {
     [desk.net(json!({})).await, desk.net(json!({ "access_type": "QUANTITY" })).await]
-}
-
-/// What is told of the balances beside each explanation of the invoice whose period starts on a date: what each pays for how many
-/// units, or why it pays for none.
-async fn considered(desk: &Desk, start: &str) -> Vec<String> {
-    let invoice = desk.invoice(start).await;
-    let id = invoice["id"].as_str().expect("an id");
-    let path = format!("/v1/upbeat/customers/{}/invoices/{id}/explain", desk.customer);
-    let explanation = desk.api.get(&path).await.data();
-    let text = |value: &Value| value.as_str().expect("text").to_owned();
-    let of_balance = |balance: &Value| {
-        let name = format!("{} {}", text(&balance["name"]), text(&balance["access_type"]));
-        match balance.get("drawn") {
-            Some(drawn) => format!("{name}: {} for {}", short(&drawn["amount"]), short(&drawn["quantity"])),
-            None => format!("{name}: {}", text(&balance["skipped"])),
-        }
-    };
-    let of_lines = |one: &Value| {
-        let balances = one["balances"].as_array().expect("balances");
-        balances.iter().map(of_balance).collect::<Vec<_>>().join(", ")
-    };
-    explanation["explanations"].as_array().expect("explanations").iter().map(of_lines).collect()
 }
 
 /// Checks that the final invoices, of which there are some, follow from the facts.

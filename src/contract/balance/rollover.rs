@@ -188,7 +188,7 @@ impl Rollovers {
 }
 
 /// What was taken over is of one customer with its origin; several may be of one.
-fn origins_of<'b>(
+pub(super) fn origins_of<'b>(
     taking: impl IntoIterator<Item = &'b Balance>,
 ) -> impl Iterator<Item = (CustomerId, BalanceId)> {
     let origin = |one: &Balance| one.origin.map(|origin| (one.customer_id, origin.balance_id));
@@ -399,7 +399,7 @@ async fn taking(
 }
 
 /// What it was taken of, each after its customer.
-async fn origins(
+pub(super) async fn origins(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     ids: &[(CustomerId, BalanceId)],

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use sqlx::PgConnection;
-use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::payments::payments_of;
+use super::rollover::{origins, origins_of};
 use super::terms::{Balance, BalanceTerms};
 use crate::catalog::product;
 use crate::catalog::version::CatalogVersion;
@@ -61,9 +61,9 @@ pub async fn whole_balances(
         [] => BTreeMap::new(),
         ids => payments_of(db, environment_id, customer_id, ids).await?,
     };
-    let mut origins = origin_terms(db, environment_id, customer_id, &balances).await?;
+    let origins = terms_of_origins(db, environment_id, &balances).await?;
     let whole = balances.into_iter().map(|balance| WholeBalance {
-        origin_terms: origins.remove(&balance.id),
+        origin_terms: balance.origin.and_then(|origin| origins.get(&origin.balance_id).cloned()),
         product_name: names.get(&balance.terms.product_id).cloned().unwrap_or_default(),
         custom_fields: fields.remove(&(entity_of(&balance), balance.id.0)).unwrap_or_default(),
         payments: of_balance(&balance, &mut payments),
@@ -72,34 +72,18 @@ pub async fn whole_balances(
     Ok(whole.collect())
 }
 
-/// By the balance, the terms of what it was taken over from.
-async fn origin_terms(
+/// The terms, as they are now, of what renewals took balances over from.
+async fn terms_of_origins(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
-    customer_id: CustomerId,
     balances: &[Balance],
 ) -> Result<BTreeMap<BalanceId, BalanceTerms>, sqlx::Error> {
-    let (ids, origins): (Vec<Uuid>, Vec<Uuid>) =
-        balances.iter().filter_map(|balance| Some((balance.id.0, balance.origin?.balance_id.0))).unzip();
+    let ids: Vec<_> = origins_of(balances).collect();
     if ids.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let rows = sqlx::query!(
-        r#"SELECT given.id AS "id!: BalanceId", origin.terms AS "terms: Json<BalanceTerms>"
-           FROM unnest((SELECT $3::uuid[]), (SELECT $4::uuid[])) AS given (id, taken_from)
-           CROSS JOIN LATERAL (
-               SELECT terms FROM balance
-               WHERE environment_id = $1 AND customer_id = $2 AND balance.id = given.taken_from
-               OFFSET 0
-           ) AS origin"#,
-        environment_id.0,
-        customer_id.0,
-        &ids,
-        &origins,
-    )
-    .fetch_all(db)
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.id, row.terms.0)).collect())
+    let origins = origins(db, environment_id, &ids, None).await?;
+    Ok(origins.into_iter().map(|origin| (origin.id, origin.terms)).collect())
 }
 
 /// Takes the payments of one balance from those of all.

@@ -403,7 +403,8 @@ proptest! {
         again in prop::collection::vec((0..END, 1..END), 1..4),
     ) {
         let before = terms(&changes, &prices);
-        let mut after = before.clone();
+        let newest = prices.last().expect("a price").clone();
+        let mut after = terms(&changes, &[&prices[..], &[newest]].concat());
         for (at, length) in again {
             let mut entries: Vec<RateEntry> = after.products[0].rates.entries().cloned().collect();
             let added = entries.iter().map(|entry| entry.added).max().expect("a price") + 1;
