@@ -131,9 +131,9 @@ pub async fn remove_all(
 /// renewed. Where it finalizes a usage statement, with others that do and are due at the same instant, at most so many in all.
 /// Of one kind `only`, where that is given. Locked until the transaction ends.
 ///
-/// (As they are written, both parts are read in the order of an index and end as soon as they have enough; with the `OFFSET`s the
-/// planner makes no join of what is to be looked up for each row. Ten thousand statements that are due at one instant are a hundred
-/// and fifty looks, none of which is to sort all that are left.)
+/// (As they are written, both parts are read in the order of an index and end as soon as they have enough, once the table has
+/// statistics; with the `OFFSET`s the planner makes no join of what is to be looked up for each row. Ten thousand statements that
+/// are due at one instant are a hundred and fifty looks, none of which is to sort all that are left.)
 pub async fn take(
     db: &mut PgConnection,
     environment_id: EnvironmentId,

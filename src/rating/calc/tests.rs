@@ -405,18 +405,16 @@ proptest! {
         let before = terms(&changes, &prices);
         let newest = prices.last().expect("a price").clone();
         let mut after = terms(&changes, &[&prices[..], &[newest]].concat());
-        for (at, length) in again {
-            let mut entries: Vec<RateEntry> = after.products[0].rates.entries().cloned().collect();
-            let added = entries.iter().map(|entry| entry.added).max().expect("a price") + 1;
-            // Hour by hour what is in force there.
-            for number in at..(at + length).min(END) {
-                let own: Vec<&RateEntry> = entries.iter().collect();
-                let in_force = effective_at(&own, hour(number)).expect("from the first hour on").clone();
-                let ending_before = Some(hour(number + 1));
-                entries.push(RateEntry { added, starting_at: hour(number), ending_before, ..in_force });
-            }
-            after.products[0].rates = entries.into_iter().collect();
+        let mut entries: Vec<RateEntry> = after.products[0].rates.entries().cloned().collect();
+        // Hour by hour what is in force there.
+        for number in again.into_iter().flat_map(|(at, length)| at..(at + length).min(END)) {
+            let own: Vec<&RateEntry> = entries.iter().collect();
+            let in_force = effective_at(&own, hour(number)).expect("from the first hour on").clone();
+            let added = own.iter().map(|entry| entry.added).max().expect("a price") + 1;
+            let ending_before = Some(hour(number + 1));
+            entries.push(RateEntry { added, starting_at: hour(number), ending_before, ..in_force });
         }
+        after.products[0].rates = entries.into_iter().collect();
         prop_assert_eq!(charges(&after, &events), charges(&before, &events));
     }
 
