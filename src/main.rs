@@ -32,7 +32,7 @@ enum Command {
     Doctor(Storage),
     /// Print the OpenAPI document.
     Openapi,
-    /// Recompute rollups and finalized invoices from the facts and compare.
+    /// Recompute rollups, finalized invoices and what commits and credits follow from, and compare.
     Verify(Storage),
     /// Make, list and archive API tokens.
     Token {

@@ -3,11 +3,11 @@
 use super::{CommandError, require_data, with_database};
 use crate::access::{App, list_environments};
 use crate::config::Storage;
-use crate::invoice::verify_invoices;
+use crate::invoice::{verify_balances, verify_invoices};
 use crate::usage::verify_rollups;
 
-/// Recounts rollups and recomputes finalized invoices from the facts; fails where anything differs without a
-/// reason.
+/// Recounts rollups, recomputes finalized invoices and holds commits and credits against what they follow from; fails where
+/// anything differs without a reason.
 pub async fn verify(storage: Storage) -> Result<(), CommandError> {
     require_data(&storage)?;
     with_database(&storage, async |app| run(&app).await).await
@@ -35,12 +35,21 @@ async fn run(app: &App) -> Result<(), CommandError> {
         for fault in &invoices {
             println!("{kind}: invoice {} of customer {} {}", fault.id, fault.customer_id, fault.finding);
         }
+        let (balance_count, balances) = verify_balances(&app.db, environment.id).await?;
+        for fault in &balances {
+            println!(
+                "{kind}: commit or credit {} of customer {} {}",
+                fault.id, fault.customer_id, fault.finding
+            );
+        }
         println!(
-            "{kind}: {} rollup hours are wrong; of {count} finalized invoices, {} are wrong or missing",
+            "{kind}: {} rollup hours are wrong; of {count} finalized invoices, {} are wrong or missing; of \
+             {balance_count} commits and credits, {} are",
             rollups.len(),
             invoices.len(),
+            balances.len(),
         );
-        faults += rollups.len() + invoices.len();
+        faults += rollups.len() + invoices.len() + balances.len();
     }
     if faults > 0 {
         return Err(CommandError::Refused(format!("{faults} numbers do not follow from the facts")));

@@ -35,7 +35,7 @@ pub use known::list_in;
 pub use statement::{GRACE, Statement, StatementDay, first_statement_at};
 pub use store::{
     ContractFilter, ContractOfPackage, advance_statements, archive, change_end, customers_with_contracts,
-    exists, find, find_for_update, find_many_for_update, list, list_in_force, list_of_customer,
+    ends_ever, exists, find, find_for_update, find_many_for_update, list, list_in_force, list_of_customer,
     list_of_package, with_one_contract,
 };
 pub use terms::{ChargesOnUsageInvoices, Contract, MultiplierPrioritization};

@@ -466,6 +466,25 @@ pub async fn change_end(
     Ok(())
 }
 
+/// All ends that the contract ever had; `None` is no end.
+pub async fn ends_ever(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    contract: &Contract,
+) -> Result<Vec<Option<Instant>>, sqlx::Error> {
+    let mut ends = sqlx::query_scalar!(
+        "SELECT ending_before FROM contract_end_change
+         WHERE environment_id = $1 AND customer_id = $2 AND contract_id = $3 ORDER BY added",
+        environment_id.0,
+        contract.customer_id.0,
+        contract.id.0,
+    )
+    .fetch_all(db)
+    .await?;
+    ends.insert(0, contract.initial_ending_before);
+    Ok(ends)
+}
+
 /// The contract's end as it was known at an instant.
 pub async fn ending_before_as_of(
     db: &mut PgConnection,

@@ -42,6 +42,7 @@ mod store;
 mod true_up;
 pub mod update_end_date;
 mod verify;
+mod verify_balances;
 mod verify_draws;
 pub mod void;
 
@@ -53,3 +54,4 @@ pub use finalize::finalize_usage_statements;
 pub use scheduled::finalize_scheduled_invoice;
 pub use true_up::finalize_true_up;
 pub use verify::{InvoiceFault, verify_invoices};
+pub use verify_balances::{BalanceFault, verify_balances};

@@ -216,9 +216,11 @@ async fn settle(
     }
     let drawn = drawdown::drawn(db, environment_id, rollovers.origins_of_live(), None).await?;
     let taken = rollovers.taken(|id| drawn.get(&id).cloned().unwrap_or_default());
+    let newest = store::newest_of_balances(db, environment_id, &[customer_id.0]).await?;
+    let newest_draw = newest.get(&customer_id).map_or(0, |(_, draw)| *draw);
     for balance in live {
         if let Some(taken) = taken.iter().find(|taken| taken.balance_id == balance.id) {
-            let mut settled = made_final(balance, taken.amount.clone());
+            let mut settled = made_final(balance, taken.amount.clone(), newest_draw);
             // What somebody wrote into it by hand is not nothing.
             let of_segments = settled.terms.segments.iter().map(|segment| settled.terms.manual(segment.id));
             let granted = &taken.amount + of_segments.sum::<Decimal>();

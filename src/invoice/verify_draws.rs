@@ -6,27 +6,41 @@ use super::model::{Invoice, InvoiceStatus};
 use crate::drawdown::Draw;
 use crate::id::{BalanceId, InvoiceId, SegmentId};
 use crate::money::{Decimal, plain, zero};
+use crate::time::{Instant, shown};
 
 type Drawn = BTreeMap<(BalanceId, SegmentId), Decimal>;
 
 /// What each invoice drew of each segment, net of what was given back.
-pub struct DrawsByInvoice(BTreeMap<InvoiceId, Drawn>);
+pub struct DrawsByInvoice(BTreeMap<InvoiceId, OfInvoice>);
+
+#[derive(Default)]
+struct OfInvoice {
+    drawn: Drawn,
+    dates: Vec<Instant>,
+}
 
 impl DrawsByInvoice {
     #[must_use]
     pub fn new(draws: Vec<Draw>) -> Self {
-        let mut by_invoice: BTreeMap<InvoiceId, Drawn> = BTreeMap::new();
-        for Draw { invoice_id, balance_id, segment_id, amount, .. } in draws {
+        let mut by_invoice: BTreeMap<InvoiceId, OfInvoice> = BTreeMap::new();
+        for Draw { invoice_id, balance_id, segment_id, amount, dated_at, .. } in draws {
             let of_invoice = by_invoice.entry(invoice_id).or_default();
-            *of_invoice.entry((balance_id, segment_id)).or_default() += amount;
+            *of_invoice.drawn.entry((balance_id, segment_id)).or_default() += amount;
+            of_invoice.dates.push(dated_at);
         }
         Self(by_invoice)
     }
 
-    /// How the draws of an invoice differ from the lines on it that apply balances; a void one must have given all back.
+    /// How the draws of an invoice differ from the lines on it that apply balances; a void one must have given all back. Each is
+    /// dated within the time that is billed.
     #[must_use]
     pub fn contradiction(&self, invoice: &Invoice) -> Option<String> {
-        let mut differences = self.0.get(&invoice.id).cloned().unwrap_or_default();
+        let of_invoice = self.0.get(&invoice.id);
+        let billed = invoice.start_timestamp..=invoice.end_timestamp;
+        if let Some(dated_at) = of_invoice.and_then(|own| own.dates.iter().find(|at| !billed.contains(at))) {
+            return Some(format!("has drawn something at {}, which it does not bill", shown(*dated_at)));
+        }
+        let mut differences = of_invoice.map(|own| own.drawn.clone()).unwrap_or_default();
         if invoice.status != InvoiceStatus::Void {
             for line in invoice.line_items.iter().filter(|line| line.is_application()) {
                 let Some(segment) = line.commit_id.zip(line.commit_segment_id) else {
@@ -48,7 +62,6 @@ mod tests {
     use crate::id::{ContractId, CustomerId};
     use crate::invoice::model::{APPLICATION, InvoiceType, LineItem};
     use crate::money::{CreditType, Number};
-    use crate::time::Instant;
     use uuid::Uuid;
 
     fn invoice(applied: &[i64]) -> Invoice {

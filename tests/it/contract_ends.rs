@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use upbeat::access::{self, EnvironmentKind};
-use upbeat::invoice::verify_invoices;
+use upbeat::invoice::{verify_balances, verify_invoices};
 
 use crate::concurrency::race;
 use crate::support::{Api, Metric, charge};
@@ -14,13 +14,15 @@ const END: &str = "/v1/contracts/updateEndDate";
 const ARCHIVE: &str = "/v1/contracts/archive";
 const UNKNOWN: &str = "00000000-0000-4000-8000-000000000000";
 
-/// What `upbeat verify` says of the sandbox's invoices.
+/// What `upbeat verify` says of the sandbox's invoices, commits and credits.
 pub async fn faults(api: &Api) -> Vec<String> {
     let mut db = api.app.db.acquire().await.expect("a connection");
     let sandbox = access::find_environment(&mut db, EnvironmentKind::Sandbox).await.expect("the sandbox");
     drop(db);
     let (_, faults) = verify_invoices(&api.app.db, sandbox.id).await.expect("a check");
-    faults.into_iter().map(|fault| format!("{} {}", fault.id, fault.finding)).collect()
+    let (_, of_balances) = verify_balances(&api.app.db, sandbox.id).await.expect("a check");
+    let faults = faults.into_iter().map(|fault| format!("{} {}", fault.id, fault.finding));
+    faults.chain(of_balances.into_iter().map(|fault| format!("{} {}", fault.id, fault.finding))).collect()
 }
 
 async fn execute(api: &Api, sql: &'static str) -> u64 {

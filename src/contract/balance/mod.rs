@@ -31,6 +31,7 @@ pub use create::create;
 pub use edit::{BalanceEdit, CommonEdit, Settled, TargetingEdit};
 pub use edit_names::check_named;
 pub use edit_schedule::{AccessScheduleEdit, InvoiceScheduleEdit, remove_segment};
+pub use history::{History, Version, customers_with_balances, histories};
 pub use input::{
     BALANCES_MAX, CommitInput, CreditInput, CustomerCommitInput, CustomerCreditInput, NewBalance,
     NewBalances, Owner, planned,

@@ -217,6 +217,7 @@ fn is_final(balance: &Balance) -> bool {
     balance.terms.rolled_over.as_ref().is_some_and(|one| one.is_final)
 }
 
+/// What was granted in all its segments.
 fn amount(balance: &Balance) -> Decimal {
     balance.terms.segments.iter().map(|segment| &segment.amount.0).sum()
 }
@@ -235,12 +236,12 @@ fn is_open_just_before(segment: &Segment, at: Instant) -> bool {
     segment.starting_at < at && at <= segment.ending_before
 }
 
-/// What was taken over as it is from now on, whatever becomes of its origin.
+/// What was taken over as it is from now on, whatever becomes of its origin. `drawn_up_to` is the newest draw of its customer.
 #[must_use]
-pub fn made_final(mut balance: Balance, amount: Decimal) -> Balance {
+pub fn made_final(mut balance: Balance, amount: Decimal, drawn_up_to: i64) -> Balance {
     set_amount(&mut balance.terms, amount);
     if let Some(rolled_over) = &mut balance.terms.rolled_over {
-        rolled_over.is_final = true;
+        (rolled_over.is_final, rolled_over.drawn_up_to) = (true, Some(drawn_up_to));
     }
     balance
 }
@@ -254,10 +255,13 @@ pub fn given_back(balance: &Balance, used: &Decimal) -> Balance {
     let manual: Decimal = balance.terms.manual_entries.iter().map(|entry| &entry.amount.0).sum();
     let taken = if is_final(balance) { amount(balance) } else { zero() };
     let kept = (used - manual.min(zero())).min(taken);
-    let payments = balance.terms.payments.clone();
-    let mut kept = made_final(balance.clone(), kept.normalized());
-    kept.terms.payments = payments;
-    kept
+    let mut given_back = balance.clone();
+    set_amount(&mut given_back.terms, kept.normalized());
+    given_back.terms.payments.clone_from(&balance.terms.payments);
+    if let Some(rolled_over) = &mut given_back.terms.rolled_over {
+        rolled_over.is_final = true;
+    }
+    given_back
 }
 
 fn set_amount(terms: &mut BalanceTerms, amount: Decimal) {
@@ -317,7 +321,7 @@ fn successor(origin: &Balance, from: ContractId, segment: &Segment, to: &Contrac
             invoice_contract_id: payments.as_ref().map(|_| to.id),
             payments,
             rollover_fraction: None,
-            rolled_over: Some(RolledOver { segment_id: segment.id, is_final: false }),
+            rolled_over: Some(RolledOver { segment_id: segment.id, is_final: false, drawn_up_to: None }),
             netsuite_sales_order_id: None,
             salesforce_opportunity_id: None,
             ..origin.terms.clone()

@@ -116,6 +116,10 @@ pub struct RolledOver {
     /// Until it is, the amount is what may be taken of the origin, and the one in these terms is the most that it may be; see
     /// [`super::Rollovers`].
     pub is_final: bool,
+    /// The newest draw of its customer as it was made final, so that its amount can be recomputed as it was then. Unset before,
+    /// and on what was given back without having been final.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drawn_up_to: Option<i64>,
 }
 
 /// A time in which a balance may be drawn, and how much of it (schema `ScheduleDuration`).

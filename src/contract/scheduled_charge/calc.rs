@@ -47,7 +47,8 @@ pub struct PlannedItem {
 /// The items of a recurring schedule.
 ///
 /// A part of a divided amount is the price of one, whatever the quantity was: the amounts are what must sum, and few
-/// of them are a whole number of times any unit price (our decision).
+/// of them are a whole number of times any unit price (our decision). So is that parts are never rounded up and that what is
+/// rounded is whole units: the documentation names both distributions and defines neither.
 #[must_use]
 pub fn distribute(
     dates: &[Instant],

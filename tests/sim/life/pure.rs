@@ -461,8 +461,11 @@ fn balance(customer: &Customer, number: usize, reserved: &[NaiveDraw]) -> Balanc
         balance_id: balance_id(taken.origin),
         contract_id: customer.balances[taken.origin].contract.map(contract_id).expect("an old contract"),
     };
-    let rolled_over =
-        |taken: &Taken| RolledOver { segment_id: segment_id(taken.segment), is_final: taken.is_final };
+    let rolled_over = |taken: &Taken| RolledOver {
+        segment_id: segment_id(taken.segment),
+        is_final: taken.is_final,
+        drawn_up_to: None,
+    };
     let segment = |one: &super::customer::Segment| Segment {
         id: segment_id(one.number),
         amount: Number(customer.worth(number, one, reserved)),

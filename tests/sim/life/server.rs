@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tower::ServiceExt;
 use upbeat::access::{self, App, Environment, EnvironmentKind, NewToken, Role};
-use upbeat::invoice::verify_invoices;
+use upbeat::invoice::{verify_balances, verify_invoices};
 use upbeat::money::Decimal;
 use upbeat::time::{Instant, SystemClock};
 use upbeat::usage::verify_rollups;
@@ -224,6 +224,8 @@ impl Server {
         let (_, faults) = verify_invoices(&self.app.db, sandbox.id).await.expect("a check");
         let mut faults: Vec<String> =
             faults.into_iter().map(|fault| format!("{} {}", fault.id, fault.finding)).collect();
+        let (_, balances) = verify_balances(&self.app.db, sandbox.id).await.expect("a check");
+        faults.extend(balances.into_iter().map(|fault| format!("{} {}", fault.id, fault.finding)));
         let rollups = verify_rollups(&self.app.db, sandbox.id).await.expect("a check");
         faults.extend(rollups.iter().map(|difference| format!("{difference:?}")));
         faults
