@@ -106,16 +106,17 @@ pub async fn keep_payments(
 
 /// What is to happen to the payments of a commit.
 #[derive(Debug, Default)]
-struct Changes {
-    added: Vec<ScheduleItem>,
+pub struct Changes {
+    pub added: Vec<ScheduleItem>,
     /// Pending ones.
-    changed: Vec<ScheduleItem>,
+    pub changed: Vec<ScheduleItem>,
     /// Those that are on void invoices.
-    of_void: Vec<VoidChange>,
-    removed: Vec<Uuid>,
+    pub of_void: Vec<VoidChange>,
+    pub removed: Vec<Uuid>,
 }
 
-fn changes(
+/// What is to happen to the payments that are kept for a commit, so that they are what its terms say, which `charge` is made of.
+pub fn changes(
     balance: &Balance,
     charge: Option<&ScheduledCharge>,
     kept: &[PaymentItem],

@@ -53,6 +53,13 @@ pub struct Rollovers {
 }
 
 impl Rollovers {
+    /// What took something over from one customer's commits and credits, by creation and id, and what it was taken of.
+    #[must_use]
+    pub fn of(taking: Vec<Balance>, origins: impl IntoIterator<Item = Balance>) -> Self {
+        let finally = finally_taken(&taking);
+        Self { taking, origins: origins.into_iter().map(|origin| (origin.id, origin)).collect(), finally }
+    }
+
     /// Those of one customer, as they are, or as they were when `up_to` was the newest version of any of its balances.
     pub async fn load(
         db: &mut PgConnection,
@@ -71,24 +78,22 @@ impl Rollovers {
         customer_ids: &[Uuid],
         up_to: Option<Added>,
     ) -> Result<BTreeMap<CustomerId, Self>, sqlx::Error> {
-        let mut all: BTreeMap<CustomerId, Self> = BTreeMap::new();
         if customer_ids.is_empty() {
-            return Ok(all);
+            return Ok(BTreeMap::new());
         }
+        let mut all: BTreeMap<CustomerId, (Vec<Balance>, Vec<Balance>)> = BTreeMap::new();
         for balance in taking(db, environment_id, customer_ids, up_to).await? {
-            all.entry(balance.customer_id).or_default().taking.push(balance);
+            all.entry(balance.customer_id).or_default().0.push(balance);
         }
         let ids: Vec<(CustomerId, BalanceId)> =
-            all.values().flat_map(|one| origins_of(&one.taking)).collect();
+            all.values().flat_map(|(taking, _)| origins_of(taking)).collect();
         if !ids.is_empty() {
             for origin in origins(db, environment_id, &ids, up_to).await? {
-                all.entry(origin.customer_id).or_default().origins.insert(origin.id, origin);
+                all.entry(origin.customer_id).or_default().1.push(origin);
             }
         }
-        for one in all.values_mut() {
-            one.finally = finally_taken(&one.taking);
-        }
-        Ok(all)
+        let of = |(id, (taking, origins))| (id, Self::of(taking, origins));
+        Ok(all.into_iter().map(of).collect())
     }
 
     /// The balances that something may still be taken of, for which draws are needed, each after its customer.

@@ -16,7 +16,8 @@ use crate::time::{Instant, shown};
 pub const AT_ONCE: usize = 100;
 
 /// When the next commit or credit of a grant is to be made; nothing where there is none to come.
-fn due_at(grant: &RecurringGrant, contract: &Contract) -> Option<Instant> {
+#[must_use]
+pub fn due_at(grant: &RecurringGrant, contract: &Contract) -> Option<Instant> {
     let calendar = Calendar::of(grant, contract);
     calendar.period(grant.granted_until)?;
     // The first one is made with the grant, and before anything that is due for its time.
@@ -123,7 +124,12 @@ async fn hand_over(
 }
 
 /// What is due by `until`, by the instant at which it is due and then by grant. The grants are moved on.
-fn plan(grants: &mut [RecurringGrant], contract: &Contract, until: Instant, at_most: usize) -> Vec<Balance> {
+pub fn plan(
+    grants: &mut [RecurringGrant],
+    contract: &Contract,
+    until: Instant,
+    at_most: usize,
+) -> Vec<Balance> {
     let mut made = Vec::new();
     while made.len() < at_most {
         let due = grants.iter_mut().filter_map(|grant| Some((due_at(grant, contract)?, grant)));
@@ -209,7 +215,8 @@ pub async fn follow_end(
 
 /// The balance as its grant and its period are now; nothing where it is so already. What was written on it otherwise
 /// stays.
-fn changed(grant: &RecurringGrant, period: &GrantPeriod, balance: &Balance) -> Option<Balance> {
+#[must_use]
+pub fn changed(grant: &RecurringGrant, period: &GrantPeriod, balance: &Balance) -> Option<Balance> {
     let is = child(grant, period);
     let mut changed = balance.clone();
     changed.terms.segments.clone_from(&is.terms.segments);

@@ -17,7 +17,9 @@ mod view;
 
 pub use begin::{Named, begin, share_named};
 pub use calc::{Calendar, child, child_id};
-pub use grow::{AT_ONCE, catch_up, create_recurring_balances, follow_end, grow, next_due};
+pub use grow::{
+    AT_ONCE, catch_up, changed, create_recurring_balances, due_at, follow_end, grow, next_due, plan,
+};
 pub use input::{PlannedGrant, RecurringCommitInput, RecurringCreditInput, by_temporary_id, planned};
 pub use store::{contracts_with_grants, insert, kinds, of_contract, of_contracts, save};
 pub use terms::{GrantKind, GrantTerms, InvoiceAmount, Proration, RecurringGrant, UnitAmount};

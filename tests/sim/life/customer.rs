@@ -67,6 +67,8 @@ pub struct Balance {
     pub segments: Vec<Segment>,
     pub manual: Vec<Manual>,
     pub payments: Vec<Payment>,
+    /// Whether there was a payment ever: without one its schedule still says whether they are invoiced.
+    pub has_schedule: bool,
     pub do_not_invoice: bool,
     pub is_disabled: bool,
     pub archived: Option<Instant>,
@@ -126,12 +128,19 @@ pub struct Invoice {
     pub contract: usize,
     pub start: Instant,
     pub end: Instant,
-    pub is_void: bool,
+    /// When it became void.
+    pub voided: Option<Instant>,
     /// The invoice in whose place it was made first.
     pub original: usize,
     pub bill: Bill,
     /// What scheduled charges on it come to.
     pub charged: Decimal,
+}
+
+impl Invoice {
+    pub fn is_void(&self) -> bool {
+        self.voided.is_some()
+    }
 }
 
 #[derive(Default)]
@@ -222,15 +231,6 @@ pub fn fraction(text: &str) -> Decimal {
     text.parse().expect("a number")
 }
 
-/// Whether a payment cannot be edited: it is on an invoice, or an end of its contract removed it.
-fn is_held(state: Option<ItemState>, is_same: bool) -> bool {
-    match state {
-        Some(ItemState::On(_)) => true,
-        Some(ItemState::Removed) => !is_same,
-        Some(ItemState::Pending) | None => false,
-    }
-}
-
 impl Customer {
     /// Does a step, where it may be done. False where it is refused.
     pub fn apply(&mut self, step: &Step) -> bool {
@@ -251,10 +251,10 @@ impl Customer {
             Step::ArchiveBalance { balance } => return self.archive_balance(balance),
             Step::DisableTrueUp { balance } => return self.disable_true_up(balance),
             Step::Void { invoice } => {
-                if self.invoices[invoice].is_void {
+                if self.invoices[invoice].is_void() {
                     return false;
                 }
-                self.invoices[invoice].is_void = true;
+                self.invoices[invoice].voided = Some(self.now);
                 let contract = self.invoices[invoice].contract;
                 if self.contracts[contract].archived.is_some() {
                     self.give_back(contract);
@@ -335,6 +335,7 @@ impl Customer {
             segments,
             manual: Vec::new(),
             payments: Vec::new(),
+            has_schedule: false,
             do_not_invoice: plan.do_not_invoice,
             is_disabled: false,
             archived: None,
@@ -359,6 +360,7 @@ impl Customer {
             self.items.push(Item { contract, balance, at, amount, state, is_true_up });
         }
         balance.payments.push(Payment { id: String::new(), at, amount, item });
+        balance.has_schedule = true;
     }
 
     // -- recurring ones --
@@ -393,7 +395,8 @@ impl Customer {
         Some((covered_end, until, share))
     }
 
-    fn grant_due(&self, grant: &Grant) -> Option<Instant> {
+    /// When the next commit or credit is made, if any is to come.
+    pub fn grant_due(&self, grant: &Grant) -> Option<Instant> {
         let start = grant.granted_until;
         self.grant_period(grant, start)?;
         let first = grant.plan.start.max(self.contracts[grant.contract].start);
@@ -444,6 +447,7 @@ impl Customer {
             segments: vec![segment],
             manual: Vec::new(),
             payments: Vec::new(),
+            has_schedule: false,
             do_not_invoice: false,
             is_disabled: false,
             archived: None,
@@ -528,6 +532,30 @@ impl Customer {
         }
     }
 
+    /// Whether a payment cannot be edited: it is on a final invoice, or an end of its contract removed it. What is short of a
+    /// promise that nobody bills may change.
+    fn is_held(&self, number: usize, payment: usize, is_same: bool) -> bool {
+        let balance = &self.balances[number];
+        match balance.payments[payment].item.map(|item| self.items[item].state) {
+            Some(ItemState::On(invoice)) => !self.invoices[invoice].is_void(),
+            Some(ItemState::Removed) => !is_same && !balance.is_disabled,
+            Some(ItemState::Pending) | None => false,
+        }
+    }
+
+    /// What a payment was edited to is what is to be billed. On another date it leaves the void invoice that it is on, unless
+    /// that became void with its contract.
+    fn rebill(&mut self, item: usize, at: Instant, amount: i64) {
+        let Item { contract, state, at: before, .. } = self.items[item];
+        if let ItemState::On(invoice) = state {
+            let is_with_contract = self.invoices[invoice].voided == self.contracts[contract].archived;
+            if before != at && !is_with_contract {
+                self.items[item].state = ItemState::Pending;
+            }
+        }
+        (self.items[item].at, self.items[item].amount) = (at, amount.into());
+    }
+
     fn edit(&mut self, number: usize, edit: Edit) -> bool {
         let balance = &self.balances[number];
         let is_postpaid = balance.kind == Kind::Postpaid;
@@ -543,7 +571,7 @@ impl Customer {
                 if is_postpaid {
                     // What was promised and what is billed change together.
                     let is_same = balance.payments[0].amount == amount;
-                    if is_held(state(0), is_same) {
+                    if self.is_held(number, 0, is_same) {
                         return false;
                     }
                     let payment = &mut self.balances[number].payments[0];
@@ -587,24 +615,21 @@ impl Customer {
                 self.balances[number].applicable = contracts;
             }
             Edit::AddPayment { at, amount } => {
-                let is_invoiced = !balance.do_not_invoice || balance.payments.is_empty();
-                if is_postpaid || (is_invoiced && balance.billed_on.is_none()) {
+                if is_postpaid || (!balance.do_not_invoice && balance.billed_on.is_none()) {
                     return false;
                 }
-                // Where there was no schedule, there is an ordinary one now.
-                self.balances[number].do_not_invoice &= !self.balances[number].payments.is_empty();
                 self.add_payment(number, at, amount.into());
             }
             Edit::ChangePayment { payment, at, amount } => {
                 let before = &balance.payments[payment];
                 let is_same = before.at == at && before.amount == amount;
-                if is_postpaid || is_held(state(payment), is_same) {
+                if is_postpaid || self.is_held(number, payment, is_same) {
                     return false;
                 }
                 let payment = &mut self.balances[number].payments[payment];
                 (payment.at, payment.amount) = (at, amount.into());
                 if let Some(item) = payment.item {
-                    (self.items[item].at, self.items[item].amount) = (at, amount.into());
+                    self.rebill(item, at, amount);
                 }
             }
             Edit::RemovePayment { payment } => {
@@ -669,7 +694,7 @@ impl Customer {
             self.standing().any(|(_, invoice)| invoice.bill.draws.iter().any(|draw| draw.balance == number));
         let is_billed = self.items.iter().any(|item| {
             item.balance == Some(number)
-                && matches!(item.state, ItemState::On(invoice) if !self.invoices[invoice].is_void)
+                && matches!(item.state, ItemState::On(invoice) if !self.invoices[invoice].is_void())
         });
         let is_renewed = self.balances[number].taken.is_some() || self.is_origin(number);
         if self.balances[number].archived.is_some() || is_drawn || is_billed || is_renewed {
@@ -776,7 +801,7 @@ impl Customer {
         self.contracts[number].archived = Some(self.now);
         if voids {
             for invoice in self.invoices.iter_mut().filter(|invoice| invoice.contract == number) {
-                invoice.is_void = true;
+                invoice.voided = invoice.voided.or(Some(self.now));
             }
         }
         self.give_back(number);
@@ -804,7 +829,7 @@ impl Customer {
             contract,
             start,
             end,
-            is_void,
+            voided: is_void.then_some(self.now),
             original: number,
             bill,
             charged: total,
@@ -821,7 +846,7 @@ impl Customer {
     fn regenerate(&mut self, void: usize) -> bool {
         let newest = self.newest(void);
         let Invoice { kind, contract, start, end, original, .. } = self.invoices[void];
-        if !self.invoices[newest].is_void || self.contracts[contract].archived.is_some() {
+        if !self.invoices[newest].is_void() || self.contracts[contract].archived.is_some() {
             return false;
         }
         let mut items: Vec<usize> =
@@ -855,8 +880,8 @@ impl Customer {
         for item in items {
             self.items[item].state = ItemState::On(number);
         }
-        let (id, is_void) = (String::new(), false);
-        self.invoices.push(Invoice { id, kind, contract, start, end, is_void, original, bill, charged });
+        let (id, voided) = (String::new(), None);
+        self.invoices.push(Invoice { id, kind, contract, start, end, voided, original, bill, charged });
         if kind == InvoiceKind::Usage {
             self.schedule_true_ups();
         }
@@ -875,7 +900,7 @@ impl Customer {
     pub fn final_true_up(&self, balance: usize) -> Option<&Invoice> {
         let mut items = self.items.iter().filter(|item| item.is_true_up && item.balance == Some(balance));
         items.find_map(|item| match item.state {
-            ItemState::On(invoice) => Some(&self.invoices[invoice]).filter(|invoice| !invoice.is_void),
+            ItemState::On(invoice) => Some(&self.invoices[invoice]).filter(|invoice| !invoice.is_void()),
             _ => None,
         })
     }
@@ -933,7 +958,7 @@ impl Customer {
         (0..self.invoices.len()).any(|place| {
             let invoice = &self.invoices[place];
             matches!(invoice.kind, InvoiceKind::Usage)
-                && invoice.is_void
+                && invoice.is_void()
                 && self.newest(place) == place
                 && self.contracts[invoice.contract].archived.is_none()
                 && balance.is_of(invoice.contract)
@@ -972,7 +997,7 @@ impl Customer {
 
     /// Invoices that count.
     pub fn standing(&self) -> impl Iterator<Item = (usize, &Invoice)> {
-        self.invoices.iter().enumerate().filter(|(_, invoice)| !invoice.is_void)
+        self.invoices.iter().enumerate().filter(|(_, invoice)| !invoice.is_void())
     }
 
     /// What final invoices drew of a segment.
@@ -1141,8 +1166,8 @@ impl Customer {
         for item in riding {
             self.items[item].state = ItemState::On(number);
         }
-        let (id, kind, is_void, original) = (String::new(), InvoiceKind::Usage, false, number);
-        self.invoices.push(Invoice { id, kind, contract, start, end, is_void, original, bill, charged });
+        let (id, kind, voided, original) = (String::new(), InvoiceKind::Usage, None, number);
+        self.invoices.push(Invoice { id, kind, contract, start, end, voided, original, bill, charged });
         self.contracts[contract].finalized_until = end;
     }
 

@@ -57,7 +57,7 @@ impl Customer {
             let final_draws = self
                 .invoices
                 .iter()
-                .flat_map(|invoice| invoice.bill.draws.iter().map(move |draw| (draw, invoice.is_void)));
+                .flat_map(|invoice| invoice.bill.draws.iter().map(move |draw| (draw, invoice.is_void())));
             let draft_draws =
                 drafts.iter().flat_map(|draft| draft.bill.draws.iter().map(|draw| (draw, false)));
             for (draw, is_void) in final_draws.chain(draft_draws) {
@@ -152,8 +152,8 @@ impl Customer {
     }
 
     fn invoice_line(invoice: &Invoice) -> String {
-        let Invoice { kind, contract, start, end, is_void, bill, charged, .. } = invoice;
-        let status = if *is_void { "VOID" } else { "FINALIZED" };
+        let Invoice { kind, contract, start, end, bill, charged, .. } = invoice;
+        let status = if invoice.is_void() { "VOID" } else { "FINALIZED" };
         if *kind != InvoiceKind::Usage {
             return scheduled_line(status, *contract, *start, &shown(charged));
         }

@@ -1,11 +1,24 @@
-//! A customer's life: contracts, commits, credits and usage in random steps on a real server, with servers that die on the way,
-//! beside a second model that is told the same steps.
+//! A customer's life: contracts, commits, credits and usage in random steps, beside a second model that is told the same steps.
 //!
-//! After every step what a reader sees must be what the model says, to every entry of every ledger, and must hold by itself:
+//! 85 lives are on a real server, with servers that die on the way. After every step what a reader sees must be what the model
+//! says, to every invoice and every entry of every ledger, and what is refused what it refuses. It must hold by itself too:
 //! lines sum to totals, draws to lines, entries to what is left. What is previewed is what is drafted, and a draft is what
-//! becomes final.
+//! becomes final. Now and then everything that is stored must follow from the facts, explanations sum to their invoices, and
+//! doing what is due again change nothing.
 //!
-//! More lives have no server: they take the calculations alone, on what the model was told.
+//! 2,500 lives have no server: they take the calculations alone, on what the model was told ([`pure`]). After every step they
+//! must say what the model says of
+//!
+//! - usage: what final and draft statements come to, every ledger, what is left, and what is short of a promise and when that
+//!   is due;
+//! - edits of commits and credits: what they are then, what becomes of their payments, and what is refused;
+//! - recurring commits and credits: which are made by when, what they grant and cost, what a new end of their contract makes
+//!   of them, and when the next one is due;
+//! - renewals: what they take over, what that comes to while it is not final and as it becomes so, what goes back, and what
+//!   they hold fast.
+//!
+//! What is made, ended, archived or written by hand otherwise, scheduled invoices, in which order things are due, and that all
+//! of it is kept, are of the lives on a server alone.
 //!
 //! `SIM_LIVES=1000` takes more lives than the usual ones, `SIM_LIFE=7` one alone, which is printed with its steps where it fails.
 
@@ -257,11 +270,14 @@ fn calculated(seed: u64) -> Result<(), String> {
     for number in 0..STEPS {
         let step = if number == 0 { story.first(customer.now) } else { story.next(&customer) };
         told.push(format!("{} {step:?}", customer.now));
-        customer.apply(&step);
+        let before = calculations.before(&customer, &step);
+        let is_done = customer.apply(&step);
         Calculations::name(&mut customer);
+        let mut faults = calculations.faults_of_step(&before, &customer, &step, is_done);
         customer.work(customer.now);
         Calculations::name(&mut customer);
-        let faults = calculations.faults(&customer);
+        faults.extend(calculations.faults(&customer));
+        faults.extend(calculations.faults_of_time(&before, &customer));
         if !faults.is_empty() {
             let (told, faults) = (told.join("\n  "), faults.join("\n"));
             return Err(format!("life {seed} at {} after\n  {told}\n{faults}", customer.now));

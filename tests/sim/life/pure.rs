@@ -1,4 +1,13 @@
-//! A life without a server: the calculations of who pays, of ledgers and of calendars, on what the model was told.
+//! A life without a server: the calculations of who pays, of ledgers and of calendars, of edits, of what recurring commits and
+//! credits make and of what renewals take over, on what the model was told.
+//!
+//! What they are given is a copy of what the model says. It is what production has: whatever production would make of a step
+//! is made of the copy from before it, and must be the copy from after it.
+
+mod before;
+mod edits;
+mod grants;
+mod rollovers;
 
 use chrono::TimeDelta;
 use std::collections::BTreeMap;
@@ -18,14 +27,14 @@ use upbeat::contract::{ChargesOnUsageInvoices, Contract, MultiplierPrioritizatio
 use upbeat::drawdown::Draw;
 use upbeat::drawdown::calc::{Drawdown, candidates};
 use upbeat::id::{
-    BalanceId, BillableMetricId, ContractId, CustomerId, InvoiceId, ManualEntryId, ProductId, ScheduleItemId,
-    SegmentId,
+    BalanceId, BillableMetricId, ContractId, CustomerId, Ids, InvoiceId, ManualEntryId, ProductId,
+    RecurringGrantId, ScheduleItemId, SegmentId,
 };
 use upbeat::ledger::calc::{Account, ContractTerm, Entry, EntryKind, Rollover, TrueUp as BilledTrueUp};
 use upbeat::money::{CreditType, Decimal, InputNumber, Number, is_positive, zero};
 use upbeat::rating::calc::{OtherContracts, Payer, cuts, rate, route};
 use upbeat::rating::{Agreement, MetricCounting, MetricTerms, Newest, ProductTerms, Terms, Usage};
-use upbeat::time::{Instant, Period, StatementFrequency, StatementSchedule};
+use upbeat::time::{Instant, Period, StatementFrequency, StatementSchedule, SystemClock};
 use upbeat::usage::Piece;
 use upbeat::usage::calc::Tally;
 
@@ -67,6 +76,15 @@ fn invoice_id(number: usize) -> InvoiceId {
     InvoiceId(id(6, number))
 }
 
+/// By its place among those for its commit.
+fn payment_id(place: usize) -> ScheduleItemId {
+    ScheduleItemId(id(7, place))
+}
+
+fn grant_id(number: usize) -> RecurringGrantId {
+    RecurringGrantId(id(9, number))
+}
+
 /// A draft of one is no stored invoice.
 const DRAFT: usize = 1 << 40;
 
@@ -82,6 +100,8 @@ pub struct Calculations {
     terms: Terms,
     /// Of stored invoices, by their numbers.
     draws: Vec<Vec<Draw>>,
+    /// Of what edits add.
+    ids: Ids,
 }
 
 impl Calculations {
@@ -98,10 +118,10 @@ impl Calculations {
             metrics: (0..PRODUCTS.len()).map(|number| (metric_id(number), metric.clone())).collect(),
             newest: Newest::default(),
         };
-        Self { terms, draws: Vec::new() }
+        Self { terms, draws: Vec::new(), ids: Ids::new(Arc::new(SystemClock)) }
     }
 
-    /// Gives what is new the ids by which ties are decided.
+    /// Gives what is new the ids by which ties are decided, and by which edits name it.
     pub fn name(customer: &mut Customer) {
         for (number, contract) in customer.contracts.iter_mut().enumerate() {
             contract.id = contract_id(number).to_string();
@@ -110,6 +130,9 @@ impl Calculations {
             balance.id = balance_id(number).to_string();
             for segment in &mut balance.segments {
                 segment.id = segment_id(segment.number).to_string();
+            }
+            for (place, payment) in balance.payments.iter_mut().enumerate() {
+                payment.id = payment_id(place).to_string();
             }
         }
     }
@@ -196,6 +219,8 @@ impl Calculations {
                 );
             }
         }
+        faults.extend(self.faults_of_rollovers(customer, &[], &[]));
+        faults.extend(self.faults_of_rollovers(customer, &of_drafts, &reserved));
         faults
     }
 
@@ -205,7 +230,7 @@ impl Calculations {
         for (number, draws) in self.draws.iter().enumerate() {
             for draw in draws.iter().filter(|draw| draw.balance_id == balance_id(balance)) {
                 all.push(draw.clone());
-                if customer.invoices[number].is_void {
+                if customer.invoices[number].is_void() {
                     all.push(Draw { amount: -&draw.amount, ..draw.clone() });
                 }
             }
@@ -299,7 +324,7 @@ impl Calculations {
         }
         let usage = route(&self.terms, usage, &contract.usage_filters, &cuts);
         let final_draws =
-            self.draws.iter().enumerate().filter(|(number, _)| !customer.invoices[*number].is_void);
+            self.draws.iter().enumerate().filter(|(number, _)| !customer.invoices[*number].is_void());
         let draws: Vec<&Draw> = final_draws.flat_map(|(_, draws)| draws).chain(reserved).collect();
         let used = |segment_id| -> Decimal {
             let own = draws.iter().filter(|draw| draw.segment_id == segment_id);
@@ -340,6 +365,29 @@ impl Calculations {
         }
         outcome
     }
+}
+
+/// To the decimals to which amounts are compared, and segments by their starts.
+fn rounded(mut balance: Balance) -> Balance {
+    let round = |amount: &Decimal| Number(shown(amount).parse().expect("a number"));
+    for segment in &mut balance.terms.segments {
+        segment.amount = round(&segment.amount.0);
+    }
+    balance.terms.segments.sort_by_key(|segment| (segment.starting_at, segment.id));
+    for payment in balance.terms.payments.iter_mut().flat_map(|payments| &mut payments.items) {
+        payment.unit_price = round(&payment.unit_price.0);
+    }
+    balance
+}
+
+/// What differs of a commit or credit from the model, if anything does.
+fn difference(what: String, calculated: Balance, expected: Balance) -> Option<String> {
+    if calculated == expected {
+        return None;
+    }
+    let (calculated, expected) = (rounded(calculated), rounded(expected));
+    (calculated != expected)
+        .then(|| format!("{what}\n    calculated: {calculated:?}\n    expected:   {expected:?}"))
 }
 
 fn rollover(portion: Portion) -> Rollover {
@@ -481,9 +529,14 @@ fn balance(customer: &Customer, number: usize, reserved: &[NaiveDraw]) -> Balanc
         written_at: one.at,
     };
     let payment = |(place, one): (usize, &super::customer::Payment)| Payment {
-        id: ScheduleItemId(id(7, place)),
+        id: payment_id(place),
         dated_at: one.at,
-        unit_price: Number(one.amount.clone()),
+        // What is short of a promise that was taken over is what it comes to.
+        unit_price: Number(if own.is_live() {
+            customer.worth(number, &own.segments[0], reserved)
+        } else {
+            one.amount.clone()
+        }),
         quantity: Number(1.into()),
     };
     let payments = PaymentSchedule {
@@ -506,7 +559,7 @@ fn balance(customer: &Customer, number: usize, reserved: &[NaiveDraw]) -> Balanc
             DrawnBy::Units => AccessType::Quantity,
         },
         unit: (own.drawn_by == DrawnBy::Money).then(CreditType::usd),
-        recurring_id: None,
+        recurring_id: own.made_by.map(|(grant, _)| grant_id(grant)),
         origin: own.taken.as_ref().map(origin_of),
         uniqueness_key: None,
         created_at: own.created,
@@ -522,7 +575,7 @@ fn balance(customer: &Customer, number: usize, reserved: &[NaiveDraw]) -> Balanc
             targeting: TargetingOfBalance { product_ids, ..TargetingOfBalance::default() },
             applicable_contract_ids: own.applicable.iter().map(|one| contract_id(*one)).collect(),
             invoice_contract_id: own.billed_on.map(contract_id),
-            payments: Some(payments).filter(|payments| !payments.items.is_empty()),
+            payments: own.has_schedule.then_some(payments),
             rollover_fraction: own.rollover.clone().map(Number),
             rolled_over: own.taken.as_ref().map(rolled_over),
             is_true_up_disabled: own.is_disabled,

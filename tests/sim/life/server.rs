@@ -404,7 +404,7 @@ impl Server {
                 ("/v1/contracts/addManualBalanceLedgerEntry", body)
             }
             Step::Edit { balance: number, edit } => {
-                let mut body = self.edit(edit, balance(number), customer);
+                let mut body = edit_body(edit, balance(number), customer, |products| self.named(products));
                 body[id_field(number)] = json!(balance(number).id);
                 let of_credit = "/v2/contracts/credits/edit";
                 (if is_credit(number) { of_credit } else { "/v2/contracts/commits/edit" }, body)
@@ -547,60 +547,6 @@ impl Server {
         body
     }
 
-    fn edit(&self, edit: &Edit, balance: &Balance, customer: &Customer) -> Value {
-        let access = |what: &str, item: Value| json!({ "access_schedule": { what: [item] } });
-        let paid = |what: &str, item: Value| json!({ "invoice_schedule": { what: [item] } });
-        let segment = |place: usize| &balance.segments[place].id;
-        let payment = |place: usize| &balance.payments[place].id;
-        match edit {
-            Edit::Amount { segment: place, amount } => {
-                let mut body =
-                    access("update_schedule_items", json!({ "id": segment(*place), "amount": amount }));
-                if balance.kind == Kind::Postpaid {
-                    body["invoice_schedule"] =
-                        json!({ "update_schedule_items": [{ "id": payment(0), "amount": amount }] });
-                }
-                body
-            }
-            Edit::Time { segment: place, start, end } => {
-                let item = json!({
-                    "id": segment(*place), "starting_at": wire(*start), "ending_before": wire(*end),
-                });
-                access("update_schedule_items", item)
-            }
-            Edit::AddSegment { amount, start, end } => {
-                let item =
-                    json!({ "amount": amount, "starting_at": wire(*start), "ending_before": wire(*end) });
-                access("add_schedule_items", item)
-            }
-            Edit::RemoveSegment { segment: place } => {
-                access("remove_schedule_items", json!({ "id": segment(*place) }))
-            }
-            Edit::Priority(priority) => json!({ "priority": priority }),
-            Edit::AtCommitRate(at_commit_rate) => {
-                json!({ "rate_type": if *at_commit_rate { "COMMIT_RATE" } else { "LIST_RATE" } })
-            }
-            Edit::Products(products) if products.is_empty() => json!({ "applicable_product_ids": null }),
-            Edit::Products(products) => json!({ "applicable_product_ids": self.named(products) }),
-            Edit::Contracts(contracts) if contracts.is_empty() => json!({ "applicable_contract_ids": null }),
-            Edit::Contracts(contracts) => {
-                let ids: Vec<&str> =
-                    contracts.iter().map(|contract| customer.contracts[*contract].id.as_str()).collect();
-                json!({ "applicable_contract_ids": ids })
-            }
-            Edit::AddPayment { at, amount } => {
-                paid("add_schedule_items", json!({ "timestamp": wire(*at), "amount": amount }))
-            }
-            Edit::ChangePayment { payment: place, at, amount } => {
-                let item = json!({ "id": payment(*place), "timestamp": wire(*at), "amount": amount });
-                paid("update_schedule_items", item)
-            }
-            Edit::RemovePayment { payment: place } => {
-                paid("remove_schedule_items", json!({ "id": payment(*place) }))
-            }
-        }
-    }
-
     /// Nothing is left of it.
     pub async fn end(self) {
         let options = sqlx::postgres::PgConnectOptions::clone(&self.app.db.connect_options());
@@ -609,5 +555,64 @@ impl Server {
         let mut server = PgConnection::connect_with(&options.database("postgres")).await.expect("PostgreSQL");
         let drop = AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"));
         server.execute(drop).await.expect("the database is gone");
+    }
+}
+
+/// What an edit is on the wire, but for what it names; `named` says how products are called there.
+pub fn edit_body(
+    edit: &Edit,
+    balance: &Balance,
+    customer: &Customer,
+    named: impl Fn(&[usize]) -> Value,
+) -> Value {
+    let access = |what: &str, item: Value| json!({ "access_schedule": { what: [item] } });
+    let paid = |what: &str, item: Value| json!({ "invoice_schedule": { what: [item] } });
+    let segment = |place: usize| &balance.segments[place].id;
+    let payment = |place: usize| &balance.payments[place].id;
+    match edit {
+        Edit::Amount { segment: place, amount } => {
+            let mut body =
+                access("update_schedule_items", json!({ "id": segment(*place), "amount": amount }));
+            if balance.kind == Kind::Postpaid {
+                body["invoice_schedule"] =
+                    json!({ "update_schedule_items": [{ "id": payment(0), "amount": amount }] });
+            }
+            body
+        }
+        Edit::Time { segment: place, start, end } => {
+            let item = json!({
+                "id": segment(*place), "starting_at": wire(*start), "ending_before": wire(*end),
+            });
+            access("update_schedule_items", item)
+        }
+        Edit::AddSegment { amount, start, end } => {
+            let item = json!({ "amount": amount, "starting_at": wire(*start), "ending_before": wire(*end) });
+            access("add_schedule_items", item)
+        }
+        Edit::RemoveSegment { segment: place } => {
+            access("remove_schedule_items", json!({ "id": segment(*place) }))
+        }
+        Edit::Priority(priority) => json!({ "priority": priority }),
+        Edit::AtCommitRate(at_commit_rate) => {
+            json!({ "rate_type": if *at_commit_rate { "COMMIT_RATE" } else { "LIST_RATE" } })
+        }
+        Edit::Products(products) if products.is_empty() => json!({ "applicable_product_ids": null }),
+        Edit::Products(products) => json!({ "applicable_product_ids": named(products) }),
+        Edit::Contracts(contracts) if contracts.is_empty() => json!({ "applicable_contract_ids": null }),
+        Edit::Contracts(contracts) => {
+            let ids: Vec<&str> =
+                contracts.iter().map(|contract| customer.contracts[*contract].id.as_str()).collect();
+            json!({ "applicable_contract_ids": ids })
+        }
+        Edit::AddPayment { at, amount } => {
+            paid("add_schedule_items", json!({ "timestamp": wire(*at), "amount": amount }))
+        }
+        Edit::ChangePayment { payment: place, at, amount } => {
+            let item = json!({ "id": payment(*place), "timestamp": wire(*at), "amount": amount });
+            paid("update_schedule_items", item)
+        }
+        Edit::RemovePayment { payment: place } => {
+            paid("remove_schedule_items", json!({ "id": payment(*place) }))
+        }
     }
 }

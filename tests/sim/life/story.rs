@@ -111,7 +111,7 @@ impl Story {
             }
             32..=35 => {
                 let void: Vec<usize> = (0..customer.invoices.len())
-                    .filter(|number| customer.invoices[*number].is_void)
+                    .filter(|number| customer.invoices[*number].is_void())
                     .collect();
                 (!void.is_empty()).then(|| Step::Regenerate { invoice: *self.random.pick(&void) })
             }
