@@ -1,17 +1,25 @@
 /// Numbers from a seed, the same on every machine (splitmix64).
 pub struct Random(u64);
 
+/// Odd, so that every number comes once.
+const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
+
+fn mixed(mut number: u64) -> u64 {
+    number = (number ^ (number >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    number = (number ^ (number >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    number ^ (number >> 31)
+}
+
 impl Random {
+    /// Seeds side by side begin far from each other: else each would draw what the one before it draws, from one number on, and
+    /// most of what they decide would soon be the same.
     pub fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15))
+        Self(mixed(seed.wrapping_mul(STEP)))
     }
 
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
+        self.0 = self.0.wrapping_add(STEP);
+        mixed(self.0)
     }
 
     /// From `low` to before `high`.

@@ -52,6 +52,7 @@ pub struct Payment {
     pub item: Option<usize>,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is agreed or comes true on its own")]
 pub struct Balance {
     pub id: String,
     pub name: String,

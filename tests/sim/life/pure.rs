@@ -25,7 +25,7 @@ use upbeat::contract::balance::{
 };
 use upbeat::contract::{ChargesOnUsageInvoices, Contract, MultiplierPrioritization};
 use upbeat::drawdown::Draw;
-use upbeat::drawdown::calc::{Drawdown, candidates};
+use upbeat::drawdown::calc::{Candidate, Drawdown, candidates};
 use upbeat::id::{
     BalanceId, BillableMetricId, ContractId, CustomerId, Ids, InvoiceId, ManualEntryId, ProductId,
     RecurringGrantId, ScheduleItemId, SegmentId,
@@ -344,14 +344,25 @@ impl Calculations {
         let stretches = rate(&agreement, &usage, &cuts, &others, &mut drawdown).expect("small amounts");
         let stretches: Vec<_> = stretches.flatten().collect();
         let mut outcome = Outcome { total: zero(), gross: zero(), draws: Vec::new() };
+        let mut paid_before = zero();
         for charge in stretches.iter().flat_map(|stretch| stretch.billable_charges().expect("small amounts"))
         {
-            let payer = charge.payer.map(|Payer(number)| candidates[number].balance.balance_type);
-            if payer.is_none_or(|payer| payer == BalanceType::Postpaid) {
-                outcome.total += &charge.total;
+            let payer = charge.payer.map(|Payer(number)| &candidates[number].balance);
+            match payer.filter(|payer| payer.balance_type != BalanceType::Postpaid) {
+                None => outcome.total += &charge.total,
+                Some(payer) if payer.access_type == AccessType::Spend => paid_before += &charge.total,
+                // What units pay for is theirs, whatever it costs.
+                Some(_) => {}
             }
             outcome.gross += charge.total;
         }
+        let is_paid_before = |candidate: &Candidate<'_>| {
+            candidate.balance.balance_type != BalanceType::Postpaid
+                && candidate.balance.access_type == AccessType::Spend
+        };
+        let money = drawdown.drawn().filter(|(candidate, _)| is_paid_before(candidate));
+        let money: Decimal = money.map(|(_, drawn)| drawn).sum();
+        assert_eq!(money, paid_before, "what is billed and what is drawn are all that is charged");
         for (candidate, drawn) in drawdown.drawn().filter(|(_, drawn)| is_positive(drawn)) {
             assert!(drawn <= candidate.available, "drawn below zero");
             outcome.draws.push(Draw {

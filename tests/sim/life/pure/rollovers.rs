@@ -114,7 +114,9 @@ impl Calculations {
         let fault = |number: usize| {
             let expected = balance(customer, number, &[]);
             let own = taken.iter().find(|taken| taken.balance_id == expected.id).expect("it was taken over");
-            let is = made_final(balances[number].clone(), own.amount.clone());
+            let mut is = made_final(balances[number].clone(), own.amount.clone(), 0);
+            // The model gives draws no numbers.
+            is.terms.rolled_over.iter_mut().for_each(|one| one.drawn_up_to = None);
             let is = Balance { archived_at: expected.archived_at, ..is };
             difference(format!("{} made final", customer.balances[number].name), is, expected)
         };
