@@ -1,4 +1,5 @@
-//! Loading what rating needs, in a fixed number of queries.
+//! Loading what rating needs, in a number of queries that does not grow with products, rates, groups or hours. Only metrics that
+//! are SQL themselves add theirs.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,8 +1,91 @@
 //! What reading an invoice reads.
 
-use serde_json::json;
+use std::cell::Cell;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tracing::Event;
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 use crate::support::{Api, Metric};
+
+thread_local! {
+    /// How many statements a test has sent to PostgreSQL, which is one thread.
+    static SENT: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Counts statements, as sqlx tells of them.
+struct Counting;
+
+impl<S: tracing::Subscriber> Layer<S> for Counting {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        if event.metadata().target() == "sqlx::query" {
+            SENT.set(SENT.get() + 1);
+        }
+    }
+}
+
+/// Waits until everything is counted, and nothing is done in the background any more.
+async fn until_quiet(api: &Api) {
+    while api.number("SELECT count(*) FROM rollup_pending").await > 0 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let mut before = None;
+    while before.replace(SENT.get()) != Some(SENT.get()) {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+}
+
+/// How many statements a first look at a draft takes, where so many products have so many rates, groups and days of usage.
+async fn statements_of_a_draft(products: usize, rates: usize, groups: usize, days: usize) -> usize {
+    let api = Api::at("2026-03-20T00:00:00Z").await;
+    let card = api.rate_card().await;
+    let customer = api.customer("acme").await;
+    api.contract(&customer, &card, "2026-03-01T00:00:00Z", json!({})).await;
+    for number in 0..products {
+        let key = format!("n{number}");
+        let metric = Metric { aggregation: "SUM", key: Some(&key), groups: &["model"] };
+        let metric = api.metric(metric).await;
+        let product = api.product(&key, &metric, json!({ "presentation_group_key": ["model"] })).await;
+        for day in 1..=rates {
+            api.flat(&card, &product, &format!("2026-03-{day:02}T00:00:00Z"), &day.to_string(), json!({}))
+                .await;
+        }
+    }
+    let properties = |group: usize| -> Value {
+        let counts = (0..products).map(|number| (format!("n{number}"), json!(1)));
+        counts.chain([("model".to_owned(), json!(format!("m{group}")))]).collect()
+    };
+    for day in 1..=days {
+        for group in 0..groups {
+            api.event("acme", &format!("2026-03-{day:02}T12:00:00Z"), properties(group)).await;
+        }
+    }
+    until_quiet(&api).await;
+    let before = SENT.get();
+    let draft = api.invoice(&customer, "2026-03-01").await;
+    let sent = SENT.get() - before;
+    let lines = draft["line_items"].as_array().map(Vec::len);
+    assert_eq!(lines, Some(products * groups * rates.min(days)), "{draft}");
+    sent
+}
+
+#[tokio::test]
+async fn a_draft_takes_as_many_queries_whatever_is_sold_and_used() {
+    // Nobody else here wants to be told of anything.
+    tracing::subscriber::set_global_default(tracing_subscriber::registry().with(Counting))
+        .expect("the first");
+    let small = statements_of_a_draft(1, 1, 1, 1).await;
+    for (products, rates, groups, days) in [(20, 1, 1, 1), (1, 9, 1, 9), (1, 1, 9, 9), (10, 3, 3, 3)] {
+        let many = statements_of_a_draft(products, rates, groups, days).await;
+        // A connection may have to be looked after between two of them.
+        let is_alike = small > 10 && many.abs_diff(small) < 5;
+        assert!(
+            is_alike,
+            "{small}, and {many} of {products} products, {rates} rates, {groups} groups, {days} days"
+        );
+    }
+}
 
 #[tokio::test]
 async fn a_draft_is_made_from_rollups_without_the_events() {
