@@ -28,8 +28,7 @@ use crate::error::NotComputable;
 use crate::event::{PreviewedEvent, first_seq_after, subject_id};
 use crate::id::{BillableMetricId, ContractId, CustomerId, EnvironmentId, RateCardId, SubjectId};
 use crate::rating::calc::{
-    Combination, Cuts, OtherContracts, UnratedReason, composite_changes, cuts, pricings, rate_usage, route,
-    unrated_events,
+    Combination, Cuts, OtherContracts, Unrated, composite_changes, cuts, pricings, rate_usage, route, unrated,
 };
 use crate::rating::{
     Agreement, Newest, ProductTerms, Terms, Usage, UsageScope, load_definitions, load_terms, load_usage,
@@ -262,17 +261,15 @@ impl<'a> Calculator<'a> {
         Ok(invoice)
     }
 
-    /// [`Self::usage_invoice`] without its billable status, what it draws, and how many events of its time the contract does not
-    /// bill, by the reason.
+    /// [`Self::usage_invoice`] without its billable status, what it draws, and what of its usage the contract does not bill.
     pub async fn final_usage_invoice(
         &mut self,
         contract: &Contract,
         period: Period,
         now: Instant,
-    ) -> Result<(Invoice, Vec<Draw>, BTreeMap<UnratedReason, i64>), sqlx::Error> {
+    ) -> Result<(Invoice, Vec<Draw>, Unrated), sqlx::Error> {
         self.reserve_before(contract, period, now).await?;
-        let calculation =
-            self.calculate(contract, period, now, Cuts::clone, unrated_events, NOT_SEEN).await?;
+        let calculation = self.calculate(contract, period, now, Cuts::clone, unrated, NOT_SEEN).await?;
         Ok((calculation.invoice, calculation.draws, calculation.weighed))
     }
 

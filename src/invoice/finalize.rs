@@ -21,7 +21,7 @@ use crate::customer;
 use crate::drawdown::{self, Draw};
 use crate::id::{ContractId, EnvironmentId};
 use crate::job::{self, DueWork, Record};
-use crate::rating::calc::UnratedReason;
+use crate::rating::calc::Unrated;
 use crate::time::{Instant, Period, shown};
 
 /// With so many lines a transaction makes no further invoice: large ones would hold the customers of all for long, and be in
@@ -38,10 +38,10 @@ pub(super) struct Closing<'a> {
     pub regeneration: Option<&'a Regeneration>,
 }
 
-/// An invoice that is kept as a final one, and how many events of its time the contract does not bill, by the reason.
+/// An invoice that is kept as a final one, and what of its usage the contract does not bill.
 pub(super) struct Closed {
     pub invoice: Invoice,
-    pub unrated: BTreeMap<UnratedReason, i64>,
+    pub unrated: Unrated,
 }
 
 /// As of when, and by what, invoices are final.
@@ -185,11 +185,16 @@ async fn finalize_due(
     contract::advance_statements(db, environment_id, &contracts).await?;
     contract::schedule_next_statements(db, environment_id, &contracts).await?;
     job::record_all(db, environment_id, records).await?;
-    // Of streaming metrics of the contract's products, once for each that counts an event: what is not on the invoice,
-    // and will be on none, for want of a rate or of entitlement.
-    for (reason, events) in closed.iter().flat_map(|closed| &closed.unrated) {
+    // Of metrics of the contract's products: what is not on the invoice, and will be on none, for want of a rate or of
+    // entitlement.
+    for (reason, events) in closed.iter().flat_map(|closed| &closed.unrated.events) {
         let events = u64::try_from(*events).unwrap_or(0);
         metrics::counter!("upbeat_usage_unrated_events_total", "reason" => reason.as_str()).increment(events);
+    }
+    for (reason, quantities) in closed.iter().flat_map(|closed| &closed.unrated.quantities) {
+        let quantities = u64::try_from(*quantities).unwrap_or(0);
+        metrics::counter!("upbeat_usage_unrated_quantities_total", "reason" => reason.as_str())
+            .increment(quantities);
     }
     Ok(is_all)
 }

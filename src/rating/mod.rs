@@ -21,6 +21,7 @@ mod load;
 mod terms;
 mod timeline;
 pub mod unrated;
+mod unrated_queries;
 
 pub use known::terms_of;
 pub use load::{UsageScope, load_definitions, load_terms, load_usage};

@@ -1,6 +1,7 @@
 //! `POST /v1/upbeat/usage/unrated`: an own extension. The usage of customers that no contract bills.
 //!
-//! It is cut and priced by what makes invoices, and only the answer to "is there a price" is kept.
+//! It is cut and priced by what makes invoices, and only the answer to "is there a price" is kept. What metrics count that are SQL
+//! is in [`super::unrated_queries`].
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +18,7 @@ use uuid::Uuid;
 use super::calc::{Cuts, Deal, UnratedReason, unrated_cuts, unrated_reason};
 use super::load::load_terms;
 use super::terms::{Agreement, Terms};
+use super::unrated_queries::unrated_of_queries;
 use crate::access::{App, Caller};
 use crate::catalog::billable_metric::{self, AggregationType, AnyMetricRow, BillableMetricRow};
 use crate::catalog::rate::GroupValues;
@@ -31,7 +33,7 @@ use crate::usage::calc::{Tally, group_id};
 use crate::usage::get::UsageCursor;
 use crate::usage::{
     Piece, PostgresRollups, Reading, RollupStore, SegmentedMetric, begin_usage_snapshot, days,
-    subjects_with_usage,
+    subjects_with_events, subjects_with_usage,
 };
 use crate::wire::{CursorKey, ExactNumber, Json, Page, Query, Timestamp};
 
@@ -53,7 +55,7 @@ const MANY_PIECES: usize = 20_000;
 pub struct ListUnratedUsage {
     /// All customers that are not archived when omitted; none when empty.
     customer_ids: Option<Vec<CustomerId>>,
-    /// All streaming metrics that are not archived, or that a product uses, when omitted; none when empty.
+    /// All metrics that are not archived, or that a product uses, when omitted; none when empty.
     billable_metric_ids: Option<Vec<BillableMetricId>>,
     /// Inclusive; at midnight UTC. The first day on which events could be dated when omitted.
     starting_on: Option<Timestamp>,
@@ -71,8 +73,10 @@ pub struct UnratedRow {
     group_values: GroupValues,
     start_timestamp: Instant,
     end_timestamp: Instant,
-    event_count: i64,
-    /// What the metric counted, where that adds up: of COUNT and SUM; else null.
+    /// Null of a metric with SQL, which says itself what it counts.
+    event_count: Option<i64>,
+    /// What the metric counted, where that adds up: of COUNT and SUM, and what the day adds to the quantity of a metric with SQL;
+    /// else null.
     value: Option<ExactNumber>,
     /// `NO_CONTRACT`: no contract is in force, or the usage filter of each leaves it out. `NO_PRODUCT`: no product on the
     /// rate card counts by the metric. `NO_RATE`: its pricing group values have no rate, as where a name is misspelt.
@@ -81,7 +85,7 @@ pub struct UnratedRow {
 }
 
 /// Where a row stands among those of its customer.
-type RowKey = (Instant, BillableMetricId, GroupId, UnratedReason);
+pub(super) type RowKey = (Instant, BillableMetricId, GroupId, UnratedReason);
 
 /// Where a page begins.
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -93,10 +97,18 @@ struct Place {
     after: Option<(Timestamp, BillableMetricId, GroupId, UnratedReason)>,
 }
 
+/// The metrics that are asked about.
+struct Asked {
+    streaming: BTreeMap<BillableMetricId, BillableMetricRow>,
+    /// Of these, what contracts sell.
+    sql: BTreeMap<BillableMetricId, AnyMetricRow>,
+}
+
 /// What a row adds up.
-struct Amount {
-    group_values: Vec<String>,
-    tally: Tally,
+pub(super) struct Amount {
+    pub group_values: GroupValues,
+    pub event_count: Option<i64>,
+    pub value: Option<Decimal>,
 }
 
 pub async fn handler(
@@ -147,32 +159,30 @@ pub async fn handler(
     Ok(axum::Json(Page { data: data.collect(), next_page: next.map(encode) }))
 }
 
-/// The streaming metrics that are asked about; 404 where one is not there, 400 where one is in SQL.
+/// The metrics that are asked about; 404 where one is not there.
 async fn metrics(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     ids: Option<&[BillableMetricId]>,
-) -> Result<BTreeMap<BillableMetricId, BillableMetricRow>, ApiError> {
+) -> Result<Asked, ApiError> {
+    let by_id = |metrics: Vec<AnyMetricRow>| metrics.into_iter().map(|metric| (metric.id, metric)).collect();
     let Some(ids) = ids else {
         let all = billable_metric::all_metrics(db, environment_id).await?;
         let seen = all.into_iter().filter(|(metric, is_used)| *is_used || metric.archived_at.is_none());
-        return Ok(seen.map(|(metric, _)| (metric.id, metric)).collect());
+        let streaming = seen.map(|(metric, _)| (metric.id, metric)).collect();
+        let sql = by_id(billable_metric::all_sql_metrics(db, environment_id).await?);
+        return Ok(Asked { streaming, sql });
     };
     let distinct: BTreeSet<Uuid> = ids.iter().map(|id| id.0).collect();
     let distinct: Vec<Uuid> = distinct.into_iter().collect();
     let found = billable_metric::find_many(db, environment_id, &distinct).await?;
-    let found: BTreeMap<BillableMetricId, AnyMetricRow> =
-        found.into_iter().map(|metric| (metric.id, metric)).collect();
-    let mut metrics = BTreeMap::new();
-    for (number, id) in ids.iter().enumerate() {
-        let metric = found.get(id).ok_or_else(|| ApiError::not_found("billable metric", id))?;
-        let metric = metric.clone().streaming().ok_or_else(|| {
-            let reason = "is in SQL, which counts a whole period at once: no event of it is rated on its own";
-            ApiError::field(&format!("billable_metric_ids[{number}]"), reason)
-        })?;
-        metrics.insert(*id, metric);
+    if let Some(missing) = ids.iter().find(|id| !found.iter().any(|metric| metric.id == **id)) {
+        return Err(ApiError::not_found("billable metric", missing));
     }
-    Ok(metrics)
+    let (sql, streaming): (Vec<AnyMetricRow>, Vec<AnyMetricRow>) =
+        found.into_iter().partition(|metric| metric.definition.is_sql());
+    let streaming = streaming.into_iter().filter_map(AnyMetricRow::streaming);
+    Ok(Asked { streaming: streaming.map(|metric| (metric.id, metric)).collect(), sql: by_id(sql) })
 }
 
 /// A page in the making.
@@ -180,7 +190,7 @@ struct Search<'a> {
     db: &'a mut PgConnection,
     environment_id: EnvironmentId,
     period: Period,
-    metrics: &'a BTreeMap<BillableMetricId, BillableMetricRow>,
+    metrics: &'a Asked,
     /// The terms of each rate card that was met.
     cards: BTreeMap<Option<RateCardId>, Arc<Terms>>,
     rows: Vec<(CustomerId, RowKey, Amount)>,
@@ -241,8 +251,12 @@ impl Search<'_> {
         let subjects: BTreeMap<CustomerId, Vec<SubjectId>> =
             received.iter().map(|(id, names)| (*id, subjects(names))).collect();
         let all: Vec<Uuid> = subjects.values().flatten().map(|id| id.0).collect();
-        let metric_ids: Vec<Uuid> = self.metrics.keys().map(|id| id.0).collect();
-        let used = subjects_with_usage(self.db, environment_id, &all, &metric_ids, self.period).await?;
+        let metric_ids: Vec<Uuid> = self.metrics.streaming.keys().map(|id| id.0).collect();
+        let used = if self.metrics.sql.is_empty() {
+            subjects_with_usage(self.db, environment_id, &all, &metric_ids, self.period).await?
+        } else {
+            subjects_with_events(self.db, environment_id, &all, self.period).await?
+        };
         let used: BTreeSet<SubjectId> = used.into_iter().collect();
         let has_usage = |(_, own): &(CustomerId, Vec<SubjectId>)| own.iter().any(|id| used.contains(id));
         Ok(subjects.into_iter().filter(has_usage).collect())
@@ -264,20 +278,26 @@ impl Search<'_> {
         let contracts: Vec<(&Contract, &Terms)> =
             contracts.iter().zip(terms.iter().map(|terms| &**terms)).collect();
         let first = after.map_or(self.period.start, |(day, ..)| day.max(self.period.start));
+        let left = Period { start: first, end: self.period.end };
+        let is_asked = |id| self.metrics.sql.contains_key(&id);
+        let mut queried =
+            unrated_of_queries(self.db, self.environment_id, subject_ids, &contracts, is_asked, left).await?;
         let (mut start, mut length) = (first, DAYS_AT_FIRST);
         while start < self.period.end && self.rows.len() <= ROWS_MAX {
             let end = self.period.end.min(start + TimeDelta::days(length.into()));
             let chunk = Period { start, end };
             let deals: Vec<Deal<'_>> =
                 contracts.iter().filter_map(|(contract, terms)| deal(contract, terms, chunk)).collect();
-            let cuts = unrated_cuts(&deals, chunk, self.metrics.keys().copied()).also_at(midnights(chunk));
+            let metric_ids = self.metrics.streaming.keys().copied();
+            let cuts = unrated_cuts(&deals, chunk, metric_ids).also_at(midnights(chunk));
             let pieces = self.pieces(subject_ids, &cuts).await?;
             length = match pieces.len() {
                 ..FEW_PIECES => length * 2,
                 MANY_PIECES.. => (length / 2).max(1),
                 _ => length,
             };
-            let rows = self.unrated(&deals, pieces, &cuts);
+            let mut rows = self.unrated(&deals, pieces, &cuts);
+            rows.extend(queried.extract_if(.., |(day, ..), _| chunk.contains(*day)));
             let rows = rows.into_iter().filter(|(key, _)| after.is_none_or(|after| *key > after));
             self.rows.extend(rows.map(|(key, amount)| (customer_id, key, amount)));
             start = end;
@@ -309,22 +329,30 @@ impl Search<'_> {
 
     /// What of the pieces is billed nowhere.
     fn unrated(&self, deals: &[Deal<'_>], pieces: Vec<Piece>, cuts: &Cuts) -> BTreeMap<RowKey, Amount> {
-        let mut rows: BTreeMap<RowKey, Amount> = BTreeMap::new();
+        let mut rows: BTreeMap<RowKey, (Arc<Vec<String>>, Tally)> = BTreeMap::new();
         for Piece { metric_id, group_values, segment, tally } in pieces {
             let segment = cuts.segment(metric_id, segment);
-            let names = self.metrics[&metric_id].definition.group_names();
+            let names = self.metrics.streaming[&metric_id].definition.group_names();
             let groups: Vec<(&str, &str)> =
                 names.iter().map(|name| &**name).zip(group_values.iter().map(String::as_str)).collect();
             let Some(reason) = unrated_reason(deals, metric_id, &groups, segment) else { continue };
             let group = group_id(self.environment_id, metric_id, &group_values);
             let key = (midnight(segment.start), metric_id, group, reason);
-            let amount = rows.entry(key).or_insert_with(|| {
-                let group_values = Arc::unwrap_or_clone(group_values);
-                Amount { group_values, tally: Tally::default() }
-            });
-            amount.tally.merge(&tally);
+            let (_, sum) = rows.entry(key).or_insert_with(|| (group_values, Tally::default()));
+            sum.merge(&tally);
         }
-        rows
+        let amount = |(key, (values, tally)): (RowKey, (Arc<Vec<String>>, Tally))| {
+            let metric = &self.metrics.streaming[&key.1];
+            let value = match metric.definition.aggregation_type {
+                AggregationType::Count => Some(Decimal::from(tally.event_count)),
+                AggregationType::Sum => Some(tally.total.unwrap_or_else(zero)),
+                AggregationType::Max | AggregationType::Latest | AggregationType::Unique => None,
+            };
+            let names = metric.definition.group_names().into_iter().map(str::to_owned);
+            let group_values = names.zip(values.iter().cloned()).collect();
+            (key, Amount { group_values, event_count: Some(tally.event_count), value })
+        };
+        rows.into_iter().map(amount).collect()
     }
 }
 
@@ -335,36 +363,31 @@ fn deal<'a>(contract: &'a Contract, terms: &'a Terms, period: Period) -> Option<
     Some(Deal::new(Agreement::of(contract, terms, statement)))
 }
 
-fn midnights(period: Period) -> impl Iterator<Item = Instant> {
+pub(super) fn midnights(period: Period) -> impl Iterator<Item = Instant> {
     let next = |day: &Instant| Some(*day + TimeDelta::days(1));
     std::iter::successors(Some(period.start), next).take_while(move |day| *day < period.end)
 }
 
-fn midnight(instant: Instant) -> Instant {
+pub(super) fn midnight(instant: Instant) -> Instant {
     crate::time::of_day(instant.date_naive()).start
 }
 
 fn shown(
-    metrics: &BTreeMap<BillableMetricId, BillableMetricRow>,
+    metrics: &Asked,
     customer_id: CustomerId,
     (day, metric_id, _, reason): RowKey,
-    Amount { group_values, tally }: Amount,
+    Amount { group_values, event_count, value }: Amount,
 ) -> UnratedRow {
-    let metric = &metrics[&metric_id];
-    let value: Option<Decimal> = match metric.definition.aggregation_type {
-        AggregationType::Count => Some(Decimal::from(tally.event_count)),
-        AggregationType::Sum => Some(tally.total.unwrap_or_else(zero)),
-        AggregationType::Max | AggregationType::Latest | AggregationType::Unique => None,
-    };
-    let names = metric.definition.group_names().into_iter().map(str::to_owned);
+    let streaming = metrics.streaming.get(&metric_id).map(|metric| &metric.name);
+    let name = streaming.or_else(|| metrics.sql.get(&metric_id).map(|metric| &metric.name));
     UnratedRow {
         customer_id,
         billable_metric_id: metric_id,
-        billable_metric_name: metric.name.clone(),
-        group_values: names.zip(group_values).collect(),
+        billable_metric_name: name.cloned().expect("it was asked about"),
+        group_values,
         start_timestamp: day,
         end_timestamp: day + TimeDelta::days(1),
-        event_count: tally.event_count,
+        event_count,
         value: value.map(|value| ExactNumber(plain(&value))),
         reason,
     }
@@ -374,8 +397,8 @@ pub fn doc(operation: TransformOperation) -> TransformOperation {
     operation.id("listUnratedUsage").tag("Usage").summary("List usage that no contract bills").description(
         "The usage of customers, by day and group values, for which no contract that is in force has an entitled rate, \
          and why: a misspelt model, a rate that is missing, a product that is off. Usage before a contract's first \
-         statement counts as billed. What metrics with SQL count is not looked at, as no hour of it is rated on its own. A \
-         page looks at 1,000 customers at most, of which 100 with usage: it may be short or empty and have a next one. A \
+         statement counts as billed. What a metric with SQL counts is looked at in the statements of the contracts that sell \
+         it, and listed where none of them bills what a day adds to its quantity. A page looks at 1,000 customers at most, of which 100 with usage: it may be short or empty and have a next one. A \
          rate, an override or a contract that is added later bills the usage in statements that are still open, and \
          takes it from this list. An own extension.",
     )

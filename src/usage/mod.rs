@@ -48,7 +48,8 @@ mod window_rows;
 pub use days::days;
 pub use settle::{begin_settled_snapshot, begin_usage_snapshot};
 pub use store::{
-    DayNames, Piece, PostgresRollups, Reading, RollupStore, SegmentedMetric, named_days, subjects_with_usage,
+    DayNames, Piece, PostgresRollups, Reading, RollupStore, SegmentedMetric, named_days,
+    subjects_with_events, subjects_with_usage,
 };
 pub use uncounted::{Uncounted, begin_usage_read};
 pub use verify::{RollupDifference, recount_as_of, verify_rollups};

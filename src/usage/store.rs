@@ -5,8 +5,8 @@ mod unmetered;
 mod window;
 
 pub use unmetered::{
-    SubjectDay, UnmeteredRow, subjects_after, subjects_by_id, subjects_with_usage, unmetered_after,
-    usage_by_day,
+    SubjectDay, UnmeteredRow, subjects_after, subjects_by_id, subjects_with_events, subjects_with_usage,
+    unmetered_after, usage_by_day,
 };
 
 use std::collections::{BTreeMap, HashMap};

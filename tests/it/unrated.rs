@@ -291,6 +291,55 @@ async fn reflows_of_two_metrics_at_once_take_each_event_once() {
 }
 
 #[tokio::test]
+async fn what_a_query_counts_and_no_contract_bills_is_told_by_the_day() {
+    let shop = Shop::open().await;
+    let api = &shop.api;
+    let sql = "SELECT properties.model, SUM(properties.n) AS value FROM events WHERE event_type = 'call' GROUP BY model";
+    let query = api.post("/v1/billable-metrics/create", json!({ "name": "query", "sql": sql })).await.id();
+    let by_hour = json!({ "pricing_group_key": ["model"], "sql_breakdown_granularity": "HOUR" });
+    let product = api.product("Calls", &query, by_hour).await;
+    let rate = async |rates: &Rates, model: &str, from: &str, entitled: bool| {
+        let more = json!({ "pricing_group_values": { "model": model }, "entitled": entitled });
+        api.flat(rates, &product, &format!("2026-03-{from}"), "2", more).await;
+    };
+    let called = async |at: &str, model: &str, n: i64| {
+        let id = format!("{at} {model}");
+        let mut event = event(&id, "acct", "call", &format!("2026-03-{at}:30:00Z"));
+        event["properties"] = json!({ "model": model, "n": n });
+        api.events(json!([event])).await;
+    };
+    let told = async |asked: Value| -> Vec<String> {
+        let row = |row: &Value| {
+            assert_eq!((&row["billable_metric_name"], &row["event_count"]), (&json!("query"), &Value::Null));
+            let text = |value: &Value| value.as_str().expect("a text").to_owned();
+            let day = text(&row["start_timestamp"])[8..10].to_owned();
+            format!("{day} {} {} {}", text(&row["group_values"]["model"]), row["value"], text(&row["reason"]))
+        };
+        walk(api, UNRATED, asked).await.iter().map(row).collect()
+    };
+    called("08T09", "gpt5", 3).await;
+    assert_eq!(told(json!({})).await, [""; 0], "no contract sells it");
+    rate(&shop.rates, "gpt-5", "01T00:00:00Z", true).await;
+    called("08T09", "gpt-5", 10).await;
+    called("08T20", "gpt5", 4).await;
+    called("09T08", "gpt5", 5).await;
+    assert_eq!(told(json!({})).await, ["08 gpt5 7 NO_RATE", "09 gpt5 5 NO_RATE"]);
+    let only = json!({ "billable_metric_ids": [query], "starting_on": "2026-03-09T00:00:00Z" });
+    assert_eq!(told(only).await, ["09 gpt5 5 NO_RATE"]);
+    assert_eq!(told(json!({ "billable_metric_ids": [shop.metric] })).await, [""; 0]);
+    rate(&shop.rates, "gpt5", "08T12:00:00Z", false).await;
+    let later = ["08 gpt5 3 NO_RATE", "08 gpt5 4 NOT_ENTITLED", "09 gpt5 5 NOT_ENTITLED"];
+    assert_eq!(told(json!({})).await, later);
+    // Another contract that bills one of the days in whole.
+    let rates = api.rate_card().await;
+    rate(&rates, "gpt5", "09T00:00:00Z", true).await;
+    api.contract(&shop.customer, &rates, "2026-03-01T00:00:00Z", json!({})).await;
+    assert_eq!(told(json!({})).await, later[..2]);
+    rate(&shop.rates, "gpt5", "01T00:00:00Z", true).await;
+    assert_eq!(told(json!({})).await, [""; 0]);
+}
+
+#[tokio::test]
 async fn types_that_a_metric_in_sql_names_are_not_listed() {
     let shop = Shop::open().await;
     let at = "2026-03-08T00:00:00Z";
@@ -299,8 +348,6 @@ async fn types_that_a_metric_in_sql_names_are_not_listed() {
     let calls = sql("SELECT COUNT(*) AS value FROM events WHERE event_type IN ('call', 'other')");
     let calls = shop.api.post("/v1/billable-metrics/create", calls).await.id();
     assert_eq!(unmetered(&shop.api).await, ["ping acct 2026-03-08 1"]);
-    let body = json!({ "billable_metric_ids": [calls] });
-    shop.api.post(UNRATED, body).await.refused(400, &["billable_metric_ids[0]", "is in SQL"]);
     let all = sql("SELECT COUNT(*) AS value FROM events");
     let all = shop.api.post("/v1/billable-metrics/create", all).await.id();
     assert_eq!(unmetered(&shop.api).await, [""; 0]);

@@ -79,6 +79,13 @@ fn usage_that_is_billed_nowhere_is_counted_by_the_reason() {
     });
     server.client.post("/v1/contract-pricing/rate-cards/addRate", &off).data();
     let not_entitled = [1, 2].map(|n| event(&format!("d{n}"), 0, "2026-01-15T12:00:00Z", n));
+    let query = json!({ "name": "Events", "sql": "SELECT COUNT(*) AS value FROM events" });
+    let query = server.client.post("/v1/billable-metrics/create", &query).id();
+    let product = json!({ "name": "Events", "type": "USAGE", "billable_metric_id": query });
+    let mut of_query = off.clone();
+    of_query["product_id"] = json!(server.client.post("/v1/contract-pricing/products/create", &product).id());
+    of_query["starting_at"] = json!("2026-01-01T00:00:00Z");
+    server.client.post("/v1/contract-pricing/rate-cards/addRate", &of_query).data();
     let early = event("e", 0, "2025-12-31T23:00:00Z", 5);
     let events = json!([unmetered, unclaimed, billed, not_entitled[0], not_entitled[1], early]);
     assert_eq!(server.client.post("/v1/ingest", &events).status, 200);
@@ -92,6 +99,7 @@ fn usage_that_is_billed_nowhere_is_counted_by_the_reason() {
         "upbeat_usage_unmatched_events_total{reason=\"NO_CUSTOMER\"} 1",
         "upbeat_usage_unmatched_events_total{reason=\"NO_METRIC\"} 1",
         "upbeat_usage_unrated_events_total{reason=\"NOT_ENTITLED\"} 2",
+        "upbeat_usage_unrated_quantities_total{reason=\"NOT_ENTITLED\"} 1",
     ];
     assert_eq!(counts, expected);
     server.stop();

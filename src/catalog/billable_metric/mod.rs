@@ -26,7 +26,7 @@ pub use counting::Counting;
 pub use definition::{AggregationType, Definition, EventTypeFilter, PropertyFilter};
 pub use known::{all_active, find_known};
 pub use store::{
-    AnyMetricRow, BillableMetricRow, MetricFilter, Reflow, all_metrics, find, find_many, insert_reflow,
-    list as list_metrics, lock, reflows, share, sql_metrics,
+    AnyMetricRow, BillableMetricRow, MetricFilter, Reflow, all_metrics, all_sql_metrics, find, find_many,
+    insert_reflow, list as list_metrics, lock, reflows, share, sql_metrics,
 };
 pub use view::{BillableMetric, BillableMetricWithMirrors};

@@ -187,6 +187,20 @@ pub async fn sql_metrics(
     Ok(metrics)
 }
 
+/// Every metric that a query counts, archived ones included.
+pub async fn all_sql_metrics(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+) -> Result<Vec<AnyMetricRow>, sqlx::Error> {
+    let ids = sqlx::query_scalar!(
+        "SELECT id FROM billable_metric WHERE environment_id = $1 AND sql IS NOT NULL",
+        environment_id.0,
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    find_many(db, environment_id, &ids).await
+}
+
 /// Every streaming metric, and whether a product uses it in any of its states.
 pub async fn all_metrics(
     db: &mut PgConnection,

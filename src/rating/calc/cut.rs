@@ -75,6 +75,13 @@ impl Cuts {
         begun.checked_sub(1).filter(|_| instant < self.period.end)
     }
 
+    /// The cuts of some of the metrics alone.
+    #[must_use]
+    pub fn of(mut self, is_meant: impl Fn(BillableMetricId) -> bool) -> Self {
+        self.starts.retain(|metric_id, _| is_meant(*metric_id));
+        self
+    }
+
     /// Also cut at every hour, for metrics of which that is asked.
     #[must_use]
     pub fn by_the_hour(mut self, is_cut: impl Fn(BillableMetricId) -> bool) -> Self {

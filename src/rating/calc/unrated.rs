@@ -7,8 +7,10 @@ use super::price::pricings;
 use super::quantity::Combination;
 use crate::casing::wire_enum;
 use crate::catalog::product::ProductType;
+use crate::catalog::usage_filter::UsageFilters;
 use crate::id::BillableMetricId;
-use crate::rating::terms::{Agreement, ProductTerms, Usage};
+use crate::money::zero;
+use crate::rating::terms::{Agreement, Increment, ProductTerms, Usage};
 use crate::time::{Instant, Period};
 
 wire_enum! {
@@ -110,11 +112,54 @@ pub fn unrated_reason(
     Some(reason)
 }
 
-/// How many events of streaming metrics in a statement's usage its contract does not bill though it is in force and its
-/// filter passes them, by the reason; an event counts once for each metric that counts it. `cuts` are those that the
-/// usage is in.
+/// What a contract does not bill of a statement's usage though it is in force and its filter passes it, by the reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unrated {
+    /// Events of streaming metrics; one counts once for each metric that counts it.
+    pub events: BTreeMap<UnratedReason, i64>,
+    /// Quantities of queries other than zero, one for each combination of columns and each segment.
+    pub quantities: BTreeMap<UnratedReason, i64>,
+}
+
+/// What a contract does not bill of a statement's usage. `cuts` are those that the usage is in.
 #[must_use]
-pub fn unrated_events(agreement: &Agreement<'_>, usage: &Usage, cuts: &Cuts) -> BTreeMap<UnratedReason, i64> {
+pub fn unrated(agreement: &Agreement<'_>, usage: &Usage, cuts: &Cuts) -> Unrated {
+    Unrated {
+        events: unrated_events(agreement, usage, cuts),
+        quantities: count(unrated_increments(agreement, usage, cuts).map(|(_, reason)| (reason, 1))),
+    }
+}
+
+/// What a query counted, with why the contract does not bill it. A query has seen those events alone that the contract's filter
+/// passes.
+pub fn unrated_increments<'u>(
+    agreement: &Agreement<'u>,
+    usage: &'u Usage,
+    cuts: &'u Cuts,
+) -> impl Iterator<Item = (&'u Increment, UnratedReason)> {
+    static PASSED: UsageFilters = UsageFilters::NONE;
+    let deals = [Deal::new(Agreement { filters: &PASSED, ..*agreement })];
+    let from = agreement.statement.from;
+    usage.increments.iter().filter_map(move |increment| {
+        let segment = cuts.segment(increment.metric_id, increment.segment);
+        let is_of_statement = segment.start >= from;
+        let counted = increment.tally.total.as_ref().filter(|total| is_of_statement && **total != zero());
+        counted?;
+        let groups: Vec<(&str, &str)> =
+            increment.groups.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        Some((increment, unrated_reason(&deals, increment.metric_id, &groups, segment)?))
+    })
+}
+
+fn count(all: impl Iterator<Item = (UnratedReason, i64)>) -> BTreeMap<UnratedReason, i64> {
+    let mut counts = BTreeMap::new();
+    for (reason, number) in all {
+        *counts.entry(reason).or_default() += number;
+    }
+    counts
+}
+
+fn unrated_events(agreement: &Agreement<'_>, usage: &Usage, cuts: &Cuts) -> BTreeMap<UnratedReason, i64> {
     let deals = [Deal::new(*agreement)];
     let mut events = BTreeMap::new();
     for piece in usage.pieces.iter().filter(|piece| piece.tally.event_count > 0) {
@@ -145,7 +190,7 @@ mod tests {
     use crate::catalog::billable_metric::AggregationType;
     use crate::catalog::product::{ProductState, Timeline};
     use crate::catalog::rate::{GroupValues, Price, RateEntry, TimelineKey};
-    use crate::catalog::usage_filter::{UsageFilter, UsageFilters};
+    use crate::catalog::usage_filter::UsageFilter;
     use crate::contract::{MultiplierPrioritization, Statement};
     use crate::id::ProductId;
     use crate::money::{CreditType, Decimal};

@@ -231,3 +231,28 @@ pub async fn subjects_with_usage(
     .fetch_all(db)
     .await
 }
+
+/// Those of the subjects that have events in a period of whole days, whatever counts them.
+pub async fn subjects_with_events(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    subject_ids: &[Uuid],
+    period: Period,
+) -> Result<Vec<SubjectId>, sqlx::Error> {
+    let (start, end): (Instant, Instant) = (period.start, period.end);
+    sqlx::query_scalar!(
+        r#"SELECT id AS "id!: SubjectId" FROM unnest($2::uuid[]) AS given (id)
+           WHERE EXISTS (SELECT FROM usage_rollup
+                         WHERE environment_id = $1 AND subject_id = given.id AND hour >= $3 AND hour < $4)
+              OR EXISTS (SELECT FROM usage_unmetered
+                         WHERE environment_id = $1 AND subject_id = given.id AND day >= $5 AND day < $6)"#,
+        environment_id.0,
+        subject_ids,
+        start,
+        end,
+        start.date_naive(),
+        end.date_naive(),
+    )
+    .fetch_all(db)
+    .await
+}
