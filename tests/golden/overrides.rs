@@ -211,8 +211,9 @@ async fn pricing_e31_targeting() {
     let desk = Desk::at("2026-06-20").await;
     let regional =
         desk.product("Regional", "SUM", json!({ "pricing_group_key": ["region", "hardware"] })).await;
-    for region in ["af-south-1", "uaenorth", "us-east-1"] {
-        let values = json!({ "pricing_group_values": { "region": region, "hardware": "gpu" } });
+    let places = [("af-south-1", "gpu"), ("af-south-1", "cpu"), ("uaenorth", "gpu"), ("us-east-1", "gpu")];
+    for (region, hardware) in places {
+        let values = json!({ "pricing_group_values": { "region": region, "hardware": hardware } });
         desk.flat_with(&regional, "2026-06-01", "100", values).await;
     }
     let shared =
@@ -229,8 +230,8 @@ async fn pricing_e31_targeting() {
         times("2026-06-01", "0.8", json!({ "override_specifiers": [pair] })),
     ]);
     desk.contract("2026-06-01", lowest(overrides)).await;
-    for region in ["af-south-1", "uaenorth", "us-east-1"] {
-        desk.event("2026-06-02", json!({ "n": 1, "region": region, "hardware": "gpu" })).await;
+    for (region, hardware) in places {
+        desk.event("2026-06-02", json!({ "n": 1, "region": region, "hardware": hardware })).await;
     }
     for (resource, n) in [("5436436", 100), ("1", 50)] {
         desk.event("2026-06-02", json!({ "n": n, "cluster": "43145", "resource": resource })).await;
@@ -238,12 +239,13 @@ async fn pricing_e31_targeting() {
     assert_eq!(
         june(&desk).await,
         [
+            "Regional {hardware: cpu, region: af-south-1} 06-01..07-01 1 × 70 = 70",
             "Regional {hardware: gpu, region: af-south-1} 06-01..07-01 1 × 70 = 70",
             "Regional {hardware: gpu, region: uaenorth} 06-01..07-01 1 × 70 = 70",
             "Regional {hardware: gpu, region: us-east-1} 06-01..07-01 1 × 100 = 100",
             "Shared {cluster: 43145, resource: 1} 06-01..07-01 50 × 100 = 5000",
             "Shared {cluster: 43145, resource: 5436436} 06-01..07-01 100 × 80 = 8000",
-            "total 13240",
+            "total 13310",
         ]
     );
 }

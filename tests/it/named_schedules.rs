@@ -38,6 +38,16 @@ impl Place {
         body
     }
 
+    /// What it is of, and the field that names that.
+    fn owner(&self) -> (&'static str, &'static str) {
+        match self.path {
+            "/v1/contract-pricing/rate-cards" => ("rate card", "/rate_card_id"),
+            "/v1/customers" => ("customer", "/customer_id"),
+            "/v1/contracts" => ("contract", "/contract_id"),
+            path => panic!("{path} is no place"),
+        }
+    }
+
     async fn set(&self, api: &Api, start: &str, end: Option<&str>, value: Value) {
         let mut body = self.body(json!({ "starting_at": day(start), "value": value }));
         if let Some(end) = end {
@@ -198,14 +208,10 @@ async fn what_makes_no_sense_is_refused() {
             ],
         )
         .await;
-        let mut unknown = good.clone();
-        for (_, id) in
-            unknown.as_object_mut().expect("an object").iter_mut().filter(|(name, _)| name.ends_with("_id"))
-        {
-            *id = json!(NOBODY);
-        }
+        let (owner, field) = place.owner();
+        let unknown = with(&good, field, json!(NOBODY));
         for path in [place.update(), place.get()] {
-            api.post(&path, unknown.clone()).await.refused(404, &["was not found"]);
+            api.post(&path, unknown.clone()).await.refused(404, &[owner, NOBODY, "was not found"]);
         }
         assert_eq!(place.shown(&api, json!({})).await, Vec::<String>::new());
     }

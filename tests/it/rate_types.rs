@@ -205,6 +205,8 @@ async fn a_field_of_another_type_of_rate_is_refused_by_name() {
     let (percentage, tiered) = (shop.percentage("0.1"), shop.tiered_percentage());
     let minimum = json!({ "minimum": 1 });
     let commit = json!({ "rate_type": "FLAT", "price": 1 });
+    let alone = without(&with(&flat, "/commit_rate", commit.clone()), "/rate_type");
+    shop.api.post(ADD_RATE, alone).await.refused(400, &["missing field `rate_type`"]);
     let cases = vec![
         (
             with(&flat, "/billing_frequency", json!("MONTHLY")),
@@ -231,6 +233,7 @@ async fn a_field_of_another_type_of_rate_is_refused_by_name() {
         (with(&legacy, "/minimum_config", minimum), "minimum_config: is not for SUBSCRIPTION"),
         (with(&flat, "/use_list_prices", json!(true)), "use_list_prices: is not for FLAT"),
         (with(&legacy, "/use_list_prices", json!(true)), "use_list_prices: is not for SUBSCRIPTION"),
+        (without(&with(&flat, "/commit_rate", commit.clone()), "/price"), "price: "),
         (with(&seat, "/commit_rate", commit.clone()), "commit_rate: is only for USAGE products"),
         (with(&legacy, "/commit_rate", commit.clone()), "commit_rate: is only for USAGE products"),
         (

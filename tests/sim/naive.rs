@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use upbeat::catalog::billable_metric::AggregationType;
-use upbeat::catalog::product::{ConversionOperation, ProductState, ProductType};
+use upbeat::catalog::product::{CompositeScope, ConversionOperation, ProductState, ProductType};
 use upbeat::catalog::rate::{GroupValues, Price, RateEntry, Tier};
 use upbeat::contract::MultiplierPrioritization;
 use upbeat::contract::rate_override::{Override, OverrideKind, Specifier};
@@ -37,6 +37,13 @@ pub fn totals(workload: &Workload) -> Totals {
             costs.insert(product.product_id, usage_costs(workload, product));
         }
     }
+    let other = workload.other();
+    let mut beside: BTreeMap<ProductId, Vec<Cost>> = BTreeMap::new();
+    for product in other.iter().flat_map(|other| &other.terms.products) {
+        if let Some(other) = other.as_ref().filter(|_| product.product_type == ProductType::Usage) {
+            beside.insert(product.product_id, usage_costs(other, product));
+        }
+    }
     let mut totals = Totals::new();
     let mut add = |product: ProductId, unit, amount: Decimal| {
         *totals.entry((product, unit)).or_insert_with(zero) += amount;
@@ -44,7 +51,7 @@ pub fn totals(workload: &Workload) -> Totals {
     // A composite has only products before it as members.
     for product in &workload.terms.products {
         if product.product_type == ProductType::Composite {
-            let own = composite_costs(workload, product, &costs);
+            let own = composite_costs(workload, product, &costs, &beside);
             costs.insert(product.product_id, own);
         }
         if product.product_type == ProductType::Subscription {
@@ -192,6 +199,10 @@ pub fn is_aimed(one: &Override, line: &NaiveLine<'_>) -> bool {
     let holds = |specifier: &Specifier| {
         specifier.product_id.is_none_or(|id| id == line.product.product_id)
             && specifier.product_tags.iter().all(|tag| tags.contains(tag))
+            && !specifier.exclude.iter().any(|left_out| {
+                let left_out = &left_out.product_tags;
+                !left_out.is_empty() && left_out.iter().all(|tag| tags.contains(tag))
+            })
             && specifier
                 .pricing_group_values
                 .iter()
@@ -343,11 +354,13 @@ pub fn cost_of_move(
     if after < before { -cost } else { cost }
 }
 
-/// What the members of a composite spend in the hour from `start` on, by unit.
+/// What the members of a composite spend in the hour from `start` on, by unit: under its contract, and where it is of the whole
+/// customer `beside` it.
 fn spent(
     workload: &Workload,
     composite: &ProductTerms,
     costs: &BTreeMap<ProductId, Vec<Cost>>,
+    beside: &BTreeMap<ProductId, Vec<Cost>>,
     start: Instant,
     effective: &Price,
 ) -> BTreeMap<CreditTypeId, Decimal> {
@@ -372,7 +385,9 @@ fn spent(
             continue;
         }
         let inside = || {
-            let of_member = costs.get(&member.product_id).into_iter().flatten();
+            let is_of_customer = state.composite_scope == Some(CompositeScope::Customer);
+            let of_others = beside.get(&member.product_id).filter(|_| is_of_customer);
+            let of_member = costs.get(&member.product_id).into_iter().chain(of_others).flatten();
             of_member.filter(|cost| cost.entitled && start <= cost.at && cost.at < end)
         };
         for cost in inside() {
@@ -411,17 +426,19 @@ pub fn composite_spend(
             Some(OverrideKind::Overwrite(rate)) => &rate.price,
             _ => &entry.price,
         };
-        let spent = spent(workload, composite, costs, start, effective);
+        let spent = spent(workload, composite, costs, &BTreeMap::new(), start, effective);
         all.extend(spent.into_iter().map(|(unit, spend)| Spend { at: start, unit, spend }));
     }
     all
 }
 
-/// What a composite costs, hour by hour, and in the last one what is missing to its minimum.
+/// What a composite costs, hour by hour, and in the last one what is missing to its minimum, where other contracts have the costs
+/// `beside` it.
 pub fn composite_costs(
     workload: &Workload,
     composite: &ProductTerms,
     costs: &BTreeMap<ProductId, Vec<Cost>>,
+    beside: &BTreeMap<ProductId, Vec<Cost>>,
 ) -> Vec<Cost> {
     let (nothing, unit) = (GroupValues::new(), workload.terms.unit.id);
     let mut counters: BTreeMap<CreditTypeId, Decimal> = BTreeMap::new();
@@ -445,7 +462,7 @@ pub fn composite_costs(
         if end == workload.statement.from {
             minimum_before = own_minimum();
         }
-        let spent = spent(workload, composite, costs, start, effective);
+        let spent = spent(workload, composite, costs, beside, start, effective);
         for (unit, spend) in spent {
             let counter = counters.entry(unit).or_insert_with(zero);
             let before = counter.clone();

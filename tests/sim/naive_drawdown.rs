@@ -733,7 +733,7 @@ fn composite_lines<'a>(workload: &'a Workload, usage: &[Line<'_>], sources: &[So
     let from = workload.statement.from;
     let mut lines = Vec::new();
     for product in of_type(workload, ProductType::Composite) {
-        let own = composite_costs(workload, product, &costs);
+        let own = composite_costs(workload, product, &costs, &BTreeMap::new());
         let bases = composite_bases(workload, product, &costs);
         let runs = runs(workload, product, &groups, sources, None);
         let last = runs.last().filter(|(_, end, _)| *end == END);

@@ -5,9 +5,14 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use upbeat::contract::Statement;
+use upbeat::id::ContractId;
 use upbeat::money::zero;
 use upbeat::rating::Usage;
-use upbeat::rating::calc::{Cuts, NoPayment, OtherContracts, cuts, rate, route};
+use upbeat::rating::calc::{
+    Cuts, NoPayment, OtherContracts, composite_changes, cuts, rate, rate_usage, route,
+};
+use upbeat::time::Instant;
 use upbeat::usage::Piece;
 use upbeat::usage::calc::{Latest, Tally};
 
@@ -15,6 +20,9 @@ use crate::naive::{self, Totals};
 use crate::workload::{Workload, hour, workload};
 
 const CASES: u64 = 10_000;
+
+/// A contract beside the one that is billed.
+const OTHER: ContractId = ContractId(Uuid::nil());
 
 /// The usage as rollups have it: by the hour.
 pub fn usage(workload: &Workload, cuts: &Cuts) -> Usage {
@@ -41,12 +49,41 @@ pub fn usage(workload: &Workload, cuts: &Cuts) -> Usage {
     usage
 }
 
+/// The usage that a contract bills, cut where its own prices change and elsewhere.
+fn billed_usage(workload: &Workload, more: impl IntoIterator<Item = Instant>) -> (Cuts, Usage) {
+    let cuts = cuts(&workload.agreement()).also_at(more);
+    let usage = route(&workload.terms, usage(workload, &cuts), &workload.filters, &cuts);
+    (cuts, usage)
+}
+
+/// Where anything changes that a share of what two contracts spend is of.
+fn changes(workload: &Workload, other: &Workload) -> Vec<Instant> {
+    let Statement { counted, from, .. } = workload.statement;
+    let mut changes = composite_changes(&workload.agreement());
+    changes.extend(composite_changes(&other.agreement()));
+    changes.extend(workload.terms.products.iter().flat_map(|product| product.states.starts()));
+    changes.extend([counted.start, from]);
+    changes.retain(|change| counted.contains(*change));
+    changes.sort_unstable();
+    changes.dedup();
+    changes
+}
+
 fn totals(workload: &Workload, more: &[i64]) -> Totals {
     let agreement = workload.agreement();
-    let cuts = cuts(&agreement).also_at(more.iter().map(|number| hour(*number)));
-    let usage = route(&workload.terms, usage(workload, &cuts), &workload.filters, &cuts);
-    let stretches =
-        rate(&agreement, &usage, &cuts, &OtherContracts::default(), &mut NoPayment).expect("small amounts");
+    let (cuts, usage) = billed_usage(workload, more.iter().map(|number| hour(*number)));
+    let other = workload.other();
+    let beside = other.as_ref().map(|other| {
+        let changes = changes(workload, other);
+        (other, billed_usage(other, changes.clone()), changes)
+    });
+    let mut others = OtherContracts::default();
+    if let Some((other, (cuts, usage), changes)) = &beside {
+        let spent = rate_usage(&other.agreement(), usage, cuts).into_values().flatten();
+        others.spend.push((OTHER, spent.collect()));
+        others.changes.clone_from(changes);
+    }
+    let stretches = rate(&agreement, &usage, &cuts, &others, &mut NoPayment).expect("small amounts");
     let mut totals = Totals::new();
     for stretch in stretches.flatten() {
         let charges = stretch.billable_charges().expect("small amounts");
@@ -98,11 +135,24 @@ fn prices_are_those_of_the_naive_model() {
     FAILED_ONCE.into_iter().chain(0..cases).for_each(check);
 }
 
+/// Whether a change changes any total.
+fn differs(workload: &Workload, change: impl Fn(&mut Workload)) -> bool {
+    let mut changed = workload.clone();
+    change(&mut changed);
+    totals(&changed, &[]) != totals(workload, &[])
+}
+
 #[test]
 fn workloads_reach_every_kind_of_charge() {
     let mut reached = BTreeMap::new();
+    let (mut of_customer, mut left_out) = (0, 0);
     for seed in 0..500 {
         let workload = workload(seed);
+        of_customer += usize::from(differs(&workload, |alone| alone.beside = None));
+        left_out += usize::from(differs(&workload, |all| {
+            let targeting = all.overrides.iter_mut().map(|one| &mut one.targeting);
+            targeting.flat_map(|one| &mut one.specifiers).for_each(|one| one.exclude.clear());
+        }));
         let agreement = workload.agreement();
         let cuts = cuts(&agreement);
         let usage = route(&workload.terms, usage(&workload, &cuts), &workload.filters, &cuts);
@@ -123,6 +173,7 @@ fn workloads_reach_every_kind_of_charge() {
             *reached.entry((basis, overrides)).or_insert(0) += 1;
         }
     }
+    assert!(of_customer > 5 && left_out > 5, "{of_customer} of the whole customer, {left_out} left out");
     for kind in ["usage", "spend", "minimum", "subscription"] {
         assert!(reached.keys().any(|(basis, _)| *basis == kind), "{kind}: {reached:?}");
     }

@@ -11,7 +11,8 @@ use upbeat::catalog::product::{
 use upbeat::catalog::rate::{GroupValues, Price, RateEntry, Tier, TimelineKey};
 use upbeat::catalog::usage_filter::{UsageFilter, UsageFilters};
 use upbeat::contract::rate_override::{
-    Override, OverrideKind, OverrideTier, OverwriteRate, PresentationValues, RateTarget, Specifier, Targeting,
+    Exclusion, Override, OverrideKind, OverrideTier, OverwriteRate, PresentationValues, RateTarget,
+    Specifier, Targeting,
 };
 use upbeat::contract::{MultiplierPrioritization, Statement};
 use upbeat::id::{BillableMetricId, CreditTypeId, OverrideId, ProductId};
@@ -40,6 +41,7 @@ pub struct Event {
     pub values: [String; 2],
 }
 
+#[derive(Clone)]
 pub struct Workload {
     pub terms: Terms,
     pub overrides: Vec<Override>,
@@ -47,9 +49,18 @@ pub struct Workload {
     pub filters: UsageFilters,
     pub statement: Statement,
     pub events: Vec<Event>,
+    /// What another contract of the customer on the same card has in their place.
+    pub beside: Option<(Vec<Override>, UsageFilters)>,
 }
 
 impl Workload {
+    /// The other contract, whose day is billed at once.
+    pub fn other(&self) -> Option<Self> {
+        let (overrides, filters) = self.beside.clone()?;
+        let statement = Statement { from: self.statement.counted.start, ..self.statement };
+        Some(Self { overrides, filters, statement, beside: None, ..self.clone() })
+    }
+
     pub fn agreement(&self) -> Agreement<'_> {
         Agreement {
             terms: &self.terms,
@@ -126,8 +137,10 @@ pub fn workload(seed: u64) -> Workload {
     } else {
         MultiplierPrioritization::LowestMultiplier
     };
+    let beside = random.maybe(3, |random| (overrides(random, &products, prioritization), filters(random)));
     let overrides = overrides(random, &products, prioritization);
     Workload {
+        beside,
         terms: Terms {
             unit: CreditType::usd(),
             conversions: vec![UnitConversion { unit: custom_unit(), fiat_per_unit: decimal(random, 1, 5) }],
@@ -283,7 +296,7 @@ fn composite_product(random: &mut Random, number: usize) -> ProductTerms {
     let before: Vec<ProductId> = (0..number).map(self::product_id).collect();
     initial.composite_product_ids = Some(random.some(&before));
     initial.composite_tags = Some(tags(random));
-    initial.composite_scope = Some(CompositeScope::Contract);
+    initial.composite_scope = Some(*random.pick(CompositeScope::ALL));
     initial.exclude_free_usage = random.maybe(2, |random| random.once_in(2));
     initial.include_composite_spend = random.maybe(2, |random| random.once_in(2));
     let updates: Vec<(Instant, ProductChanges)> = random.many(0, 2, |random| {
@@ -453,6 +466,7 @@ fn specifier(random: &mut Random, product: &ProductTerms) -> Specifier {
         product_tags: random.maybe(3, tags).unwrap_or_default(),
         pricing_group_values: pricing,
         presentation_group_values: presentation,
+        exclude: random.many(0, 3, |random| Exclusion { product_tags: tags(random) }),
         ..Specifier::default()
     }
 }

@@ -20,7 +20,7 @@ use crate::catalog::usage_filter::UsageFilters;
 use crate::contract::{MultiplierPrioritization, Statement};
 use crate::id::BillableMetricId;
 use crate::id::ProductId;
-use crate::money::{CreditType, Decimal, InputNumber, QuantityRounding, RoundingMethod, zero};
+use crate::money::{CreditType, Decimal, InputNumber, QuantityRounding, RoundingMethod, is_billable, zero};
 use crate::rating::{Agreement, Increment, MetricCounting, MetricTerms, Newest, ProductTerms, Terms, Usage};
 use crate::time::{Instant, Period};
 use crate::usage::Piece;
@@ -58,7 +58,7 @@ fn counted_by_query(granularity: SqlBreakdownGranularity) -> ProductChanges {
     }
 }
 
-fn times(factor: i64) -> ProductChanges {
+fn times(factor: impl Into<Decimal>) -> ProductChanges {
     let conversion = QuantityConversion {
         name: None,
         conversion_factor: InputNumber(factor.into()),
@@ -328,6 +328,12 @@ fn any_changes() -> impl Strategy<Value = Vec<(i64, ProductChanges)>> {
     prop::collection::vec((-5..END, any_change()), 0..5)
 }
 
+/// A number of up to 18 digits, as far from the point as requests bring them, and farther.
+fn any_size() -> impl Strategy<Value = Decimal> {
+    let digits = 1_i64..1_000_000_000_000_000_000;
+    (digits, -150_i64..60).prop_map(|(digits, decimals)| Decimal::new(digits.into(), decimals))
+}
+
 /// Changes that leave counting as it is.
 fn any_nothing() -> impl Strategy<Value = ProductChanges> {
     let tagged = ProductChanges { tags: Some(vec!["new".to_owned()]), ..ProductChanges::default() };
@@ -395,6 +401,38 @@ proptest! {
         prop_assert_eq!(charges(&after, &events), charges(&before, &events));
         let after = terms(&said_again, &prices);
         prop_assert_eq!(charges(&after, &events), charges(&before, &events), "what holds, said again");
+    }
+
+    #[test]
+    fn whatever_the_size_of_numbers_they_are_billed_or_refused_by_name(
+        tiers in prop::collection::vec((any_size(), any_size()), 0..3), last in any_size(),
+        numbers in prop::collection::vec((0..END, any_size(), any::<bool>()), 0..8),
+        factor in prop::option::of(any_size()), rounding in prop::option::of(0_u32..6),
+    ) {
+        let mut changes: Vec<(i64, ProductChanges)> = rounding.map(|places| (-1, rounded_up(places))).into_iter().collect();
+        changes.extend(factor.map(|factor| (-1, times(factor))));
+        let tier = |size: Option<Decimal>, price| Tier { size: size.map(InputNumber), price: InputNumber(price) };
+        let tiers = tiers.into_iter().map(|(size, price)| tier(Some(size), price));
+        let terms = terms(&changes, &[(0, Price::Tiered(tiers.chain([tier(None, last)]).collect()))]);
+        let agreement = agreement(&terms, day(), day().start);
+        let cuts = cuts(&agreement);
+        let metric_id = metric(AggregationType::Sum);
+        let piece = |(at, number, is_negative): (i64, Decimal, bool)| Piece {
+            metric_id,
+            group_values: Arc::new(vec!["1".to_owned()]),
+            segment: cuts.number_at(metric_id, hour(at)).expect("in the day"),
+            tally: Tally { event_count: 1, total: Some(if is_negative { -number } else { number }), ..Tally::default() },
+        };
+        let usage = Usage { pieces: numbers.into_iter().map(piece).collect(), increments: Vec::new() };
+        match rate(&agreement, &usage, &cuts, &OtherContracts::default(), &mut NoPayment) {
+            Err(fault) => prop_assert!(fault.to_string().contains("`Units`"), "{}", fault),
+            Ok(rated) => for stretch in rated.flatten() {
+                match stretch.billable_charges() {
+                    Err(fault) => prop_assert!(fault.to_string().contains("`Units`"), "{}", fault),
+                    Ok(charges) => prop_assert!(charges.iter().all(|charge| is_billable(&charge.total))),
+                }
+            },
+        }
     }
 
     #[test]
