@@ -1,33 +1,48 @@
 //! What metrics that are SQL count and no contract bills.
 //!
-//! A query counts for a whole statement of a contract whose product counts by it. So it is asked for each statement, cut at midnight,
-//! and what a day adds to its quantity is billed or not as it is when it is priced. Without a contract and a product there is no
-//! statement that it counts for, and nothing to say.
+//! A query counts for a whole statement of a contract whose product counts by it. So it is asked for each statement, cut at midnight
+//! and wherever any of the customer's contracts changes what it bills, and what each segment adds to its quantity is billed or not as
+//! it is when it is priced. Without a contract and a product there is no statement that it counts for, and nothing to say.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use sqlx::PgConnection;
 
-use super::calc::{UnratedReason, cuts, unrated_increments};
+use super::calc::{Cuts, UnratedReason, cuts, queried};
 use super::load::{UsageScope, load_usage};
 use super::terms::{Agreement, Increment, MetricTerms, Terms};
 use super::unrated::{Amount, RowKey, midnight, midnights};
 use crate::catalog::rate::GroupValues;
-use crate::contract::Contract;
+use crate::contract::{Contract, Statement};
+use crate::error::NotComputable;
 use crate::id::{BillableMetricId, EnvironmentId, GroupId, SubjectId};
 use crate::money::{Decimal, zero};
 use crate::time::{Instant, Period};
 use crate::usage::calc::group_id;
 
-/// What a query counted on a day under one tuple of values.
+/// Where a segment starts, and what was counted in it under one tuple of values.
 type Counted = (Instant, BillableMetricId, GroupId);
 
-/// What of it a contract does not bill, by the reason.
-type NotBilled = BTreeMap<UnratedReason, (GroupValues, Decimal)>;
+/// What a segment adds to a quantity, and why no contract bills it; nothing where one does.
+struct Addition {
+    reason: Option<UnratedReason>,
+    group_values: GroupValues,
+    amount: Decimal,
+}
 
-/// What the queries that are asked about count on the days of a period for the customer of these subjects, and no contract bills. Of
-/// several contracts that sell a query it is what is left where none bills all of a day; then that of the one whose reason is the
-/// closest to being billed.
+/// A statement of one of the customer's contracts that queries count for.
+struct Asking<'a> {
+    contract: &'a Contract,
+    agreement: Agreement<'a>,
+    /// As its invoice is cut.
+    cuts: Cuts,
+}
+
+/// What the queries that are asked about add to their quantities on the days of a period for the customer of these subjects, and no
+/// contract bills. Of several contracts that count the same it is that of the one whose reason is the closest to being billed.
+///
+/// A statement whose own draft cannot be calculated, because a query asks for too much, is left out: the draft says so itself.
 pub(super) async fn unrated_of_queries(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
@@ -36,69 +51,86 @@ pub(super) async fn unrated_of_queries(
     is_asked: impl Fn(BillableMetricId) -> bool,
     period: Period,
 ) -> Result<BTreeMap<RowKey, Amount>, sqlx::Error> {
-    let mut all: BTreeMap<Counted, NotBilled> = BTreeMap::new();
-    for (contract, terms) in contracts {
-        let is_meant = |id| is_asked(id) && terms.metrics.get(&id).is_some_and(MetricTerms::is_sql);
-        let own = of_contract(db, environment_id, subject_ids, (contract, terms), is_meant, period).await?;
-        for (counted, not_billed) in own {
-            let kept = all.entry(counted).or_insert_with(|| not_billed.clone());
-            let closest = |one: &NotBilled| one.keys().max().copied();
-            if not_billed.is_empty() || (!kept.is_empty() && closest(kept) < closest(&not_billed)) {
-                *kept = not_billed;
+    let asking: Vec<Asking<'_>> = contracts
+        .iter()
+        .flat_map(|(contract, terms)| {
+            contract.statements_during(period).map(|statement| asking(contract, terms, statement, &is_asked))
+        })
+        .filter(|asking| asking.cuts.metric_ids().next().is_some())
+        .collect();
+    let mut all: BTreeMap<Counted, Addition> = BTreeMap::new();
+    for one in &asking {
+        for (counted, addition) in additions(db, environment_id, subject_ids, one, &asking).await? {
+            match all.entry(counted) {
+                Entry::Vacant(entry) => {
+                    entry.insert(addition);
+                }
+                Entry::Occupied(mut entry) => {
+                    let kept = entry.get().reason;
+                    if kept.is_some() && (addition.reason.is_none() || kept < addition.reason) {
+                        entry.insert(addition);
+                    }
+                }
             }
         }
     }
-    let rows = all.into_iter().filter(|((day, ..), _)| period.contains(*day));
-    let rows = rows.flat_map(|((day, metric_id, group), not_billed)| {
-        not_billed.into_iter().map(move |(reason, (group_values, sum))| {
-            let amount = Amount { group_values, event_count: None, value: Some(sum) };
-            ((day, metric_id, group, reason), amount)
-        })
-    });
-    Ok(rows.collect())
+    let mut rows: BTreeMap<RowKey, Amount> = BTreeMap::new();
+    for ((at, metric_id, group), Addition { reason, group_values, amount }) in all {
+        let Some(reason) = reason.filter(|_| period.contains(at)) else { continue };
+        let row = rows.entry((midnight(at), metric_id, group, reason)).or_insert_with(|| Amount {
+            group_values,
+            event_count: None,
+            value: Some(zero()),
+        });
+        row.value = row.value.take().map(|value| value + amount);
+    }
+    Ok(rows)
 }
 
-/// What one contract does not bill; nothing of a day of which it bills all.
-async fn of_contract(
+fn asking<'a>(
+    contract: &'a Contract,
+    terms: &'a Terms,
+    statement: Statement,
+    is_asked: impl Fn(BillableMetricId) -> bool,
+) -> Asking<'a> {
+    let agreement = Agreement::of(contract, terms, statement);
+    let is_meant = |id| is_asked(id) && terms.metrics.get(&id).is_some_and(MetricTerms::is_sql);
+    Asking { contract, agreement, cuts: cuts(&agreement).of(is_meant) }
+}
+
+/// What queries add in the segments of a statement: cut as all that ask are cut, or where that asks for too much as its own invoice is.
+async fn additions(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     subject_ids: &[SubjectId],
-    (contract, terms): (&Contract, &Terms),
-    is_meant: impl Fn(BillableMetricId) -> bool,
-    period: Period,
-) -> Result<BTreeMap<Counted, NotBilled>, sqlx::Error> {
-    let mut all: BTreeMap<Counted, NotBilled> = BTreeMap::new();
-    for statement in contract.statements_during(period) {
-        let agreement = Agreement::of(contract, terms, statement);
-        let days = midnights(Period { start: midnight(statement.counted.start), end: statement.counted.end });
-        let cuts = cuts(&agreement).of(&is_meant).also_at(days);
-        if cuts.metric_ids().next().is_none() {
-            continue;
-        }
-        let scope = UsageScope {
-            subject_ids,
-            cuts: &cuts,
-            filters: &contract.usage_filters,
-            before_seq: None,
-            uncounted: None,
+    Asking { contract, agreement, cuts }: &Asking<'_>,
+    all: &[Asking<'_>],
+) -> Result<Vec<(Counted, Addition)>, sqlx::Error> {
+    let Period { start, end } = agreement.statement.counted;
+    let bounds = all.iter().flat_map(|other| {
+        let counted = other.agreement.statement.counted;
+        [counted.start, counted.end]
+    });
+    let finely = all.iter().fold(cuts.clone(), |finely, other| finely.and(&other.cuts));
+    let finely = finely.also_at(bounds).also_at(midnights(Period { start: midnight(start), end }));
+    for cuts in [&finely, cuts] {
+        let filters = &contract.usage_filters;
+        let scope = UsageScope { subject_ids, cuts, filters, before_seq: None, uncounted: None };
+        let usage = match load_usage(db, environment_id, agreement.terms, &scope).await {
+            Err(error) if NotComputable::of(&error).is_some() => continue,
+            usage => usage?,
         };
-        let usage = load_usage(db, environment_id, terms, &scope).await?;
-        let counted = |increment: &Increment| -> Counted {
-            let Increment { metric_id, groups, segment, .. } = increment;
-            let names = &terms.metrics[metric_id].group_names;
-            let values: Vec<String> =
-                names.iter().map(|name| groups.get(name).cloned().unwrap_or_default()).collect();
-            let day = midnight(cuts.segment(*metric_id, *segment).start);
-            (day, *metric_id, group_id(environment_id, *metric_id, &values))
+        let addition = |(increment, reason): (&Increment, Option<UnratedReason>)| {
+            let names = &agreement.terms.metrics[&increment.metric_id].group_names;
+            let value = |name: &String| increment.groups.get(name).cloned().unwrap_or_default();
+            let values: Vec<String> = names.iter().map(value).collect();
+            let at = cuts.segment(increment.metric_id, increment.segment).start;
+            let group = group_id(environment_id, increment.metric_id, &values);
+            let group_values = increment.groups.clone();
+            let amount = increment.tally.total.clone().unwrap_or_else(zero);
+            ((at, increment.metric_id, group), Addition { reason, group_values, amount })
         };
-        for increment in &usage.increments {
-            all.entry(counted(increment)).or_default();
-        }
-        for (increment, reason) in unrated_increments(&agreement, &usage, &cuts) {
-            let not_billed = all.entry(counted(increment)).or_default();
-            let (_, sum) = not_billed.entry(reason).or_insert_with(|| (increment.groups.clone(), zero()));
-            *sum += increment.tally.total.as_ref().unwrap_or(&zero());
-        }
+        return Ok(queried(agreement, &usage, cuts).map(addition).collect());
     }
-    Ok(all)
+    Ok(Vec::new())
 }

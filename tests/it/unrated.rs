@@ -290,53 +290,160 @@ async fn reflows_of_two_metrics_at_once_take_each_event_once() {
     assert_eq!(shop.verified().await, 0);
 }
 
-#[tokio::test]
-async fn what_a_query_counts_and_no_contract_bills_is_told_by_the_day() {
-    let shop = Shop::open().await;
-    let api = &shop.api;
-    let sql = "SELECT properties.model, SUM(properties.n) AS value FROM events WHERE event_type = 'call' GROUP BY model";
-    let query = api.post("/v1/billable-metrics/create", json!({ "name": "query", "sql": sql })).await.id();
-    let by_hour = json!({ "pricing_group_key": ["model"], "sql_breakdown_granularity": "HOUR" });
-    let product = api.product("Calls", &query, by_hour).await;
-    let rate = async |rates: &Rates, model: &str, from: &str, entitled: bool| {
-        let more = json!({ "pricing_group_values": { "model": model }, "entitled": entitled });
-        api.flat(rates, &product, &format!("2026-03-{from}"), "2", more).await;
-    };
-    let called = async |at: &str, model: &str, n: i64| {
-        let id = format!("{at} {model}");
-        let mut event = event(&id, "acct", "call", &format!("2026-03-{at}:30:00Z"));
+/// A product that a query counts by model, and a customer without a contract.
+struct QueryShop {
+    api: Api,
+    query: String,
+    product: String,
+    customer: String,
+}
+
+impl QueryShop {
+    async fn open(granularity: &str) -> Self {
+        let api = Api::at(NOW).await;
+        let sql = "SELECT properties.model, SUM(properties.n) AS value FROM events WHERE event_type = 'call' GROUP BY model";
+        let query =
+            api.post("/v1/billable-metrics/create", json!({ "name": "query", "sql": sql })).await.id();
+        let by_model = json!({ "pricing_group_key": ["model"], "sql_breakdown_granularity": granularity });
+        let product = api.product("Calls", &query, by_model).await;
+        let customer = api.customer("acct").await;
+        Self { api, query, product, customer }
+    }
+
+    /// A card with rates of 2, each of a model, from and until an hour of March.
+    async fn card(&self, rates: &[(&str, &str, Option<&str>)]) -> Rates {
+        let card = self.api.rate_card().await;
+        for rate in rates {
+            self.rate(&card, *rate, true).await;
+        }
+        card
+    }
+
+    async fn rate(&self, card: &Rates, (model, from, until): (&str, &str, Option<&str>), entitled: bool) {
+        let mut more = json!({ "pricing_group_values": { "model": model }, "entitled": entitled });
+        if let Some(until) = until {
+            more["ending_before"] = json!(format!("2026-03-{until}:00:00Z"));
+        }
+        self.api.flat(card, &self.product, &format!("2026-03-{from}:00:00Z"), "2", more).await;
+    }
+
+    async fn contract(&self, card: &Rates, from: &str, until: Option<&str>) {
+        let until = until.map(|until| json!({ "ending_before": format!("2026-03-{until}:00:00Z") }));
+        let from = format!("2026-03-{from}:00:00Z");
+        self.api.contract(&self.customer, card, &from, until.unwrap_or(json!({}))).await;
+    }
+
+    async fn called(&self, at: &str, model: &str, n: i64) {
+        let mut event = event(&format!("{at} {model}"), "acct", "call", &format!("2026-03-{at}:30:00Z"));
         event["properties"] = json!({ "model": model, "n": n });
-        api.events(json!([event])).await;
-    };
-    let told = async |asked: Value| -> Vec<String> {
+        self.api.events(json!([event])).await;
+    }
+
+    /// `day model value reason` of each row.
+    async fn told(&self, asked: Value) -> Vec<String> {
         let row = |row: &Value| {
-            assert_eq!((&row["billable_metric_name"], &row["event_count"]), (&json!("query"), &Value::Null));
+            assert_eq!(
+                (&row["billable_metric_id"], &row["billable_metric_name"]),
+                (&json!(self.query), &json!("query"))
+            );
+            assert_eq!(row["event_count"], Value::Null);
             let text = |value: &Value| value.as_str().expect("a text").to_owned();
             let day = text(&row["start_timestamp"])[8..10].to_owned();
             format!("{day} {} {} {}", text(&row["group_values"]["model"]), row["value"], text(&row["reason"]))
         };
-        walk(api, UNRATED, asked).await.iter().map(row).collect()
-    };
-    called("08T09", "gpt5", 3).await;
-    assert_eq!(told(json!({})).await, [""; 0], "no contract sells it");
-    rate(&shop.rates, "gpt-5", "01T00:00:00Z", true).await;
-    called("08T09", "gpt-5", 10).await;
-    called("08T20", "gpt5", 4).await;
-    called("09T08", "gpt5", 5).await;
-    assert_eq!(told(json!({})).await, ["08 gpt5 7 NO_RATE", "09 gpt5 5 NO_RATE"]);
-    let only = json!({ "billable_metric_ids": [query], "starting_on": "2026-03-09T00:00:00Z" });
-    assert_eq!(told(only).await, ["09 gpt5 5 NO_RATE"]);
-    assert_eq!(told(json!({ "billable_metric_ids": [shop.metric] })).await, [""; 0]);
-    rate(&shop.rates, "gpt5", "08T12:00:00Z", false).await;
+        walk(&self.api, UNRATED, asked).await.iter().map(row).collect()
+    }
+
+    /// What all usage drafts come to.
+    async fn billed(&self) -> u64 {
+        let invoices = self.api.invoices(&self.customer).await;
+        invoices.iter().map(|invoice| invoice["total"].as_u64().expect("a total")).sum()
+    }
+}
+
+#[tokio::test]
+async fn what_a_query_counts_and_no_contract_bills_is_told_by_the_day() {
+    let shop = QueryShop::open("HOUR").await;
+    let other = shop.api.metric(Metric { aggregation: "COUNT", key: None, groups: &[] }).await;
+    shop.called("08T09", "gpt5", 3).await;
+    assert_eq!(shop.told(json!({})).await, [""; 0], "no contract sells it");
+    let card = shop.card(&[("gpt-5", "01T00", None)]).await;
+    shop.contract(&card, "01T00", None).await;
+    shop.called("08T09", "gpt-5", 10).await;
+    shop.called("08T20", "gpt5", 4).await;
+    shop.called("09T08", "gpt5", 5).await;
+    assert_eq!(shop.told(json!({})).await, ["08 gpt5 7 NO_RATE", "09 gpt5 5 NO_RATE"]);
+    let only = json!({ "billable_metric_ids": [shop.query], "starting_on": "2026-03-09T00:00:00Z" });
+    assert_eq!(shop.told(only).await, ["09 gpt5 5 NO_RATE"]);
+    assert_eq!(shop.told(json!({ "billable_metric_ids": [other] })).await, [""; 0]);
+    shop.rate(&card, ("gpt5", "08T12", None), false).await;
     let later = ["08 gpt5 3 NO_RATE", "08 gpt5 4 NOT_ENTITLED", "09 gpt5 5 NOT_ENTITLED"];
-    assert_eq!(told(json!({})).await, later);
-    // Another contract that bills one of the days in whole.
-    let rates = api.rate_card().await;
-    rate(&rates, "gpt5", "09T00:00:00Z", true).await;
-    api.contract(&shop.customer, &rates, "2026-03-01T00:00:00Z", json!({})).await;
-    assert_eq!(told(json!({})).await, later[..2]);
-    rate(&shop.rates, "gpt5", "01T00:00:00Z", true).await;
-    assert_eq!(told(json!({})).await, [""; 0]);
+    assert_eq!(shop.told(json!({})).await, later);
+    // Another contract that bills a part.
+    let second = shop.card(&[("gpt5", "08T18", None)]).await;
+    shop.contract(&second, "01T00", None).await;
+    assert_eq!(shop.told(json!({})).await, later[..1]);
+    shop.rate(&card, ("gpt5", "01T00", None), true).await;
+    assert_eq!(shop.told(json!({})).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn what_a_query_counts_for_a_whole_period_is_billed_or_not_at_its_end() {
+    let shop = QueryShop::open("SERVICE_PERIOD").await;
+    let card = shop.card(&[("late", "09T00", None), ("early", "01T00", Some("09T00"))]).await;
+    shop.contract(&card, "01T00", None).await;
+    shop.called("08T09", "late", 5).await;
+    shop.called("08T09", "early", 7).await;
+    shop.called("09T09", "early", 3).await;
+    assert_eq!(shop.billed().await, 10);
+    assert_eq!(shop.told(json!({})).await, ["08 early 7 NO_RATE", "09 early 3 NO_RATE"]);
+}
+
+#[tokio::test]
+async fn what_contracts_bill_of_a_day_in_parts_is_told_by_the_hour() {
+    let shop = QueryShop::open("HOUR").await;
+    let sells = shop.card(&[("x", "01T00", None)]).await;
+    shop.contract(&sells, "01T00", Some("08T12")).await;
+    let does_not = shop.card(&[("y", "01T00", None)]).await;
+    shop.contract(&does_not, "08T12", None).await;
+    shop.called("08T05", "x", 5).await;
+    shop.called("08T15", "x", 7).await;
+    assert_eq!(shop.billed().await, 10);
+    assert_eq!(shop.told(json!({})).await, ["08 x 7 NO_RATE"]);
+    // From then on a third one bills it, beside it.
+    let afternoon = shop.card(&[("x", "08T12", None)]).await;
+    shop.contract(&afternoon, "01T00", None).await;
+    assert_eq!(shop.billed().await, 10 + 14);
+    assert_eq!(shop.told(json!({})).await, [""; 0]);
+}
+
+/// A customer of whom a query finds too much to answer by the day at once, and others behind it.
+#[tokio::test]
+async fn a_customer_with_too_much_for_a_query_keeps_nobody_else_from_being_listed() {
+    let shop = QueryShop::open("SERVICE_PERIOD").await;
+    let card = shop.card(&[("x", "01T00", None)]).await;
+    shop.contract(&card, "01T00", None).await;
+    let long = "m".repeat(9_000);
+    let heavy: Vec<Value> = (0..2_500)
+        .map(|number| {
+            let mut event = event(&format!("h{number}"), "acct", "call", "2026-03-08T05:00:00Z");
+            event["properties"] = json!({ "model": format!("{long}{number}"), "n": 1 });
+            event
+        })
+        .collect();
+    for events in heavy.chunks(20) {
+        shop.api.events(json!(events)).await;
+    }
+    shop.called("09T05", "x", 1).await;
+    let other = shop.api.customer("other").await;
+    shop.api.contract(&other, &card, "2026-03-01T00:00:00Z", json!({})).await;
+    let mut event = event("of other", "other", "call", "2026-03-09T05:00:00Z");
+    event["properties"] = json!({ "model": "misspelt", "n": 7 });
+    shop.api.events(json!([event])).await;
+    assert_eq!(shop.billed().await, 2, "its own draft can be calculated");
+    let rows = walk(&shop.api, UNRATED, json!({})).await;
+    assert_eq!(rows.len(), 2_501);
+    assert!(rows.iter().any(|row| row["customer_id"] == json!(other) && row["value"] == 7));
 }
 
 #[tokio::test]

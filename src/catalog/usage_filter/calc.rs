@@ -50,9 +50,6 @@ pub struct FilterSegment<'a> {
 }
 
 impl UsageFilters {
-    /// Everything passes.
-    pub const NONE: Self = Self { entries: Vec::new() };
-
     /// Of filters in the order of their addition.
     #[must_use]
     pub fn new(entries: Vec<UsageFilter>) -> Self {

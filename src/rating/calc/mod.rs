@@ -29,4 +29,4 @@ pub use route::route;
 pub use stretch::{Basis, Charge, Charges, MemberSpend, MinimumDue, Paid, Payer, Place, Stretch, Subscribed};
 pub use subscription::prorated_price;
 pub use tier::{TierPosition, TierSlice, walk_tiers};
-pub use unrated::{Deal, Unrated, UnratedReason, unrated, unrated_cuts, unrated_increments, unrated_reason};
+pub use unrated::{Deal, Unrated, UnratedReason, queried, unrated, unrated_cuts, unrated_reason};

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use chrono::TimeDelta;
+
 use super::cut::{Cuts, cuts};
 use super::price::pricings;
 use super::quantity::Combination;
+use super::usage::counts_at_the_end;
 use crate::casing::wire_enum;
-use crate::catalog::product::ProductType;
-use crate::catalog::usage_filter::UsageFilters;
+use crate::catalog::product::{ProductState, ProductType};
 use crate::id::BillableMetricId;
 use crate::money::zero;
 use crate::rating::terms::{Agreement, Increment, ProductTerms, Usage};
@@ -65,6 +67,33 @@ impl<'a> Deal<'a> {
         if !self.in_force.contains(at) || !self.agreement.filters.routes(at, text_of) {
             return Some(UnratedReason::NoContract);
         }
+        self.reason_of_products(metric_id, groups, at, |_| segment)
+    }
+
+    /// [`Self::reason`] of what a query counted, of those events alone that the contract's filter passes. It is priced where it is
+    /// counted, or at the end of the period.
+    fn reason_of_query(
+        &self,
+        metric_id: BillableMetricId,
+        groups: &[(&str, &str)],
+        segment: Period,
+    ) -> Option<UnratedReason> {
+        let end = self.in_force.end;
+        let at_the_end = Period { start: end - TimeDelta::microseconds(1), end };
+        let is_put_off = |state: &ProductState| counts_at_the_end(self.agreement.terms, state);
+        self.reason_of_products(metric_id, groups, segment.start, |state| {
+            if is_put_off(state) { at_the_end } else { segment }
+        })
+    }
+
+    /// Why no product bills what is counted at an instant and priced at the start of `priced`; nothing where one does.
+    fn reason_of_products(
+        &self,
+        metric_id: BillableMetricId,
+        groups: &[(&str, &str)],
+        at: Instant,
+        priced: impl Fn(&ProductState) -> Period,
+    ) -> Option<UnratedReason> {
         let mut reason = UnratedReason::NoProduct;
         for product in self.products.get(&metric_id).into_iter().flatten() {
             let state = product.states.at(at);
@@ -72,8 +101,9 @@ impl<'a> Deal<'a> {
                 continue;
             }
             let combination = Combination::of(state, groups);
-            let pricings = pricings(&self.agreement, product, &combination, segment);
-            reason = reason.max(match pricings.iter().find(|(period, _)| period.contains(at)) {
+            let priced = priced(state);
+            let pricings = pricings(&self.agreement, product, &combination, priced);
+            reason = reason.max(match pricings.iter().find(|(period, _)| period.contains(priced.start)) {
                 None => UnratedReason::NoRate,
                 Some((_, pricing)) if pricing.entitled => return None,
                 Some(_) => UnratedReason::NotEntitled,
@@ -126,28 +156,27 @@ pub struct Unrated {
 pub fn unrated(agreement: &Agreement<'_>, usage: &Usage, cuts: &Cuts) -> Unrated {
     Unrated {
         events: unrated_events(agreement, usage, cuts),
-        quantities: count(unrated_increments(agreement, usage, cuts).map(|(_, reason)| (reason, 1))),
+        quantities: count(queried(agreement, usage, cuts).filter_map(|(_, reason)| Some((reason?, 1)))),
     }
 }
 
-/// What a query counted, with why the contract does not bill it. A query has seen those events alone that the contract's filter
-/// passes.
-pub fn unrated_increments<'u>(
+/// What queries counted in a statement, other than zero, each with why the contract does not bill it; with nothing where it does.
+pub fn queried<'u>(
     agreement: &Agreement<'u>,
     usage: &'u Usage,
     cuts: &'u Cuts,
-) -> impl Iterator<Item = (&'u Increment, UnratedReason)> {
-    static PASSED: UsageFilters = UsageFilters::NONE;
-    let deals = [Deal::new(Agreement { filters: &PASSED, ..*agreement })];
+) -> impl Iterator<Item = (&'u Increment, Option<UnratedReason>)> {
+    let deal = Deal::new(*agreement);
     let from = agreement.statement.from;
     usage.increments.iter().filter_map(move |increment| {
         let segment = cuts.segment(increment.metric_id, increment.segment);
-        let is_of_statement = segment.start >= from;
-        let counted = increment.tally.total.as_ref().filter(|total| is_of_statement && **total != zero());
-        counted?;
+        let is_nothing = increment.tally.total.as_ref().is_none_or(|total| *total == zero());
+        if is_nothing || segment.start < from {
+            return None;
+        }
         let groups: Vec<(&str, &str)> =
             increment.groups.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        Some((increment, unrated_reason(&deals, increment.metric_id, &groups, segment)?))
+        Some((increment, deal.reason_of_query(increment.metric_id, &groups, segment)))
     })
 }
 
@@ -182,15 +211,15 @@ fn unrated_events(agreement: &Agreement<'_>, usage: &Usage, cuts: &Cuts) -> BTre
 mod tests {
     use std::sync::Arc;
 
-    use chrono::{DateTime, TimeDelta};
+    use chrono::DateTime;
     use proptest::prelude::*;
     use uuid::Uuid;
 
     use super::*;
     use crate::catalog::billable_metric::AggregationType;
-    use crate::catalog::product::{ProductState, Timeline};
+    use crate::catalog::product::Timeline;
     use crate::catalog::rate::{GroupValues, Price, RateEntry, TimelineKey};
-    use crate::catalog::usage_filter::UsageFilter;
+    use crate::catalog::usage_filter::{UsageFilter, UsageFilters};
     use crate::contract::{MultiplierPrioritization, Statement};
     use crate::id::ProductId;
     use crate::money::{CreditType, Decimal};

@@ -173,7 +173,8 @@ fn spans<'a>(terms: &Terms, product: &'a ProductTerms, statement: &Statement) ->
     spans
 }
 
-fn counts_at_the_end(terms: &Terms, state: &ProductState) -> bool {
+/// Whether what is counted is priced at the end of the period: what queries count is, unless it is broken down by the hour.
+pub(super) fn counts_at_the_end(terms: &Terms, state: &ProductState) -> bool {
     let is_by_hour = state.sql_breakdown_granularity == Some(SqlBreakdownGranularity::Hour);
     !is_by_hour && terms.metric_of(state).is_some_and(|(_, metric)| metric.is_sql())
 }
