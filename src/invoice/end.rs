@@ -21,7 +21,7 @@ pub(super) async fn move_end(
     if let Some(end) = new.ending_before.filter(|end| before.is_none_or(|before| *end < before)) {
         remove_charges_from(db, environment_id, new, end, now).await?;
     }
-    recurring_grant::follow_end(db, environment_id, new, now, by).await?;
+    recurring_grant::follow_end(db, environment_id, old, new, now, by).await?;
     contract::schedule_work(db, environment_id, new).await?;
     contract::schedule_true_ups(db, environment_id, new.customer_id).await
 }

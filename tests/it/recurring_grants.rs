@@ -375,6 +375,56 @@ async fn what_has_not_started_follows_the_end_of_its_contract() {
 }
 
 #[tokio::test]
+async fn a_move_of_the_end_leaves_alone_what_it_does_not_touch() {
+    let (api, world, mut good) = world().await;
+    good["ending_before"] = json!("2026-06-01T00:00:00Z");
+    let contract = api.post(CREATE, good).await.id();
+    api.work().await;
+    let of_customer = json!({
+        "customer_id": world.customer, "include_contract_commits": true,
+        "starting_at": "2026-04-01T00:00:00Z",
+    });
+    let listed = api.post("/v1/contracts/customerCommits/list", of_customer).await.data();
+    let items = |commit: &Value| commit["access_schedule"]["schedule_items"][0].clone();
+    let of_april = |commit: &&Value| items(commit)["starting_at"] == "2026-04-01T00:00:00Z";
+    let april =
+        listed.as_array().expect("a list").iter().find(of_april).expect("the commit of April").clone();
+    let edit = json!({
+        "customer_id": world.customer, "commit_id": april["id"],
+        "access_schedule": {
+            "update_schedule_items": [{ "id": items(&april)["id"], "amount": 5000 }],
+            "add_schedule_items": [
+                { "amount": 300, "starting_at": "2026-05-01T00:00:00Z", "ending_before": "2026-05-20T00:00:00Z" },
+            ],
+        },
+        "invoice_schedule": {
+            "update_schedule_items": [
+                { "id": april["invoice_schedule"]["schedule_items"][0]["id"], "unit_price": 900, "quantity": 1 },
+            ],
+        },
+    });
+    assert_eq!(api.post("/v2/contracts/commits/edit", edit).await.status, 200);
+    let end = async |at: &str| {
+        let body = json!({ "customer_id": world.customer, "contract_id": contract, "ending_before": at });
+        api.post(END, body).await.id();
+        api.work().await;
+        let commits: Vec<String> =
+            made(&api).await.into_iter().filter(|line| line.starts_with("PREPAID 04")).collect();
+        (commits, purchases(&api, &world.customer).await)
+    };
+    let edited = ["PREPAID 04-01..05-20 5000"];
+    for untouched in ["2026-07-01T00:00:00Z", "2026-05-01T00:00:00Z"] {
+        let (commits, paid) = end(untouched).await;
+        assert_eq!(commits, edited, "{untouched}");
+        assert_eq!(paid, ["FINALIZED 03-01 1550", "DRAFT 04-01 900"], "{untouched}");
+    }
+    let (commits, paid) = end("2026-04-16T00:00:00Z").await;
+    assert_eq!(commits, ["PREPAID 04-01..05-20 1550"], "cut, and prorated, beside what was added to it");
+    assert_eq!(paid, ["FINALIZED 03-01 1550", "DRAFT 04-01 775"]);
+    assert_eq!(faults(&api).await, Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn an_end_that_comes_back_late_makes_what_was_missed() {
     let (api, world, good) = world().await;
     let contract = api.post(CREATE, good).await.id();

@@ -180,20 +180,24 @@ fn as_fault(error: PaymentsError) -> sqlx::Error {
 
 /// What the contract's end does to the commits and credits that have not started at `now`: one that would start at the end
 /// or later is archived, the others are cut or grow with it. What has started stays as it is, and where the end moved
-/// later, what is due by then is made. The caller holds the customer and the contract.
+/// later, what is due by then is made. One whose period is the same as before stays as it is, whatever somebody made of it. The
+/// caller holds the customer and the contract, which was `old` before.
 pub async fn follow_end(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
+    old: &Contract,
     contract: &Contract,
     now: Instant,
     by: &str,
 ) -> Result<(), sqlx::Error> {
     for mut grant in store::of_contract(db, environment_id, contract.customer_id, contract.id).await? {
         let calendar = Calendar::of(&grant, contract);
+        let calendar_before = Calendar::of(&grant, old);
         let before = grant.granted_until;
         for balance in store::upcoming(db, environment_id, &grant, now).await? {
             let start = balance.created_at;
             let changed = match calendar.period(start) {
+                Some(period) if calendar_before.period(start) == Some(period) => None,
                 Some(period) => changed(&grant, &period, &balance),
                 None => {
                     grant.granted_until = grant.granted_until.min(start);
@@ -219,7 +223,11 @@ pub async fn follow_end(
 pub fn changed(grant: &RecurringGrant, period: &GrantPeriod, balance: &Balance) -> Option<Balance> {
     let is = child(grant, period);
     let mut changed = balance.clone();
-    changed.terms.segments.clone_from(&is.terms.segments);
+    for segment in &mut changed.terms.segments {
+        if let Some(is) = is.terms.segments.iter().find(|is| is.id == segment.id) {
+            segment.clone_from(is);
+        }
+    }
     if let (Some(payments), Some(are)) = (&mut changed.terms.payments, is.terms.payments) {
         for (payment, is) in payments.items.iter_mut().zip(are.items) {
             (payment.unit_price, payment.quantity) = (is.unit_price, is.quantity);

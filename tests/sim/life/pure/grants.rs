@@ -3,8 +3,8 @@
 use upbeat::contract::Contract;
 use upbeat::contract::balance::{Balance, CommitRateType, TargetingOfBalance};
 use upbeat::contract::recurring_grant::{
-    Calendar, GrantKind, GrantTerms, InvoiceAmount, Proration, RecurringGrant, UnitAmount, changed, due_at,
-    plan,
+    Calendar, GrantKind, GrantTerms, InvoiceAmount, Proration, RecurringGrant, UnitAmount, changed, child,
+    due_at, plan,
 };
 use upbeat::id::ProductId;
 use upbeat::money::{CreditType, Number};
@@ -167,7 +167,10 @@ fn follow_end(
         let start = upcoming.created_at;
         let is = match calendar.period(start) {
             Some(period) => {
-                let mut is = changed(grant, &period, upcoming).unwrap_or_else(|| upcoming.clone());
+                // By the id that production gives its segment.
+                let mut upcoming = upcoming.clone();
+                upcoming.terms.segments[0].id = child(grant, &period).terms.segments[0].id;
+                let mut is = changed(grant, &period, &upcoming).unwrap_or(upcoming);
                 is.terms.segments[0].id = segment_id(customer.balances[number].segments[0].number);
                 is
             }
