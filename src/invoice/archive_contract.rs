@@ -7,7 +7,7 @@ use serde::Deserialize;
 use sqlx::PgConnection;
 
 use super::catch_up::begin_caught_up;
-use super::renewal::{give_back, held_by_renewal};
+use super::renewal::{give_back_what_is_billed, held_by_renewal};
 use super::scheduled::void_upcoming;
 use super::true_up;
 use super::void::void_finalized;
@@ -46,7 +46,8 @@ pub async fn handler(
         let (customer_id, of) = (contract.customer_id, Some(contract.id));
         void_finalized(&mut change, environment_id, customer_id, of, caller.now).await?;
     }
-    give_back(&mut change, environment_id, contract.customer_id, Some(contract.id), by).await?;
+    let (customer_id, id) = (contract.customer_id, contract.id);
+    give_back_what_is_billed(&mut change, environment_id, customer_id, id, by, "contract_id").await?;
     // Those of the customer's commits do not wait for this contract any more.
     contract::schedule_true_ups(&mut change, environment_id, contract.customer_id).await?;
     let kept = if request.void_invoices { "with" } else { "without" };

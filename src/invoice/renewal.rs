@@ -234,16 +234,17 @@ async fn settle(
 
 /// Gives back what contracts that are archived took over, one contract or all of its customer, but for what their finalized
 /// invoices drew of it, or billed as short of it, and keep (our decision: they were made by mistake). The caller has archived
-/// them and what they had, and calls again as one of these invoices becomes void.
+/// them and what they had, and calls again as one of these invoices becomes void. Answers what gets something back.
 pub(super) async fn give_back(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     customer_id: CustomerId,
     contract_id: Option<ContractId>,
     change: balance::Change<'_>,
-) -> Result<(), sqlx::Error> {
+) -> Result<Vec<BalanceId>, sqlx::Error> {
     let rollovers = Rollovers::load(db, environment_id, customer_id, None).await?;
     let taken: Vec<&Balance> = rollovers.taken_by(contract_id).collect();
+    let mut origins = Vec::new();
     let ids = taken.iter().map(|balance| (customer_id, balance.id));
     let drawn = drawdown::drawn(db, environment_id, ids.clone(), None).await?;
     let billed = store::trued_up(db, environment_id, &ids.collect::<Vec<_>>()).await?;
@@ -253,9 +254,31 @@ pub(super) async fn give_back(
         let kept = given_back(balance, &(short - of_segments.sum::<Decimal>()));
         if kept != *balance {
             balance::save(db, environment_id, &kept, change).await?;
+            origins.extend(balance.origin.map(|origin| origin.balance_id));
         }
     }
-    Ok(())
+    Ok(origins)
+}
+
+/// [`give_back`] for one contract. 400 naming the field where a promise gets something back of which the rest is billed as short
+/// already: it would be promised, and billed by nobody (our decision).
+pub(super) async fn give_back_what_is_billed(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_id: CustomerId,
+    contract_id: ContractId,
+    change: balance::Change<'_>,
+    field: &str,
+) -> Result<(), ApiError> {
+    let origins = give_back(db, environment_id, customer_id, Some(contract_id), change).await?;
+    let origins: Vec<_> = origins.into_iter().map(|id| (customer_id, id)).collect();
+    let billed = store::trued_up(db, environment_id, &origins).await?;
+    let Some(origin) = billed.keys().next() else { return Ok(()) };
+    let reason = format!(
+        "contract {contract_id} would give back to commit {origin} what it took over of it, and what was short of the rest is \
+         invoiced already; void that invoice before, and regenerate it after"
+    );
+    Err(ApiError::field(field, reason))
 }
 
 /// Why a contract cannot end elsewhere or be archived: what another contract took over of it follows from its end. Nothing where

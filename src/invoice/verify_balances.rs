@@ -1,16 +1,18 @@
 //! Holding commits and credits against what they follow from.
 //!
-//! A balance is what its newest version says. A recurring one has made exactly the commits and credits of the periods that it came
+//! A balance is what its newest version says, and what is scheduled to be paid for it is what its terms say. A recurring one has made exactly the commits and credits of the periods that it came
 //! to, each as the calendar has it, and the next one is due. What a renewal took over for good is what was left of its origin then;
 //! a contract that is archived has given back what it did not use.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
 
 use super::store;
 use crate::contract::balance::{self, BalanceTerms, History, Rollovers, Version, given_back};
 use crate::contract::recurring_grant::{self, Calendar, RecurringGrant, child, child_id};
+use crate::contract::scheduled_charge::{PaymentItem, items_of_balances};
 use crate::contract::{self, Contract};
 use crate::drawdown;
 use crate::id::{BalanceId, ContractId, CustomerId, EnvironmentId};
@@ -66,6 +68,7 @@ async fn verify_customer(
     let contracts = contract::list_of_customer(db, environment_id, customer_id).await?;
     let own = histories.iter().filter_map(|history| Some((history.balance.id, contradiction(history)?)));
     let mut found: Vec<Found> = own.map(|(id, finding)| (id, finding.to_owned())).collect();
+    found.extend(of_payments(db, environment_id, customer_id, &contracts, &histories).await?);
     for contract in &contracts {
         found.extend(of_grants(db, environment_id, contract, &histories).await?);
     }
@@ -83,6 +86,45 @@ fn contradiction(History { balance, span, versions }: &History) -> Option<&'stat
         return Some("is not what its newest version says");
     }
     (*span != balance.terms.span()).then_some("is looked for in a time that is not that of its segments")
+}
+
+/// The commits whose scheduled payments are not those of their terms, so that to make them so would change something. What an end
+/// of its contract took away stays away.
+async fn of_payments(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_id: CustomerId,
+    contracts: &[Contract],
+    histories: &[History],
+) -> Result<Vec<Found>, sqlx::Error> {
+    let ids: Vec<Uuid> = histories.iter().map(|history| history.balance.id.0).collect();
+    let mut kept: BTreeMap<BalanceId, Vec<PaymentItem>> = BTreeMap::new();
+    for payment in items_of_balances(db, environment_id, customer_id, &ids).await? {
+        kept.entry(payment.balance_id).or_default().push(payment);
+    }
+    let mut found = Vec::new();
+    for History { balance, .. } in histories {
+        let kept = kept.get(&balance.id).map(Vec::as_slice).unwrap_or_default();
+        let charge = balance::charge_of(balance);
+        let changes = balance::changes(balance, charge.as_ref(), kept);
+        let mut is_wrong = !changes.is_ok_and(|changes| changes.is_empty());
+        let agreed = charge.iter().flat_map(|charge| &charge.items);
+        for item in agreed {
+            let is_it =
+                |payment: &&PaymentItem| payment.item.id == item.id && payment.item.removed_at.is_some();
+            let Some(removed) = kept.iter().find(is_it) else { continue };
+            let of = contracts.iter().find(|contract| contract.id == removed.contract_id);
+            let ends = match of {
+                Some(contract) => contract::ends_ever(db, environment_id, contract).await?,
+                None => Vec::new(),
+            };
+            is_wrong |= !ends.into_iter().flatten().any(|end| end <= removed.item.dated_at);
+        }
+        if is_wrong {
+            found.push((balance.id, "has scheduled payments that are not what its terms say".to_owned()));
+        }
+    }
+    Ok(found)
 }
 
 // -- recurring ones --

@@ -406,6 +406,59 @@ async fn a_contract_that_is_archived_keeps_what_was_billed_as_short() {
     desk.is_sound().await;
 }
 
+/// Else what goes back would be promised and billed by nobody.
+#[tokio::test]
+async fn nothing_goes_back_to_a_promise_of_which_the_rest_is_billed() {
+    for voids in [true, false] {
+        let desk = Desk::with(json!({ "commits": [commit("POSTPAID", "0.5")] })).await;
+        desk.clock("2026-04-03").await;
+        let new = desk.renewed("2026-04-01").await;
+        desk.api.work().await;
+        let final_ones = async || -> Vec<String> {
+            desk.scheduled().await.into_iter().filter(|one| one.starts_with("FINALIZED")).collect()
+        };
+        assert_eq!(final_ones().await, ["FINALIZED 04-01 450"]);
+        let archive = with(&desk.of(&new), "/void_invoices", json!(voids));
+        let refused = ["contract_id: ", "would give back to commit", "is invoiced already"];
+        desk.api.post(ARCHIVE, archive.clone()).await.refused(400, &refused);
+        let invoices = desk.api.invoices(&desk.world.customer).await;
+        let is_true_up =
+            |invoice: &&Value| invoice["type"] == "SCHEDULED" && invoice["status"] == "FINALIZED";
+        let true_up = invoices.iter().find(is_true_up).expect("a true-up")["id"].clone();
+        desk.ok(VOID, json!({ "id": true_up })).await;
+        desk.ok(ARCHIVE, archive).await;
+        desk.ok(REGENERATE, json!({ "id": true_up })).await;
+        assert_eq!(final_ones().await, ["FINALIZED 04-01 900"]);
+        desk.is_sound().await;
+    }
+}
+
+#[tokio::test]
+async fn an_invoice_of_an_archived_contract_that_holds_a_promise_stays_while_the_rest_is_billed() {
+    let desk = Desk::with(json!({ "commits": [commit("POSTPAID", "0.5")] })).await;
+    desk.clock("2026-04-03").await;
+    let new = desk.renewed("2026-04-01").await;
+    desk.ok(END, with(&desk.of(&new), "/ending_before", json!("2026-05-01T00:00:00Z"))).await;
+    desk.clock("2026-05-05").await;
+    assert_eq!(desk.scheduled().await, ["FINALIZED 04-01 450", "FINALIZED 05-01 450"]);
+    desk.ok(ARCHIVE, with(&desk.of(&new), "/void_invoices", json!(false))).await;
+    let invoices = desk.api.invoices(&desk.world.customer).await;
+    let dated = |date: &str| {
+        let is_it = |one: &&Value| {
+            one["type"] == "SCHEDULED"
+                && one["start_timestamp"].as_str().is_some_and(|at| at.starts_with(date))
+        };
+        invoices.iter().find(is_it).expect("a true-up")["id"].clone()
+    };
+    let of_new = json!({ "id": dated("2026-05-01") });
+    desk.api.post(VOID, of_new.clone()).await.refused(400, &["id: ", "is invoiced already"]);
+    desk.ok(VOID, json!({ "id": dated("2026-04-01") })).await;
+    desk.ok(VOID, of_new).await;
+    desk.ok(REGENERATE, json!({ "id": dated("2026-04-01") })).await;
+    assert_eq!(desk.scheduled().await.last().map(String::as_str), Some("FINALIZED 04-01 900"));
+    desk.is_sound().await;
+}
+
 #[tokio::test]
 async fn of_what_is_not_final_an_archived_contract_keeps_nothing() {
     let desk = Desk::with(json!({ "commits": [commit("PREPAID", "1")] })).await;

@@ -59,6 +59,9 @@ fn renewed(server: &Server, number: usize) -> Value {
         terms.extend(more.as_object().expect("an object").clone());
         id("/v1/contracts/create", &contract)
     };
+    let payments = json!({ "schedule_items": [
+        { "timestamp": "2026-01-10T00:00:00Z", "amount": 5 }, { "timestamp": "2026-12-01T00:00:00Z", "amount": 6 },
+    ] });
     let (january, february) = ("2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z");
     let credit = json!({
         "product_id": plan, "priority": 1, "rollover_fraction": 0.5,
@@ -74,6 +77,11 @@ fn renewed(server: &Server, number: usize) -> Value {
         },
     });
     let old = contract(january, json!({ "credits": [credit], "recurring_credits": [recurring] }));
+    let mut commit = credit.clone();
+    commit["customer_id"] = customer.clone();
+    commit["type"] = json!("PREPAID");
+    commit["priority"] = json!(9);
+    commit["invoice_schedule"] = payments;
     let spend = |at: &str| {
         let events = json!([event(&format!("{alias} {at}"), number, at, 7)]);
         assert_eq!(client.post("/v1/ingest", &events).status, 200);
@@ -83,6 +91,9 @@ fn renewed(server: &Server, number: usize) -> Value {
     clock("2026-02-03T00:00:00Z");
     let from = json!({ "type": "RENEWAL", "from_contract_id": old });
     let new = contract(february, json!({ "transition": from, "recurring_credits": [recurring] }));
+    commit["invoice_contract_id"] = new.clone();
+    commit.as_object_mut().expect("an object").remove("rollover_fraction");
+    id("/v1/contracts/customerCommits/create", &commit);
     spend("2026-02-02T00:00:00Z");
     clock("2026-03-03T00:00:00Z");
     json!({ "customer_id": customer, "contract_id": new })
@@ -179,8 +190,20 @@ fn verify_notices_tampered_commits_and_credits() {
         "UPDATE recurring_grant SET granted_until = '2026-01-01'",
         "UPDATE recurring_grant SET terms = jsonb_set(terms, '{access,unit_price}', '80')",
         "DELETE FROM due_work WHERE kind = 'create_recurring_balances'",
+        // what is paid
+        "UPDATE scheduled_charge_item SET unit_price = 1, amount = quantity WHERE invoice_id IS NULL",
+        "UPDATE scheduled_charge_item SET dated_at = dated_at + interval '1 hour' WHERE invoice_id IS NULL",
+        "UPDATE scheduled_charge_item SET removed_at = dated_at WHERE invoice_id IS NULL",
+        "DELETE FROM scheduled_charge_item WHERE invoice_id IS NULL",
     ];
-    let tables = ["balance", "balance_version", "balance_draw", "recurring_grant", "due_work"];
+    let tables = [
+        "balance",
+        "balance_version",
+        "balance_draw",
+        "recurring_grant",
+        "due_work",
+        "scheduled_charge_item",
+    ];
     assert_eq!(unnoticed(&launch, &database, &tables, &changes), [""; 0]);
     execute(&database.options(), changes[0]);
     launch.run(&["verify"]).failed(&["is not what its newest version says", "do not follow from the facts"]);

@@ -115,6 +115,14 @@ pub struct Changes {
     pub removed: Vec<Uuid>,
 }
 
+impl Changes {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let Self { added, changed, of_void, removed } = self;
+        added.is_empty() && changed.is_empty() && of_void.is_empty() && removed.is_empty()
+    }
+}
+
 /// What is to happen to the payments that are kept for a commit, so that they are what its terms say, which `charge` is made of.
 pub fn changes(
     balance: &Balance,

@@ -252,11 +252,14 @@ impl Customer {
             Step::ArchiveBalance { balance } => return self.archive_balance(balance),
             Step::DisableTrueUp { balance } => return self.disable_true_up(balance),
             Step::Void { invoice } => {
-                if self.invoices[invoice].is_void() {
+                let contract = self.invoices[invoice].contract;
+                let is_archived = self.contracts[contract].archived.is_some();
+                if self.invoices[invoice].is_void()
+                    || (is_archived && self.would_lose(contract, |one| one == invoice))
+                {
                     return false;
                 }
                 self.invoices[invoice].voided = Some(self.now);
-                let contract = self.invoices[invoice].contract;
                 if self.contracts[contract].archived.is_some() {
                     self.give_back(contract);
                     self.schedule_true_ups();
@@ -755,7 +758,11 @@ impl Customer {
     }
 
     fn archive_contract(&mut self, number: usize, voids: bool) -> bool {
-        if self.contracts[number].archived.is_some() || self.is_held_by_renewal(number) {
+        let is_void_then = |invoice: usize| voids && self.invoices[invoice].contract == number;
+        if self.contracts[number].archived.is_some()
+            || self.is_held_by_renewal(number)
+            || self.would_lose(number, is_void_then)
+        {
             return false;
         }
         for balance in 0..self.balances.len() {

@@ -3,7 +3,7 @@
 use upbeat::money::{Decimal, is_positive, zero};
 use upbeat::time::Instant;
 
-use super::customer::{Balance, Customer, Draw, Segment};
+use super::customer::{Balance, Customer, Draw, Item, ItemState, Segment};
 use super::step::{Edit, Kind, Renewal};
 
 /// Of what a balance was taken.
@@ -246,19 +246,42 @@ impl Customer {
     /// What a contract took that is archived goes back, but for what its invoices drew of it or bill as short.
     pub fn give_back(&mut self, to: usize) {
         for number in 0..self.balances.len() {
-            let balance = &self.balances[number];
-            if balance.taken.is_none() || balance.contract != Some(to) {
-                continue;
+            if self.balances[number].taken.is_some() && self.balances[number].contract == Some(to) {
+                let kept = self.kept(number, |_| false);
+                self.balances[number].set_final(kept);
             }
-            let segment = &balance.segments[0];
-            let used = self.drawn(segment.number) + self.billed_short(number);
-            // What somebody took out by hand is used too; more was used where somebody wrote more into it.
-            let used = used - balance.manual(segment.number).min(zero());
-            let is_final = balance.taken.as_ref().is_some_and(|taken| taken.is_final);
-            let most = if is_final { segment.amount.clone() } else { zero() };
-            let kept = used.min(most);
-            self.balances[number].set_final(kept);
         }
+    }
+
+    /// What an archived contract keeps of what it took over, without some of the invoices that stand.
+    fn kept(&self, number: usize, is_left_out: impl Fn(usize) -> bool) -> Decimal {
+        let balance = &self.balances[number];
+        let segment = &balance.segments[0];
+        let mut used = zero();
+        for (place, invoice) in self.standing().filter(|(place, _)| !is_left_out(*place)) {
+            let own = invoice.bill.draws.iter().filter(|draw| draw.segment == segment.number);
+            used += own.map(|draw| &draw.amount).sum::<Decimal>();
+            let bills = |item: &&Item| item.is_true_up && item.balance == Some(number);
+            if self.items.iter().filter(bills).any(|item| item.state == ItemState::On(place)) {
+                used += &invoice.charged;
+            }
+        }
+        // What somebody took out by hand is used too; more was used where somebody wrote more into it.
+        used -= balance.manual(segment.number).min(zero());
+        let is_final = balance.taken.as_ref().is_some_and(|taken| taken.is_final);
+        let most = if is_final { segment.amount.clone() } else { zero() };
+        used.min(most)
+    }
+
+    /// Whether a contract that is archived without some of the invoices would give back to a promise of which the rest is billed.
+    pub fn would_lose(&self, to: usize, is_left_out: impl Fn(usize) -> bool) -> bool {
+        (0..self.balances.len()).any(|number| {
+            let balance = &self.balances[number];
+            let origin = balance.taken.as_ref().map(|taken| taken.origin);
+            balance.contract == Some(to)
+                && origin.is_some_and(|origin| self.final_true_up(origin).is_some())
+                && (balance.is_live() || self.kept(number, &is_left_out) != balance.segments[0].amount)
+        })
     }
 
     // -- what it holds fast --
