@@ -108,23 +108,30 @@ async fn of_payments(
         let charge = balance::charge_of(balance);
         let changes = balance::changes(balance, charge.as_ref(), kept);
         let mut is_wrong = !changes.is_ok_and(|changes| changes.is_empty());
-        let agreed = charge.iter().flat_map(|charge| &charge.items);
-        for item in agreed {
-            let is_it =
-                |payment: &&PaymentItem| payment.item.id == item.id && payment.item.removed_at.is_some();
-            let Some(removed) = kept.iter().find(is_it) else { continue };
-            let of = contracts.iter().find(|contract| contract.id == removed.contract_id);
-            let ends = match of {
-                Some(contract) => contract::ends_ever(db, environment_id, contract).await?,
-                None => Vec::new(),
-            };
-            is_wrong |= !ends.into_iter().flatten().any(|end| end <= removed.item.dated_at);
+        let agreed = |payment: &&PaymentItem| {
+            charge.iter().flat_map(|charge| &charge.items).any(|item| item.id == payment.item.id)
+        };
+        for payment in kept.iter().filter(|payment| payment.item.removed_at.is_some()).filter(agreed) {
+            is_wrong |= !is_taken_away(db, environment_id, contracts, payment).await?;
         }
         if is_wrong {
             found.push((balance.id, "has scheduled payments that are not what its terms say".to_owned()));
         }
     }
     Ok(found)
+}
+
+/// Whether the contract of a payment ended before it at any time.
+async fn is_taken_away(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    contracts: &[Contract],
+    payment: &PaymentItem,
+) -> Result<bool, sqlx::Error> {
+    let own = contracts.iter().find(|contract| contract.id == payment.contract_id);
+    let Some(contract) = own else { return Ok(false) };
+    let ends = contract::ends_ever(db, environment_id, contract).await?;
+    Ok(ends.into_iter().flatten().any(|end| end <= payment.item.dated_at))
 }
 
 // -- recurring ones --
@@ -152,9 +159,12 @@ async fn of_grants(
     let kind = job::kind::CREATE_RECURRING_BALANCES;
     if job::due_at(db, environment_id, kind, contract.id.0).await? != next {
         let next = next.map_or_else(|| "never".to_owned(), shown);
-        let (id, finding) =
-            (child_id(&grants[0], grants[0].granted_until), "or another next one of contract");
-        found.push((id, format!("{finding} {} would not be made when it is due: {next}", contract.id)));
+        let id = child_id(&grants[0], grants[0].granted_until);
+        let of = format!("of contract {}", contract.id);
+        found.push((
+            id,
+            format!("{of}: what recurring ones make next there is not due when it should be, {next}"),
+        ));
     }
     Ok(found)
 }

@@ -98,7 +98,8 @@ fn asking<'a>(
     Asking { contract, agreement, cuts: cuts(&agreement).of(is_meant) }
 }
 
-/// What queries add in the segments of a statement: cut as all that ask are cut, or where that asks for too much as its own invoice is.
+/// What queries add in the segments of a statement: cut as all that ask are cut, or where that asks for too much as its own invoice is,
+/// of whose segments each is told on the day on which it starts.
 async fn additions(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
