@@ -7,7 +7,7 @@ use serde::Deserialize;
 use sqlx::PgConnection;
 
 use super::catch_up::begin_caught_up;
-use super::renewal::{give_back_what_is_billed, held_by_renewal};
+use super::renewal::{give_back_unless_billed, held_by_renewal};
 use super::scheduled::void_upcoming;
 use super::true_up;
 use super::void::void_finalized;
@@ -47,7 +47,7 @@ pub async fn handler(
         void_finalized(&mut change, environment_id, customer_id, of, caller.now).await?;
     }
     let (customer_id, id) = (contract.customer_id, contract.id);
-    give_back_what_is_billed(&mut change, environment_id, customer_id, id, by, "contract_id").await?;
+    give_back_unless_billed(&mut change, environment_id, customer_id, id, by, "contract_id").await?;
     // Those of the customer's commits do not wait for this contract any more.
     contract::schedule_true_ups(&mut change, environment_id, contract.customer_id).await?;
     let kept = if request.void_invoices { "with" } else { "without" };

@@ -262,7 +262,7 @@ pub(super) async fn give_back(
 
 /// [`give_back`] for one contract. 400 naming the field where a promise gets something back of which the rest is billed as short
 /// already: it would be promised, and billed by nobody (our decision).
-pub(super) async fn give_back_what_is_billed(
+pub(super) async fn give_back_unless_billed(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     customer_id: CustomerId,

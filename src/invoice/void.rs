@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::catch_up::begin_caught_up;
 use super::existence::owner;
 use super::model::InvoiceStatus;
-use super::renewal::give_back_what_is_billed;
+use super::renewal::give_back_unless_billed;
 use super::store;
 use crate::access::{App, Record, Writer};
 use crate::contract::{self, balance};
@@ -45,7 +45,7 @@ pub async fn handler(
     let contract = contract::find(&mut change, environment_id, customer_id, contract_id).await?;
     if contract.is_some_and(|contract| contract.archived_at.is_some()) {
         let by = balance::Change { at: caller.now, by: Some(&caller.token_name) };
-        give_back_what_is_billed(&mut change, environment_id, customer_id, contract_id, by, "id").await?;
+        give_back_unless_billed(&mut change, environment_id, customer_id, contract_id, by, "id").await?;
         contract::schedule_true_ups(&mut change, environment_id, customer_id).await?;
     }
     let answer = change.commit(Record::new(id.0, "Voided an invoice"), id_data(id.0)).await?;

@@ -398,8 +398,8 @@ pub fn doc(operation: TransformOperation) -> TransformOperation {
         "The usage of customers, by day and group values, for which no contract that is in force has an entitled rate, \
          and why: a misspelt model, a rate that is missing, a product that is off. Usage before a contract's first \
          statement counts as billed. What a metric with SQL counts is looked at in the statements of the contracts that sell \
-         it, and listed where none of them bills what a day adds to its quantity. A page looks at 1,000 customers at most, of which 100 with usage: it may be short or empty and have a next one. A \
-         rate, an override or a contract that is added later bills the usage in statements that are still open, and \
+         it, and listed where none of them bills what a day adds to its quantity. A page looks at 1,000 customers at \
+         most, of which 100 with usage: it may be short or empty and have a next one. A rate, an override or a contract that is added later bills the usage in statements that are still open, and \
          takes it from this list. An own extension.",
     )
 }

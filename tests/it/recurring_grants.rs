@@ -401,6 +401,7 @@ async fn a_move_of_the_end_leaves_alone_what_it_does_not_touch() {
             "update_schedule_items": [
                 { "id": april["invoice_schedule"]["schedule_items"][0]["id"], "unit_price": 900, "quantity": 1 },
             ],
+            "add_schedule_items": [{ "timestamp": "2026-03-25T00:00:00Z", "amount": 11 }],
         },
     });
     assert_eq!(api.post("/v2/contracts/commits/edit", edit).await.status, 200);
@@ -416,11 +417,11 @@ async fn a_move_of_the_end_leaves_alone_what_it_does_not_touch() {
     for untouched in ["2026-07-01T00:00:00Z", "2026-05-01T00:00:00Z"] {
         let (commits, paid) = end(untouched).await;
         assert_eq!(commits, edited, "{untouched}");
-        assert_eq!(paid, ["FINALIZED 03-01 1550", "DRAFT 04-01 900"], "{untouched}");
+        assert_eq!(paid, ["FINALIZED 03-01 1550", "DRAFT 03-25 11", "DRAFT 04-01 900"], "{untouched}");
     }
     let (commits, paid) = end("2026-04-16T00:00:00Z").await;
     assert_eq!(commits, ["PREPAID 04-01..05-20 1550"], "cut, and prorated, beside what was added to it");
-    assert_eq!(paid, ["FINALIZED 03-01 1550", "DRAFT 04-01 775"]);
+    assert_eq!(paid, ["FINALIZED 03-01 1550", "DRAFT 03-25 11", "DRAFT 04-01 775"]);
     assert_eq!(faults(&api).await, Vec::<String>::new());
 }
 

@@ -229,8 +229,13 @@ pub fn changed(grant: &RecurringGrant, period: &GrantPeriod, balance: &Balance) 
         }
     }
     if let (Some(payments), Some(are)) = (&mut changed.terms.payments, is.terms.payments) {
-        for (payment, is) in payments.items.iter_mut().zip(are.items) {
-            (payment.unit_price, payment.quantity) = (is.unit_price, is.quantity);
+        for is in are.items {
+            // One that was made again has another id.
+            let is_alone = payments.items.len() == 1;
+            let own = payments.items.iter_mut().find(|payment| is_alone || payment.id == is.id);
+            if let Some(own) = own {
+                (own.unit_price, own.quantity) = (is.unit_price, is.quantity);
+            }
         }
     }
     (changed != *balance).then_some(changed)
