@@ -28,7 +28,8 @@ use crate::error::NotComputable;
 use crate::event::{PreviewedEvent, first_seq_after, subject_id};
 use crate::id::{BillableMetricId, ContractId, CustomerId, EnvironmentId, RateCardId, SubjectId};
 use crate::rating::calc::{
-    Combination, Cuts, OtherContracts, Unrated, composite_changes, cuts, pricings, rate_usage, route, unrated,
+    Combination, Cuts, OtherContracts, Unrated, changes_beside, cuts, cuts_beside, pricings, rate_usage,
+    route, unrated,
 };
 use crate::rating::{
     Agreement, Newest, ProductTerms, Terms, Usage, UsageScope, load_definitions, load_terms, load_usage,
@@ -126,6 +127,13 @@ struct OtherContract<'a> {
     contract: &'a Contract,
     terms: Arc<Terms>,
     statements: Vec<Statement>,
+}
+
+impl OtherContract<'_> {
+    /// What is agreed for each of its statements.
+    fn agreements(&self) -> impl Iterator<Item = Agreement<'_>> {
+        self.statements.iter().map(|statement| Agreement::of(self.contract, &self.terms, *statement))
+    }
 }
 
 impl<'a> Calculator<'a> {
@@ -481,12 +489,14 @@ impl<'a> Calculator<'a> {
         let agreement = Agreement::of(contract, &terms, contract.statement(period));
         let contracts = self.contracts_beside(contract, &agreement).await?;
         let beside = self.terms_beside(contract, &agreement, &contracts).await?;
-        let changes = changes(&agreement, &beside);
+        let agreements: Vec<Agreement<'_>> = beside.iter().flat_map(OtherContract::agreements).collect();
+        let changes = changes_beside(&agreement, &agreements);
         let of_balances = self.purse(contract, period).await?.cuts(contract, &terms);
-        let cuts = finer(&cuts(&agreement).also_at(changes.iter().copied()).also_at(of_balances));
+        let seams: Vec<Instant> = changes.iter().copied().chain(of_balances).collect();
+        let cuts = finer(&cuts(&agreement).also_at(seams.iter().copied()));
         let usage = self.usage(contract, &terms, &cuts).await?;
         let weighed = weigh(&agreement, &usage, &cuts);
-        let used_beside = self.usage_beside(&beside, &changes).await?;
+        let used_beside = self.usage_beside(&agreement, &beside, &seams).await?;
         let purse = self.purse(contract, period).await?;
         let (invoice, draws, seen) = {
             let others = others(&agreement, contract, &beside, &used_beside, changes);
@@ -573,17 +583,19 @@ impl<'a> Calculator<'a> {
         Ok(beside)
     }
 
-    /// What other contracts bill of what the customer used, by statement; cut also at `changes`.
+    /// What other contracts bill of what the customer used, by statement; cut also at `seams`.
     async fn usage_beside(
         &mut self,
+        billed: &Agreement<'_>,
         beside: &[OtherContract<'_>],
-        changes: &[Instant],
+        seams: &[Instant],
     ) -> Result<Vec<Vec<(Cuts, Usage)>>, sqlx::Error> {
         let mut used = Vec::with_capacity(beside.len());
-        for OtherContract { contract, terms, statements } in beside {
+        for other in beside {
+            let OtherContract { contract, terms, statements } = other;
             let mut by_statement = Vec::with_capacity(statements.len());
-            for statement in statements {
-                let cuts = cuts(&Agreement::of(contract, terms, *statement)).also_at(changes.iter().copied());
+            for agreement in other.agreements() {
+                let cuts = cuts_beside(&agreement, billed, seams);
                 let usage = self.usage(contract, terms, &cuts).await?;
                 let usage = route(terms, usage, &contract.usage_filters, &cuts);
                 by_statement.push((cuts, usage));
@@ -729,27 +741,6 @@ pub fn as_seen(contract: &Contract, seen: &SeenTerms) -> Contract {
     }
 }
 
-/// Where anything changes that shares of the customer's whole spend are of, or who bills them.
-fn changes(billed: &Agreement<'_>, beside: &[OtherContract<'_>]) -> Vec<Instant> {
-    if beside.is_empty() {
-        return Vec::new();
-    }
-    let Statement { counted, from, .. } = billed.statement;
-    let mut changes = composite_changes(billed);
-    changes.extend([counted.start, from]);
-    for OtherContract { contract, terms, statements } in beside {
-        changes.extend(terms.products.iter().flat_map(|product| product.states.starts()));
-        for statement in statements {
-            changes.extend(composite_changes(&Agreement::of(contract, terms, *statement)));
-            changes.extend([statement.counted.start, statement.counted.end]);
-        }
-    }
-    changes.retain(|change| counted.contains(*change));
-    changes.sort_unstable();
-    changes.dedup();
-    changes
-}
-
 /// What other contracts spent, and when they bill a composite: of several contracts that sell one of the whole customer at
 /// a time, the one that started first bills it (our decision).
 ///
@@ -765,17 +756,18 @@ fn others<'a>(
     changes: Vec<Instant>,
 ) -> OtherContracts<'a> {
     let mut others = OtherContracts { changes, ..OtherContracts::default() };
-    for (OtherContract { contract: other, terms, statements }, used) in beside.iter().zip(used) {
+    for (one, used) in beside.iter().zip(used) {
+        let OtherContract { contract: other, terms, .. } = one;
         let is_first = (other.starting_at, other.created_at, other.id)
             < (contract.starting_at, contract.created_at, contract.id);
         let mut stretches = Vec::new();
-        for (statement, (cuts, usage)) in statements.iter().zip(used) {
-            let agreement = Agreement::of(other, terms, *statement);
+        for (agreement, (cuts, usage)) in one.agreements().zip(used) {
             stretches.extend(rate_usage(&agreement, usage, cuts).into_values().flatten());
             let composites =
                 terms.products.iter().filter(|product| product.is_of_customer(billed.statement.from));
             for composite in composites.filter(|_| is_first) {
-                let sold = pricings(&agreement, composite, &Combination::default(), statement.counted);
+                let counted = agreement.statement.counted;
+                let sold = pricings(&agreement, composite, &Combination::default(), counted);
                 let sold = sold.into_iter().filter(|(_, pricing)| pricing.entitled).map(|(period, _)| period);
                 others.billed_elsewhere.entry(composite.product_id).or_default().extend(sold);
             }

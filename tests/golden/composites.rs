@@ -300,6 +300,48 @@ async fn a_share_of_the_customer_goes_on_where_the_first_contract_ends() {
     );
 }
 
+/// The statement of the other contract goes on beyond the end of the one that bills the share: what is used then is not in it.
+#[tokio::test]
+async fn a_share_of_the_customer_is_of_its_own_time_whatever_the_calendars_are() {
+    let cloud = Cloud::new().await;
+    let mut fields = of(&[&cloud.storage]);
+    fields["composite_scope"] = json!("CUSTOMER");
+    cloud.composite("Support", fields, percentage("0.1", json!({}))).await;
+    let first = cloud.desk.contract("2026-06-01", json!({ "ending_before": t("2026-06-20") })).await;
+    let second = cloud.desk.contract("2026-06-05", json!({})).await;
+    cloud.desk.n("2026-06-10", 20).await;
+    cloud.desk.clock("2026-06-29").await;
+    cloud.desk.n("2026-06-25", 40).await;
+    let (lines, _) = of_contract(&cloud.desk, &first, "2026-06-20").await;
+    assert_eq!(lines[2], "Support 06-01..06-20 400 × 0.1 = 40");
+    let (lines, _) = of_contract(&cloud.desk, &second, "2026-07-01").await;
+    assert_eq!(lines[2], "Support 06-20..07-01 400 × 0.1 = 40");
+}
+
+/// A credit that pays for the share from some day on pays for what all contracts spend from then on.
+#[tokio::test]
+async fn a_share_of_the_customer_is_paid_for_from_the_day_on_which_a_credit_begins() {
+    for (from, to, total) in [("2026-06-15", "2026-07-01", "1220"), ("2026-06-01", "2026-06-15", "1220")] {
+        let cloud = Cloud::new().await;
+        let mut fields = of(&[&cloud.storage]);
+        fields["composite_scope"] = json!("CUSTOMER");
+        let support = cloud.composite("Support", fields, percentage("0.1", json!({}))).await;
+        let first = cloud.contract(json!({})).await;
+        cloud.desk.contract("2026-06-01", json!({})).await;
+        cloud.desk.n("2026-06-05", 10).await;
+        cloud.desk.n("2026-06-20", 10).await;
+        let fee = cloud.desk.api.fixed_product("Fee").await;
+        let credit = json!({
+            "customer_id": cloud.desk.customer, "product_id": fee, "priority": 1, "applicable_product_ids": [support],
+            "access_schedule": { "schedule_items": [{ "amount": 100_000, "starting_at": t(from), "ending_before": t(to) }] },
+        });
+        cloud.desk.api.post("/v1/contracts/customerCredits/create", credit).await.id();
+        let (lines, _) = of_contract(&cloud.desk, &first, "2026-07-01").await;
+        // Of 400 in all, 200 each half: 20 are paid, and 20 due.
+        assert_eq!(lines.last().map(String::as_str), Some(format!("total {total}").as_str()), "{lines:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_share_of_the_customer_is_not_lost_where_the_first_contract_does_not_sell_it() {
     let cloud = Cloud::new().await;

@@ -7,12 +7,12 @@ use upbeat::contract::balance::{AccessType, BalanceType};
 use upbeat::drawdown::calc::{Candidate, Drawdown, candidates, conversions};
 use upbeat::id::{ProductId, SegmentId};
 use upbeat::money::{Decimal, QuantityRounding, RoundingMethod, plain, zero};
-use upbeat::rating::calc::{Charge, OtherContracts, Payer, cuts, rate, route};
-use upbeat::time::Period;
+use upbeat::rating::calc::{Charge, Payer, cuts, rate, route};
+use upbeat::time::{Instant, Period};
 
 use crate::balances::{CONTRACT, Granted, granted};
 use crate::naive_drawdown;
-use crate::pricing::{number_from, usage};
+use crate::pricing::{Others, number_from, usage};
 use crate::workload::{END, hour};
 
 const CASES: u64 = 3_000;
@@ -32,16 +32,18 @@ fn drawn(granted: &Granted, more: &[i64]) -> Drawn {
     let workload = &granted.workload;
     let agreement = workload.agreement();
     let segments = granted.balances.iter().flat_map(|balance| &balance.terms.segments);
-    let bounds = segments.flat_map(|segment| [segment.starting_at, segment.ending_before]);
-    let starts = workload.terms.products.iter().flat_map(|product| product.states.starts());
-    let cuts =
-        cuts(&agreement).also_at(bounds).also_at(starts).also_at(more.iter().map(|number| hour(*number)));
+    let mut marks: Vec<Instant> =
+        segments.flat_map(|segment| [segment.starting_at, segment.ending_before]).collect();
+    marks.extend(workload.terms.products.iter().flat_map(|product| product.states.starts()));
+    let beside = Others::of(workload, &marks);
+    let seams = marks.iter().chain(beside.iter().flat_map(|others| &others.changes)).copied();
+    let cuts = cuts(&agreement).also_at(seams).also_at(more.iter().map(|number| hour(*number)));
     let usage = route(&workload.terms, usage(workload, &cuts), &workload.filters, &cuts);
     let nothing: BTreeMap<ProductId, Timeline> = BTreeMap::new();
     let used = |segment_id| granted.used(segment_id);
     let candidates = candidates((CONTRACT, None), &agreement, &granted.balances, &nothing, used);
     let mut drawdown = Drawdown::new(agreement, &candidates);
-    let others = OtherContracts::default();
+    let others = beside.as_ref().map(Others::spend).unwrap_or_default();
     let stretches = rate(&agreement, &usage, &cuts, &others, &mut drawdown).expect("small amounts");
     let stretches: Vec<_> = stretches.flatten().collect();
     let period = Period { start: workload.statement.from, end: hour(END) };

@@ -37,13 +37,7 @@ pub fn totals(workload: &Workload) -> Totals {
             costs.insert(product.product_id, usage_costs(workload, product));
         }
     }
-    let other = workload.other();
-    let mut beside: BTreeMap<ProductId, Vec<Cost>> = BTreeMap::new();
-    for product in other.iter().flat_map(|other| &other.terms.products) {
-        if let Some(other) = other.as_ref().filter(|_| product.product_type == ProductType::Usage) {
-            beside.insert(product.product_id, usage_costs(other, product));
-        }
-    }
+    let beside = costs_beside(workload);
     let mut totals = Totals::new();
     let mut add = |product: ProductId, unit, amount: Decimal| {
         *totals.entry((product, unit)).or_insert_with(zero) += amount;
@@ -65,6 +59,13 @@ pub fn totals(workload: &Workload) -> Totals {
     }
     totals.retain(|_, total| *total != zero());
     totals
+}
+
+/// What the usage of another contract costs.
+pub fn costs_beside(workload: &Workload) -> BTreeMap<ProductId, Vec<Cost>> {
+    let Some(other) = workload.other() else { return BTreeMap::new() };
+    let products = other.terms.products.iter().filter(|product| product.product_type == ProductType::Usage);
+    products.map(|product| (product.product_id, usage_costs(&other, product))).collect()
 }
 
 /// The events that the contract bills, in the order of their time.
@@ -409,11 +410,12 @@ pub struct Spend {
     pub spend: Decimal,
 }
 
-/// What the members of a composite spend hour by hour, where it has a rate.
+/// What the members of a composite spend hour by hour, where it has a rate and other contracts have the costs `beside` it.
 pub fn composite_spend(
     workload: &Workload,
     composite: &ProductTerms,
     costs: &BTreeMap<ProductId, Vec<Cost>>,
+    beside: &BTreeMap<ProductId, Vec<Cost>>,
 ) -> Vec<Spend> {
     let nothing = GroupValues::new();
     let mut all = Vec::new();
@@ -426,7 +428,7 @@ pub fn composite_spend(
             Some(OverrideKind::Overwrite(rate)) => &rate.price,
             _ => &entry.price,
         };
-        let spent = spent(workload, composite, costs, &BTreeMap::new(), start, effective);
+        let spent = spent(workload, composite, costs, beside, start, effective);
         all.extend(spent.into_iter().map(|(unit, spend)| Spend { at: start, unit, spend }));
     }
     all

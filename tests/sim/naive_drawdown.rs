@@ -16,8 +16,8 @@ use upbeat::time::Instant;
 
 use crate::balances::{CONTRACT, Granted};
 use crate::naive::{
-    Cost, Groups, Move, NaiveLine, chain, composite_costs, ends, entitled, entry_at, is_aimed, moves,
-    unit_price, usage_costs,
+    Cost, Groups, Move, NaiveLine, chain, composite_costs, costs_beside, ends, entitled, entry_at, is_aimed,
+    moves, unit_price, usage_costs,
 };
 use crate::workload::{END, Workload, custom_unit, hour};
 
@@ -728,13 +728,14 @@ fn costs_at_final_prices(workload: &Workload, lines: &[Line<'_>]) -> BTreeMap<Pr
 
 fn composite_lines<'a>(workload: &'a Workload, usage: &[Line<'_>], sources: &[Source<'_>]) -> Vec<Line<'a>> {
     let mut costs = costs_at_final_prices(workload, usage);
+    let beside = costs_beside(workload);
     let currency = workload.terms.unit.id;
     let groups = (GroupValues::new(), GroupValues::new());
     let from = workload.statement.from;
     let mut lines = Vec::new();
     for product in of_type(workload, ProductType::Composite) {
-        let own = composite_costs(workload, product, &costs, &BTreeMap::new());
-        let bases = composite_bases(workload, product, &costs);
+        let own = composite_costs(workload, product, &costs, &beside);
+        let bases = composite_bases(workload, product, &costs, &beside);
         let runs = runs(workload, product, &groups, sources, None);
         let last = runs.last().filter(|(_, end, _)| *end == END);
         let effective_minimum = last.and_then(|_| minimum_at(workload, product, hour(END - 1)));
@@ -824,10 +825,11 @@ fn composite_bases(
     workload: &Workload,
     composite: &ProductTerms,
     costs: &BTreeMap<ProductId, Vec<Cost>>,
+    beside: &BTreeMap<ProductId, Vec<Cost>>,
 ) -> BTreeMap<(CreditTypeId, i64), Decimal> {
     let mut bases = BTreeMap::new();
     // At a share of everything its cost is its base.
-    for cost in crate::naive::composite_spend(workload, composite, costs) {
+    for cost in crate::naive::composite_spend(workload, composite, costs, beside) {
         let number = (cost.at - hour(0)).num_hours();
         *bases.entry((cost.unit, number)).or_insert_with(zero) += cost.spend;
     }

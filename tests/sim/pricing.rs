@@ -5,12 +5,11 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use upbeat::contract::Statement;
 use upbeat::id::ContractId;
 use upbeat::money::zero;
 use upbeat::rating::Usage;
 use upbeat::rating::calc::{
-    Cuts, NoPayment, OtherContracts, composite_changes, cuts, rate, rate_usage, route,
+    Cuts, NoPayment, OtherContracts, changes_beside, cuts, cuts_beside, rate, rate_usage, route,
 };
 use upbeat::time::Instant;
 use upbeat::usage::Piece;
@@ -29,7 +28,7 @@ pub fn usage(workload: &Workload, cuts: &Cuts) -> Usage {
     let mut usage = Usage::default();
     let mut hours: BTreeMap<_, Tally> = BTreeMap::new();
     for event in &workload.events {
-        let hour_number = (event.at - hour(0)).num_hours();
+        let hour_number = (event.at - hour(0)).num_minutes().div_euclid(60);
         let tally = hours.entry((event.metric_id, &event.values, hour_number)).or_default();
         let number = event.number.clone();
         let latest = Latest { happened_at: event.at, seq: event.seq, value: number.clone() };
@@ -56,33 +55,38 @@ fn billed_usage(workload: &Workload, more: impl IntoIterator<Item = Instant>) ->
     (cuts, usage)
 }
 
-/// Where anything changes that a share of what two contracts spend is of.
-fn changes(workload: &Workload, other: &Workload) -> Vec<Instant> {
-    let Statement { counted, from, .. } = workload.statement;
-    let mut changes = composite_changes(&workload.agreement());
-    changes.extend(composite_changes(&other.agreement()));
-    changes.extend(workload.terms.products.iter().flat_map(|product| product.states.starts()));
-    changes.extend([counted.start, from]);
-    changes.retain(|change| counted.contains(*change));
-    changes.sort_unstable();
-    changes.dedup();
-    changes
+/// The other contract, what it bills, and where a share of what both spend changes.
+pub struct Others {
+    other: Workload,
+    cuts: Cuts,
+    usage: Usage,
+    pub changes: Vec<Instant>,
+}
+
+impl Others {
+    /// The contract beside that of a workload, if there is one. Something that pays for shares may begin or end at `marks`.
+    pub fn of(workload: &Workload, marks: &[Instant]) -> Option<Self> {
+        let (billed, other) = (workload.agreement(), workload.other()?);
+        let changes = changes_beside(&billed, &[other.agreement()]);
+        let seams: Vec<Instant> = changes.iter().chain(marks).copied().collect();
+        let cuts = cuts_beside(&other.agreement(), &billed, &seams);
+        let usage = route(&other.terms, usage(&other, &cuts), &other.filters, &cuts);
+        Some(Self { other, cuts, usage, changes })
+    }
+
+    pub fn spend(&self) -> OtherContracts<'_> {
+        let stretches = rate_usage(&self.other.agreement(), &self.usage, &self.cuts).into_values().flatten();
+        let spend = vec![(OTHER, stretches.collect())];
+        OtherContracts { spend, changes: self.changes.clone(), ..OtherContracts::default() }
+    }
 }
 
 fn totals(workload: &Workload, more: &[i64]) -> Totals {
     let agreement = workload.agreement();
-    let (cuts, usage) = billed_usage(workload, more.iter().map(|number| hour(*number)));
-    let other = workload.other();
-    let beside = other.as_ref().map(|other| {
-        let changes = changes(workload, other);
-        (other, billed_usage(other, changes.clone()), changes)
-    });
-    let mut others = OtherContracts::default();
-    if let Some((other, (cuts, usage), changes)) = &beside {
-        let spent = rate_usage(&other.agreement(), usage, cuts).into_values().flatten();
-        others.spend.push((OTHER, spent.collect()));
-        others.changes.clone_from(changes);
-    }
+    let beside = Others::of(workload, &[]);
+    let seams = beside.iter().flat_map(|others| others.changes.iter().copied());
+    let (cuts, usage) = billed_usage(workload, more.iter().map(|number| hour(*number)).chain(seams));
+    let others = beside.as_ref().map(Others::spend).unwrap_or_default();
     let stretches = rate(&agreement, &usage, &cuts, &others, &mut NoPayment).expect("small amounts");
     let mut totals = Totals::new();
     for stretch in stretches.flatten() {
@@ -145,10 +149,14 @@ fn differs(workload: &Workload, change: impl Fn(&mut Workload)) -> bool {
 #[test]
 fn workloads_reach_every_kind_of_charge() {
     let mut reached = BTreeMap::new();
-    let (mut of_customer, mut left_out) = (0, 0);
+    let (mut of_customer, mut beyond, mut left_out) = (0, 0, 0);
     for seed in 0..500 {
         let workload = workload(seed);
         of_customer += usize::from(differs(&workload, |alone| alone.beside = None));
+        // What the other contract bills of other times plays a part by its tiers alone.
+        beyond += usize::from(differs(&workload, |same| {
+            same.beside.iter_mut().for_each(|beside| (beside.earlier, beside.events) = (0, Vec::new()));
+        }));
         left_out += usize::from(differs(&workload, |all| {
             let targeting = all.overrides.iter_mut().map(|one| &mut one.targeting);
             targeting.flat_map(|one| &mut one.specifiers).for_each(|one| one.exclude.clear());
@@ -173,7 +181,8 @@ fn workloads_reach_every_kind_of_charge() {
             *reached.entry((basis, overrides)).or_insert(0) += 1;
         }
     }
-    assert!(of_customer > 5 && left_out > 5, "{of_customer} of the whole customer, {left_out} left out");
+    let counts = format!("{of_customer} of the whole customer, {beyond} by other times, {left_out} left out");
+    assert!(of_customer > 5 && beyond > 0 && left_out > 5, "{counts}");
     for kind in ["usage", "spend", "minimum", "subscription"] {
         assert!(reached.keys().any(|(basis, _)| *basis == kind), "{kind}: {reached:?}");
     }

@@ -49,16 +49,29 @@ pub struct Workload {
     pub filters: UsageFilters,
     pub statement: Statement,
     pub events: Vec<Event>,
-    /// What another contract of the customer on the same card has in their place.
-    pub beside: Option<(Vec<Override>, UsageFilters)>,
+    pub beside: Option<Beside>,
+}
+
+/// What another contract of the customer on the same card has, whose calendar is its own.
+#[derive(Clone)]
+pub struct Beside {
+    pub overrides: Vec<Override>,
+    pub filters: UsageFilters,
+    /// By how many hours its statement begins earlier and ends later.
+    pub earlier: i64,
+    pub later: i64,
+    /// What happened in these hours.
+    pub events: Vec<Event>,
 }
 
 impl Workload {
-    /// The other contract, whose day is billed at once.
+    /// The other contract, whose time is billed at once.
     pub fn other(&self) -> Option<Self> {
-        let (overrides, filters) = self.beside.clone()?;
-        let statement = Statement { from: self.statement.counted.start, ..self.statement };
-        Some(Self { overrides, filters, statement, beside: None, ..self.clone() })
+        let Beside { overrides, filters, earlier, later, events } = self.beside.clone()?;
+        let counted = Period { start: hour(-earlier), end: hour(END + later) };
+        let statement = Statement { calendar: counted, counted, from: counted.start };
+        let events = self.events.iter().cloned().chain(events).collect();
+        Some(Self { overrides, filters, statement, events, beside: None, ..self.clone() })
     }
 
     pub fn agreement(&self) -> Agreement<'_> {
@@ -122,13 +135,7 @@ pub fn workload(seed: u64) -> Workload {
     }
     let events = (0..)
         .zip(0..random.count(0, 25))
-        .map(|(seq, _)| Event {
-            metric_id: metric_id(random.count(0, metric_count)),
-            at: hour(0) + TimeDelta::minutes(random.number(0, END * 60)),
-            seq,
-            number: decimal(random, -5, 30),
-            values: [random.pick(&VALUES).to_string(), random.pick(&VALUES).to_string()],
-        })
+        .map(|(seq, _)| event(random, seq, metric_count, (0, END)))
         .collect();
     let from = if random.once_in(4) { random.number(1, END) } else { 0 };
     let counted = Period { start: hour(0), end: hour(END) };
@@ -137,7 +144,11 @@ pub fn workload(seed: u64) -> Workload {
     } else {
         MultiplierPrioritization::LowestMultiplier
     };
-    let beside = random.maybe(3, |random| (overrides(random, &products, prioritization), filters(random)));
+    let beside = random.maybe(3, |random| {
+        let (overrides, filters) = (overrides(random, &products, prioritization), filters(random));
+        // Numbers of their own, so that what comes of the others does not depend on them.
+        beside(&mut Random::new(seed ^ 0x0BE5_1DE5), overrides, filters, metric_count)
+    });
     let overrides = overrides(random, &products, prioritization);
     Workload {
         beside,
@@ -158,6 +169,32 @@ pub fn workload(seed: u64) -> Workload {
         },
         events,
     }
+}
+
+/// Something that happens between two hours.
+fn event(random: &mut Random, seq: i64, metric_count: usize, (first, end): (i64, i64)) -> Event {
+    Event {
+        metric_id: metric_id(random.count(0, metric_count)),
+        at: hour(0) + TimeDelta::minutes(random.number(first * 60, end * 60)),
+        seq,
+        number: decimal(random, -5, 30),
+        values: [random.pick(&VALUES).to_string(), random.pick(&VALUES).to_string()],
+    }
+}
+
+fn beside(
+    random: &mut Random,
+    overrides: Vec<Override>,
+    filters: UsageFilters,
+    metric_count: usize,
+) -> Beside {
+    let (earlier, later) = (random.number(0, 9), random.number(0, 9));
+    let before = (0..earlier).filter(|_| random.once_in(3)).count();
+    let behind = (0..later).filter(|_| random.once_in(3)).count();
+    let spans =
+        std::iter::repeat_n((-earlier, 0), before).chain(std::iter::repeat_n((END, END + later), behind));
+    let events = (1000..).zip(spans).map(|(seq, span)| event(random, seq, metric_count, span)).collect();
+    Beside { overrides, filters, earlier, later, events }
 }
 
 pub fn state(name: &str) -> ProductState {

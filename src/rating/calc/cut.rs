@@ -159,6 +159,34 @@ pub fn composite_changes(agreement: &Agreement<'_>) -> Vec<Instant> {
     changes
 }
 
+/// Where anything changes, in what a statement counts, that shares of the customer's whole spend are of, or who bills them; none
+/// without other contracts, `beside` it with their own statements.
+#[must_use]
+pub fn changes_beside(billed: &Agreement<'_>, beside: &[Agreement<'_>]) -> Vec<Instant> {
+    if beside.is_empty() {
+        return Vec::new();
+    }
+    let Statement { counted, from, .. } = billed.statement;
+    let mut changes = composite_changes(billed);
+    changes.extend([counted.start, from]);
+    for other in beside {
+        changes.extend(other.terms.products.iter().flat_map(|product| product.states.starts()));
+        changes.extend(composite_changes(other));
+        changes.extend([other.statement.counted.start, other.statement.counted.end]);
+    }
+    changes.retain(|change| counted.contains(*change));
+    settle(&mut changes);
+    changes
+}
+
+/// Cuts what a statement of another contract counts, so that no part of it is in two windows of a composite that is billed: at
+/// `seams`, which are where those windows may begin, and where what is billed begins and ends. Another calendar goes on beyond that.
+#[must_use]
+pub fn cuts_beside(other: &Agreement<'_>, billed: &Agreement<'_>, seams: &[Instant]) -> Cuts {
+    let Period { start, end } = billed.statement.counted;
+    cuts(other).also_at(seams.iter().copied().chain([start, end]))
+}
+
 /// What cuts the usage of every product.
 fn shared_changes(agreement: &Agreement<'_>) -> Vec<Instant> {
     let filters = agreement.filters.entries().iter().map(|filter| filter.starting_at);

@@ -20,7 +20,7 @@ mod unrated;
 mod usage;
 
 pub use composite::OtherContracts;
-pub use cut::{Cuts, composite_changes, cuts};
+pub use cut::{Cuts, changes_beside, composite_changes, cuts, cuts_beside};
 pub use fault::RatingFault;
 pub use price::{DrawnPrice, Pricing, cost, pricings, slices};
 pub use quantity::{Combination, MeteredUsage, Step};

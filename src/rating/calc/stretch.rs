@@ -424,18 +424,23 @@ impl Stretch<'_> {
     /// Where the counter stands at the start and at the end of a window that cuts no step, of what is charged by a counter.
     #[must_use]
     pub fn move_within(&self, window: Period) -> Option<(Decimal, Decimal)> {
-        let (before, steps): (&Decimal, Vec<(Instant, &Decimal)>) = match &self.basis {
+        let (before, steps): (&Decimal, Vec<(Period, &Decimal)>) = match &self.basis {
             Basis::Usage(steps) => {
-                let own = steps.iter().map(|step| (step.period.start, &*step.quantity));
-                (steps.before(), own.collect())
+                (steps.before(), steps.iter().map(|step| (step.period, &*step.quantity)).collect())
             }
             Basis::Spend(spent) => {
-                (&spent.before, spent.steps.iter().map(|step| (step.period.start, &step.spend)).collect())
+                (&spent.before, spent.steps.iter().map(|step| (step.period, &step.spend)).collect())
             }
             Basis::Minimum(_) | Basis::Subscription(_) => return None,
         };
+        let is_cut =
+            |step: Period| [window.start, window.end].iter().any(|at| step.start < *at && *at < step.end);
+        debug_assert!(
+            !steps.iter().any(|(step, _)| is_cut(*step)),
+            "a step is in two windows of a composite"
+        );
         let until = |end: Instant| {
-            let earlier = steps.iter().take_while(|(start, _)| *start < end);
+            let earlier = steps.iter().take_while(|(step, _)| step.start < end);
             earlier.fold(before.clone(), |counter, (_, added)| counter + *added)
         };
         Some((until(window.start), until(window.end)))
