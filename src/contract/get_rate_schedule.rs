@@ -136,7 +136,7 @@ fn shown(
     let ends = [segment.end, contract.ending_before, end];
     let list_rate = Rate::new(&entry.price, &key.pricing_group_values, unit);
     let override_rate = chosen.winner().map(|_| {
-        let effective = effective_price(&entry.price, &chosen);
+        let effective = effective_price(&entry.price, entry.credit_type_id, &chosen);
         let unit = effective.unit().and_then(|id| names.units.get(&id)).unwrap_or(unit);
         Rate::new(&effective.price, &key.pricing_group_values, unit)
     });

@@ -109,7 +109,7 @@ impl<'a> Pricing<'a> {
         if chosen.winner().is_none() {
             return DrawnPrice { price: Cow::Borrowed(base), unit: self.list_unit, chosen };
         }
-        let effective = effective_price(base, &chosen);
+        let effective = effective_price(base, self.list_unit.id, &chosen);
         let unit = effective.unit().map_or(self.list_unit, |id| agreement.terms.unit(id));
         DrawnPrice { price: Cow::Owned(effective.price), unit, chosen }
     }
@@ -188,7 +188,7 @@ impl<'a> Pricing<'a> {
         let (unit, more) = if chosen.winner().is_none() {
             (listed.unit, More { chosen, for_balances, ..More::default() })
         } else {
-            let effective = effective_price(&entry.price, &chosen);
+            let effective = effective_price(&entry.price, entry.credit_type_id, &chosen);
             let unit = effective.unit().map_or(listed.unit, |id| agreement.terms.unit(id));
             let (price, sources) = (Some(effective.price), effective.sources);
             (unit, More { price, chosen, sources, for_balances, continued: Vec::new() })
@@ -219,7 +219,10 @@ pub fn pricings<'a>(
     combination: &Combination,
     span: Period,
 ) -> Vec<(Period, Pricing<'a>)> {
-    let Some(timeline) = product.rates.of(&combination.pricing) else { return Vec::new() };
+    // A rate is of every value of the key that is in force: what lacks one has no rate, also where a smaller key had one before.
+    let key = product.states.at(span.start).pricing_key();
+    let timeline = product.rates.of(&combination.pricing).filter(|_| combination.pricing.len() == key.len());
+    let Some(timeline) = timeline else { return Vec::new() };
     if agreement.overrides.is_empty() {
         return listed_pricings(agreement, timeline, span);
     }

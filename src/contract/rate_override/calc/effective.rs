@@ -43,11 +43,21 @@ pub struct PriceSource {
 /// override multiplies it in the quantity ranges of both. What lies beyond a TIERED override with an end is under the
 /// next one of the chain, and at last under the base. The unit at a place of the counter costs what that place has in
 /// each of them: all ranges are counted from the start.
+///
+/// A line has one unit. So where an OVERWRITE names another unit than that of the base, no TIERED override before it changes anything,
+/// as it would multiply prices of the base (our decision: the reference does not say).
 #[must_use]
-pub fn effective_price(base: &Price, chosen: &Chosen<'_>) -> EffectivePrice {
+pub fn effective_price(base: &Price, base_unit: CreditTypeId, chosen: &Chosen<'_>) -> EffectivePrice {
     let mut ranges = Vec::new();
     let mut from = zero();
-    for rate_override in &chosen.chain {
+    let is_in_another_unit = |one: &&Override| match &one.kind {
+        Some(OverrideKind::Overwrite(rate)) => {
+            rate.price.uses_list_prices().is_none() && rate.credit_type_id.is_some_and(|id| id != base_unit)
+        }
+        _ => false,
+    };
+    let first = chosen.chain.iter().position(is_in_another_unit).unwrap_or_default();
+    for rate_override in &chosen.chain[first..] {
         let layer = Layer::new(base, rate_override);
         if ranges.is_empty() && layer.is_whole() {
             return layer.whole();

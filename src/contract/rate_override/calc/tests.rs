@@ -13,8 +13,8 @@ use crate::contract::rate_override::{
     Exclusion, Override, OverrideKind, OverrideTier, OverwriteRate, PresentationValues, RateTarget,
     Specifier, Targeting,
 };
-use crate::id::{OverrideId, ProductId};
-use crate::money::{Decimal, InputNumber, parse_decimal, plain, zero};
+use crate::id::{CreditTypeId, OverrideId, ProductId};
+use crate::money::{CreditType, Decimal, InputNumber, parse_decimal, plain, zero};
 use crate::time::Instant;
 
 fn day(number: i64) -> Instant {
@@ -143,7 +143,7 @@ fn under<'a>(overrides: &'a [Override], own: &Own, payer: &Drawn, target: RateTa
 
 /// What one unit costs.
 fn unit_price(base: &Price, chosen: &Chosen<'_>) -> String {
-    match effective_price(base, chosen).price {
+    match effective_price(base, CreditType::usd().id, chosen).price {
         Price::Flat(price) => plain(&price),
         other => format!("{other:?}"),
     }
@@ -169,7 +169,7 @@ fn cost(price: &Price, quantity: &Decimal) -> Decimal {
 }
 
 fn cost_of(base: &Price, chosen: &Chosen<'_>, quantity: i64) -> String {
-    plain(&cost(&effective_price(base, chosen).price, &quantity.into()))
+    plain(&cost(&effective_price(base, CreditType::usd().id, chosen).price, &quantity.into()))
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn pricing_e13_tiered_overrides() {
     assert_eq!(cost_of(&flat("100"), &chosen, 25), "2000");
     let list = tiered(&[(Some("15"), "100"), (None, "60")]);
     assert_eq!(cost_of(&list, &chosen, 25), "1660");
-    let effective = effective_price(&list, &chosen);
+    let effective = effective_price(&list, CreditType::usd().id, &chosen);
     let expected = [(Some("10"), "80"), (Some("5"), "70"), (Some("5"), "42"), (None, "60")];
     assert_eq!(effective.price, tiered(&expected));
     let sources: Vec<_> =
@@ -408,7 +408,7 @@ fn beyond_a_finite_range_the_next_candidate_prices() {
     let chosen = of_contract(&overrides, &own(), Explicit);
     assert_eq!(chosen.chain.iter().map(|one| one.added).collect::<Vec<_>>(), [1, 2, 3]);
     assert_eq!(chosen.lost, [Lost { rate_override: &overrides[3], reason: Reason::Priority }]);
-    let effective = effective_price(&flat("100"), &chosen);
+    let effective = effective_price(&flat("100"), CreditType::usd().id, &chosen);
     assert_eq!(effective.price, tiered(&[(Some("5"), "50"), (Some("3"), "60"), (None, "90")]));
     let from: Vec<_> =
         effective.sources.iter().map(|source| (source.override_id, source.override_tier)).collect();
@@ -416,6 +416,24 @@ fn beyond_a_finite_range_the_next_candidate_prices() {
         from,
         [(Some(overrides[0].id), Some(1)), (Some(overrides[1].id), Some(2)), (Some(overrides[2].id), None)]
     );
+}
+
+#[test]
+fn a_price_is_in_one_unit() {
+    let tokens = CreditTypeId(Uuid::from_u128(0xa));
+    let first = rule(1, ranges(&[(Some("5"), "0.5")]));
+    let in_unit =
+        |credit_type_id| rule(2, OverrideKind::Overwrite(OverwriteRate { price: flat("2"), credit_type_id }));
+    let price = |second: &Override| {
+        let chosen = Chosen { chain: vec![&first, second], lost: Vec::new() };
+        let effective = effective_price(&flat("100"), CreditType::usd().id, &chosen);
+        (effective.unit(), effective.price)
+    };
+    // Half of a hundred cents is no fifty tokens.
+    assert_eq!(price(&in_unit(Some(tokens))), (Some(tokens), flat("2")));
+    let both = tiered(&[(Some("5"), "50"), (None, "2")]);
+    assert_eq!(price(&in_unit(None)), (None, both.clone()));
+    assert_eq!(price(&in_unit(Some(CreditType::usd().id))), (Some(CreditType::usd().id), both));
 }
 
 #[test]
@@ -427,10 +445,12 @@ fn pricing_e17_a_share_of_spend_is_multiplied_and_keeps_its_minimum() {
     };
     let half = [rule(1, times("0.5"))];
     let chosen = of_contract(&half, &own(), LowestMultiplier);
-    assert_eq!(effective_price(&share("0.1"), &chosen).price, share("0.05"));
+    assert_eq!(effective_price(&share("0.1"), CreditType::usd().id, &chosen).price, share("0.05"));
     let by_range = [rule(1, ranges(&[(Some("10"), "0.5")]))];
     let chosen = of_contract(&by_range, &own(), Explicit);
-    let Price::TieredPercentage { tiers, minimum, .. } = effective_price(&share("0.1"), &chosen).price else {
+    let Price::TieredPercentage { tiers, minimum, .. } =
+        effective_price(&share("0.1"), CreditType::usd().id, &chosen).price
+    else {
         panic!("a share by ranges of spend");
     };
     assert_eq!(Price::Tiered(tiers), tiered(&[(Some("10"), "0.05"), (None, "0.1")]));
@@ -739,7 +759,7 @@ proptest! {
         let among_few = choose(few, &line.line(), day(at), prioritization, payer.as_ref(), target);
         prop_assert_eq!(&among_few, &chosen);
 
-        let effective = effective_price(&base, &chosen);
+        let effective = effective_price(&base, CreditType::usd().id, &chosen);
         for place in 1..40 {
             let (by_tiers, naive) = (price_at(&effective.price, place), naive_price_at(&base, &order, place));
             prop_assert_eq!(by_tiers, naive, "unit {} under {:?}", place, &effective);
@@ -806,7 +826,7 @@ proptest! {
     fn a_multiplier_of_one_is_neutral(base in any_price(), quantity in 0_i64..60) {
         let neutral = [rule(1, times("1"))];
         let chosen = of_contract(&neutral, &own(), LowestMultiplier);
-        let effective = effective_price(&base, &chosen);
+        let effective = effective_price(&base, CreditType::usd().id, &chosen);
         prop_assert_eq!(cost(&effective.price, &quantity.into()), cost(&base, &quantity.into()));
         prop_assert_eq!(effective.price, base);
     }
