@@ -148,12 +148,7 @@ async fn keep(
     change: balance::Change<'_>,
 ) -> Result<(), sqlx::Error> {
     balance::save(db, environment_id, balance, change).await?;
-    keep_payments(db, environment_id, balance, change.at).await.map_err(|error| match error {
-        PaymentsError::Database(error) => error,
-        fixed @ (PaymentsError::OnInvoice(_) | PaymentsError::Removed(_)) => {
-            sqlx::Error::Protocol(fixed.to_string())
-        }
-    })
+    keep_payments(db, environment_id, balance, change.at).await.map_err(PaymentsError::into_fault)
 }
 
 /// Makes final what contracts of different customers took over, before the first usage invoice of each is finalized, which may

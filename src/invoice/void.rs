@@ -65,7 +65,8 @@ pub(super) async fn void_finalized(
     void(db, environment_id, customer_id, &ids, now).await
 }
 
-/// Makes finalized invoices void, and gives back what they drew of commits and credits.
+/// Makes finalized invoices void, and gives back what they drew of commits and credits. The payments of commits that are on them
+/// follow their commits again.
 async fn void(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
@@ -74,7 +75,8 @@ async fn void(
     now: Instant,
 ) -> Result<(), sqlx::Error> {
     store::set_void(db, environment_id, customer_id, ids, now).await?;
-    drawdown::cancel(db, environment_id, customer_id, ids).await
+    drawdown::cancel(db, environment_id, customer_id, ids).await?;
+    balance::keep_payments_of_void(db, environment_id, customer_id, ids, now).await
 }
 
 pub fn doc(operation: TransformOperation) -> TransformOperation {

@@ -5,7 +5,7 @@ use axum::extract::State;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::change::{Subject, access_is_open, find, keep, settled};
+use super::change::{Subject, access_is_open, find, keep, payments_are_open, settled};
 use crate::access::{App, Record, Writer};
 use crate::contract::balance::{BalanceTerms, BalanceType, Settled, remove_segment};
 use crate::error::ApiError;
@@ -92,6 +92,10 @@ async fn update(
     }
     if ends.access.is_some() {
         access_is_open(&mut change, environment_id, &balance, "access_ending_before").await?;
+    }
+    if ends.invoices.is_some() {
+        payments_are_open(&mut change, environment_id, &balance, "invoices_ending_before", caller.now)
+            .await?;
     }
     let settled = settled(&mut change, environment_id, &balance).await?;
     let mut said = Vec::new();

@@ -9,10 +9,11 @@ use super::create::{contracts, targeted};
 use super::terms::{Balance, BalanceTerms};
 use crate::catalog::product::{self, ProductType};
 use crate::error::ApiError;
-use crate::id::{ContractId, EnvironmentId, ProductId};
+use crate::id::{ContractId, EnvironmentId, ProductId, ScheduleItemId};
 
 /// Looks at the products and contracts that a commit or credit names and did not name before; they are kept from being
-/// archived until the transaction ends. 400 for one that is not there, is archived or of the wrong type.
+/// archived until the transaction ends. 400 for one that is not there, is archived or of the wrong type, and for new payments that
+/// a contract which is archived since would bill: nobody would.
 pub async fn check_named(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
@@ -23,7 +24,8 @@ pub async fn check_named(
     let old: BTreeSet<ContractId> = contracts_of(&before.terms).map(|(_, id)| id).collect();
     let new: Vec<(String, ContractId)> =
         contracts_of(&after.terms).filter(|(_, id)| !old.contains(id)).collect();
-    let ids: Vec<Uuid> = new.iter().map(|(_, id)| id.0).collect();
+    let billing = after.terms.invoice_contract_id.filter(|_| has_new_payments(&before.terms, &after.terms));
+    let ids: Vec<Uuid> = new.iter().map(|(_, id)| *id).chain(billing).map(|id| id.0).collect();
     let known = contracts(db, environment_id, after.customer_id, &ids).await?;
     for (field, id) in new {
         match known.get(&id) {
@@ -32,7 +34,23 @@ pub async fn check_named(
             Some(None) => {}
         }
     }
-    Ok(())
+    match billing {
+        Some(id) if matches!(known.get(&id), Some(Some(_))) => {
+            let reason = format!(
+                "contract {id}, which bills it, is archived; name another one as invoice_contract_id"
+            );
+            Err(ApiError::field("invoice_schedule.add_schedule_items", reason))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether something is to be invoiced that was not there before.
+fn has_new_payments(before: &BalanceTerms, after: &BalanceTerms) -> bool {
+    let before = before.payments.iter().flat_map(|payments| &payments.items);
+    let before: BTreeSet<ScheduleItemId> = before.map(|payment| payment.id).collect();
+    let invoiced = after.payments.iter().filter(|payments| !payments.do_not_invoice);
+    invoiced.flat_map(|payments| &payments.items).any(|payment| !before.contains(&payment.id))
 }
 
 async fn check_products(

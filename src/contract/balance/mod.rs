@@ -39,7 +39,7 @@ pub use input::{
 pub use ledger_entry::{LedgerEntryType, LedgerEntryView};
 pub use listing::{BalanceFilter, Kind, exists, list, of_contracts, types};
 pub use of_contract::{BalancesOfContract, Cap};
-pub use payments::{Changes, PaymentsError, changes, charge_of, keep_payments};
+pub use payments::{Changes, PaymentsError, changes, charge_of, keep_payments, keep_payments_of_void};
 pub use rollover::{
     Rollovers, Taken, given_back, has_live as has_live_rollover, is_live, made_final, successors, take_over,
 };

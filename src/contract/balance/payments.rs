@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::store;
 use super::terms::{Balance, BalanceType, Payment};
+use crate::contract;
 use crate::contract::scheduled_charge::{
-    ItemPrice, PaymentItem, PlannedItem, ScheduleItem, ScheduledCharge, Standing, VoidChange, change_pending,
-    change_void, insert_or_add, items_of_balances, remove_pending,
+    ItemPrice, PaymentItem, PlannedItem, ScheduleItem, ScheduledCharge, Standing, VoidChange,
+    balances_paid_on, change_pending, change_void, insert_or_add, items_of_balances, remove_pending,
 };
 use crate::id::{CustomerId, EnvironmentId, ScheduleItemId, ScheduledChargeId, deterministic};
 use crate::job;
@@ -26,6 +28,17 @@ pub enum PaymentsError {
     Removed(ScheduleItemId),
     #[error(transparent)]
     Database(#[from] sqlx::Error),
+}
+
+impl PaymentsError {
+    /// For whoever changes no terms, so that nothing can be refused.
+    #[must_use]
+    pub fn into_fault(self) -> sqlx::Error {
+        match self {
+            Self::Database(error) => error,
+            fixed @ (Self::OnInvoice(_) | Self::Removed(_)) => sqlx::Error::Protocol(fixed.to_string()),
+        }
+    }
 }
 
 /// The charge whose items are what is invoiced for a commit: nothing where nothing is paid or nothing is to be invoiced,
@@ -100,6 +113,27 @@ pub async fn keep_payments(
     remove_pending(db, environment_id, customer_id, &removed, now).await?;
     if charge_of(balance).is_none() {
         job::remove(db, environment_id, job::kind::FINALIZE_TRUE_UP, balance.id.0).await?;
+    }
+    Ok(())
+}
+
+/// Makes the payments that are on invoices which became void what their commits say by now: while an invoice is final they stay as
+/// they were billed, under whatever name and for whichever contract the commit is since. The caller holds the customer.
+pub async fn keep_payments_of_void(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_id: CustomerId,
+    invoice_ids: &[Uuid],
+    now: Instant,
+) -> Result<(), sqlx::Error> {
+    let commits = balances_paid_on(db, environment_id, customer_id, invoice_ids).await?;
+    for id in &commits {
+        let commit = store::find(db, environment_id, customer_id, *id).await?;
+        let commit = commit.ok_or(sqlx::Error::RowNotFound)?;
+        keep_payments(db, environment_id, &commit, now).await.map_err(PaymentsError::into_fault)?;
+    }
+    if !commits.is_empty() {
+        contract::schedule_payments(db, environment_id, customer_id).await?;
     }
     Ok(())
 }

@@ -96,6 +96,29 @@ pub async fn items_of_balances(
     Ok(item.collect())
 }
 
+/// The commits that these invoices bill payments of.
+pub async fn balances_paid_on(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_id: CustomerId,
+    invoice_ids: &[Uuid],
+) -> Result<Vec<BalanceId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT DISTINCT charge.balance_id AS "balance_id!: BalanceId"
+           FROM scheduled_charge_item item
+           JOIN scheduled_charge charge ON charge.environment_id = $1 AND charge.customer_id = $2
+                AND charge.contract_id = item.contract_id AND charge.id = item.scheduled_charge_id
+           WHERE item.environment_id = $1 AND item.customer_id = $2 AND item.invoice_id = ANY($3)
+             AND stands_for IS NULL AND charge.balance_id IS NOT NULL
+           ORDER BY 1"#,
+        environment_id.0,
+        customer_id.0,
+        invoice_ids,
+    )
+    .fetch_all(db)
+    .await
+}
+
 /// Keeps a charge that may be there already, and `added` of its items.
 pub async fn insert_or_add(
     db: &mut PgConnection,
