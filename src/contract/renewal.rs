@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::Contract;
+use super::balance::{self, Balance};
 use crate::casing::wire_enum;
 use crate::error::ApiError;
 use crate::id::{ContractId, CustomerId, EnvironmentId};
@@ -113,6 +115,31 @@ pub async fn standing(
     )
     .fetch_optional(db)
     .await
+}
+
+/// Has the contract that renews another take over what is made there after the renewal was agreed, and what an edit opens then:
+/// what takes part is what is open just before, until the first usage invoice of the new contract makes final what it took over
+/// (reference on rollovers). Nothing where the old one was over before, or was made to go on beside the new one since.
+///
+/// The caller holds the customer, leaves out a promise of which the rest is billed, and makes the true-ups due.
+pub async fn hand_over(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    from: &Contract,
+    balances: &[Balance],
+) -> Result<(), sqlx::Error> {
+    if balances.iter().all(|balance| balance.terms.rollover_fraction.is_none()) {
+        return Ok(());
+    }
+    let customer_id = from.customer_id;
+    let Some(to) = standing(db, environment_id, customer_id, from.id).await? else { return Ok(()) };
+    let to = super::find(db, environment_id, customer_id, to).await?.ok_or(sqlx::Error::RowNotFound)?;
+    let is_final = to.finalized_until > to.first_statement_at();
+    if is_final || from.ending_before != Some(to.starting_at) {
+        return Ok(());
+    }
+    let taken_over = balances.iter().flat_map(|balance| balance::successors(balance, &to)).collect();
+    balance::take_over(db, environment_id, taken_over).await
 }
 
 /// The renewals that each of these contracts is a side of, in the order in which they were made.

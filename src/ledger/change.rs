@@ -3,9 +3,11 @@
 use sqlx::PgConnection;
 
 use crate::access::{self, App, Writer};
-use crate::contract;
-use crate::contract::balance::{self, Balance, PaymentsError, Rollovers, Settled, keep_payments};
+use crate::contract::balance::{
+    self, Balance, BalanceType, PaymentsError, Rollovers, Settled, keep_payments,
+};
 use crate::contract::scheduled_charge::{Standing, items_of_balances};
+use crate::contract::{self, renewal};
 use crate::drawdown;
 use crate::error::ApiError;
 use crate::id::{BalanceId, CustomerId, EnvironmentId};
@@ -77,6 +79,7 @@ pub async fn keep(db: &mut PgConnection, caller: &Writer, balance: &Balance) -> 
     let environment_id = caller.environment_id();
     let change = balance::Change { at: caller.now, by: Some(&caller.token_name) };
     balance::save(db, environment_id, balance, change).await?;
+    hand_over(db, environment_id, balance).await?;
     if balance.is_credit() {
         return Ok(());
     }
@@ -89,6 +92,24 @@ pub async fn keep(db: &mut PgConnection, caller: &Writer, balance: &Balance) -> 
     }
     contract::schedule_payments(db, environment_id, balance.customer_id).await?;
     Ok(())
+}
+
+/// Has a contract that renewed that of a balance take over what was opened just before it, but for a promise of which the rest is
+/// billed.
+async fn hand_over(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    balance: &Balance,
+) -> Result<(), sqlx::Error> {
+    let has_fraction = balance.terms.rollover_fraction.is_some();
+    let Some(contract_id) = balance.contract_id.filter(|_| has_fraction) else { return Ok(()) };
+    let is_promise = balance.balance_type == BalanceType::Postpaid;
+    if is_promise && !settled(db, environment_id, balance).await?.finalized.is_empty() {
+        return Ok(());
+    }
+    let contract = contract::find(db, environment_id, balance.customer_id, contract_id).await?;
+    let contract = contract.ok_or(sqlx::Error::RowNotFound)?;
+    renewal::hand_over(db, environment_id, &contract, std::slice::from_ref(balance)).await
 }
 
 /// What finalized invoices hold fast of a balance.

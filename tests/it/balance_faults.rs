@@ -630,6 +630,108 @@ async fn payments_that_became_void_with_their_contract_go_to_another() {
     }
 }
 
+/// A commit may be sent to another contract while its payment is final. Where that becomes void with its contract, the payment goes
+/// there at once, not when somebody edits something else.
+#[tokio::test]
+async fn a_payment_that_becomes_void_goes_where_its_commit_was_sent_before() {
+    let till = Till::at("2026-01-05").await;
+    let (mistaken, right) =
+        (till.contract_of("none", "2026-01-01").await, till.contract_of("x", "2026-01-01").await);
+    let commit = json!({
+        "type": "PREPAID", "product_id": till.fee, "name": "Block",
+        "access_schedule": Till::access(600, "2026-01-01", "2027-01-01"),
+        "invoice_schedule": { "schedule_items": [{ "amount": 30, "timestamp": "2026-01-01T00:00:00Z" }] },
+    });
+    let id = till.own_commit(commit, &mistaken).await;
+    till.api.work().await;
+    assert_eq!(till.scheduled().await, ["FINALIZED 2026-01-01 30"]);
+    till.edit(&id, json!({ "invoice_contract_id": right })).await;
+    till.post("/v1/contracts/archive", json!({ "contract_id": mistaken, "void_invoices": true })).await;
+    till.api.work().await;
+    let scheduled = async || {
+        let mut scheduled = till.scheduled().await;
+        scheduled.sort();
+        scheduled
+    };
+    let moved = ["FINALIZED 2026-01-01 30", "VOID 2026-01-01 30"];
+    assert_eq!(scheduled().await, moved);
+    till.verified().await;
+    till.edit(&id, json!({ "description": "of no account" })).await;
+    till.api.work().await;
+    assert_eq!(scheduled().await, moved);
+
+    till.post("/v1/contracts/archive", json!({ "contract_id": right, "void_invoices": false })).await;
+    let payment = json!({ "add_schedule_items": [{ "amount": 7, "timestamp": "2026-02-01T00:00:00Z" }] });
+    let parts = ["invoice_schedule.add_schedule_items", "is archived"];
+    till.refuse_edit(&id, json!({ "invoice_schedule": payment }), &parts).await;
+    till.verified().await;
+}
+
+/// What is billed anew is what the commit is called by then.
+#[tokio::test]
+async fn a_payment_is_billed_anew_under_the_name_that_its_commit_has() {
+    let till = Till::at("2026-01-05").await;
+    let contract = till.contract_of("x", "2026-01-01").await;
+    let commit = json!({
+        "type": "PREPAID", "product_id": till.fee, "name": "Old",
+        "access_schedule": Till::access(900, "2026-01-01", "2027-01-01"),
+        "invoice_schedule": { "schedule_items": [{ "amount": 900, "timestamp": "2026-01-01T00:00:00Z" }] },
+    });
+    let id = till.own_commit(commit, &contract).await;
+    till.api.work().await;
+    let bought = till.api.fixed_product("Bought").await;
+    till.edit(&id, json!({ "name": "New", "product_id": bought })).await;
+    till.verified().await;
+    let final_one = till.scheduled_id("FINALIZED").await;
+    till.void(&final_one).await;
+    till.verified().await;
+    till.regenerate(&final_one).await;
+    let invoices = till.api.invoices(&till.customer).await;
+    let lines = |status: &str| {
+        let invoice = invoices.iter().find(|one| one["type"] == "SCHEDULED" && one["status"] == status);
+        let line = &invoice.expect("an invoice")["line_items"][0];
+        (line["name"].clone(), line["product_id"].clone())
+    };
+    assert_eq!(lines("VOID"), (json!("Old"), json!(till.fee)));
+    assert_eq!(lines("FINALIZED"), (json!("New"), json!(bought)));
+    till.verified().await;
+}
+
+/// What takes part in a renewal is what is open just before it, also where an edit opens it after the renewal was agreed.
+#[tokio::test]
+async fn what_an_edit_opens_before_a_renewal_is_taken_over() {
+    let till = Till::at("2026-01-05").await;
+    let credit = json!({
+        "product_id": till.fee, "name": "Trial", "priority": 1, "rollover_fraction": 1,
+        "access_schedule": Till::access(100, "2026-01-01", "2026-01-20"),
+    });
+    let old = till.contract("2026-01-01", json!({ "credits": [credit] })).await;
+    let id = till.only_balance().await;
+    let transition = json!({ "transition": { "type": "RENEWAL", "from_contract_id": old } });
+    till.contract("2026-02-01", transition).await;
+    let segment = till.post(LIST, json!({ "id": id, "include_contract_balances": true })).await[0]
+        ["access_schedule"]["schedule_items"][0]["id"]
+        .clone();
+    let longer = json!({
+        "credit_id": id,
+        "access_schedule": {
+            "update_schedule_items": [{ "id": segment, "ending_before": "2026-12-01T00:00:00Z" }],
+            "add_schedule_items": [{
+                "amount": 50, "starting_at": "2026-01-06T00:00:00Z", "ending_before": "2026-06-01T00:00:00Z",
+            }],
+        },
+    });
+    till.post("/v2/contracts/credits/edit", longer).await;
+    till.spend("2026-01-04", "x", 30).await;
+    till.api.move_clock("2026-02-05T00:00:00Z").await;
+    let ledger = till.ledger(&id).await;
+    let taken: Vec<&String> = ledger.iter().filter(|line| line.contains("ROLLOVER")).collect();
+    assert_eq!(taken, ["2026-02-01 CREDIT_ROLLOVER -70", "2026-02-01 CREDIT_ROLLOVER -50"], "{ledger:?}");
+    till.verified().await;
+    till.api.move_clock("2026-03-05T00:00:00Z").await;
+    till.verified().await;
+}
+
 /// What is paid for a commit, of which all payments were removed, is billed as before when there are payments again.
 #[tokio::test]
 async fn payments_that_come_back_are_in_the_same_currency_and_invoiced_as_before() {

@@ -93,34 +93,11 @@ pub async fn grow(
     for balance in made {
         kept.push(keep(db, environment_id, balance, until).await?);
     }
-    hand_over(db, environment_id, contract, &kept).await?;
+    renewal::hand_over(db, environment_id, contract, &kept).await?;
     if kept.iter().any(|balance| balance.terms.payments.is_some()) {
         schedule_next_charge(db, environment_id, contract).await?;
     }
     Ok(kept)
-}
-
-/// Has the contract that renews this one take over what is made after the renewal was agreed, unless this one was made to go on
-/// beside it since.
-async fn hand_over(
-    db: &mut PgConnection,
-    environment_id: EnvironmentId,
-    contract: &Contract,
-    made: &[Balance],
-) -> Result<(), sqlx::Error> {
-    if made.iter().all(|balance| balance.terms.rollover_fraction.is_none()) {
-        return Ok(());
-    }
-    let customer_id = contract.customer_id;
-    let Some(to) = renewal::standing(db, environment_id, customer_id, contract.id).await? else {
-        return Ok(());
-    };
-    let to = contract::find(db, environment_id, customer_id, to).await?.ok_or(sqlx::Error::RowNotFound)?;
-    if contract.ending_before.is_none_or(|end| end > to.starting_at) {
-        return Ok(());
-    }
-    let taken_over = made.iter().flat_map(|balance| balance::successors(balance, &to)).collect();
-    balance::take_over(db, environment_id, taken_over).await
 }
 
 /// What is due by `until`, by the instant at which it is due and then by grant. The grants are moved on.
@@ -164,18 +141,8 @@ async fn keep(
             balance::save(db, environment_id, &balance, Change { at: now, by: None }).await?;
         }
     }
-    keep_payments(db, environment_id, &balance, now).await.map_err(as_fault)?;
+    keep_payments(db, environment_id, &balance, now).await.map_err(PaymentsError::into_fault)?;
     Ok(balance)
-}
-
-/// A payment that has not started is on no invoice, so that is a fault.
-fn as_fault(error: PaymentsError) -> sqlx::Error {
-    match error {
-        PaymentsError::Database(error) => error,
-        fixed @ (PaymentsError::OnInvoice(_) | PaymentsError::Removed(_)) => {
-            sqlx::Error::Protocol(fixed.to_string())
-        }
-    }
 }
 
 /// What the contract's end does to the commits and credits that have not started at `now`: one that would start at the end
@@ -207,7 +174,7 @@ pub async fn follow_end(
             if let Some(balance) = changed {
                 let change = Change { at: now, by: Some(by) };
                 balance::save(db, environment_id, &balance, change).await?;
-                keep_payments(db, environment_id, &balance, now).await.map_err(as_fault)?;
+                keep_payments(db, environment_id, &balance, now).await.map_err(PaymentsError::into_fault)?;
             }
         }
         if grant.granted_until != before {

@@ -619,7 +619,10 @@ impl Customer {
                 self.balances[number].applicable = contracts;
             }
             Edit::AddPayment { at, amount } => {
-                if is_postpaid || (!balance.do_not_invoice && balance.billed_on.is_none()) {
+                // Nobody would bill it for a contract that is archived.
+                let is_billable =
+                    balance.billed_on.is_some_and(|contract| self.contracts[contract].archived.is_none());
+                if is_postpaid || (!balance.do_not_invoice && !is_billable) {
                     return false;
                 }
                 self.add_payment(number, at, amount.into());
@@ -646,6 +649,7 @@ impl Customer {
                 }
             }
         }
+        self.take_over_opened(number);
         self.after_change(number);
         true
     }
@@ -658,7 +662,9 @@ impl Customer {
 
     fn end_balance(&mut self, number: usize, access: Option<Instant>, payments: Option<Instant>) -> bool {
         let balance = &self.balances[number];
-        let is_fixed = balance.taken.is_some() || (access.is_some() && self.is_final_origin(number));
+        let is_fixed = balance.taken.is_some()
+            || (access.is_some() && self.is_final_origin(number))
+            || (payments.is_some() && self.is_paid_origin(number));
         if balance.archived.is_some() || balance.kind == Kind::Postpaid || is_fixed {
             return false;
         }

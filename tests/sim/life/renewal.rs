@@ -145,11 +145,29 @@ impl Customer {
     pub fn hand_over(&mut self, from: usize, made: Vec<usize>) {
         let Some(to) = self.renewed_by(from) else { return };
         let at = self.contracts[to].start;
-        if self.contracts[from].end.is_none_or(|end| end > at) {
+        if self.contracts[from].end != Some(at) {
             return;
         }
         for number in made {
             for (origin, segment) in self.may_be_taken(number, from, at) {
+                self.take_over(origin, &segment, to);
+            }
+        }
+    }
+
+    /// Has the contract that renews that of a balance take over what an edit opened just before it, until its first usage invoice.
+    pub fn take_over_opened(&mut self, number: usize) {
+        let Some(from) = self.balances[number].contract else { return };
+        let Some(to) = self.renewed_by(from) else { return };
+        let at = self.contracts[to].start;
+        let is_final = self.contracts[to].finalized_until > at;
+        if is_final || self.contracts[from].end != Some(at) {
+            return;
+        }
+        for (origin, segment) in self.may_be_taken(number, from, at) {
+            let is_it = |taken: &Taken| taken.origin == origin && taken.segment == segment.number;
+            let is_there = |one: &Balance| one.contract == Some(to) && one.taken.as_ref().is_some_and(is_it);
+            if !self.balances.iter().any(is_there) {
                 self.take_over(origin, &segment, to);
             }
         }
@@ -321,11 +339,16 @@ impl Customer {
                 edit,
                 Edit::AddPayment { .. } | Edit::ChangePayment { .. } | Edit::RemovePayment { .. }
             );
-        let end = balance.contract.and_then(|contract| self.contracts[contract].end);
-        let has_ended = end.is_some_and(|end| end <= self.now);
         balance.taken.is_some()
             || (is_of_access && self.is_final_origin(number))
-            || (is_of_payments && has_ended && self.is_origin(number))
+            || (is_of_payments && self.is_paid_origin(number))
+    }
+
+    /// Whether what is paid for it is settled, as its contract has ended and another one takes over what is left.
+    pub fn is_paid_origin(&self, number: usize) -> bool {
+        let contract = self.balances[number].contract;
+        let end = contract.and_then(|contract| self.contracts[contract].end);
+        end.is_some_and(|end| end <= self.now) && self.is_origin(number)
     }
 }
 

@@ -26,6 +26,13 @@ pub struct Before {
     pub renewed: Option<usize>,
 }
 
+impl Before {
+    /// Whether the step edits a commit or credit.
+    pub fn is_edited(&self, number: usize) -> bool {
+        self.edited.as_ref().is_some_and(|edited| edited.is_of(number))
+    }
+}
+
 impl Calculations {
     pub fn before(&self, customer: &Customer, step: &Step) -> Before {
         let balances = balances_at(customer, &[]);

@@ -30,6 +30,12 @@ pub struct Edited {
     outcome: Result<(Balance, Vec<PaymentItem>), String>,
 }
 
+impl Edited {
+    pub fn is_of(&self, number: usize) -> bool {
+        self.number == number
+    }
+}
+
 impl Calculations {
     pub fn edited(&self, customer: &Customer, balances: &[Balance], number: usize, edit: &Edit) -> Edited {
         Edited { number, outcome: self.outcome_of_edit(customer, balances, number, edit) }
@@ -94,6 +100,11 @@ fn may_be_edited(
     }
     if !request["invoice_schedule"].is_null() && has_ended && rollovers.is_origin(balance.id) {
         return Err("a renewal takes over what is left of it, and its contract has ended".to_owned());
+    }
+    let own = &customer.balances[number];
+    let is_over = own.billed_on.is_some_and(|contract| customer.contracts[contract].archived.is_some());
+    if request["invoice_schedule"]["add_schedule_items"].is_array() && is_over && !own.do_not_invoice {
+        return Err("the contract that bills it is archived".to_owned());
     }
     Ok(())
 }
@@ -196,7 +207,7 @@ impl Edited {
             Ok(_) if !is_done => vec![format!("edit of {name}: done; refused by the model")],
             Ok((edited, paid)) => {
                 let expected = balance(customer, number, &[]);
-                let edited = named(edited.clone(), customer);
+                let edited = named(edited.clone(), customer, number);
                 let mut faults: Vec<String> =
                     difference(format!("edit of {name}"), edited, expected).into_iter().collect();
                 let (paid, expected) = (listed(paid), listed(&payments(customer, number)));
@@ -212,11 +223,12 @@ impl Edited {
 }
 
 /// With the ids that the model gives to what is new.
-fn named(mut edited: Balance, customer: &Customer) -> Balance {
+fn named(mut edited: Balance, customer: &Customer, number: usize) -> Balance {
     let known: BTreeSet<SegmentId> =
         customer.balances.iter().flat_map(|one| &one.segments).map(|one| segment_id(one.number)).collect();
+    let newest = customer.balances[number].segments.iter().map(|segment| segment.number).max();
     for segment in edited.terms.segments.iter_mut().filter(|segment| !known.contains(&segment.id)) {
-        segment.id = segment_id(customer.segment_count);
+        segment.id = segment_id(newest.expect("it has segments"));
     }
     let payments = edited.terms.payments.iter_mut().flat_map(|payments| &mut payments.items);
     for (place, payment) in payments.enumerate() {

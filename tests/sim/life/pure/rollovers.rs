@@ -202,6 +202,7 @@ fn of_origins(customer: &Customer, rollovers: &Rollovers) -> Vec<String> {
 pub fn faults_of_new(before: &Before, customer: &Customer, made: &[(usize, Balance)]) -> Vec<String> {
     let mut calculated = taken_by_new(before, customer);
     calculated.extend(handed_over(before, customer, made));
+    calculated.extend(opened(before, customer));
     let is_new = |number: &usize| customer.balances[*number].taken.is_some();
     let mut faults = Vec::new();
     for number in (before.balances.len()..customer.balances.len()).filter(is_new) {
@@ -247,9 +248,32 @@ fn handed_over(before: &Before, customer: &Customer, made: &[(usize, Balance)]) 
         // What was made as the step ended the old one, is none of the new one's.
         let Some(to) = customer.renewed_by(from).filter(|to| *to < before.contracts.len()) else { continue };
         let to = contract(customer, to);
-        if customer.contracts[from].end.is_some_and(|end| end <= to.starting_at) {
+        if customer.contracts[from].end == Some(to.starting_at) {
             all.extend(successors(child, &to));
         }
+    }
+    all
+}
+
+/// What is taken over as an edit opens it after the renewal was agreed.
+fn opened(before: &Before, customer: &Customer) -> Vec<Balance> {
+    let mut all = Vec::new();
+    for number in (0..before.balances.len()).filter(|number| before.is_edited(*number)) {
+        let Some(from) = customer.balances[number].contract else { continue };
+        let Some(to) = customer.renewed_by(from).and_then(|to| before.contracts.get(to)) else { continue };
+        let is_final = to.finalized_until > to.starting_at;
+        let is_end = before.contracts[from].ending_before == Some(to.starting_at);
+        if is_final || !is_end || before.billed.contains(&number) {
+            continue;
+        }
+        let is_there = |new: &Balance| {
+            let same = |one: &&Balance| one.origin == new.origin && one.contract_id == new.contract_id;
+            before.balances.iter().filter(same).any(|one| {
+                one.terms.rolled_over.as_ref().map(|one| one.segment_id)
+                    == new.terms.rolled_over.as_ref().map(|one| one.segment_id)
+            })
+        };
+        all.extend(successors(&balance(customer, number, &[]), to).into_iter().filter(|new| !is_there(new)));
     }
     all
 }
