@@ -4,7 +4,7 @@
 //! `request_id` and, for a refusal, `reason`; a fault adds its cause at level ERROR. Secrets never come near
 //! it.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 use std::time::Instant as Stopwatch;
 
@@ -35,12 +35,27 @@ pub fn start_logging() {
     let is_wrong = filter.is_err();
     tracing_subscriber::fmt()
         .with_env_filter(filter.ok().flatten().unwrap_or_else(|| EnvFilter::new(LOG_FILTER)))
-        .with_writer(std::io::stderr)
+        .with_writer(|| Unbroken(std::io::stderr()))
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();
     if is_wrong {
         tracing::warn!("UPBEAT_LOG is not a log filter such as `info` or `debug,sqlx=warn`; it is not used");
+    }
+}
+
+/// Output that goes on when nobody reads it any more, as where a log collector died or the terminal is closed: what is written
+/// then is lost, and what the server does is not. (The library would report the failure on standard error, which panics.)
+pub struct Unbroken<W>(pub W);
+
+impl<W: Write> Write for Unbroken<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        Ok(self.0.write(bytes).unwrap_or(bytes.len()))
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        let _ = self.0.flush();
+        Ok(())
     }
 }
 

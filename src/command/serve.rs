@@ -1,6 +1,7 @@
 //! `upbeat serve`
 
 use std::fs::{self, Permissions};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -138,28 +139,33 @@ fn cat(file: &Path) -> String {
     if is_plain { format!("$(cat {path})") } else { format!("$(cat '{}')", path.replace('\'', r"'\''")) }
 }
 
-/// What a newcomer needs next, on standard output.
+/// What a newcomer needs next, on standard output, if anybody reads that.
 fn greet(address: SocketAddr, token: &SandboxToken) {
-    println!("\nUpbeat listens on http://{address} (reference: http://{address}/docs)");
+    let _ = write_greeting(&mut std::io::stdout().lock(), address, token);
+}
+
+fn write_greeting(to: &mut impl Write, address: SocketAddr, token: &SandboxToken) -> std::io::Result<()> {
+    writeln!(to, "\nUpbeat listens on http://{address} (reference: http://{address}/docs)")?;
     let shell = match token {
         SandboxToken::Given => {
-            println!("Sandbox token: the one in UPBEAT_BOOTSTRAP_TOKEN");
+            writeln!(to, "Sandbox token: the one in UPBEAT_BOOTSTRAP_TOKEN")?;
             "$UPBEAT_BOOTSTRAP_TOKEN".to_owned()
         }
         SandboxToken::Made { secret, file } => {
-            println!("Sandbox token: {secret} (shown once; saved in {})", file.display());
+            writeln!(to, "Sandbox token: {secret} (shown once; saved in {})", file.display())?;
             cat(file)
         }
         SandboxToken::InFile(file) => {
-            println!("Sandbox token: in {}", file.display());
+            writeln!(to, "Sandbox token: in {}", file.display())?;
             cat(file)
         }
         SandboxToken::Elsewhere => {
-            println!(
+            writeln!(
+                to,
                 "Sandbox token: one that is in use, or a new one from `upbeat token create --environment sandbox --name NAME`"
-            );
+            )?;
             "TOKEN".to_owned()
         }
     };
-    println!("\nTry:\n  curl -s http://{address}/sandbox/clock -H \"Authorization: Bearer {shell}\"\n");
+    writeln!(to, "\nTry:\n  curl -s http://{address}/sandbox/clock -H \"Authorization: Bearer {shell}\"\n")
 }

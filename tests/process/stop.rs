@@ -54,6 +54,17 @@ fn sigint_finishes_requests_and_leaves_nothing_running() {
     stops_in_order("INT");
 }
 
+/// As where the collector of the log died, or its disk is full.
+#[test]
+fn a_log_that_cannot_be_written_stops_nothing() {
+    let place = Place::new();
+    let unwritable = ["bash", "-c", r#"exec "$0" "$@" 2>/dev/full"#, env!("CARGO_BIN_EXE_upbeat")];
+    let server = Launch::new(&place).bootstrapped().program(unwritable).serve();
+    server.client.post("/v1/customers", &json!({ "name": "unlogged" })).id();
+    server.stop();
+    assert!(place.postgres_is_gone());
+}
+
 #[test]
 fn sigterm_lets_a_clock_move_arrive() {
     let place = Place::new();
