@@ -1042,6 +1042,38 @@ async fn usage_that_is_billed_anew_spends_no_promise_that_was_billed_as_short() 
     assert_eq!(faults(&till.api).await, [""; 0]);
 }
 
+/// Where usage that spent a promise is billed anew for less, what is short of it is more: that is billed as the true-up is made anew.
+#[tokio::test]
+async fn a_true_up_is_made_anew_where_usage_turns_out_to_spend_less() {
+    let till = Till::at("2026-01-05").await;
+    let commit = promise(&till, "2026-02-01T00:00:00Z");
+    till.contract("2026-01-01", json!({ "commits": [commit] })).await;
+    let id = till.only_balance().await;
+    till.api.move_clock("2026-01-20T00:00:00Z").await;
+    till.spend("2026-01-14", "x", 600).await;
+    till.api.move_clock("2026-02-03T00:00:00Z").await;
+    let january = till.usage_invoice("2026-01-01").await;
+    till.credit(Till::access(200, "2026-01-01", "2026-02-01"), &[]).await;
+    till.void(&january["id"]).await;
+    till.regenerate(&january["id"]).await;
+    let ledger = |trued_up: i64| {
+        [
+            "2026-01-10 POSTPAID_COMMIT_INITIAL_BALANCE 1000".to_owned(),
+            "2026-02-01 POSTPAID_COMMIT_AUTOMATED_INVOICE_DEDUCTION -400".to_owned(),
+            format!("2026-02-01 POSTPAID_COMMIT_TRUEUP -{trued_up}"),
+        ]
+    };
+    assert_eq!(till.ledger(&id).await, ledger(400));
+    let trued_up = till.scheduled_id("FINALIZED").await;
+    till.void(&trued_up).await;
+    till.regenerate(&trued_up).await;
+    assert_eq!(till.ledger(&id).await, ledger(600));
+    let mut scheduled = till.scheduled().await;
+    scheduled.sort();
+    assert_eq!(scheduled, ["FINALIZED 2026-02-01 600", "VOID 2026-02-01 400"]);
+    till.verified().await;
+}
+
 /// The rest of a promise lapses with the contract that was to bill it.
 #[tokio::test]
 async fn a_promise_lapses_with_the_contract_that_was_to_bill_it() {
