@@ -219,10 +219,7 @@ pub fn pricings<'a>(
     combination: &Combination,
     span: Period,
 ) -> Vec<(Period, Pricing<'a>)> {
-    // A rate is of every value of the key that is in force: what lacks one has no rate, also where a smaller key had one before.
-    let key = product.states.at(span.start).pricing_key();
-    let timeline = product.rates.of(&combination.pricing).filter(|_| combination.pricing.len() == key.len());
-    let Some(timeline) = timeline else { return Vec::new() };
+    let Some(timeline) = product.rates.of(&combination.pricing) else { return Vec::new() };
     if agreement.overrides.is_empty() {
         return listed_pricings(agreement, timeline, span);
     }
