@@ -4,7 +4,7 @@
 //! `request_id` and, for a refusal, `reason`; a fault adds its cause at level ERROR. Secrets never come near
 //! it.
 
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::Arc;
 use std::time::Instant as Stopwatch;
 
@@ -46,11 +46,15 @@ pub fn start_logging() {
 
 /// Output that goes on when nobody reads it any more, as where a log collector died or the terminal is closed: what is written
 /// then is lost, and what the server does is not. (The library would report the failure on standard error, which panics.)
-pub struct Unbroken<W>(pub W);
+struct Unbroken<W>(W);
 
 impl<W: Write> Write for Unbroken<W> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        Ok(self.0.write(bytes).unwrap_or(bytes.len()))
+        match self.0.write(bytes) {
+            // To be tried again, which the caller does.
+            Err(error) if error.kind() == ErrorKind::Interrupted => Err(error),
+            written => Ok(written.unwrap_or(bytes.len())),
+        }
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
