@@ -7,10 +7,11 @@ use serde::Deserialize;
 use sqlx::PgConnection;
 
 use super::catch_up::begin_caught_up;
+use super::model::InvoiceStatus;
 use super::renewal::{give_back_unless_billed, held_by_renewal};
 use super::scheduled::void_upcoming;
-use super::true_up;
 use super::void::void_finalized;
+use super::{store, true_up};
 use crate::access::{App, Record, Writer};
 use crate::contract::{self, Contract, balance};
 use crate::error::ApiError;
@@ -59,7 +60,8 @@ pub async fn handler(
 }
 
 /// Archives a contract that the caller holds: its usage drafts disappear with what rides on them, its upcoming
-/// scheduled invoices are kept as void ones, and its commits and credits are archived. What is finalized stays.
+/// scheduled invoices are kept as void ones, and its commits and credits are archived. What is finalized stays. Payments on
+/// what became void just then go where their commits are billed by now.
 pub(super) async fn cancel(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
@@ -74,7 +76,10 @@ pub(super) async fn cancel(
     for balance in own.iter().filter(|balance| balance.archived_at.is_none()) {
         balance::archive(db, environment_id, balance, change).await?;
     }
-    contract::archive(db, environment_id, contract, now).await
+    contract::archive(db, environment_id, contract, now).await?;
+    let (customer_id, of) = (contract.customer_id, Some(contract.id));
+    let void = store::ids_with_status(db, environment_id, customer_id, of, InvoiceStatus::Void).await?;
+    balance::keep_payments_of_void(db, environment_id, customer_id, &void, now).await
 }
 
 pub fn doc(operation: TransformOperation) -> TransformOperation {

@@ -417,20 +417,22 @@ pub async fn last_finalized_at(
     .await
 }
 
-/// The finalized invoices of a customer, or of one of its contracts.
-pub async fn finalized_ids(
+/// The invoices of a customer, or of one of its contracts, that are finalized or that are void.
+pub async fn ids_with_status(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     customer_id: CustomerId,
     contract_id: Option<ContractId>,
+    status: InvoiceStatus,
 ) -> Result<Vec<Uuid>, sqlx::Error> {
     sqlx::query_scalar!(
         "SELECT id FROM invoice
          WHERE environment_id = $1 AND customer_id = $2 AND ($3::uuid IS NULL OR contract_id = $3)
-           AND status = 'FINALIZED' ORDER BY id",
+           AND status = $4 ORDER BY id",
         environment_id.0,
         customer_id.0,
         contract_id.map(|id| id.0) as Option<Uuid>,
+        status.as_str(),
     )
     .fetch_all(db)
     .await

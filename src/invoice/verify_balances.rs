@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::store;
 use crate::contract::balance::{self, BalanceTerms, History, Rollovers, Version, given_back};
-use crate::contract::recurring_grant::{self, Calendar, RecurringGrant, child, child_id};
+use crate::contract::recurring_grant::{self, Calendar, RecurringGrant, child_id, child_where_ends};
 use crate::contract::scheduled_charge::{PaymentItem, items_of_balances};
 use crate::contract::{self, Contract};
 use crate::drawdown;
@@ -191,8 +191,8 @@ fn of_children(
         let id = child_id(grant, start);
         let made = children.get(&id).and_then(|history| history.versions.first());
         let could_be = |made: &Version| {
-            ends.iter()
-                .any(|end| as_made(grant, contract, *end, start).is_some_and(|child| child == made.terms))
+            let mut as_made = ends.iter().filter_map(|end| child_where_ends(grant, contract, *end, start));
+            as_made.any(|child| child.terms == made.terms)
         };
         match made {
             None => found.push((id, format!("is missing for the period of {}", shown(start)))),
@@ -201,17 +201,6 @@ fn of_children(
         }
     }
     found
-}
-
-fn as_made(
-    grant: &RecurringGrant,
-    contract: &Contract,
-    end: Option<Instant>,
-    start: Instant,
-) -> Option<BalanceTerms> {
-    let contract = Contract { ending_before: end, ..contract.clone() };
-    let period = Calendar::of(grant, &contract).period(start)?;
-    Some(child(grant, &period).terms)
 }
 
 // -- what renewals took over --

@@ -61,7 +61,8 @@ pub(super) async fn void_finalized(
     contract_id: Option<ContractId>,
     now: Instant,
 ) -> Result<(), sqlx::Error> {
-    let ids = store::finalized_ids(db, environment_id, customer_id, contract_id).await?;
+    let status = InvoiceStatus::Finalized;
+    let ids = store::ids_with_status(db, environment_id, customer_id, contract_id, status).await?;
     void(db, environment_id, customer_id, &ids, now).await
 }
 

@@ -667,6 +667,82 @@ async fn a_payment_that_becomes_void_goes_where_its_commit_was_sent_before() {
     till.verified().await;
 }
 
+/// It does not matter whether its invoice or its contract went first, if they went for one reason: at one instant, or the invoice
+/// after the contract.
+#[tokio::test]
+async fn a_payment_goes_where_its_commit_was_sent_whichever_of_invoice_and_contract_is_first() {
+    for is_void_first in [true, false] {
+        let till = Till::at("2026-01-05").await;
+        let (mistaken, right) =
+            (till.contract_of("none", "2026-01-01").await, till.contract_of("x", "2026-01-01").await);
+        let commit = json!({
+            "type": "PREPAID", "product_id": till.fee, "name": "Block",
+            "access_schedule": Till::access(600, "2026-01-01", "2027-01-01"),
+            "invoice_schedule": { "schedule_items": [{ "amount": 30, "timestamp": "2026-01-01T00:00:00Z" }] },
+        });
+        let id = till.own_commit(commit, &mistaken).await;
+        till.api.work().await;
+        let invoice = till.scheduled_id("FINALIZED").await;
+        till.edit(&id, json!({ "invoice_contract_id": right })).await;
+        let archived = json!({ "contract_id": mistaken, "void_invoices": false });
+        if is_void_first {
+            till.void(&invoice).await;
+            till.verified().await;
+            till.post("/v1/contracts/archive", archived).await;
+        } else {
+            till.post("/v1/contracts/archive", archived).await;
+            till.api.move_clock("2026-01-06T00:00:00Z").await;
+            assert_eq!(till.scheduled().await, ["FINALIZED 2026-01-01 30"]);
+            till.void(&invoice).await;
+        }
+        till.verified().await;
+        till.api.work().await;
+        let mut scheduled = till.scheduled().await;
+        scheduled.sort();
+        assert_eq!(scheduled, ["FINALIZED 2026-01-01 30", "VOID 2026-01-01 30"], "{is_void_first}");
+        till.verified().await;
+    }
+}
+
+/// Nobody bills what an archived contract would, on whatever date and for whatever price.
+#[tokio::test]
+async fn a_payment_that_an_archived_contract_would_bill_is_not_changed() {
+    let till = Till::at("2026-01-05").await;
+    let (mistaken, right) =
+        (till.contract_of("none", "2026-01-01").await, till.contract_of("x", "2026-01-01").await);
+    let commit = json!({
+        "type": "PREPAID", "product_id": till.fee, "name": "Block",
+        "access_schedule": Till::access(600, "2026-01-01", "2027-01-01"),
+        "invoice_schedule": { "schedule_items": [{ "amount": 30, "timestamp": "2026-01-01T00:00:00Z" }] },
+    });
+    let id = till.own_commit(commit, &mistaken).await;
+    till.api.work().await;
+    till.void(&till.scheduled_id("FINALIZED").await).await;
+    till.api.move_clock("2026-01-06T00:00:00Z").await;
+    till.post("/v1/contracts/archive", json!({ "contract_id": mistaken, "void_invoices": true })).await;
+    let listed = till.post(LIST, json!({ "id": id })).await;
+    let payment = &listed[0]["invoice_schedule"]["schedule_items"][0]["id"];
+    let to = |change: Value| {
+        let mut item = json!({ "id": payment });
+        item.as_object_mut().expect("an object").extend(change.as_object().expect("an object").clone());
+        json!({ "update_schedule_items": [item] })
+    };
+    let parts = ["invoice_schedule.update_schedule_items", "is archived"];
+    for change in [json!({ "timestamp": "2026-02-01T00:00:00Z" }), json!({ "unit_price": 7 })] {
+        till.refuse_edit(&id, json!({ "invoice_schedule": to(change) }), &parts).await;
+    }
+    till.edit(&id, json!({ "name": "Stone" })).await;
+    till.verified().await;
+    let elsewhere = json!({
+        "invoice_contract_id": right,
+        "invoice_schedule": to(json!({ "timestamp": "2026-02-01T00:00:00Z" })),
+    });
+    till.edit(&id, elsewhere).await;
+    till.api.move_clock("2026-02-02T00:00:00Z").await;
+    assert_eq!(till.scheduled().await, ["VOID 2026-01-01 30", "FINALIZED 2026-02-01 30"]);
+    till.verified().await;
+}
+
 /// What is billed anew is what the commit is called by then.
 #[tokio::test]
 async fn a_payment_is_billed_anew_under_the_name_that_its_commit_has() {

@@ -420,9 +420,137 @@ async fn a_move_of_the_end_leaves_alone_what_it_does_not_touch() {
         assert_eq!(paid, ["FINALIZED 03-01 1550", "DRAFT 03-25 11", "DRAFT 04-01 900"], "{untouched}");
     }
     let (commits, paid) = end("2026-04-16T00:00:00Z").await;
-    assert_eq!(commits, ["PREPAID 04-01..05-20 1550"], "cut, and prorated, beside what was added to it");
-    assert_eq!(paid, ["FINALIZED 03-01 1550", "DRAFT 03-25 11", "DRAFT 04-01 775"]);
+    assert_eq!(commits, ["PREPAID 04-01..05-20 5000"], "what was agreed by hand is not prorated");
+    assert_eq!(paid, ["FINALIZED 03-01 1550", "DRAFT 03-25 11", "DRAFT 04-01 900"]);
+    let segments = "SELECT string_agg(segment ->> 'ending_before', ' ')
+                    FROM balance, jsonb_array_elements(terms -> 'segments') AS segment
+                    WHERE type = 'PREPAID' AND starts_at = '2026-04-01T00:00:00Z'";
+    let ends: String = sqlx::query_scalar(segments).fetch_one(&api.app.db).await.expect("two segments");
+    assert_eq!(ends, "2026-04-16T00:00:00Z 2026-05-20T00:00:00Z", "its own is cut, and not what was added");
     assert_eq!(faults(&api).await, Vec::<String>::new());
+}
+
+/// The commit of a period as it is listed, archived or not.
+async fn commit_of(api: &Api, customer: &str, start: &str) -> Value {
+    let listed = api
+        .post(
+            "/v1/contracts/customerCommits/list",
+            json!({
+                "customer_id": customer, "include_contract_commits": true, "include_archived": true,
+                "include_ledgers": true, "include_balance": true,
+            }),
+        )
+        .await
+        .data();
+    let is_it = |commit: &&Value| commit["access_schedule"]["schedule_items"][0]["starting_at"] == start;
+    listed.as_array().expect("a list").iter().find(is_it).expect("the commit").clone()
+}
+
+/// What an end takes away before it starts comes back with all that somebody made of it.
+#[tokio::test]
+async fn what_an_end_takes_away_comes_back_as_somebody_made_it() {
+    let (api, world, good) = world().await;
+    let contract = api.post(CREATE, good).await.id();
+    api.work().await;
+    let april = async || commit_of(&api, &world.customer, "2026-04-01T00:00:00Z").await;
+    let end = async |at: Option<&str>| {
+        let body = json!({ "customer_id": world.customer, "contract_id": contract, "ending_before": at });
+        api.post(END, body).await.id();
+        api.work().await;
+    };
+    let made = april().await;
+    let edit = json!({
+        "customer_id": world.customer, "commit_id": made["id"], "name": "As agreed", "priority": 7,
+        "applicable_product_tags": ["paid"],
+        "invoice_schedule": { "add_schedule_items": [{ "timestamp": "2026-04-10T00:00:00Z", "amount": 11 }] },
+    });
+    assert_eq!(api.post("/v2/contracts/commits/edit", edit).await.status, 200);
+    let entry = json!({
+        "customer_id": world.customer, "id": made["id"], "contract_id": contract, "amount": 40, "reason": "goodwill",
+        "segment_id": made["access_schedule"]["schedule_items"][0]["id"], "timestamp": "2026-04-01T00:00:00Z",
+    });
+    assert_eq!(api.post("/v1/contracts/addManualBalanceLedgerEntry", entry).await.status, 200);
+    let agreed = april().await;
+    end(Some("2026-04-01T00:00:00Z")).await;
+    let gone = april().await;
+    assert!(gone["archived_at"].is_string(), "{gone}");
+    end(Some("2026-05-01T00:00:00Z")).await;
+    let back = april().await;
+    assert_eq!(back, agreed, "with the same payments");
+    assert_eq!(
+        purchases(&api, &world.customer).await,
+        ["FINALIZED 03-01 1550", "DRAFT 04-01 1550", "DRAFT 04-10 11"]
+    );
+    end(Some("2026-04-01T00:00:00Z")).await;
+    end(Some("2026-04-16T00:00:00Z")).await;
+    let half = april().await;
+    assert_eq!(
+        [&half["name"], &half["priority"], &half["access_schedule"]["schedule_items"][0]["amount"]],
+        [&json!("As agreed"), &json!(7), &json!(1550)],
+        "and half, as its own period is cut"
+    );
+    assert_eq!(
+        purchases(&api, &world.customer).await,
+        ["FINALIZED 03-01 1550", "DRAFT 04-01 775", "DRAFT 04-10 11"]
+    );
+    assert_eq!(faults(&api).await, Vec::<String>::new());
+}
+
+/// What is paid before it starts is paid once, wherever the end of the contract goes.
+#[tokio::test]
+async fn what_is_paid_for_is_not_paid_again_as_it_comes_back() {
+    let (api, world, good) = world().await;
+    let contract = api.post(CREATE, good).await.id();
+    api.work().await;
+    let april = async || commit_of(&api, &world.customer, "2026-04-01T00:00:00Z").await;
+    let made = april().await;
+    let payment = &made["invoice_schedule"]["schedule_items"][0]["id"];
+    let edit = json!({
+        "customer_id": world.customer, "commit_id": made["id"],
+        "invoice_schedule": {
+            "update_schedule_items": [{ "id": payment, "timestamp": "2026-03-05T00:00:00Z" }],
+            "add_schedule_items": [{ "timestamp": "2026-04-20T00:00:00Z", "amount": 11 }],
+        },
+    });
+    assert_eq!(api.post("/v2/contracts/commits/edit", edit).await.status, 200);
+    api.work().await;
+    let paid = ["FINALIZED 03-01 1550", "FINALIZED 03-05 1550"].map(str::to_owned);
+    let with =
+        |more: &[&str]| [paid.as_slice(), &more.iter().map(ToString::to_string).collect::<Vec<_>>()].concat();
+    assert_eq!(purchases(&api, &world.customer).await, with(&["DRAFT 04-20 11"]));
+    for (at, amount, more) in [
+        ("2026-04-16T00:00:00Z", 1550, with(&[])),
+        ("2026-04-01T00:00:00Z", 1550, with(&[])),
+        ("2026-05-01T00:00:00Z", 3100, with(&["DRAFT 04-20 11"])),
+    ] {
+        let body = json!({ "customer_id": world.customer, "contract_id": contract, "ending_before": at });
+        api.post(END, body).await.id();
+        api.work().await;
+        assert_eq!(purchases(&api, &world.customer).await, more, "{at}");
+        assert_eq!(april().await["access_schedule"]["schedule_items"][0]["amount"], json!(amount), "{at}");
+        assert_eq!(faults(&api).await, Vec::<String>::new(), "{at}");
+    }
+}
+
+/// What somebody archived does not come back.
+#[tokio::test]
+async fn what_is_archived_by_hand_stays_archived_wherever_the_end_goes() {
+    let (api, world, good) = world().await;
+    let contract = api.post(CREATE, good).await.id();
+    api.work().await;
+    let april = commit_of(&api, &world.customer, "2026-04-01T00:00:00Z").await;
+    let body = json!({ "customer_id": world.customer, "commit_id": april["id"] });
+    assert_eq!(api.post("/v2/contracts/commits/archive", body).await.status, 200);
+    for at in [json!("2026-04-01T00:00:00Z"), json!("2026-03-20T00:00:00Z"), Value::Null] {
+        let body = json!({ "customer_id": world.customer, "contract_id": contract, "ending_before": at });
+        api.post(END, body).await.id();
+        api.work().await;
+        let commits: Vec<String> =
+            made(&api).await.into_iter().filter(|line| line.starts_with("PREPAID")).collect();
+        assert_eq!(commits, ["PREPAID 03-01..04-01 3100", "PREPAID 04-01..05-01 3100 archived"], "{at}");
+        assert_eq!(purchases(&api, &world.customer).await, ["FINALIZED 03-01 1550"], "{at}");
+        assert_eq!(faults(&api).await, Vec::<String>::new(), "{at}");
+    }
 }
 
 #[tokio::test]

@@ -168,6 +168,7 @@ fn balance(random: &mut Random, number: usize, product_ids: &[ProductId]) -> Bal
             payments: random.maybe(2, payment),
             rollover_fraction: None,
             rolled_over: None,
+            taken_away: None,
             is_true_up_disabled: false,
             netsuite_sales_order_id: None,
             salesforce_opportunity_id: None,

@@ -6,14 +6,15 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::create::{contracts, targeted};
+use super::payments::charge_of;
 use super::terms::{Balance, BalanceTerms};
 use crate::catalog::product::{self, ProductType};
 use crate::error::ApiError;
-use crate::id::{ContractId, EnvironmentId, ProductId, ScheduleItemId};
+use crate::id::{ContractId, EnvironmentId, ProductId};
 
 /// Looks at the products and contracts that a commit or credit names and did not name before; they are kept from being
-/// archived until the transaction ends. 400 for one that is not there, is archived or of the wrong type, and for new payments that
-/// a contract which is archived since would bill: nobody would.
+/// archived until the transaction ends. 400 for one that is not there, is archived or of the wrong type, and for payments that are
+/// added or changed where the contract that bills them is archived since: nobody would.
 pub async fn check_named(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
@@ -24,8 +25,10 @@ pub async fn check_named(
     let old: BTreeSet<ContractId> = contracts_of(&before.terms).map(|(_, id)| id).collect();
     let new: Vec<(String, ContractId)> =
         contracts_of(&after.terms).filter(|(_, id)| !old.contains(id)).collect();
-    let billing = after.terms.invoice_contract_id.filter(|_| has_new_payments(&before.terms, &after.terms));
-    let ids: Vec<Uuid> = new.iter().map(|(_, id)| *id).chain(billing).map(|id| id.0).collect();
+    let asked = payments_asked(before, after);
+    let billing = after.terms.invoice_contract_id.zip(asked);
+    let billing_id = billing.map(|(id, _)| id);
+    let ids: Vec<Uuid> = new.iter().map(|(_, id)| *id).chain(billing_id).map(|id| id.0).collect();
     let known = contracts(db, environment_id, after.customer_id, &ids).await?;
     for (field, id) in new {
         match known.get(&id) {
@@ -35,22 +38,27 @@ pub async fn check_named(
         }
     }
     match billing {
-        Some(id) if matches!(known.get(&id), Some(Some(_))) => {
+        Some((id, field)) if matches!(known.get(&id), Some(Some(_))) => {
             let reason = format!(
                 "contract {id}, which bills it, is archived; name another one as invoice_contract_id"
             );
-            Err(ApiError::field("invoice_schedule.add_schedule_items", reason))
+            Err(ApiError::field(field, reason))
         }
         _ => Ok(()),
     }
 }
 
-/// Whether something is to be invoiced that was not there before.
-fn has_new_payments(before: &BalanceTerms, after: &BalanceTerms) -> bool {
-    let before = before.payments.iter().flat_map(|payments| &payments.items);
-    let before: BTreeSet<ScheduleItemId> = before.map(|payment| payment.id).collect();
-    let invoiced = after.payments.iter().filter(|payments| !payments.do_not_invoice);
-    invoiced.flat_map(|payments| &payments.items).any(|payment| !before.contains(&payment.id))
+/// The field that asks for payments to be invoiced that were not there before, or not like that.
+fn payments_asked(before: &Balance, after: &Balance) -> Option<&'static str> {
+    charge_of(after)?;
+    let payments = |balance: &Balance| balance.terms.payments.clone().map_or_else(Vec::new, |all| all.items);
+    let before = payments(before);
+    let asked = payments(after).into_iter().find(|payment| !before.contains(payment))?;
+    Some(if before.iter().any(|one| one.id == asked.id) {
+        "invoice_schedule.update_schedule_items"
+    } else {
+        "invoice_schedule.add_schedule_items"
+    })
 }
 
 async fn check_products(

@@ -445,6 +445,7 @@ impl Grant {
             payments: self.payments,
             rollover_fraction: self.rollover_fraction.map(number),
             rolled_over: None,
+            taken_away: None,
             is_true_up_disabled: false,
             netsuite_sales_order_id: self.netsuite_sales_order_id,
             salesforce_opportunity_id: self.salesforce_opportunity_id,

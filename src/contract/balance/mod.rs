@@ -39,7 +39,10 @@ pub use input::{
 pub use ledger_entry::{LedgerEntryType, LedgerEntryView};
 pub use listing::{BalanceFilter, Kind, exists, list, of_contracts, types};
 pub use of_contract::{BalancesOfContract, Cap};
-pub use payments::{Changes, PaymentsError, changes, charge_of, keep_payments, keep_payments_of_void};
+pub use payments::{
+    Changes, PaymentsError, bring_back_payments, changes, charge_of, held_payments, keep_payments,
+    keep_payments_of_void,
+};
 pub use rollover::{
     Rollovers, Taken, given_back, has_live as has_live_rollover, is_live, made_final, successors, take_over,
 };
@@ -51,7 +54,7 @@ pub use store::{
 pub use targeting_input::{SpecifierInput, targeting};
 pub use terms::{
     AccessType, Balance, BalanceTerms, BalanceType, CommitRateType, ManualEntry, Origin, Payment,
-    PaymentSchedule, RolledOver, Segment, SpecifierOfBalance, TargetingOfBalance,
+    PaymentSchedule, RolledOver, Segment, SpecifierOfBalance, TakenAway, TargetingOfBalance,
 };
 pub use true_up::{TrueUp, shortfall};
 pub use view::{BalanceV1, CommitType, CommitV1, CommitV2, CreditV1, CreditV2, Reckoned};

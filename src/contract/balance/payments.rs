@@ -1,6 +1,6 @@
 //! What is paid for commits, as scheduled charges.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -10,7 +10,8 @@ use super::terms::{Balance, BalanceType, Payment};
 use crate::contract;
 use crate::contract::scheduled_charge::{
     ItemPrice, PaymentItem, PlannedItem, ScheduleItem, ScheduledCharge, Standing, VoidChange,
-    balances_paid_on, change_pending, change_void, insert_or_add, items_of_balances, remove_pending,
+    balances_paid_on, bring_back, change_pending, change_void, insert_or_add, items_of_balances,
+    remove_pending,
 };
 use crate::id::{CustomerId, EnvironmentId, ScheduleItemId, ScheduledChargeId, deterministic};
 use crate::job;
@@ -92,8 +93,8 @@ impl From<&Payment> for ScheduleItem {
 /// One that is on a void invoice may change, which the page allows. Nothing that was taken back is billed again by itself (our
 /// decision): what is changed of its price or its name is billed when the invoice is regenerated. An invoice is of one date
 /// and one contract, though. So a payment that is given another date leaves the void invoice and is pending again, for
-/// whoever gives it one wants it billed then; and what became void as its contract was archived, which bills nothing any
-/// more, goes with the commit to another contract.
+/// whoever gives it one wants it billed then; and what became void as its contract was archived or later, of which nothing
+/// is regenerated, goes with the commit to another contract. What somebody took back before that stays so.
 pub async fn keep_payments(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
@@ -115,6 +116,30 @@ pub async fn keep_payments(
         job::remove(db, environment_id, job::kind::FINALIZE_TRUE_UP, balance.id.0).await?;
     }
     Ok(())
+}
+
+/// Makes payments of a commit pending again that an end of its contract took away together with the commit, which is to come
+/// back. The caller holds the customer, and calls [`keep_payments`] for the commit as it is then.
+pub async fn bring_back_payments(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    balance: &Balance,
+) -> Result<(), sqlx::Error> {
+    let payments = balance.terms.payments.iter().flat_map(|payments| &payments.items);
+    let ids: Vec<Uuid> = payments.map(|payment| payment.id.0).collect();
+    bring_back(db, environment_id, balance.customer_id, &ids).await
+}
+
+/// The payments of a commit that cannot change: they are on finalized invoices, or an end of its contract took them away.
+pub async fn held_payments(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    balance: &Balance,
+) -> Result<BTreeSet<ScheduleItemId>, sqlx::Error> {
+    let kept = items_of_balances(db, environment_id, balance.customer_id, &[balance.id.0]).await?;
+    let is_held =
+        |payment: &PaymentItem| payment.standing == Standing::Finalized || payment.item.removed_at.is_some();
+    Ok(kept.into_iter().filter(is_held).map(|payment| payment.item.id).collect())
 }
 
 /// Makes the payments that are on invoices which became void what their commits say by now: while an invoice is final they stay as

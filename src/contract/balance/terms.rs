@@ -102,6 +102,9 @@ pub struct BalanceTerms {
     /// Of what a renewal took over: of what, and whether its amount is final.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rolled_over: Option<RolledOver>,
+    /// Of what a recurring one made and an end of the contract took away before it started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_away: Option<TakenAway>,
     /// Of POSTPAID: what is short of the promise is not billed.
     pub is_true_up_disabled: bool,
     pub netsuite_sales_order_id: Option<String>,
@@ -120,6 +123,13 @@ pub struct RolledOver {
     /// and on what was given back without having been final.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drawn_up_to: Option<i64>,
+}
+
+/// What a recurring one made, while its contract ends before it: a later end brings it back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakenAway {
+    /// Where the contract ended before, by which its amounts are measured; unset: nowhere.
+    pub ended_before: Option<Instant>,
 }
 
 /// A time in which a balance may be drawn, and how much of it (schema `ScheduleDuration`).

@@ -2,10 +2,13 @@
 
 use sqlx::PgConnection;
 
-use super::calc::{Calendar, GrantPeriod, child};
+use super::calc::{Calendar, child};
+use super::follow::{brought_back, child_where_ends, followed, taken_away};
 use super::store;
 use super::terms::RecurringGrant;
-use crate::contract::balance::{self, Balance, Change, PaymentsError, keep_payments};
+use crate::contract::balance::{
+    self, Balance, Change, PaymentsError, bring_back_payments, held_payments, keep_payments,
+};
 use crate::contract::{self, Contract, renewal, schedule_next_charge};
 use crate::customer;
 use crate::id::{ContractId, EnvironmentId};
@@ -91,7 +94,7 @@ pub async fn grow(
     }
     let mut kept = Vec::with_capacity(made.len());
     for balance in made {
-        kept.push(keep(db, environment_id, balance, until).await?);
+        kept.extend(keep(db, environment_id, &grants, contract, balance, until).await?);
     }
     renewal::hand_over(db, environment_id, contract, &kept).await?;
     if kept.iter().any(|balance| balance.terms.payments.is_some()) {
@@ -122,33 +125,47 @@ pub fn plan(
     made
 }
 
-/// Keeps one that was made. One that an earlier end of the contract took away comes back as it is now; what was to be paid
-/// for it stays removed, so its payment is a new one.
+/// Keeps one that was made. One that an earlier end of the contract took away comes back, with what somebody made of it and with
+/// its payments; one that somebody archived does not, and is nothing here.
 async fn keep(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
-    mut balance: Balance,
+    grants: &[RecurringGrant],
+    contract: &Contract,
+    made: Balance,
     now: Instant,
-) -> Result<Balance, sqlx::Error> {
-    match balance::find(db, environment_id, balance.customer_id, balance.id).await? {
-        None => balance::insert(db, environment_id, &balance).await?,
-        Some(removed) => {
-            if let Some(payments) = &mut balance.terms.payments {
-                let again =
-                    |payment: &balance::Payment| super::calc::payment_again(payment.id, removed.added);
-                payments.items.iter_mut().for_each(|payment| payment.id = again(payment));
-            }
-            balance::save(db, environment_id, &balance, Change { at: now, by: None }).await?;
-        }
-    }
-    keep_payments(db, environment_id, &balance, now).await.map_err(PaymentsError::into_fault)?;
-    Ok(balance)
+) -> Result<Option<Balance>, sqlx::Error> {
+    let Some(removed) = balance::find(db, environment_id, made.customer_id, made.id).await? else {
+        balance::insert(db, environment_id, &made).await?;
+        keep_payments(db, environment_id, &made, now).await.map_err(PaymentsError::into_fault)?;
+        return Ok(Some(made));
+    };
+    let Some(taken) = removed.terms.taken_away else { return Ok(None) };
+    let is_it = |grant: &&RecurringGrant| Some(grant.id) == made.recurring_id;
+    let grant = grants.iter().find(is_it).expect("one of these made it");
+    bring_back_payments(db, environment_id, &removed).await?;
+    let held = held_payments(db, environment_id, &removed).await?;
+    // Nothing where its time was edited so that an end could not take it away till then: it stays as it was.
+    let was = child_where_ends(grant, contract, taken.ended_before, removed.created_at);
+    let back = brought_back(&removed, was.as_ref().unwrap_or(&made), &made, &held);
+    save(db, environment_id, &back, Change { at: now, by: None }).await?;
+    Ok(Some(back))
+}
+
+async fn save(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    balance: &Balance,
+    change: Change<'_>,
+) -> Result<(), sqlx::Error> {
+    balance::save(db, environment_id, balance, change).await?;
+    keep_payments(db, environment_id, balance, change.at).await.map_err(PaymentsError::into_fault)
 }
 
 /// What the contract's end does to the commits and credits that have not started at `now`: one that would start at the end
 /// or later is archived, the others are cut or grow with it. What has started stays as it is, and where the end moved
-/// later, what is due by then is made. One whose period is the same as before stays as it is, whatever somebody made of it. The
-/// caller holds the customer and the contract, which was `old` before.
+/// later, what is due by then is made. What somebody changed of one stays as it is. The caller holds the customer and the
+/// contract, which was `old` before.
 pub async fn follow_end(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
@@ -157,24 +174,24 @@ pub async fn follow_end(
     now: Instant,
     by: &str,
 ) -> Result<(), sqlx::Error> {
+    let change = Change { at: now, by: Some(by) };
     for mut grant in store::of_contract(db, environment_id, contract.customer_id, contract.id).await? {
-        let calendar = Calendar::of(&grant, contract);
-        let calendar_before = Calendar::of(&grant, old);
         let before = grant.granted_until;
         for balance in store::upcoming(db, environment_id, &grant, now).await? {
             let start = balance.created_at;
-            let changed = match calendar.period(start) {
-                Some(period) if calendar_before.period(start) == Some(period) => None,
-                Some(period) => changed(&grant, &period, &balance),
-                None => {
-                    grant.granted_until = grant.granted_until.min(start);
-                    Some(Balance { archived_at: Some(now), ..balance })
-                }
+            let [was, is] = [old, contract]
+                .map(|contract| child_where_ends(&grant, contract, contract.ending_before, start));
+            let Some(is) = is else {
+                grant.granted_until = grant.granted_until.min(start);
+                let taken = taken_away(&balance, old.ending_before, now);
+                save(db, environment_id, &taken, change).await?;
+                continue;
             };
-            if let Some(balance) = changed {
-                let change = Change { at: now, by: Some(by) };
-                balance::save(db, environment_id, &balance, change).await?;
-                keep_payments(db, environment_id, &balance, now).await.map_err(PaymentsError::into_fault)?;
+            let Some(was) = was.filter(|was| *was != is) else { continue };
+            let held = held_payments(db, environment_id, &balance).await?;
+            let followed = followed(&balance, &was, &is, &held);
+            if followed != balance {
+                save(db, environment_id, &followed, change).await?;
             }
         }
         if grant.granted_until != before {
@@ -182,28 +199,4 @@ pub async fn follow_end(
         }
     }
     grow(db, environment_id, contract, now, AT_ONCE).await.map(|_| ())
-}
-
-/// The balance as its grant and its period are now; nothing where it is so already. What was written on it otherwise
-/// stays.
-#[must_use]
-pub fn changed(grant: &RecurringGrant, period: &GrantPeriod, balance: &Balance) -> Option<Balance> {
-    let is = child(grant, period);
-    let mut changed = balance.clone();
-    for segment in &mut changed.terms.segments {
-        if let Some(is) = is.terms.segments.iter().find(|is| is.id == segment.id) {
-            segment.clone_from(is);
-        }
-    }
-    if let (Some(payments), Some(are)) = (&mut changed.terms.payments, is.terms.payments) {
-        for is in are.items {
-            // One that was made again has another id.
-            let is_alone = payments.items.len() == 1;
-            let own = payments.items.iter_mut().find(|payment| is_alone || payment.id == is.id);
-            if let Some(own) = own {
-                (own.unit_price, own.quantity) = (is.unit_price, is.quantity);
-            }
-        }
-    }
-    (changed != *balance).then_some(changed)
 }

@@ -18,8 +18,8 @@ pub use calc::{ItemPrice, PlannedItem};
 pub use input::price as item_price;
 pub use input::{ITEMS_MAX, SchedulePointInTimeInput, ScheduledChargeInput, custom_fields, planned};
 pub use of_balance::{
-    PaymentItem, Standing, VoidChange, balances_paid_on, change_pending, change_void, insert_or_add,
-    items_of_balances, remove_pending,
+    PaymentItem, Standing, VoidChange, balances_paid_on, bring_back, change_pending, change_void,
+    insert_or_add, items_of_balances, remove_pending,
 };
 pub use products::fixed_products;
 pub use store::{

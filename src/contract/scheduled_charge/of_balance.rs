@@ -30,7 +30,7 @@ pub enum Standing {
     Finalized,
     /// Its invoice is void, and bills it again when it is regenerated.
     Void,
-    /// Its invoice became void as the contract was archived, which bills nothing any more.
+    /// Its invoice became void as its contract was archived, or after that: nothing of it is regenerated.
     VoidWithContract,
 }
 
@@ -56,7 +56,7 @@ pub async fn items_of_balances(
                   charge.id AS "charge_id: ScheduledChargeId", item.id AS "id: ScheduleItemId", dated_at, unit_price,
                   quantity, invoice_id AS "invoice_id: InvoiceId", invoiced_at, removed_at,
                   coalesce(invoice.status = 'VOID', false) AS "is_void!",
-                  coalesce(invoice.voided_at = contract.archived_at, false) AS "is_void_with_contract!"
+                  coalesce(invoice.voided_at >= contract.archived_at, false) AS "is_void_with_contract!"
            FROM scheduled_charge charge
            JOIN scheduled_charge_item item ON item.environment_id = charge.environment_id
                 AND item.customer_id = charge.customer_id AND item.contract_id = charge.contract_id
@@ -254,6 +254,25 @@ pub async fn remove_pending(
         customer_id.0,
         ids,
         now,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Makes removed items pending again, by their ids; those that are not removed stay as they are.
+pub async fn bring_back(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_id: CustomerId,
+    ids: &[Uuid],
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE scheduled_charge_item SET removed_at = NULL
+         WHERE environment_id = $1 AND customer_id = $2 AND id = ANY($3) AND removed_at IS NOT NULL",
+        environment_id.0,
+        customer_id.0,
+        ids,
     )
     .execute(db)
     .await?;

@@ -63,6 +63,7 @@ pub fn account(balance_type: BalanceType, segments: Vec<Segment>) -> Account {
         payments: None,
         rollover_fraction: None,
         rolled_over: None,
+        taken_away: None,
         is_true_up_disabled: false,
         netsuite_sales_order_id: None,
         salesforce_opportunity_id: None,

@@ -50,7 +50,20 @@ pub struct Payment {
     pub amount: Decimal,
     /// Where it is invoiced at all.
     pub item: Option<usize>,
+    /// Whether it is what a recurring one has to be paid.
+    pub is_of_grant: bool,
 }
+
+/// What a recurring one made last of what it made.
+pub struct MadeAs {
+    pub amount: Decimal,
+    pub end: Instant,
+    pub price: Option<Decimal>,
+}
+
+/// An end of its contract, which was this one before, took it away before it started.
+#[derive(Clone, Copy)]
+pub struct TakenAway(pub Option<Instant>);
 
 #[expect(clippy::struct_excessive_bools, reason = "each is agreed or comes true on its own")]
 pub struct Balance {
@@ -75,6 +88,8 @@ pub struct Balance {
     pub archived: Option<Instant>,
     /// The recurring one that made it, and the start of its period.
     pub made_by: Option<(usize, Instant)>,
+    pub made_as: Option<MadeAs>,
+    pub taken_away: Option<TakenAway>,
     /// When somebody looks whether anything is short.
     pub true_up_due: Option<Instant>,
     /// Which part of each segment a renewal may take over at most.
@@ -344,6 +359,8 @@ impl Customer {
             is_disabled: false,
             archived: None,
             made_by: None,
+            made_as: None,
+            taken_away: None,
             true_up_due: None,
             rollover: plan.rollover.map(fraction),
             taken: None,
@@ -363,7 +380,7 @@ impl Customer {
             let (balance, state, amount) = (Some(number), ItemState::Pending, amount.clone());
             self.items.push(Item { contract, balance, at, amount, state, is_true_up });
         }
-        balance.payments.push(Payment { id: String::new(), at, amount, item });
+        balance.payments.push(Payment { id: String::new(), at, amount, item, is_of_grant: false });
         balance.has_schedule = true;
     }
 
@@ -422,22 +439,44 @@ impl Customer {
                 && self.grant_due(&self.grants[number]).is_some_and(|due| due <= until)
             {
                 let start = self.grants[number].granted_until;
-                made.push(self.make_child(number, start));
+                made.extend(self.make_child(number, start));
                 self.grants[number].granted_until = self.grant_calendar(&self.grants[number]).around(start).1;
             }
         }
         self.hand_over(contract, made);
     }
 
-    fn make_child(&mut self, number: usize, start: Instant) -> usize {
+    /// What a recurring one has for a period: its amount, its end and its price.
+    fn as_made(&self, grant: &Grant, start: Instant) -> Option<MadeAs> {
+        let (_, end, share) = self.grant_period(grant, start)?;
+        let plan = &grant.plan;
+        let price = plan.price.map(|price| Decimal::from(price) * &share);
+        Some(MadeAs { amount: Decimal::from(plan.amount) * share, end, price })
+    }
+
+    fn make_child(&mut self, number: usize, start: Instant) -> Option<usize> {
         let grant = &self.grants[number];
         let contract = grant.contract;
-        let (_, until, share) = self.grant_period(grant, start).expect("it is due");
-        let plan = grant.plan.clone();
-        let segment = self.segment(Decimal::from(plan.amount) * &share, start, until);
+        let made_as = self.as_made(grant, start).expect("it is due");
         let known = self.balances.iter().position(|balance| balance.made_by == Some((number, start)));
-        let child = Balance {
-            id: known.map(|known| self.balances[known].id.clone()).unwrap_or_default(),
+        if let Some(known) = known {
+            // What somebody archived stays so.
+            self.balances[known].taken_away.take()?;
+            self.balances[known].archived = None;
+            for payment in &self.balances[known].payments {
+                if let Some(item) = payment.item.filter(|item| self.items[*item].state == ItemState::Removed)
+                {
+                    self.items[item].state = ItemState::Pending;
+                }
+            }
+            self.make_as(known, made_as);
+            return Some(known);
+        }
+        let plan = grant.plan.clone();
+        let price = made_as.price.clone();
+        let segment = self.segment(made_as.amount.clone(), start, made_as.end);
+        self.balances.push(Balance {
+            id: String::new(),
             name: plan.name,
             kind: plan.kind,
             contract: Some(contract),
@@ -456,48 +495,71 @@ impl Customer {
             is_disabled: false,
             archived: None,
             made_by: Some((number, start)),
+            made_as: Some(made_as),
+            taken_away: None,
             true_up_due: None,
             rollover: plan.rollover.map(fraction),
             taken: None,
-        };
-        let place = known.unwrap_or(self.balances.len());
-        match known {
-            Some(known) => self.balances[known] = child,
-            None => self.balances.push(child),
+        });
+        let new = self.balances.len() - 1;
+        if let Some(price) = price {
+            self.add_payment(new, start, price);
+            self.balances[new].payments[0].is_of_grant = true;
         }
-        if let Some(price) = plan.price {
-            self.add_payment(place, start, Decimal::from(price) * share);
+        Some(new)
+    }
+
+    /// Makes one what its recurring one has for it by now, where nobody made it anything else since it made it last.
+    fn make_as(&mut self, number: usize, is: MadeAs) {
+        let balance = &mut self.balances[number];
+        let was = balance.made_as.take().expect("a recurring one made it");
+        let segment = &mut balance.segments[0];
+        if segment.amount == was.amount {
+            segment.amount = is.amount.clone();
         }
-        place
+        if segment.end == was.end {
+            segment.end = is.end;
+        }
+        let own = balance.payments.iter().position(|payment| payment.is_of_grant);
+        if let (Some(own), Some(price)) = (own, &is.price)
+            && Some(&balance.payments[own].amount) == was.price.as_ref()
+            && !self.is_settled(number, own)
+        {
+            let payment = &mut self.balances[number].payments[own];
+            payment.amount = price.clone();
+            if let Some(item) = payment.item {
+                self.items[item].amount = price.clone();
+            }
+        }
+        self.balances[number].made_as = Some(is);
+    }
+
+    /// Whether a payment is on a final invoice, or an end of its contract took it away.
+    pub fn is_settled(&self, number: usize, payment: usize) -> bool {
+        let item = self.balances[number].payments[payment].item;
+        item.is_some_and(|item| match self.items[item].state {
+            ItemState::Pending => false,
+            ItemState::On(invoice) => !self.invoices[invoice].is_void(),
+            ItemState::Removed => true,
+        })
     }
 
     /// What a new end of a contract does to those that have not started.
-    fn follow_end(&mut self, contract: usize) {
+    fn follow_end(&mut self, contract: usize, end_before: Option<Instant>) {
         for number in 0..self.balances.len() {
             let balance = &self.balances[number];
-            let Some((grant_number, start)) = balance.made_by else { continue };
+            let Some((grant, start)) = balance.made_by else { continue };
             let has_started = balance.segments[0].start <= self.now;
-            if self.grants[grant_number].contract != contract || has_started || balance.archived.is_some() {
+            if self.grants[grant].contract != contract || has_started || balance.archived.is_some() {
                 continue;
             }
-            let grant = &self.grants[grant_number];
-            let plan = grant.plan.clone();
-            match self.grant_period(grant, start) {
-                Some((_, until, share)) => {
-                    let balance = &mut self.balances[number];
-                    balance.segments[0].amount = Decimal::from(plan.amount) * &share;
-                    balance.segments[0].end = until;
-                    if let (Some(payment), Some(price)) = (balance.payments.first_mut(), plan.price) {
-                        payment.amount = Decimal::from(price) * share;
-                        if let Some(item) = payment.item {
-                            self.items[item].amount = payment.amount.clone();
-                        }
-                    }
-                }
+            match self.as_made(&self.grants[grant], start) {
+                Some(is) => self.make_as(number, is),
                 None => {
-                    let grant = &mut self.grants[grant_number];
+                    let grant = &mut self.grants[grant];
                     grant.granted_until = grant.granted_until.min(start);
                     self.balances[number].archived = Some(self.now);
+                    self.balances[number].taken_away = Some(TakenAway(end_before));
                     self.drop_pending(number);
                 }
             }
@@ -547,15 +609,18 @@ impl Customer {
         }
     }
 
-    /// What a payment was edited to is what is to be billed. On another date it leaves the void invoice that it is on, unless
-    /// that became void with its contract.
+    /// Whether the contract that would bill its payments is archived.
+    fn is_billed_by_nobody(&self, number: usize) -> bool {
+        let Balance { do_not_invoice, is_disabled, billed_on, .. } = self.balances[number];
+        let is_over = billed_on.is_none_or(|contract| self.contracts[contract].archived.is_some());
+        is_over && !do_not_invoice && !is_disabled
+    }
+
+    /// What a payment was edited to is what is to be billed. On another date it leaves the void invoice that it is on.
     fn rebill(&mut self, item: usize, at: Instant, amount: i64) {
-        let Item { contract, state, at: before, .. } = self.items[item];
-        if let ItemState::On(invoice) = state {
-            let is_with_contract = self.invoices[invoice].voided == self.contracts[contract].archived;
-            if before != at && !is_with_contract {
-                self.items[item].state = ItemState::Pending;
-            }
+        let Item { state, at: before, .. } = self.items[item];
+        if matches!(state, ItemState::On(_)) && before != at {
+            self.items[item].state = ItemState::Pending;
         }
         (self.items[item].at, self.items[item].amount) = (at, amount.into());
     }
@@ -575,7 +640,8 @@ impl Customer {
                 if is_postpaid {
                     // What was promised and what is billed change together.
                     let is_same = balance.payments[0].amount == amount;
-                    if self.is_held(number, 0, is_same) {
+                    let is_billed_by_nobody = !is_same && self.is_billed_by_nobody(number);
+                    if self.is_held(number, 0, is_same) || is_billed_by_nobody {
                         return false;
                     }
                     let payment = &mut self.balances[number].payments[0];
@@ -619,10 +685,7 @@ impl Customer {
                 self.balances[number].applicable = contracts;
             }
             Edit::AddPayment { at, amount } => {
-                // Nobody would bill it for a contract that is archived.
-                let is_billable =
-                    balance.billed_on.is_some_and(|contract| self.contracts[contract].archived.is_none());
-                if is_postpaid || (!balance.do_not_invoice && !is_billable) {
+                if is_postpaid || self.is_billed_by_nobody(number) {
                     return false;
                 }
                 self.add_payment(number, at, amount.into());
@@ -630,7 +693,10 @@ impl Customer {
             Edit::ChangePayment { payment, at, amount } => {
                 let before = &balance.payments[payment];
                 let is_same = before.at == at && before.amount == amount;
-                if is_postpaid || self.is_held(number, payment, is_same) {
+                if is_postpaid
+                    || self.is_held(number, payment, is_same)
+                    || (!is_same && self.is_billed_by_nobody(number))
+                {
                     return false;
                 }
                 let payment = &mut self.balances[number].payments[payment];
@@ -759,7 +825,7 @@ impl Customer {
                 }
             }
         }
-        self.follow_end(number);
+        self.follow_end(number, before);
         self.schedule_true_ups();
     }
 

@@ -21,7 +21,7 @@ use upbeat::catalog::rate::{GroupValues, Price, RateEntry, Tier, TimelineKey};
 use upbeat::catalog::usage_filter::{UsageFilter, UsageFilters};
 use upbeat::contract::balance::{
     AccessType, Balance, BalanceTerms, BalanceType, CommitRateType, ManualEntry, Origin, Payment,
-    PaymentSchedule, RolledOver, Segment, TargetingOfBalance, TrueUp, shortfall,
+    PaymentSchedule, RolledOver, Segment, TakenAway, TargetingOfBalance, TrueUp, shortfall,
 };
 use upbeat::contract::{ChargesOnUsageInvoices, Contract, MultiplierPrioritization};
 use upbeat::drawdown::Draw;
@@ -589,6 +589,7 @@ fn balance(customer: &Customer, number: usize, reserved: &[NaiveDraw]) -> Balanc
             payments: own.has_schedule.then_some(payments),
             rollover_fraction: own.rollover.clone().map(Number),
             rolled_over: own.taken.as_ref().map(rolled_over),
+            taken_away: own.taken_away.map(|end| TakenAway { ended_before: end.0 }),
             is_true_up_disabled: own.is_disabled,
             netsuite_sales_order_id: None,
             salesforce_opportunity_id: None,

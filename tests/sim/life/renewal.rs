@@ -118,6 +118,8 @@ impl Customer {
             is_disabled: old.is_disabled,
             archived: None,
             made_by: None,
+            made_as: None,
+            taken_away: None,
             true_up_due: None,
             rollover: None,
             taken: Some(Taken { origin, segment: from.number, is_final: false }),

@@ -6,7 +6,7 @@ use upbeat::time::Instant;
 
 use super::bill::PRODUCTS;
 use super::calendar::Frequency;
-use super::customer::{Balance, Customer};
+use super::customer::Customer;
 use super::step::{BalancePlan, ContractPlan, DrawnBy, Edit, Event, GrantPlan, Kind, Renewal, Step};
 use crate::random::Random;
 
@@ -289,14 +289,10 @@ impl Story {
         }
     }
 
-    /// A commit or credit that may be changed: of the recurring ones, one that has started.
+    /// A commit or credit that may be changed.
     fn changed(&mut self, customer: &Customer) -> Option<usize> {
-        let may_change = |balance: &Balance| {
-            let has_started = balance.segments[0].start <= customer.now;
-            (balance.made_by.is_none() || has_started) && !balance.id.is_empty()
-        };
         let all = 0..customer.balances.len();
-        let changed: Vec<usize> = all.filter(|number| may_change(&customer.balances[*number])).collect();
+        let changed: Vec<usize> = all.filter(|number| !customer.balances[*number].id.is_empty()).collect();
         (!changed.is_empty()).then(|| *self.random.pick(&changed))
     }
 

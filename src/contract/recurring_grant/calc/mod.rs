@@ -4,9 +4,7 @@ use chrono::{DateTime, TimeDelta};
 
 use super::terms::{GrantKind, Proration, RecurringGrant, UnitAmount};
 use crate::contract::Contract;
-use crate::contract::balance::{
-    Added, Balance, BalanceTerms, BalanceType, Payment, PaymentSchedule, Segment,
-};
+use crate::contract::balance::{Balance, BalanceTerms, BalanceType, Payment, PaymentSchedule, Segment};
 use crate::id::{BalanceId, ScheduleItemId, SegmentId, deterministic};
 use crate::money::{Decimal, Number, ProrationRounding, divide};
 use crate::time::{CycleFrequency, Instant, Period, StatementSchedule};
@@ -150,13 +148,6 @@ pub fn child_id(grant: &RecurringGrant, start: Instant) -> BalanceId {
     BalanceId(id_of("commit or credit of a recurring one", grant, start))
 }
 
-/// The id of a payment that stands in for one that was removed when its commit had this version.
-#[must_use]
-pub fn payment_again(removed: ScheduleItemId, added: Added) -> ScheduleItemId {
-    let parts = [removed.to_string(), added.to_string()];
-    ScheduleItemId(deterministic("payment of a recurring commit again", &[&parts[0], &parts[1]]))
-}
-
 /// The commit or credit of a period.
 #[must_use]
 pub fn child(grant: &RecurringGrant, period: &GrantPeriod) -> Balance {
@@ -208,6 +199,7 @@ pub fn child(grant: &RecurringGrant, period: &GrantPeriod) -> Balance {
             payments,
             rollover_fraction: terms.rollover_fraction.clone(),
             rolled_over: None,
+            taken_away: None,
             is_true_up_disabled: false,
             netsuite_sales_order_id: terms.netsuite_sales_order_id.clone(),
             salesforce_opportunity_id: None,

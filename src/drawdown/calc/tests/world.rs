@@ -418,6 +418,7 @@ pub fn balance(name: &str, balance_type: BalanceType, amount: i64) -> Balance {
             payments: None,
             rollover_fraction: None,
             rolled_over: None,
+            taken_away: None,
             is_true_up_disabled: false,
             netsuite_sales_order_id: None,
             salesforce_opportunity_id: None,

@@ -59,6 +59,11 @@ impl Calculations {
         let edited = parsed(request).applied(balance, &settled, &self.ids);
         let edited = edited.map_err(|error| error.to_string())?;
         let charge = charge_of(&edited);
+        let billed_on = customer.balances[number].billed_on.map(|contract| &customer.contracts[contract]);
+        let is_over = billed_on.is_some_and(|contract| contract.archived.is_some());
+        if is_over && charge.is_some() && edited.terms.payments != balance.terms.payments {
+            return Err("the contract that bills it is archived".to_owned());
+        }
         let changes = changes(&edited, charge.as_ref(), &kept).map_err(|error| error.to_string())?;
         let payments = changed(customer, kept, changes);
         Ok((edited, payments))
@@ -100,11 +105,6 @@ fn may_be_edited(
     }
     if !request["invoice_schedule"].is_null() && has_ended && rollovers.is_origin(balance.id) {
         return Err("a renewal takes over what is left of it, and its contract has ended".to_owned());
-    }
-    let own = &customer.balances[number];
-    let is_over = own.billed_on.is_some_and(|contract| customer.contracts[contract].archived.is_some());
-    if request["invoice_schedule"]["add_schedule_items"].is_array() && is_over && !own.do_not_invoice {
-        return Err("the contract that bills it is archived".to_owned());
     }
     Ok(())
 }
@@ -150,9 +150,10 @@ fn payment(customer: &Customer, number: usize, place: usize) -> PaymentItem {
 fn standing(customer: &Customer, place: usize) -> Standing {
     let item = &customer.items[place];
     let ItemState::On(invoice) = item.state else { return Standing::Pending };
+    let archived = customer.contracts[item.contract].archived;
     match customer.invoices[invoice].voided {
         None => Standing::Finalized,
-        voided if voided == customer.contracts[item.contract].archived => Standing::VoidWithContract,
+        Some(voided) if archived.is_some_and(|archived| archived <= voided) => Standing::VoidWithContract,
         Some(_) => Standing::Void,
     }
 }

@@ -1,12 +1,14 @@
 //! Recurring commits and credits: what production makes of them and when, beside what the model does.
 
+use std::collections::BTreeSet;
+
 use upbeat::contract::Contract;
 use upbeat::contract::balance::{Balance, CommitRateType, TargetingOfBalance};
 use upbeat::contract::recurring_grant::{
-    Calendar, GrantKind, GrantTerms, InvoiceAmount, Proration, RecurringGrant, UnitAmount, changed, child,
-    due_at, plan,
+    Calendar, GrantKind, GrantTerms, InvoiceAmount, Proration, RecurringGrant, UnitAmount, brought_back,
+    child_where_ends, due_at, followed, plan, taken_away,
 };
-use upbeat::id::ProductId;
+use upbeat::id::{ProductId, ScheduleItemId};
 use upbeat::money::{CreditType, Number};
 use upbeat::time::{CycleFrequency, Instant};
 use uuid::Uuid;
@@ -18,6 +20,7 @@ use super::{
 };
 use crate::life::calendar::Frequency;
 use crate::life::customer::{self, Customer};
+use crate::life::ledger::shown;
 use crate::life::step::{DrawnBy, Kind};
 
 /// All that contracts were made with, as far as they have come.
@@ -86,13 +89,26 @@ pub fn made(before: &Before, customer: &Customer) -> (Vec<(usize, Balance)>, Vec
         if contract.archived_at.is_some() || grants.is_empty() {
             continue;
         }
-        if before.contracts.get(number).is_some_and(|one| one.ending_before != contract.ending_before) {
-            faults.extend(grants.iter_mut().flat_map(|grant| follow_end(before, customer, &contract, grant)));
+        let old = before.contracts.get(number).filter(|one| one.ending_before != contract.ending_before);
+        let mut so_far = before.balances.clone();
+        if let Some(old) = old {
+            for grant in &mut grants {
+                faults.extend(follow_end(before, customer, [old, &contract], grant, &mut so_far));
+            }
         }
         for child in plan(&mut grants, &contract, customer.now, usize::MAX) {
-            match number_of(customer, &child) {
-                Some(number) => made.push((number, named(child, customer, number))),
-                None => faults.push(format!("made and not expected: {child:?}")),
+            let Some(number) = number_of(customer, &child) else {
+                faults.push(format!("made and not expected: {child:?}"));
+                continue;
+            };
+            let child = named(child, customer, number);
+            let grant = grants.iter().find(|grant| Some(grant.id) == child.recurring_id);
+            let grant = grant.expect("it made it");
+            match so_far.get(number) {
+                None => made.push((number, child)),
+                Some(removed) => made.extend(
+                    back(customer, grant, &contract, removed, &child).map(|balance| (number, balance)),
+                ),
             }
         }
         faults.extend(grants.iter().filter_map(|grant| is_behind(customer, &contract, grant)));
@@ -142,45 +158,87 @@ fn new_ones(before: &Before, customer: &Customer) -> impl Iterator<Item = usize>
 
 /// With the ids that the model gives it.
 fn named(mut child: Balance, customer: &Customer, number: usize) -> Balance {
+    let own = &customer.balances[number];
     child.id = balance_id(number);
-    child.terms.segments[0].id = segment_id(customer.balances[number].segments[0].number);
+    child.terms.segments[0].id = segment_id(own.segments[0].number);
+    let place = own.payments.iter().position(|payment| payment.is_of_grant);
     for payment in child.terms.payments.iter_mut().flat_map(|payments| &mut payments.items) {
-        payment.id = payment_id(0);
+        // One that was taken out of it has the id of none.
+        payment.id = payment_id(place.unwrap_or(usize::MAX));
     }
     child
+}
+
+/// What was made, with the places behind the point that the model has, which divides to others.
+fn like(mut made: Balance, balance: &Balance) -> Balance {
+    let same = |one: &Number, other: &Number| shown(&one.0) == shown(&other.0);
+    for segment in &mut made.terms.segments {
+        if let Some(own) = balance.segment(segment.id).filter(|own| same(&own.amount, &segment.amount)) {
+            segment.amount = own.amount.clone();
+        }
+    }
+    let own = balance.terms.payments.iter().flat_map(|payments| &payments.items);
+    for payment in made.terms.payments.iter_mut().flat_map(|payments| &mut payments.items) {
+        let mut own = own.clone().filter(|own| own.id == payment.id);
+        if let Some(own) = own.find(|own| same(&own.unit_price, &payment.unit_price)) {
+            payment.unit_price = own.unit_price.clone();
+        }
+    }
+    made
+}
+
+/// The payments of a commit that cannot change, once a step is done.
+fn held(customer: &Customer, number: usize) -> BTreeSet<ScheduleItemId> {
+    let payments = 0..customer.balances[number].payments.len();
+    payments.filter(|payment| customer.is_settled(number, *payment)).map(payment_id).collect()
+}
+
+/// One that an end took away, as it comes back; nothing where somebody archived it.
+fn back(
+    customer: &Customer,
+    grant: &RecurringGrant,
+    contract: &Contract,
+    removed: &Balance,
+    is: &Balance,
+) -> Option<Balance> {
+    let number = number_of(customer, removed).expect("it is one of the model");
+    let taken = removed.terms.taken_away?;
+    let was = child_where_ends(grant, contract, taken.ended_before, removed.created_at);
+    let was = like(named(was.expect("it was there until then"), customer, number), removed);
+    Some(brought_back(removed, &was, is, &BTreeSet::new()))
 }
 
 /// What the new end of its contract makes of what has not started; and how far the grant has come then.
 fn follow_end(
     before: &Before,
     customer: &Customer,
-    contract: &Contract,
+    [old, contract]: [&Contract; 2],
     grant: &mut RecurringGrant,
+    so_far: &mut [Balance],
 ) -> Vec<String> {
-    let calendar = Calendar::of(grant, contract);
     let is_upcoming = |one: &Balance| {
         one.recurring_id == Some(grant.id) && one.terms.span().start > before.now && one.archived_at.is_none()
     };
-    let mut faults = Vec::new();
     let mut granted_until = grant.granted_until;
+    let mut faults = Vec::new();
     for (number, upcoming) in before.balances.iter().enumerate().filter(|(_, one)| is_upcoming(one)) {
         let start = upcoming.created_at;
-        let is = match calendar.period(start) {
-            Some(period) => {
-                // By the id that production gives its segment.
-                let mut upcoming = upcoming.clone();
-                upcoming.terms.segments[0].id = child(grant, &period).terms.segments[0].id;
-                let mut is = changed(grant, &period, &upcoming).unwrap_or(upcoming);
-                is.terms.segments[0].id = segment_id(customer.balances[number].segments[0].number);
-                is
+        let [was, is] = [old, contract].map(|contract| {
+            let child = child_where_ends(grant, contract, contract.ending_before, start)?;
+            Some(named(child, customer, number))
+        });
+        so_far[number] = match is {
+            Some(is) => {
+                let was = like(was.expect("it was made"), upcoming);
+                followed(upcoming, &was, &is, &held(customer, number))
             }
             None => {
                 granted_until = granted_until.min(start);
-                Balance { archived_at: Some(before.now), ..upcoming.clone() }
+                taken_away(upcoming, old.ending_before, before.now)
             }
         };
         let what = format!("{} of {start} after a new end", customer.balances[number].name);
-        faults.extend(difference(what, is, balance(customer, number, &[])));
+        faults.extend(difference(what, so_far[number].clone(), balance(customer, number, &[])));
     }
     grant.granted_until = granted_until;
     faults
