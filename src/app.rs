@@ -21,7 +21,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::access::App;
 use crate::catalog::{billable_metric, credit_type, product, rate, rate_card};
-use crate::{console, contract, customer, invoice, ledger, named_schedule, package, rating, sandbox, usage};
+use crate::{console, contract, customer, invoice, ledger, named_schedule, package, sandbox, usage};
 
 /// The whole server as a router, for a socket or for a test.
 pub fn app(state: App, metrics: Option<PrometheusHandle>) -> Router {
@@ -324,7 +324,7 @@ fn usage_and_invoices() -> ApiRouter<App> {
             "/v1/customers/{customer_id}/purchasedSeats",
             get_with(usage::purchased_seats::handler, usage::purchased_seats::doc),
         )
-        .api_route("/v1/upbeat/usage/unrated", post_with(rating::unrated::handler, rating::unrated::doc))
+        .api_route("/v1/upbeat/usage/unrated", post_with(invoice::unrated::handler, invoice::unrated::doc))
         .api_route(
             "/v1/upbeat/usage/unmatched-customers",
             post_with(usage::unmatched_customers::handler, usage::unmatched_customers::doc),

@@ -1,8 +1,8 @@
 //! Invoices: charges become a document.
 //!
 //! Owns: the invoice and its lines, the one calculation behind preview, draft and final, finalization, reading invoices, what
-//! making, ending and archiving a contract or its customer makes of its invoices, voiding them and making them anew. Does not
-//! own: prices (rating), schedules (contract), delivery.
+//! making, ending and archiving a contract or its customer makes of its invoices, voiding them and making them anew; which usage
+//! no invoice bills. Does not own: prices (rating), schedules (contract), delivery.
 //!
 //! Invariants: drafts are never stored but computed when they are read (what they draw may be remembered by this process, under
 //! the names of the states that it follows from: [`drafts`]); a finalized invoice is stored whole and
@@ -40,6 +40,7 @@ pub mod set_billable_status;
 pub mod set_usage_filter;
 mod store;
 mod true_up;
+pub mod unrated;
 pub mod update_end_date;
 mod verify;
 mod verify_balances;

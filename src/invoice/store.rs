@@ -596,6 +596,42 @@ pub async fn list_for_check(
     Ok(finalized.collect())
 }
 
+/// The periods of a customer's final usage invoices that overlap a period, by contract and start, each with the terms that it was
+/// calculated from.
+pub async fn final_usage(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    customer_id: CustomerId,
+    period: Period,
+) -> Result<BTreeMap<ContractId, Vec<(Period, SeenTerms)>>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"SELECT contract_id AS "contract_id: ContractId", starts_at, ends_at, seen_rate, seen_product_update,
+                  seen_usage_filter, seen_override
+           FROM invoice
+           WHERE environment_id = $1 AND customer_id = $2 AND type <> 'SCHEDULED' AND status = 'FINALIZED'
+             AND starts_at < $3 AND ends_at > $4
+           ORDER BY contract_id, starts_at"#,
+        environment_id.0,
+        customer_id.0,
+        period.end,
+        period.start,
+    )
+    .fetch_all(db)
+    .await?;
+    let mut found: BTreeMap<ContractId, Vec<(Period, SeenTerms)>> = BTreeMap::new();
+    for row in rows {
+        let seen = SeenTerms {
+            newest: Newest { rate: row.seen_rate, product_update: row.seen_product_update },
+            usage_filter: row.seen_usage_filter,
+            rate_override: row.seen_override,
+            ending_before: None,
+        };
+        let period = Period { start: row.starts_at, end: row.ends_at };
+        found.entry(row.contract_id).or_default().push((period, seen));
+    }
+    Ok(found)
+}
+
 /// Whose stored invoice has this id.
 pub async fn owner(
     db: &mut PgConnection,

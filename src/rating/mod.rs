@@ -3,7 +3,7 @@
 //! Owns: cutting a period where anything that counts or prices it changes, which of its customer's usage a contract
 //! bills, the quantity of each piece, the price in force under the card and the contract's overrides, the tier walk, shares
 //! of spend. Does not own: quantities themselves (usage), which override applies (`contract::rate_override`), who pays
-//! (drawdown), the document (invoice). Also says which usage nothing prices ([`unrated`]).
+//! (drawdown), the document (invoice). Also says of usage why nothing prices it ([`calc::UnratedReason`]).
 //!
 //! Invariants: `calc` is pure over a loaded [`Terms`] and [`Usage`]; loading takes a bounded number of queries,
 //! whatever the number of products, rates or hours (a metric with SQL takes one more for each 32 cuts, a share of what a
@@ -20,8 +20,6 @@ mod known;
 mod load;
 mod terms;
 mod timeline;
-pub mod unrated;
-mod unrated_queries;
 
 pub use known::terms_of;
 pub use load::{UsageScope, load_definitions, load_terms, load_usage};

@@ -32,7 +32,7 @@ pub struct Terms {
 }
 
 /// The newest entries of the append-only catalog that a calculation saw, of one rate card and its products.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Newest {
     pub rate: Option<i64>,
     pub product_update: Option<i64>,

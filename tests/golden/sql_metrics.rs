@@ -413,3 +413,42 @@ async fn groups_of_a_query_that_are_null_are_shown_without_a_value() {
         ]
     );
 }
+
+/// What lacks a value of the pricing group key has no rate, also where the product was priced without a key before; what was counted
+/// before is priced without one.
+#[tokio::test]
+async fn a_null_pricing_value_has_no_rate_of_a_smaller_key() {
+    for (granularity, before) in [("HOUR", "01-01..01-15"), ("SERVICE_PERIOD", "01-01..02-01")] {
+        let desk = Desk::at("2026-01-21").await;
+        let metric =
+            sql_metric(&desk, "SELECT SUM(properties.n) AS value, properties.zone FROM events GROUP BY zone")
+                .await;
+        let product =
+            desk.product_on("Units", &metric, json!({ "sql_breakdown_granularity": granularity })).await;
+        desk.flat(&product, "2026-01-01", "100").await;
+        let keyed =
+            json!({ "product_id": product, "starting_at": t("2026-01-15"), "pricing_group_key": ["zone"] });
+        desk.api.post("/v1/contract-pricing/products/update", keyed).await.id();
+        desk.flat_with(&product, "2026-01-15", "7", json!({ "pricing_group_values": { "zone": "fra" } }))
+            .await;
+        desk.contract("2026-01-01", json!({})).await;
+        desk.event("2026-01-10", json!({ "n": 5 })).await;
+        desk.event("2026-01-20", json!({ "n": 4 })).await;
+        desk.event("2026-01-20", json!({ "n": 3, "zone": "fra" })).await;
+        let lines = desk.lines("2026-01-01").await;
+        let expected = [
+            format!("Units {before} 5 × 100 = 500"),
+            "Units {zone: fra} 01-15..02-01 3 × 7 = 21".to_owned(),
+            "total 521".to_owned(),
+        ];
+        assert_eq!(lines, expected, "{granularity}");
+        let unrated = desk.api.post("/v1/upbeat/usage/unrated", json!({})).await.data();
+        let told: Vec<String> = unrated
+            .as_array()
+            .expect("rows")
+            .iter()
+            .map(|row| format!("{} {}", row["reason"], row["value"]))
+            .collect();
+        assert_eq!(told, ["\"NO_RATE\" 4"], "{granularity}");
+    }
+}

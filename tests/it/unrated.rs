@@ -162,6 +162,59 @@ async fn what_a_contract_entitles_or_ends_before_is_told_by_the_hour() {
     assert_eq!(shop.unrated().await, expected);
 }
 
+/// A price that is added later bills nothing of what is on a final invoice, before that is made anew.
+#[tokio::test]
+async fn what_a_final_invoice_left_out_stays_in_the_list() {
+    let shop = Shop::empty().await;
+    let contract = shop.contract(json!({})).await;
+    shop.used("acct", "gpt5", 7).await;
+    shop.used("acct", "gpt-5", 2).await;
+    let left_out = ["2026-03-08 gpt5 1 7 NO_RATE"];
+    assert_eq!(shop.unrated().await, left_out);
+    shop.api.move_clock("2026-04-02T12:00:00Z").await;
+    assert_eq!(shop.unrated().await, left_out, "and final");
+    shop.rate("gpt5", json!({})).await;
+    assert_eq!(shop.unrated().await, left_out);
+    let path = format!("/v1/customers/{}/invoices?status=FINALIZED", shop.customer);
+    let invoice = shop.api.get(&path).await.data()[0].clone();
+    assert_eq!(invoice["total"], 6);
+    shop.api.post("/v1/invoices/void", json!({ "id": invoice["id"] })).await.id();
+    assert_eq!(shop.unrated().await, [""; 0], "it is billed as soon as the invoice is made anew");
+    shop.api.post("/v1/invoices/regenerate", json!({ "id": invoice["id"] })).await.id();
+    assert_eq!(shop.api.get(&path).await.data()[0]["total"], 27);
+    assert_eq!(shop.unrated().await, [""; 0]);
+    let body = json!({ "customer_id": shop.customer, "contract_id": contract, "void_invoices": false });
+    shop.api.post("/v1/contracts/archive", body).await.id();
+    assert_eq!(shop.unrated().await, [""; 0], "what is final stays billed");
+    let again = shop.api.get(&path).await.data()[0]["id"].clone();
+    shop.api.post("/v1/invoices/void", json!({ "id": again })).await.id();
+    let nobody = ["2026-03-08 gpt-5 1 2 NO_CONTRACT", "2026-03-08 gpt5 1 7 NO_CONTRACT"];
+    assert_eq!(shop.unrated().await, nobody);
+}
+
+/// Nor does one that a query counts by; and of two statements of one month, of which one is final, each says what it bills.
+#[tokio::test]
+async fn what_a_final_invoice_left_out_of_a_query_stays_in_the_list() {
+    for granularity in ["HOUR", "SERVICE_PERIOD"] {
+        let shop = QueryShop::open(granularity).await;
+        let card = shop.card(&[("gpt-5", "01T00", None)]).await;
+        shop.called("05T09", "gpt5", 3).await;
+        shop.called("05T09", "gpt-5", 1).await;
+        let body = json!({ "starting_at": "2026-03-01T00:00:00Z", "ending_before": "2026-03-07T00:00:00Z" });
+        let contract = shop.api.contract(&shop.customer, &card, "2026-03-01T00:00:00Z", body).await;
+        shop.api.move_clock("2026-03-12T00:00:00Z").await;
+        let final_alone = ["05 gpt5 3 NO_RATE"];
+        assert_eq!(shop.told(json!({})).await, final_alone, "{granularity}");
+        let open_end = json!({ "customer_id": shop.customer, "contract_id": contract });
+        shop.api.post("/v1/contracts/updateEndDate", open_end).await.id();
+        shop.called("09T09", "gpt5", 4).await;
+        assert_eq!(shop.told(json!({})).await, ["05 gpt5 3 NO_RATE", "09 gpt5 4 NO_RATE"], "{granularity}");
+        shop.rate(&card, ("gpt5", "01T00", None), true).await;
+        assert_eq!(shop.told(json!({})).await, final_alone, "{granularity}: the rest is billed now");
+        assert_eq!(shop.billed().await, 2 + 8, "{granularity}");
+    }
+}
+
 #[tokio::test]
 async fn what_no_filter_passes_and_no_product_counts_is_told_as_such() {
     let shop = Shop::empty().await;

@@ -38,6 +38,13 @@ impl Combination {
         };
         Self { pricing: values(state.pricing_key()), presentation: values(state.presentation_key()) }
     }
+
+    /// Whether it has a value of every name of the pricing group key of this state, as a rate has. What a query counts may lack
+    /// one, and has no rate then, also where a smaller key had one before.
+    #[must_use]
+    pub fn can_have_rate(&self, state: &ProductState) -> bool {
+        state.pricing_key().iter().all(|name| self.pricing.contains_key(name))
+    }
 }
 
 /// What one segment adds to the quantity of a combination. There is one for every segment with usage.

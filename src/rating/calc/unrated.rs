@@ -101,6 +101,10 @@ impl<'a> Deal<'a> {
                 continue;
             }
             let combination = Combination::of(state, groups);
+            if !combination.can_have_rate(state) {
+                reason = reason.max(UnratedReason::NoRate);
+                continue;
+            }
             let priced = priced(state);
             let pricings = pricings(&self.agreement, product, &combination, priced);
             reason = reason.max(match pricings.iter().find(|(period, _)| period.contains(priced.start)) {

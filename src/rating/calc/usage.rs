@@ -51,7 +51,8 @@ pub fn usage_stretches<'a>(
     let spans = spans(terms, product, &statement);
     let is_one = spans.len() == 1;
     for span in spans {
-        for (combination, steps) in usage.steps(terms, span.state, cuts, span.period) {
+        let all = usage.steps(terms, span.state, cuts, span.period).into_iter();
+        for (combination, steps) in all.filter(|(combination, _)| combination.can_have_rate(span.state)) {
             let combination = Arc::new(combination);
             if span.at_the_end {
                 put_off
@@ -73,7 +74,7 @@ pub fn usage_stretches<'a>(
     let end = statement.counted.end;
     for (combination, PutOff { start, steps }) in put_off {
         let period = Period { start, end };
-        // As the product is presented at the end, which decides the combination too.
+        // The price of the end, for the combination that it was counted in.
         let last_span = Period { start: cuts.last().start.max(start), end };
         let last = pricings(agreement, product, &combination, last_span).pop();
         let Some((_, pricing)) = last.filter(|(priced, _)| priced.end == end) else { continue };

@@ -275,6 +275,7 @@ impl Customer {
                     return false;
                 }
                 self.invoices[invoice].voided = Some(self.now);
+                self.send_all_payments();
                 if self.contracts[contract].archived.is_some() {
                     self.give_back(contract);
                     self.schedule_true_ups();
@@ -618,9 +619,11 @@ impl Customer {
 
     /// What a payment was edited to is what is to be billed. On another date it leaves the void invoice that it is on.
     fn rebill(&mut self, item: usize, at: Instant, amount: i64) {
-        let Item { state, at: before, .. } = self.items[item];
+        let Item { state, balance, at: before, .. } = self.items[item];
         if matches!(state, ItemState::On(_)) && before != at {
+            let to = balance.and_then(|balance| self.balances[balance].billed_on);
             self.items[item].state = ItemState::Pending;
+            self.items[item].contract = to.expect("it is billed");
         }
         (self.items[item].at, self.items[item].amount) = (at, amount.into());
     }
@@ -684,6 +687,14 @@ impl Customer {
                 }
                 self.balances[number].applicable = contracts;
             }
+            Edit::BilledOn(to) => {
+                let is_open = balance.billed_on == Some(to) || self.contracts[to].archived.is_none();
+                if balance.contract.is_some() || !is_open {
+                    return false;
+                }
+                self.balances[number].billed_on = Some(to);
+                self.send_payments(number);
+            }
             Edit::AddPayment { at, amount } => {
                 if is_postpaid || self.is_billed_by_nobody(number) {
                     return false;
@@ -718,6 +729,36 @@ impl Customer {
         self.take_over_opened(number);
         self.after_change(number);
         true
+    }
+
+    /// Has the payments of a commit billed where it is billed: those that are pending, and those on invoices that became void with
+    /// their contract or after that, of which nothing is made anew.
+    fn send_payments(&mut self, number: usize) {
+        let balance = &self.balances[number];
+        let (Some(to), None, false) = (balance.billed_on, balance.archived, balance.is_disabled) else {
+            return;
+        };
+        for item in self.items.iter_mut().filter(|item| item.balance == Some(number) && item.contract != to) {
+            let archived = self.contracts[item.contract].archived;
+            let goes = match item.state {
+                ItemState::Pending => true,
+                ItemState::On(invoice) => {
+                    let voided = self.invoices[invoice].voided;
+                    archived.zip(voided).is_some_and(|(archived, voided)| archived <= voided)
+                }
+                ItemState::Removed => false,
+            };
+            if goes {
+                (item.contract, item.state) = (to, ItemState::Pending);
+            }
+        }
+    }
+
+    fn send_all_payments(&mut self) {
+        for number in 0..self.balances.len() {
+            self.send_payments(number);
+        }
+        self.schedule_true_ups();
     }
 
     fn remove_segment(&mut self, number: usize, segment: usize) {
@@ -857,7 +898,9 @@ impl Customer {
         for (place, item) in self.items.iter().enumerate() {
             if item.contract == number && item.state == ItemState::Pending && !item.is_true_up {
                 let rides = contract.statement_of_charge(item.at).is_some_and(|(start, _)| start <= self.now);
-                if !rides {
+                // What is paid for a customer's own may be billed on another contract yet.
+                let is_of_customer = item.balance.is_some_and(|one| self.balances[one].contract.is_none());
+                if !rides || is_of_customer {
                     upcoming.push((item.at, place));
                 }
             }
@@ -884,6 +927,7 @@ impl Customer {
                 invoice.voided = invoice.voided.or(Some(self.now));
             }
         }
+        self.send_all_payments();
         self.give_back(number);
         self.schedule_true_ups();
         true
@@ -994,9 +1038,9 @@ impl Customer {
     pub fn is_lapsed(&self, number: usize) -> bool {
         let balance = &self.balances[number];
         let mut items = self.items.iter().filter(|item| item.is_true_up && item.balance == Some(number));
-        let is_removed = items.any(|item| item.state == ItemState::Removed);
-        let is_billed_by_none =
-            balance.billed_on.is_none_or(|contract| self.contracts[contract].archived.is_some());
+        let is_removed = items.clone().any(|item| item.state == ItemState::Removed);
+        let billed_on = items.next_back().map(|item| item.contract).or(balance.billed_on);
+        let is_billed_by_none = billed_on.is_none_or(|contract| self.contracts[contract].archived.is_some());
         let is_given_up = balance.is_disabled || balance.do_not_invoice || is_removed || is_billed_by_none;
         self.final_true_up(number).is_none() && is_given_up
     }
@@ -1004,7 +1048,8 @@ impl Customer {
     /// Date and day of finalization of what is short of a promise.
     pub fn true_up(&self, number: usize) -> Option<(Instant, Instant)> {
         let balance = &self.balances[number];
-        if balance.archived.is_some() || balance.is_disabled {
+        let is_billed = balance.billed_on.is_some_and(|contract| self.contracts[contract].archived.is_none());
+        if balance.archived.is_some() || balance.is_disabled || !is_billed {
             return None;
         }
         let segment = &balance.segments[0];

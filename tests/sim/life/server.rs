@@ -604,6 +604,7 @@ pub fn edit_body(
                 contracts.iter().map(|contract| customer.contracts[*contract].id.as_str()).collect();
             json!({ "applicable_contract_ids": ids })
         }
+        Edit::BilledOn(contract) => json!({ "invoice_contract_id": customer.contracts[*contract].id }),
         Edit::AddPayment { at, amount } => {
             paid("add_schedule_items", json!({ "timestamp": wire(*at), "amount": amount }))
         }

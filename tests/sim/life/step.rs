@@ -88,17 +88,41 @@ pub struct Event {
 /// What is to change of a commit or credit; segments and payments by their places.
 #[derive(Clone, Debug)]
 pub enum Edit {
-    Amount { segment: usize, amount: i64 },
-    Time { segment: usize, start: Instant, end: Instant },
-    AddSegment { amount: i64, start: Instant, end: Instant },
-    RemoveSegment { segment: usize },
+    Amount {
+        segment: usize,
+        amount: i64,
+    },
+    Time {
+        segment: usize,
+        start: Instant,
+        end: Instant,
+    },
+    AddSegment {
+        amount: i64,
+        start: Instant,
+        end: Instant,
+    },
+    RemoveSegment {
+        segment: usize,
+    },
     Priority(Option<i64>),
     AtCommitRate(bool),
     Products(Vec<usize>),
     Contracts(Vec<usize>),
-    AddPayment { at: Instant, amount: i64 },
-    ChangePayment { payment: usize, at: Instant, amount: i64 },
-    RemovePayment { payment: usize },
+    /// The contract that its payments or its true-up are billed on.
+    BilledOn(usize),
+    AddPayment {
+        at: Instant,
+        amount: i64,
+    },
+    ChangePayment {
+        payment: usize,
+        at: Instant,
+        amount: i64,
+    },
+    RemovePayment {
+        payment: usize,
+    },
 }
 
 /// A contract that takes the place of another from its start on.

@@ -304,7 +304,7 @@ impl Story {
         let segment = self.random.count(0, balance.segments.len());
         let amount = self.random.number(1, 60) * 50;
         let has_payments = balance.kind == Kind::Prepaid && !balance.payments.is_empty();
-        let edit = match self.random.number(0, 12) {
+        let edit = match self.random.number(0, 13) {
             0 | 1 => Edit::Amount { segment, amount },
             2 if !is_recurring => {
                 let start = self.hour(now, -40, 20);
@@ -334,6 +334,9 @@ impl Story {
             }
             11 if has_payments => {
                 Edit::RemovePayment { payment: self.random.count(0, balance.payments.len()) }
+            }
+            12 if balance.kind != Kind::Credit => {
+                Edit::BilledOn(self.random.count(0, customer.contracts.len()))
             }
             _ => return None,
         };

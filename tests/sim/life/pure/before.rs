@@ -8,7 +8,7 @@ use upbeat::contract::recurring_grant::RecurringGrant;
 use upbeat::time::Instant;
 
 use super::edits::Edited;
-use super::{Calculations, balances_at, contract, grants, rollovers};
+use super::{Calculations, balances_at, contract, edits, grants, rollovers};
 use crate::life::customer::Customer;
 use crate::life::step::{Renewal, Step};
 
@@ -84,6 +84,7 @@ impl Calculations {
         let (made, mut faults) = grants::made(before, customer);
         faults.extend(rollovers::faults_of_new(before, customer, &made));
         faults.extend(self.faults_of_frozen(before, customer));
+        faults.extend(edits::faults_of_payments(customer));
         faults
     }
 }

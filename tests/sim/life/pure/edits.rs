@@ -11,8 +11,10 @@ use uuid::Uuid;
 use upbeat::contract::balance::{
     Balance, BalanceEdit, Changes, CommonEdit, InvoiceScheduleEdit, Settled, changes, charge_of,
 };
-use upbeat::contract::scheduled_charge::{ItemPrice, PaymentItem, ScheduleItem, Standing, VoidChange};
-use upbeat::id::{ScheduleItemId, ScheduledChargeId, SegmentId};
+use upbeat::contract::scheduled_charge::{
+    ItemPrice, PaymentItem, ScheduleItem, ScheduledCharge, Standing, VoidChange,
+};
+use upbeat::id::{ContractId, ScheduleItemId, ScheduledChargeId, SegmentId};
 use upbeat::money::zero;
 
 use super::{
@@ -59,13 +61,17 @@ impl Calculations {
         let edited = parsed(request).applied(balance, &settled, &self.ids);
         let edited = edited.map_err(|error| error.to_string())?;
         let charge = charge_of(&edited);
-        let billed_on = customer.balances[number].billed_on.map(|contract| &customer.contracts[contract]);
-        let is_over = billed_on.is_some_and(|contract| contract.archived.is_some());
-        if is_over && charge.is_some() && edited.terms.payments != balance.terms.payments {
+        let billed_on = edited.terms.invoice_contract_id;
+        let is_it = |contract: &usize| Some(contract_id(*contract)) == billed_on;
+        let contract = (0..customer.contracts.len()).find(is_it);
+        let is_over = contract.is_some_and(|contract| customer.contracts[contract].archived.is_some());
+        let is_asked = billed_on != balance.terms.invoice_contract_id
+            || (charge.is_some() && edited.terms.payments != balance.terms.payments);
+        if is_over && is_asked {
             return Err("the contract that bills it is archived".to_owned());
         }
         let changes = changes(&edited, charge.as_ref(), &kept).map_err(|error| error.to_string())?;
-        let payments = changed(customer, kept, changes);
+        let payments = changed(customer, kept, changes, charge.as_ref());
         Ok((edited, payments))
     }
 
@@ -84,6 +90,22 @@ impl Calculations {
             finalized: standing(|standing| standing == Standing::Finalized),
         }
     }
+}
+
+/// The commits whose payments are not what production makes of their terms.
+pub fn faults_of_payments(customer: &Customer) -> Vec<String> {
+    let is_wrong = |number: &usize| {
+        let balance = balance(customer, *number, &[]);
+        let charge = charge_of(&balance);
+        let changes = changes(&balance, charge.as_ref(), &payments(customer, *number));
+        !changes.is_ok_and(|changes| changes.is_empty())
+    };
+    let all = 0..customer.balances.len();
+    // What a renewal took over is paid as what is left comes to.
+    let wrong = all.filter(|number| customer.balances[*number].taken.is_none()).filter(is_wrong);
+    wrong
+        .map(|number| format!("payments for {} are not those of it", customer.balances[number].name))
+        .collect()
 }
 
 /// What is refused whatever the edit makes of it.
@@ -112,9 +134,11 @@ fn may_be_edited(
 /// As the operation reads it.
 fn parsed(mut request: Value) -> BalanceEdit {
     let schedule = request["invoice_schedule"].take();
-    let schedule: Option<InvoiceScheduleEdit> = serde_json::from_value(schedule).expect("a schedule");
+    let invoice_schedule: Option<InvoiceScheduleEdit> = serde_json::from_value(schedule).expect("a schedule");
+    let billed_on = request["invoice_contract_id"].take();
+    let invoice_contract_id: Option<ContractId> = serde_json::from_value(billed_on).expect("a contract");
     let common: CommonEdit = serde_json::from_value(request).expect("an edit");
-    BalanceEdit { invoice_schedule: schedule, ..common.into() }
+    BalanceEdit { invoice_schedule, invoice_contract_id, ..common.into() }
 }
 
 /// The payments for a commit, those that were removed too.
@@ -130,7 +154,9 @@ fn payment(customer: &Customer, number: usize, place: usize) -> PaymentItem {
         ItemState::On(invoice) => Some(invoice),
         ItemState::Pending | ItemState::Removed => None,
     };
+    // A commit has a charge for each contract that it was billed on.
     let charge = charge_of(&balance(customer, number, &[]));
+    let charge = charge.filter(|charge| charge.contract_id == contract_id(item.contract));
     PaymentItem {
         balance_id: balance_id(number),
         contract_id: contract_id(item.contract),
@@ -159,16 +185,26 @@ fn standing(customer: &Customer, place: usize) -> Standing {
 }
 
 /// The payments once it is done with them what is to happen.
-fn changed(customer: &Customer, kept: Vec<PaymentItem>, changes: Changes) -> Vec<PaymentItem> {
+fn changed(
+    customer: &Customer,
+    kept: Vec<PaymentItem>,
+    changes: Changes,
+    charge: Option<&ScheduledCharge>,
+) -> Vec<PaymentItem> {
+    let billed_on = charge.map_or(contract_id(0), |charge| charge.contract_id);
     let Changes { added, changed, of_void, removed } = changes;
     let mut payments = kept;
     for payment in &mut payments {
         let id = payment.item.id;
         if let Some(item) = changed.iter().find(|item| item.id == id) {
             payment.item = item.clone();
+            payment.contract_id = billed_on;
         }
-        if let Some(VoidChange { item, stays, .. }) = of_void.iter().find(|one| one.item.id == id) {
+        if let Some(VoidChange { item, stays, contract_id, .. }) =
+            of_void.iter().find(|one| one.item.id == id)
+        {
             let invoice_id = item.invoice_id.filter(|_| *stays);
+            payment.contract_id = *contract_id;
             payment.item = ScheduleItem { invoice_id, ..item.clone() };
         }
         if removed.contains(&id.0) {
@@ -177,7 +213,7 @@ fn changed(customer: &Customer, kept: Vec<PaymentItem>, changes: Changes) -> Vec
     }
     let new = added.into_iter().map(|item| PaymentItem {
         balance_id: balance_id(0),
-        contract_id: contract_id(0),
+        contract_id: billed_on,
         charge_id: ScheduledChargeId(Uuid::nil()),
         item,
         standing: Standing::Pending,
@@ -188,9 +224,12 @@ fn changed(customer: &Customer, kept: Vec<PaymentItem>, changes: Changes) -> Vec
 
 /// Payments as lines, in no order that means anything. What was to be paid once says nothing any more.
 fn listed(payments: &[PaymentItem]) -> String {
-    let line = |PaymentItem { item, .. }: &PaymentItem| match (item.removed_at, item.invoice_id) {
+    let line = |PaymentItem { item, contract_id, .. }: &PaymentItem| match (item.removed_at, item.invoice_id)
+    {
         (Some(_), _) => "removed".to_owned(),
-        (None, on) => format!("{} {} on {on:?}", item.dated_at, shown(&item.price.amount())),
+        (None, on) => {
+            format!("{} {} for {contract_id:?} on {on:?}", item.dated_at, shown(&item.price.amount()))
+        }
     };
     let mut lines: Vec<String> = payments.iter().map(line).collect();
     lines.sort();

@@ -1,9 +1,12 @@
 //! `POST /v1/upbeat/usage/unrated`: an own extension. The usage of customers that no contract bills.
 //!
-//! It is cut and priced by what makes invoices, and only the answer to "is there a price" is kept. What metrics count that are SQL
-//! is in [`super::unrated_queries`].
+//! It is cut and priced by what makes invoices, and only the answer to "is there a price" is kept. What is on a final invoice is
+//! looked at with the prices that this saw: a rate that is added later bills nothing of it, unless the invoice is made anew. What
+//! metrics count that are SQL is in [`queries`].
 
-use std::collections::btree_map::Entry;
+mod agreed;
+mod queries;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -15,19 +18,17 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::calc::{Cuts, Deal, UnratedReason, unrated_cuts, unrated_reason};
-use super::load::load_terms;
-use super::terms::{Agreement, Terms};
-use super::unrated_queries::unrated_of_queries;
+use self::agreed::Cards;
+use self::queries::unrated_of_queries;
 use crate::access::{App, Caller};
 use crate::catalog::billable_metric::{self, AggregationType, AnyMetricRow, BillableMetricRow};
 use crate::catalog::rate::GroupValues;
-use crate::contract::{self, Contract, Statement};
 use crate::customer;
 use crate::error::ApiError;
 use crate::event::subject_id;
-use crate::id::{BillableMetricId, CustomerId, EnvironmentId, GroupId, RateCardId, SubjectId};
+use crate::id::{BillableMetricId, CustomerId, EnvironmentId, GroupId, SubjectId};
 use crate::money::{Decimal, plain, zero};
+use crate::rating::calc::{Cuts, Deal, UnratedReason, unrated_cuts, unrated_reason};
 use crate::time::{Instant, Period};
 use crate::usage::calc::{Tally, group_id};
 use crate::usage::get::UsageCursor;
@@ -85,7 +86,7 @@ pub struct UnratedRow {
 }
 
 /// Where a row stands among those of its customer.
-pub(super) type RowKey = (Instant, BillableMetricId, GroupId, UnratedReason);
+type RowKey = (Instant, BillableMetricId, GroupId, UnratedReason);
 
 /// Where a page begins.
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -105,7 +106,7 @@ struct Asked {
 }
 
 /// What a row adds up.
-pub(super) struct Amount {
+struct Amount {
     pub group_values: GroupValues,
     pub event_count: Option<i64>,
     pub value: Option<Decimal>,
@@ -133,7 +134,7 @@ pub async fn handler(
         environment_id,
         period,
         metrics: &metrics,
-        cards: BTreeMap::new(),
+        cards: Cards::default(),
         rows: Vec::new(),
         with_usage: 0,
     };
@@ -191,8 +192,7 @@ struct Search<'a> {
     environment_id: EnvironmentId,
     period: Period,
     metrics: &'a Asked,
-    /// The terms of each rate card that was met.
-    cards: BTreeMap<Option<RateCardId>, Arc<Terms>>,
+    cards: Cards,
     rows: Vec<(CustomerId, RowKey, Amount)>,
     /// How many customers with usage were looked at.
     with_usage: usize,
@@ -269,25 +269,18 @@ impl Search<'_> {
         subject_ids: &[SubjectId],
         after: Option<RowKey>,
     ) -> Result<(), sqlx::Error> {
-        let mut contracts = contract::list_of_customer(self.db, self.environment_id, customer_id).await?;
-        contracts.retain(|contract| contract.archived_at.is_none());
-        let mut terms = Vec::new();
-        for contract in &contracts {
-            terms.push(self.terms(contract.rate_card_id).await?);
-        }
-        let contracts: Vec<(&Contract, &Terms)> =
-            contracts.iter().zip(terms.iter().map(|terms| &**terms)).collect();
         let first = after.map_or(self.period.start, |(day, ..)| day.max(self.period.start));
         let left = Period { start: first, end: self.period.end };
+        let agreed =
+            agreed::of_customer(self.db, self.environment_id, customer_id, left, &mut self.cards).await?;
         let is_asked = |id| self.metrics.sql.contains_key(&id);
         let mut queried =
-            unrated_of_queries(self.db, self.environment_id, subject_ids, &contracts, is_asked, left).await?;
+            unrated_of_queries(self.db, self.environment_id, subject_ids, &agreed, is_asked, left).await?;
         let (mut start, mut length) = (first, DAYS_AT_FIRST);
         while start < self.period.end && self.rows.len() <= ROWS_MAX {
             let end = self.period.end.min(start + TimeDelta::days(length.into()));
             let chunk = Period { start, end };
-            let deals: Vec<Deal<'_>> =
-                contracts.iter().filter_map(|(contract, terms)| deal(contract, terms, chunk)).collect();
+            let deals: Vec<Deal<'_>> = agreed.iter().flat_map(|agreed| agreed.deals(chunk)).collect();
             let metric_ids = self.metrics.streaming.keys().copied();
             let cuts = unrated_cuts(&deals, chunk, metric_ids).also_at(midnights(chunk));
             let pieces = self.pieces(subject_ids, &cuts).await?;
@@ -303,16 +296,6 @@ impl Search<'_> {
             start = end;
         }
         Ok(())
-    }
-
-    async fn terms(&mut self, rate_card_id: Option<RateCardId>) -> Result<Arc<Terms>, sqlx::Error> {
-        Ok(match self.cards.entry(rate_card_id) {
-            Entry::Occupied(entry) => entry.get().clone(),
-            Entry::Vacant(entry) => {
-                let terms = load_terms(self.db, self.environment_id, rate_card_id, None).await?;
-                entry.insert(Arc::new(terms)).clone()
-            }
-        })
     }
 
     async fn pieces(&mut self, subject_ids: &[SubjectId], cuts: &Cuts) -> Result<Vec<Piece>, sqlx::Error> {
@@ -356,19 +339,12 @@ impl Search<'_> {
     }
 }
 
-/// What a contract says of usage in a period; nothing where it is not in force.
-fn deal<'a>(contract: &'a Contract, terms: &'a Terms, period: Period) -> Option<Deal<'a>> {
-    let in_force = period.clip(contract.starting_at, contract.ending_before)?;
-    let statement = Statement { calendar: in_force, counted: in_force, from: in_force.start };
-    Some(Deal::new(Agreement::of(contract, terms, statement)))
-}
-
-pub(super) fn midnights(period: Period) -> impl Iterator<Item = Instant> {
+fn midnights(period: Period) -> impl Iterator<Item = Instant> {
     let next = |day: &Instant| Some(*day + TimeDelta::days(1));
     std::iter::successors(Some(period.start), next).take_while(move |day| *day < period.end)
 }
 
-pub(super) fn midnight(instant: Instant) -> Instant {
+fn midnight(instant: Instant) -> Instant {
     crate::time::of_day(instant.date_naive()).start
 }
 
@@ -399,7 +375,8 @@ pub fn doc(operation: TransformOperation) -> TransformOperation {
          and why: a misspelt model, a rate that is missing, a product that is off. Usage before a contract's first \
          statement counts as billed. What a metric with SQL counts is looked at in the statements of the contracts that sell \
          it, and listed where none of them bills what a day adds to its quantity. A page looks at 1,000 customers at \
-         most, of which 100 with usage: it may be short or empty and have a next one. A rate, an override or a contract that is added later bills the usage in statements that are still open, and \
-         takes it from this list. An own extension.",
+         most, of which 100 with usage: it may be short or empty and have a next one. A rate, an override or a contract that is added \
+         later bills the usage in statements that are still open, and takes it from this list; what a final invoice left \
+         out stays until that is made anew. An own extension.",
     )
 }

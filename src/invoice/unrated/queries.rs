@@ -9,15 +9,15 @@ use std::collections::btree_map::Entry;
 
 use sqlx::PgConnection;
 
-use super::calc::{Cuts, UnratedReason, cuts, queried};
-use super::load::{UsageScope, load_usage};
-use super::terms::{Agreement, Increment, MetricTerms, Terms};
-use super::unrated::{Amount, RowKey, midnight, midnights};
+use super::agreed::Agreed;
+use super::{Amount, RowKey, midnight, midnights};
 use crate::catalog::rate::GroupValues;
 use crate::contract::{Contract, Statement};
 use crate::error::NotComputable;
 use crate::id::{BillableMetricId, EnvironmentId, GroupId, SubjectId};
 use crate::money::{Decimal, zero};
+use crate::rating::calc::{Cuts, UnratedReason, cuts, queried};
+use crate::rating::{Agreement, Increment, MetricTerms, Terms, UsageScope, load_usage};
 use crate::time::{Instant, Period};
 use crate::usage::calc::group_id;
 
@@ -43,18 +43,19 @@ struct Asking<'a> {
 /// contract bills. Of several contracts that count the same it is that of the one whose reason is the closest to being billed.
 ///
 /// A statement whose own draft cannot be calculated, because a query asks for too much, is left out: the draft says so itself.
-pub(super) async fn unrated_of_queries(
+pub async fn unrated_of_queries(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     subject_ids: &[SubjectId],
-    contracts: &[(&Contract, &Terms)],
+    agreed: &[Agreed],
     is_asked: impl Fn(BillableMetricId) -> bool,
     period: Period,
 ) -> Result<BTreeMap<RowKey, Amount>, sqlx::Error> {
-    let asking: Vec<Asking<'_>> = contracts
+    let asking: Vec<Asking<'_>> = agreed
         .iter()
-        .flat_map(|(contract, terms)| {
-            contract.statements_during(period).map(|statement| asking(contract, terms, statement, &is_asked))
+        .flat_map(|one| {
+            let asking = |statement| asking(&one.contract, &one.terms, statement, &is_asked);
+            one.statements(period).map(asking)
         })
         .filter(|asking| asking.cuts.metric_ids().next().is_some())
         .collect();
