@@ -97,6 +97,8 @@ pub fn doc(operation: TransformOperation) -> TransformOperation {
     operation.id("updateContractEndDate").tag("Contracts").summary("Update the end date of a contract").description(
         "An earlier end cuts the open usage statement and removes the scheduled charges and payments from then on that are not \
          on a finalized invoice, but no payments for commits of the customer, which are billed on; what is short of a postpaid \
-         commit is billed at the new end. A later end only lengthens the term. Finalized invoices stay as they are.",
+         commit is billed at the new end. A later end lengthens the term, and brings back the payments for commits of the \
+         contract that an earlier one took away, as these may be drawn again; no scheduled charges. Finalized invoices stay as \
+         they are.",
     )
 }

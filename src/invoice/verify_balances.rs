@@ -112,7 +112,7 @@ async fn of_payments(
             charge.iter().flat_map(|charge| &charge.items).any(|item| item.id == payment.item.id)
         };
         for payment in kept.iter().filter(|payment| payment.item.removed_at.is_some()).filter(agreed) {
-            is_wrong |= !is_taken_away(db, environment_id, contracts, payment).await?;
+            is_wrong |= !is_taken_away(contracts, payment);
         }
         if is_wrong {
             found.push((balance.id, "has scheduled payments that are not what its terms say".to_owned()));
@@ -121,17 +121,13 @@ async fn of_payments(
     Ok(found)
 }
 
-/// Whether the contract of a payment ended before it at any time.
-async fn is_taken_away(
-    db: &mut PgConnection,
-    environment_id: EnvironmentId,
-    contracts: &[Contract],
-    payment: &PaymentItem,
-) -> Result<bool, sqlx::Error> {
+/// Whether the contract of a payment bills nothing of its date any more.
+fn is_taken_away(contracts: &[Contract], payment: &PaymentItem) -> bool {
     let own = contracts.iter().find(|contract| contract.id == payment.contract_id);
-    let Some(contract) = own else { return Ok(false) };
-    let ends = contract::ends_ever(db, environment_id, contract).await?;
-    Ok(ends.into_iter().flatten().any(|end| end <= payment.item.dated_at))
+    own.is_some_and(|contract| {
+        let is_over = contract.ending_before.is_some_and(|end| end <= payment.item.dated_at);
+        is_over || contract.archived_at.is_some()
+    })
 }
 
 // -- recurring ones --

@@ -137,6 +137,36 @@ async fn a_later_end_gives_the_time_to_spend_back() {
     assert_eq!(faults(&desk.api).await, Vec::<String>::new());
 }
 
+/// What may be drawn again is paid for again.
+#[tokio::test]
+async fn a_later_end_brings_back_the_payments_for_what_may_be_drawn_again() {
+    let desk = Desk::at("2026-01-10T00:00:00Z").await;
+    let dates = [START, "2026-03-01T00:00:00Z", "2026-05-01T00:00:00Z"];
+    let prepaid =
+        desk.commit("PREPAID", (START, "2026-07-01T00:00:00Z", 300), &dates.map(|date| (date, 100)));
+    let charge = json!([{
+        "product_id": desk.fixed,
+        "schedule": { "schedule_items": [{ "timestamp": "2026-03-01T00:00:00Z", "amount": 7 }] },
+    }]);
+    let contract = desk.contract(json!({ "commits": [prepaid], "scheduled_charges": charge })).await;
+    desk.api.work().await;
+    let paid = "2026-01-01 FINALIZED 100 issued 2026-01-01";
+    desk.end(&contract, "2026-02-15T00:00:00Z").await;
+    assert_eq!(desk.shown().await, [paid]);
+    assert_eq!(faults(&desk.api).await, Vec::<String>::new());
+    desk.end(&contract, "2026-04-15T00:00:00Z").await;
+    let march = "2026-03-01 DRAFT 100 issued 2026-03-01";
+    assert_eq!(desk.shown().await, [paid, march], "the charge stays away");
+    let reopen = json!({ "customer_id": desk.customer, "contract_id": contract });
+    desk.api.post("/v1/contracts/updateEndDate", reopen).await.id();
+    assert_eq!(desk.shown().await, [paid, march, "2026-05-01 DRAFT 100 issued 2026-05-01"]);
+    assert_eq!(faults(&desk.api).await, Vec::<String>::new());
+    desk.api.move_clock("2026-05-02T00:00:00Z").await;
+    assert_eq!(desk.shown().await.len(), 3);
+    assert!(desk.shown().await.iter().all(|line| line.contains("FINALIZED 100")));
+    assert_eq!(faults(&desk.api).await, Vec::<String>::new());
+}
+
 #[tokio::test]
 async fn a_contract_that_is_archived_takes_its_payments_along_as_void_invoices() {
     let desk = Desk::at("2026-01-10T00:00:00Z").await;

@@ -356,7 +356,8 @@ async fn what_has_not_started_follows_the_end_of_its_contract() {
     assert_eq!(none.0, [march.clone(), "PREPAID 04-01..04-16 1550 archived".to_owned()]);
     assert_eq!(none.1, std::slice::from_ref(&paid));
     let inside = end(Some("2026-03-20T00:00:00Z")).await;
-    assert_eq!(inside.0, none.0, "what has started stays");
+    let cut = ["PREPAID 03-01..03-20 3100".to_owned(), none.0[1].clone()];
+    assert_eq!(inside.0, cut, "what has started stays, but for its end");
     let again = end(None).await;
     assert_eq!(again.0, [march, "PREPAID 04-01..05-01 3100".to_owned()], "back, and whole");
     assert_eq!(again.1, [paid, "DRAFT 04-01 1550".to_owned()]);
@@ -496,7 +497,7 @@ async fn what_an_end_takes_away_comes_back_as_somebody_made_it() {
     assert_eq!(faults(&api).await, Vec::<String>::new());
 }
 
-/// What is paid before it starts is paid once, wherever the end of the contract goes.
+/// What is paid before it starts is paid once, wherever the end of the contract goes, and is what was paid for.
 #[tokio::test]
 async fn what_is_paid_for_is_not_paid_again_as_it_comes_back() {
     let (api, world, good) = world().await;
@@ -518,16 +519,19 @@ async fn what_is_paid_for_is_not_paid_again_as_it_comes_back() {
     let with =
         |more: &[&str]| [paid.as_slice(), &more.iter().map(ToString::to_string).collect::<Vec<_>>()].concat();
     assert_eq!(purchases(&api, &world.customer).await, with(&["DRAFT 04-20 11"]));
-    for (at, amount, more) in [
-        ("2026-04-16T00:00:00Z", 1550, with(&[])),
-        ("2026-04-01T00:00:00Z", 1550, with(&[])),
-        ("2026-05-01T00:00:00Z", 3100, with(&["DRAFT 04-20 11"])),
+    for (at, until, more) in [
+        ("2026-04-16T00:00:00Z", "2026-04-16T00:00:00Z", with(&[])),
+        ("2026-04-01T00:00:00Z", "2026-04-16T00:00:00Z", with(&[])),
+        ("2026-04-11T00:00:00Z", "2026-04-11T00:00:00Z", with(&[])),
+        ("2026-04-21T00:00:00Z", "2026-04-21T00:00:00Z", with(&["DRAFT 04-20 11"])),
+        ("2026-05-01T00:00:00Z", "2026-05-01T00:00:00Z", with(&["DRAFT 04-20 11"])),
     ] {
         let body = json!({ "customer_id": world.customer, "contract_id": contract, "ending_before": at });
         api.post(END, body).await.id();
         api.work().await;
         assert_eq!(purchases(&api, &world.customer).await, more, "{at}");
-        assert_eq!(april().await["access_schedule"]["schedule_items"][0]["amount"], json!(amount), "{at}");
+        let segment = april().await["access_schedule"]["schedule_items"][0].clone();
+        assert_eq!((&segment["amount"], &segment["ending_before"]), (&json!(3100), &json!(until)), "{at}");
         assert_eq!(faults(&api).await, Vec::<String>::new(), "{at}");
     }
 }
@@ -547,7 +551,9 @@ async fn what_is_archived_by_hand_stays_archived_wherever_the_end_goes() {
         api.work().await;
         let commits: Vec<String> =
             made(&api).await.into_iter().filter(|line| line.starts_with("PREPAID")).collect();
-        assert_eq!(commits, ["PREPAID 03-01..04-01 3100", "PREPAID 04-01..05-01 3100 archived"], "{at}");
+        let until = if at == "2026-03-20T00:00:00Z" { "03-20" } else { "04-01" };
+        let march = format!("PREPAID 03-01..{until} 3100");
+        assert_eq!(commits, [&march, "PREPAID 04-01..05-01 3100 archived"], "{at}");
         assert_eq!(purchases(&api, &world.customer).await, ["FINALIZED 03-01 1550"], "{at}");
         assert_eq!(faults(&api).await, Vec::<String>::new(), "{at}");
     }
@@ -661,5 +667,66 @@ async fn overrides_name_recurring_ones_by_their_temporary_ids_or_ids() {
     ] {
         let path = format!("overrides[0].override_specifiers[0].{field}[0]: ");
         api.post(CREATE, naming(&good, field, id)).await.refused(404, &[&path, part]);
+    }
+}
+
+/// A commit that lasts two periods may be drawn until its contract ends, as that is by now, also where it has started.
+#[tokio::test]
+async fn what_has_started_lasts_until_its_contract_ends() {
+    let (api, world, mut good) = world().await;
+    good["recurring_commits"][0]["commit_duration"] = json!({ "value": 2 });
+    let contract = api.post(CREATE, good).await.id();
+    api.work().await;
+    let april = async || {
+        let commits = made(&api).await.into_iter();
+        commits.filter(|line| line.starts_with("PREPAID 04-01")).collect::<Vec<_>>()
+    };
+    let end = async |at: Option<&str>| {
+        let body = json!({ "customer_id": world.customer, "contract_id": contract, "ending_before": at });
+        api.post(END, body).await.id();
+        api.work().await;
+    };
+    assert_eq!(april().await, ["PREPAID 04-01..06-01 3100"]);
+    end(Some("2026-05-01T00:00:00Z")).await;
+    assert_eq!(april().await, ["PREPAID 04-01..05-01 3100"]);
+    api.move_clock("2026-04-02T00:00:00Z").await;
+    end(None).await;
+    assert_eq!(april().await, ["PREPAID 04-01..06-01 3100"], "it has started");
+    end(Some("2026-05-10T00:00:00Z")).await;
+    assert_eq!(april().await, ["PREPAID 04-01..05-10 3100"]);
+    end(Some("2026-04-01T00:00:00Z")).await;
+    assert_eq!(april().await, ["PREPAID 04-01..06-01 3100"], "of no use while its contract ends before it");
+    end(Some("2026-05-20T00:00:00Z")).await;
+    assert_eq!(april().await, ["PREPAID 04-01..05-20 3100"]);
+    assert_eq!(faults(&api).await, Vec::<String>::new());
+}
+
+/// In the grace of a month the payment of the next one is pending yet where it rides on usage invoices: an end that is moved and
+/// moved back leaves it to be paid, and one at the end of the month leaves neither commit nor payment of the next.
+#[tokio::test]
+async fn a_payment_that_rides_follows_its_commit_in_grace() {
+    for back in [true, false] {
+        let (api, world, mut good) = world().await;
+        good["scheduled_charges_on_usage_invoices"] = json!("ALL");
+        let contract = api.post(CREATE, good).await.id();
+        api.move_clock("2026-04-01T06:00:00Z").await;
+        let end = async |at: Option<&str>| {
+            let body = json!({ "customer_id": world.customer, "contract_id": contract, "ending_before": at });
+            api.post(END, body).await.id();
+            api.work().await;
+        };
+        if back {
+            end(Some("2026-03-20T00:00:00Z")).await;
+            end(None).await;
+        } else {
+            end(Some("2026-04-01T00:00:00Z")).await;
+        }
+        api.move_clock("2026-04-03T00:00:00Z").await;
+        let path = format!("/v1/customers/{}/invoices?type=USAGE&status=FINALIZED", world.customer);
+        let invoices = api.get(&path).await.data();
+        let totals: Vec<&Value> =
+            invoices.as_array().expect("a list").iter().map(|invoice| &invoice["total"]).collect();
+        assert_eq!(totals, [&json!(if back { 1550 } else { 0 })], "back: {back}");
+        assert_eq!(faults(&api).await, Vec::<String>::new(), "back: {back}");
     }
 }

@@ -40,8 +40,8 @@ pub use ledger_entry::{LedgerEntryType, LedgerEntryView};
 pub use listing::{BalanceFilter, Kind, exists, list, of_contracts, types};
 pub use of_contract::{BalancesOfContract, Cap};
 pub use payments::{
-    Changes, PaymentsError, bring_back_payments, changes, charge_of, held_payments, keep_payments,
-    keep_payments_of_void,
+    Changes, PaymentsError, bring_back_payments, changes, charge_of, keep_payments, keep_payments_of_void,
+    payments_that_stand,
 };
 pub use rollover::{
     Rollovers, Taken, given_back, has_live as has_live_rollover, is_live, made_final, successors, take_over,

@@ -7,13 +7,13 @@ use uuid::Uuid;
 
 use super::store;
 use super::terms::{Balance, BalanceType, Payment};
-use crate::contract;
 use crate::contract::scheduled_charge::{
     ItemPrice, PaymentItem, PlannedItem, ScheduleItem, ScheduledCharge, Standing, VoidChange,
     balances_paid_on, bring_back, change_pending, change_void, insert_or_add, items_of_balances,
     remove_pending,
 };
-use crate::id::{CustomerId, EnvironmentId, ScheduleItemId, ScheduledChargeId, deterministic};
+use crate::contract::{self, Contract};
+use crate::id::{BalanceId, CustomerId, EnvironmentId, ScheduleItemId, ScheduledChargeId, deterministic};
 use crate::job;
 use crate::time::Instant;
 
@@ -118,28 +118,85 @@ pub async fn keep_payments(
     Ok(())
 }
 
-/// Makes payments of a commit pending again that an end of its contract took away together with the commit, which is to come
-/// back. The caller holds the customer, and calls [`keep_payments`] for the commit as it is then.
+/// Payments of a commit that do not follow what it is made.
+#[derive(Debug, Default)]
+pub struct StandingPayments {
+    /// Those on finalized invoices.
+    pub billed: BTreeSet<ScheduleItemId>,
+    /// Those of its terms that an end of its contract took away, each with its date.
+    pub removed: BTreeMap<Uuid, Instant>,
+}
+
+impl StandingPayments {
+    /// Those that were taken away and are dated at an end of the contract or later.
+    #[must_use]
+    pub fn removed_from(&self, end: Option<Instant>) -> Vec<Uuid> {
+        let is_over = |dated_at: &Instant| end.is_some_and(|end| end <= *dated_at);
+        self.removed.iter().filter(|(_, dated_at)| is_over(dated_at)).map(|(id, _)| *id).collect()
+    }
+
+    #[must_use]
+    pub fn removed_ids(&self) -> Vec<Uuid> {
+        self.removed.keys().copied().collect()
+    }
+}
+
+/// The payments of a commit that are on finalized invoices, and those that an end of its contract took away.
+pub async fn payments_that_stand(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    balance: &Balance,
+) -> Result<StandingPayments, sqlx::Error> {
+    let kept = items_of_balances(db, environment_id, balance.customer_id, &[balance.id.0]).await?;
+    let agreed = balance.terms.payments.iter().flat_map(|payments| &payments.items);
+    let agreed: BTreeSet<ScheduleItemId> = agreed.map(|payment| payment.id).collect();
+    let is_billed = |payment: &&PaymentItem| payment.standing == Standing::Finalized;
+    let is_removed =
+        |payment: &&PaymentItem| payment.item.removed_at.is_some() && agreed.contains(&payment.item.id);
+    Ok(StandingPayments {
+        billed: kept.iter().filter(is_billed).map(|payment| payment.item.id).collect(),
+        removed: kept
+            .iter()
+            .filter(is_removed)
+            .map(|payment| (payment.item.id.0, payment.item.dated_at))
+            .collect(),
+    })
+}
+
+/// Makes payments for commits of a contract pending again that an earlier end took away, where that is later by now: what may be
+/// drawn again is paid for again (our decision: else a move of the end and back would leave a commit that nobody pays for).
+/// `is_in_time` says of a commit and the date of a payment for it whether the contract still bills it. The caller holds the
+/// customer.
 pub async fn bring_back_payments(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
-    balance: &Balance,
+    contract: &Contract,
+    is_in_time: impl Fn(&Balance, Instant) -> bool,
+    now: Instant,
 ) -> Result<(), sqlx::Error> {
-    let payments = balance.terms.payments.iter().flat_map(|payments| &payments.items);
-    let ids: Vec<Uuid> = payments.map(|payment| payment.id.0).collect();
-    bring_back(db, environment_id, balance.customer_id, &ids).await
-}
-
-/// The payments of a commit that cannot change: they are on finalized invoices, or an end of its contract took them away.
-pub async fn held_payments(
-    db: &mut PgConnection,
-    environment_id: EnvironmentId,
-    balance: &Balance,
-) -> Result<BTreeSet<ScheduleItemId>, sqlx::Error> {
-    let kept = items_of_balances(db, environment_id, balance.customer_id, &[balance.id.0]).await?;
-    let is_held =
-        |payment: &PaymentItem| payment.standing == Standing::Finalized || payment.item.removed_at.is_some();
-    Ok(kept.into_iter().filter(is_held).map(|payment| payment.item.id).collect())
+    let customer_id = contract.customer_id;
+    let all = super::of_contracts(db, environment_id, customer_id, &[contract.id.0], None).await?;
+    let commits =
+        all.into_iter().filter(|balance| charge_of(balance).is_some_and(|charge| !charge.is_true_up));
+    let commits: BTreeMap<BalanceId, Balance> = commits.map(|balance| (balance.id, balance)).collect();
+    let ids: Vec<Uuid> = commits.keys().map(|id| id.0).collect();
+    let kept = items_of_balances(db, environment_id, customer_id, &ids).await?;
+    let mut back: BTreeMap<BalanceId, Vec<Uuid>> = BTreeMap::new();
+    for PaymentItem { balance_id, item, .. } in kept.iter().filter(|one| one.item.removed_at.is_some()) {
+        let balance = &commits[balance_id];
+        let payments = balance.terms.payments.iter().flat_map(|payments| &payments.items);
+        let is_agreed = payments.into_iter().any(|payment| payment.id == item.id);
+        if is_agreed && is_in_time(balance, item.dated_at) {
+            back.entry(*balance_id).or_default().push(item.id.0);
+        }
+    }
+    for (balance_id, ids) in back {
+        bring_back(db, environment_id, customer_id, &ids).await?;
+        // Its name may be another one by now.
+        let balance = &commits[&balance_id];
+        keep_payments(db, environment_id, balance, now).await.map_err(PaymentsError::into_fault)?;
+    }
+    Ok(())
 }
 
 /// Makes the payments that are on invoices which became void what their commits say by now: while an invoice is final they stay as

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::calc::{Calendar, child};
 use super::terms::RecurringGrant;
 use crate::contract::Contract;
-use crate::contract::balance::{Balance, TakenAway};
+use crate::contract::balance::{Balance, Payment, TakenAway};
 use crate::id::ScheduleItemId;
 use crate::time::Instant;
 
@@ -23,34 +23,56 @@ pub fn child_where_ends(
     Some(child(grant, &period))
 }
 
-/// One that its grant made as `was`, where it would make it as `is` by now. What is still as it was made becomes what it would be
-/// made, and what somebody changed stays as it is (our decision: what is agreed by hand is agreed whatever the calendar).
-///
-/// The price of a payment that is `held` stays: it is on a finalized invoice, or an end took it away.
+/// One that has not started, and that its grant made as `was`, where it would make it as `is` by now. What is still as it was made
+/// becomes what it would be made, and what somebody changed stays as it is (our decision: what is agreed by hand is agreed
+/// whatever the calendar). Where its payment is `billed` on a finalized invoice, amount and price stay, as one was paid for the
+/// other.
 #[must_use]
-pub fn followed(balance: &Balance, was: &Balance, is: &Balance, held: &BTreeSet<ScheduleItemId>) -> Balance {
-    let mut followed = balance.clone();
+pub fn followed(
+    balance: &Balance,
+    was: &Balance,
+    is: &Balance,
+    billed: &BTreeSet<ScheduleItemId>,
+) -> Balance {
+    let mut followed = followed_in_time(balance, was, is);
+    if payments(was).any(|payment| billed.contains(&payment.id)) {
+        return followed;
+    }
     for segment in &mut followed.terms.segments {
-        let (Some(was), Some(is)) = (was.segment(segment.id), is.segment(segment.id)) else { continue };
-        if segment.amount == was.amount {
+        if let (Some(was), Some(is)) = (was.segment(segment.id), is.segment(segment.id))
+            && segment.amount == was.amount
+        {
             segment.amount = is.amount.clone();
         }
-        if segment.ending_before == was.ending_before && segment.starting_at < is.ending_before {
-            segment.ending_before = is.ending_before;
-        }
     }
-    let own = |made: &Balance, id: ScheduleItemId| {
-        let payment = made.terms.payments.iter().flat_map(|payments| &payments.items);
-        let payment = payment.into_iter().find(|payment| payment.id == id);
-        payment.map(|payment| (payment.unit_price.clone(), payment.quantity.clone()))
-    };
     for payment in followed.terms.payments.iter_mut().flat_map(|payments| &mut payments.items) {
-        let is_as_made = own(was, payment.id) == Some((payment.unit_price.clone(), payment.quantity.clone()));
-        if let Some(price) = own(is, payment.id).filter(|_| is_as_made && !held.contains(&payment.id)) {
-            (payment.unit_price, payment.quantity) = price;
+        let own = |made| payments(made).find(|own| own.id == payment.id);
+        if let (Some(was), Some(is)) = (own(was), own(is))
+            && (&payment.unit_price, &payment.quantity) == (&was.unit_price, &was.quantity)
+        {
+            (payment.unit_price, payment.quantity) = (is.unit_price.clone(), is.quantity.clone());
         }
     }
     followed
+}
+
+/// One that has started: it may be drawn until its contract ends, and is as it was else.
+#[must_use]
+pub fn followed_in_time(balance: &Balance, was: &Balance, is: &Balance) -> Balance {
+    let mut followed = balance.clone();
+    for segment in &mut followed.terms.segments {
+        if let (Some(was), Some(is)) = (was.segment(segment.id), is.segment(segment.id))
+            && segment.ending_before == was.ending_before
+            && segment.starting_at < is.ending_before
+        {
+            segment.ending_before = is.ending_before;
+        }
+    }
+    followed
+}
+
+fn payments(made: &Balance) -> impl Iterator<Item = &Payment> {
+    made.terms.payments.iter().flat_map(|payments| &payments.items)
 }
 
 /// One that has not started as the end of its contract takes it away, which was `ended_before` till then.
@@ -68,9 +90,9 @@ pub fn brought_back(
     removed: &Balance,
     was: &Balance,
     is: &Balance,
-    held: &BTreeSet<ScheduleItemId>,
+    billed: &BTreeSet<ScheduleItemId>,
 ) -> Balance {
-    let mut back = followed(removed, was, is, held);
+    let mut back = followed(removed, was, is, billed);
     back.archived_at = None;
     back.terms.taken_away = None;
     back

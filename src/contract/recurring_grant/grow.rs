@@ -3,12 +3,11 @@
 use sqlx::PgConnection;
 
 use super::calc::{Calendar, child};
-use super::follow::{brought_back, child_where_ends, followed, taken_away};
+use super::follow::{brought_back, child_where_ends, followed, followed_in_time, taken_away};
 use super::store;
 use super::terms::RecurringGrant;
-use crate::contract::balance::{
-    self, Balance, Change, PaymentsError, bring_back_payments, held_payments, keep_payments,
-};
+use crate::contract::balance::{self, Balance, Change, PaymentsError, keep_payments, payments_that_stand};
+use crate::contract::scheduled_charge::{bring_back, remove_pending};
 use crate::contract::{self, Contract, renewal, schedule_next_charge};
 use crate::customer;
 use crate::id::{ContractId, EnvironmentId};
@@ -143,12 +142,14 @@ async fn keep(
     let Some(taken) = removed.terms.taken_away else { return Ok(None) };
     let is_it = |grant: &&RecurringGrant| Some(grant.id) == made.recurring_id;
     let grant = grants.iter().find(is_it).expect("one of these made it");
-    bring_back_payments(db, environment_id, &removed).await?;
-    let held = held_payments(db, environment_id, &removed).await?;
+    let payments = payments_that_stand(db, environment_id, &removed).await?;
+    bring_back(db, environment_id, removed.customer_id, &payments.removed_ids()).await?;
     // Nothing where its time was edited so that an end could not take it away till then: it stays as it was.
     let was = child_where_ends(grant, contract, taken.ended_before, removed.created_at);
-    let back = brought_back(&removed, was.as_ref().unwrap_or(&made), &made, &held);
+    let back = brought_back(&removed, was.as_ref().unwrap_or(&made), &made, &payments.billed);
     save(db, environment_id, &back, Change { at: now, by: None }).await?;
+    let too_late = payments.removed_from(contract.ending_before);
+    remove_pending(db, environment_id, back.customer_id, &too_late, now).await?;
     Ok(Some(back))
 }
 
@@ -162,10 +163,10 @@ async fn save(
     keep_payments(db, environment_id, balance, change.at).await.map_err(PaymentsError::into_fault)
 }
 
-/// What the contract's end does to the commits and credits that have not started at `now`: one that would start at the end
-/// or later is archived, the others are cut or grow with it. What has started stays as it is, and where the end moved
-/// later, what is due by then is made. What somebody changed of one stays as it is. The caller holds the customer and the
-/// contract, which was `old` before.
+/// What the contract's end does to what its recurring grants made. Of what has not started at `now`, what would start at the end
+/// or later is archived, and the rest is cut or grows with it, but for what somebody changed. What has started may be drawn until
+/// the end, and stays as it is else. Where the end moved later, what is due by then is made. The caller holds the customer and
+/// the contract, which was `old` before.
 pub async fn follow_end(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
@@ -175,8 +176,23 @@ pub async fn follow_end(
     by: &str,
 ) -> Result<(), sqlx::Error> {
     let change = Change { at: now, by: Some(by) };
+    let first_end = [old.ending_before, contract.ending_before].into_iter().flatten().min();
     for mut grant in store::of_contract(db, environment_id, contract.customer_id, contract.id).await? {
         let before = grant.granted_until;
+        let ends_then = store::started_and_open_at(db, environment_id, &grant, now, first_end).await?;
+        for balance in ends_then {
+            let start = balance.created_at;
+            // Where it would not be there at all, it has no time, and is kept as if its contract did not end.
+            let made = |contract: &Contract| {
+                let child = child_where_ends(&grant, contract, contract.ending_before, start);
+                child.or_else(|| child_where_ends(&grant, contract, None, start))
+            };
+            let Some((was, is)) = made(old).zip(made(contract)) else { continue };
+            let followed = followed_in_time(&balance, &was, &is);
+            if followed != balance {
+                balance::save(db, environment_id, &followed, change).await?;
+            }
+        }
         for balance in store::upcoming(db, environment_id, &grant, now).await? {
             let start = balance.created_at;
             let [was, is] = [old, contract]
@@ -188,10 +204,14 @@ pub async fn follow_end(
                 continue;
             };
             let Some(was) = was.filter(|was| *was != is) else { continue };
-            let held = held_payments(db, environment_id, &balance).await?;
-            let followed = followed(&balance, &was, &is, &held);
+            let payments = payments_that_stand(db, environment_id, &balance).await?;
+            let followed = followed(&balance, &was, &is, &payments.billed);
             if followed != balance {
+                // Also those that an end took away: they come back at the price of the period.
+                let removed = payments.removed_ids();
+                bring_back(db, environment_id, balance.customer_id, &removed).await?;
                 save(db, environment_id, &followed, change).await?;
+                remove_pending(db, environment_id, balance.customer_id, &removed, now).await?;
             }
         }
         if grant.granted_until != before {

@@ -220,3 +220,32 @@ pub async fn upcoming(
     }
     Ok(found)
 }
+
+/// The commits and credits of a grant that have started at `now`, are not archived and end at `first_end` or later, by start; none
+/// without one.
+pub async fn started_and_open_at(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    grant: &RecurringGrant,
+    now: Instant,
+    first_end: Option<Instant>,
+) -> Result<Vec<Balance>, sqlx::Error> {
+    let ids = sqlx::query_scalar!(
+        r#"SELECT id AS "id: BalanceId" FROM balance
+           WHERE environment_id = $1 AND customer_id = $2 AND recurring_id = $3 AND starts_at <= $4 AND ends_at >= $5
+             AND archived_at IS NULL
+           ORDER BY starts_at, id"#,
+        environment_id.0,
+        grant.customer_id.0,
+        grant.id.0,
+        now,
+        first_end,
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let mut found = Vec::with_capacity(ids.len());
+    for id in ids {
+        found.extend(balance::find(db, environment_id, grant.customer_id, id).await?);
+    }
+    Ok(found)
+}

@@ -522,7 +522,10 @@ pub async fn remove_from(
          WHERE item.environment_id = $1 AND item.customer_id = $2 AND item.contract_id = $3
            AND charge.environment_id = $1 AND charge.customer_id = $2 AND charge.id = item.scheduled_charge_id
            AND invoice_id IS NULL AND removed_at IS NULL AND NOT is_true_up AND dated_at >= $4
-           AND (dated_at > $4 OR credit_type_id IS DISTINCT FROM $5)
+           AND (dated_at > $4 OR credit_type_id IS DISTINCT FROM $5
+                OR EXISTS (SELECT FROM balance
+                           WHERE balance.environment_id = $1 AND balance.customer_id = $2
+                             AND balance.id = charge.balance_id AND starts_at >= $4))
            AND NOT EXISTS (SELECT FROM balance
                            WHERE balance.environment_id = $1 AND balance.customer_id = $2
                              AND balance.id = charge.balance_id AND balance.contract_id IS NULL)",

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::calc::{due_item, empty_true_up_invoice, true_up_invoice};
 use crate::contract::balance::{self, Balance, Rollovers, TrueUp, charge_of, shortfall};
@@ -104,11 +105,15 @@ pub async fn void_upcoming(
         return Ok(());
     }
     let contracts = contract::list_of_customer(db, environment_id, customer_id).await?;
-    let is_own =
-        |balance: &&Balance| charge_of(balance).is_some_and(|charge| charge.contract_id == contract.id);
-    for balance in balances.iter().filter(is_own) {
+    for balance in &balances {
+        let own = charge_of(balance).filter(|charge| charge.contract_id == contract.id);
+        let Some(charge) = own else { continue };
         if let Some(true_up) = TrueUp::of(balance, &contracts) {
             keep(db, environment_id, contract, balance, &true_up, InvoiceStatus::Void, now).await?;
+        } else if balance.contract_id.is_some() {
+            // The contract left no time to spend it.
+            let items: Vec<Uuid> = charge.items.iter().map(|item| item.id.0).collect();
+            remove_pending(db, environment_id, customer_id, &items, now).await?;
         }
         job::remove(db, environment_id, job::kind::FINALIZE_TRUE_UP, balance.id.0).await?;
     }

@@ -237,6 +237,11 @@ impl Balance {
         (segment.start < end).then_some((segment.start, end))
     }
 
+    /// When its first segment starts.
+    fn begins(&self) -> Instant {
+        self.segments.iter().map(|segment| segment.start).min().expect("a segment")
+    }
+
     pub fn manual(&self, segment: usize) -> Decimal {
         self.manual.iter().filter(|one| one.segment == segment).map(|one| &one.amount).sum()
     }
@@ -397,11 +402,20 @@ impl Customer {
 
     /// Start and end of what is covered, the end of access, and the share of the amount of a period that starts then.
     fn grant_period(&self, grant: &Grant, start: Instant) -> Option<(Instant, Instant, Decimal)> {
-        let contract = &self.contracts[grant.contract];
+        self.grant_period_until(grant, start, self.contracts[grant.contract].end)
+    }
+
+    /// As if its contract ended then.
+    fn grant_period_until(
+        &self,
+        grant: &Grant,
+        start: Instant,
+        contract_end: Option<Instant>,
+    ) -> Option<(Instant, Instant, Decimal)> {
         let calendar = self.grant_calendar(grant);
         let (full_start, full_end) = calendar.around(start);
         let mut covered_end = full_end;
-        for end in [grant.plan.end, contract.end].into_iter().flatten() {
+        for end in [grant.plan.end, contract_end].into_iter().flatten() {
             covered_end = covered_end.min(end);
         }
         if covered_end <= start {
@@ -411,7 +425,7 @@ impl Customer {
         for _ in 1..grant.plan.duration {
             until = calendar.around(until).1;
         }
-        until = contract.end.map_or(until, |end| until.min(end));
+        until = contract_end.map_or(until, |end| until.min(end));
         let seconds = |from: Instant, to: Instant| Decimal::from((to - from).num_seconds());
         let share = (seconds(start, covered_end) / seconds(full_start, full_end)).with_prec(40);
         Some((covered_end, until, share))
@@ -464,10 +478,11 @@ impl Customer {
             // What somebody archived stays so.
             self.balances[known].taken_away.take()?;
             self.balances[known].archived = None;
-            for payment in &self.balances[known].payments {
-                if let Some(item) = payment.item.filter(|item| self.items[*item].state == ItemState::Removed)
-                {
-                    self.items[item].state = ItemState::Pending;
+            let end = self.contracts[contract].end;
+            for item in self.balances[known].payments.iter().filter_map(|payment| payment.item) {
+                let item = &mut self.items[item];
+                if item.state == ItemState::Removed && end.is_none_or(|end| item.at < end) {
+                    item.state = ItemState::Pending;
                 }
             }
             self.make_as(known, made_as);
@@ -515,16 +530,18 @@ impl Customer {
         let balance = &mut self.balances[number];
         let was = balance.made_as.take().expect("a recurring one made it");
         let segment = &mut balance.segments[0];
-        if segment.amount == was.amount {
-            segment.amount = is.amount.clone();
-        }
-        if segment.end == was.end {
+        if segment.end == was.end && segment.start < is.end {
             segment.end = is.end;
         }
         let own = balance.payments.iter().position(|payment| payment.is_of_grant);
-        if let (Some(own), Some(price)) = (own, &is.price)
-            && Some(&balance.payments[own].amount) == was.price.as_ref()
-            && !self.is_settled(number, own)
+        // What is paid for stays.
+        let is_billed = own.is_some_and(|own| self.is_billed(number, own));
+        let segment = &mut self.balances[number].segments[0];
+        if segment.amount == was.amount && !is_billed {
+            segment.amount = is.amount.clone();
+        }
+        if let (Some(own), Some(price), false) = (own, &is.price, is_billed)
+            && Some(&self.balances[number].payments[own].amount) == was.price.as_ref()
         {
             let payment = &mut self.balances[number].payments[own];
             payment.amount = price.clone();
@@ -535,23 +552,37 @@ impl Customer {
         self.balances[number].made_as = Some(is);
     }
 
-    /// Whether a payment is on a final invoice, or an end of its contract took it away.
-    pub fn is_settled(&self, number: usize, payment: usize) -> bool {
+    /// Whether a payment is on a final invoice.
+    fn is_billed(&self, number: usize, payment: usize) -> bool {
         let item = self.balances[number].payments[payment].item;
         item.is_some_and(|item| match self.items[item].state {
-            ItemState::Pending => false,
+            ItemState::Pending | ItemState::Removed => false,
             ItemState::On(invoice) => !self.invoices[invoice].is_void(),
-            ItemState::Removed => true,
         })
     }
 
-    /// What a new end of a contract does to those that have not started.
+    /// What a new end of a contract does to what recurring ones made there: what has started may be drawn until it, or for as long
+    /// as without one where it starts later, and is as it was else.
     fn follow_end(&mut self, contract: usize, end_before: Option<Instant>) {
         for number in 0..self.balances.len() {
             let balance = &self.balances[number];
             let Some((grant, start)) = balance.made_by else { continue };
             let has_started = balance.segments[0].start <= self.now;
-            if self.grants[grant].contract != contract || has_started || balance.archived.is_some() {
+            if self.grants[grant].contract != contract || balance.archived.is_some() {
+                continue;
+            }
+            if has_started {
+                let grant = &self.grants[grant];
+                let period =
+                    self.grant_period(grant, start).or_else(|| self.grant_period_until(grant, start, None));
+                let (_, end, _) = period.expect("it was made");
+                let balance = &mut self.balances[number];
+                let was = balance.made_as.as_mut().expect("it was made");
+                let segment = &mut balance.segments[0];
+                if segment.end == was.end && segment.start < end {
+                    segment.end = end;
+                }
+                was.end = end;
                 continue;
             }
             match self.as_made(&self.grants[grant], start) {
@@ -857,7 +888,8 @@ impl Customer {
         if let Some(end) = end.filter(|end| before.is_none_or(|before| *end < before)) {
             let rides_at_end = contract.statement_of_charge(end).is_some_and(|(_, last)| last == end);
             for item in &mut self.items {
-                let is_cut = item.at > end || (item.at == end && !rides_at_end);
+                let begins_then = item.balance.is_some_and(|one| self.balances[one].begins() >= end);
+                let is_cut = item.at > end || (item.at == end && (!rides_at_end || begins_then));
                 // What is paid for a customer's own is billed on.
                 let is_of_customer = item.balance.is_some_and(|one| self.balances[one].contract.is_none());
                 let is_cut = is_cut && !item.is_true_up && !is_of_customer;
@@ -865,9 +897,31 @@ impl Customer {
                     item.state = ItemState::Removed;
                 }
             }
+        } else {
+            self.bring_payments_back(number);
         }
         self.follow_end(number, before);
         self.schedule_true_ups();
+    }
+
+    /// What pays for commits that may be drawn again is billed again.
+    fn bring_payments_back(&mut self, number: usize) {
+        let contract = &self.contracts[number];
+        for balance in self.balances.iter().filter(|balance| balance.contract == Some(number)) {
+            let is_in_time = |at: Instant| {
+                contract.end.is_none_or(|end| {
+                    let rides = contract.statement_of_charge(end).is_some_and(|(_, last)| last == end);
+                    at < end || (at == end && rides && balance.begins() < end)
+                })
+            };
+            for item in balance.payments.iter().filter_map(|payment| payment.item) {
+                let item = &mut self.items[item];
+                let is_gone = item.state == ItemState::Removed && !item.is_true_up;
+                if is_gone && balance.archived.is_none() && is_in_time(item.at) {
+                    item.state = ItemState::Pending;
+                }
+            }
+        }
     }
 
     fn archive_contract(&mut self, number: usize, voids: bool) -> bool {
@@ -885,12 +939,16 @@ impl Customer {
             }
             let true_up = self.true_up(balance);
             self.balances[balance].true_up_due = None;
-            let Some((dated_at, _)) = true_up else { continue };
             let short = self.short(balance, &[]);
-            if is_positive(&short) {
-                self.keep_scheduled(InvoiceKind::TrueUp, number, dated_at, vec![item], short, true);
-            } else {
-                self.items[item].state = ItemState::Removed;
+            match true_up.filter(|_| is_positive(&short)) {
+                Some((dated_at, _)) => {
+                    self.keep_scheduled(InvoiceKind::TrueUp, number, dated_at, vec![item], short, true);
+                }
+                // A customer's own may be billed on another contract yet.
+                None if self.balances[balance].contract.is_some() => {
+                    self.items[item].state = ItemState::Removed;
+                }
+                None => {}
             }
         }
         let contract = &self.contracts[number];

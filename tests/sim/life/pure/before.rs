@@ -18,6 +18,8 @@ pub struct Before {
     pub contracts: Vec<Contract>,
     pub balances: Vec<Balance>,
     pub grants: Vec<RecurringGrant>,
+    /// How many were stored.
+    pub invoices: usize,
     /// The promises of which it is billed what was short.
     pub billed: BTreeSet<usize>,
     /// What production makes of the step, where it edits a commit or credit.
@@ -45,6 +47,7 @@ impl Calculations {
             contracts: (0..customer.contracts.len()).map(|number| contract(customer, number)).collect(),
             balances,
             grants: grants::of(customer),
+            invoices: customer.invoices.len(),
             billed: (0..customer.balances.len())
                 .filter(|number| customer.final_true_up(*number).is_some())
                 .collect(),

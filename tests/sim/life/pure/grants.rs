@@ -6,7 +6,7 @@ use upbeat::contract::Contract;
 use upbeat::contract::balance::{Balance, CommitRateType, TargetingOfBalance};
 use upbeat::contract::recurring_grant::{
     Calendar, GrantKind, GrantTerms, InvoiceAmount, Proration, RecurringGrant, UnitAmount, brought_back,
-    child_where_ends, due_at, followed, plan, taken_away,
+    child_where_ends, due_at, followed, followed_in_time, plan, taken_away,
 };
 use upbeat::id::{ProductId, ScheduleItemId};
 use upbeat::money::{CreditType, Number};
@@ -19,7 +19,7 @@ use super::{
     segment_id,
 };
 use crate::life::calendar::Frequency;
-use crate::life::customer::{self, Customer};
+use crate::life::customer::{self, Customer, ItemState};
 use crate::life::ledger::shown;
 use crate::life::step::{DrawnBy, Kind};
 
@@ -107,7 +107,8 @@ pub fn made(before: &Before, customer: &Customer) -> (Vec<(usize, Balance)>, Vec
             match so_far.get(number) {
                 None => made.push((number, child)),
                 Some(removed) => made.extend(
-                    back(customer, grant, &contract, removed, &child).map(|balance| (number, balance)),
+                    back(before, customer, grant, &contract, removed, &child)
+                        .map(|balance| (number, balance)),
                 ),
             }
         }
@@ -187,14 +188,20 @@ fn like(mut made: Balance, balance: &Balance) -> Balance {
     made
 }
 
-/// The payments of a commit that cannot change, once a step is done.
-fn held(customer: &Customer, number: usize) -> BTreeSet<ScheduleItemId> {
-    let payments = 0..customer.balances[number].payments.len();
-    payments.filter(|payment| customer.is_settled(number, *payment)).map(payment_id).collect()
+/// The payments of a commit that are on invoices which are final before and after a step.
+fn billed(before: &Before, customer: &Customer, number: usize) -> BTreeSet<ScheduleItemId> {
+    let payments = customer.balances[number].payments.iter().enumerate();
+    let is_billed = |payment: &customer::Payment| {
+        let state = payment.item.map(|item| customer.items[item].state);
+        matches!(state, Some(ItemState::On(invoice))
+            if invoice < before.invoices && !customer.invoices[invoice].is_void())
+    };
+    payments.filter(|(_, payment)| is_billed(payment)).map(|(place, _)| payment_id(place)).collect()
 }
 
 /// One that an end took away, as it comes back; nothing where somebody archived it.
 fn back(
+    before: &Before,
     customer: &Customer,
     grant: &RecurringGrant,
     contract: &Contract,
@@ -205,7 +212,7 @@ fn back(
     let taken = removed.terms.taken_away?;
     let was = child_where_ends(grant, contract, taken.ended_before, removed.created_at);
     let was = like(named(was.expect("it was there until then"), customer, number), removed);
-    Some(brought_back(removed, &was, is, &BTreeSet::new()))
+    Some(brought_back(removed, &was, is, &billed(before, customer, number)))
 }
 
 /// What the new end of its contract makes of what has not started; and how far the grant has come then.
@@ -221,6 +228,23 @@ fn follow_end(
     };
     let mut granted_until = grant.granted_until;
     let mut faults = Vec::new();
+    let has_started = |one: &Balance| {
+        one.recurring_id == Some(grant.id)
+            && one.terms.span().start <= before.now
+            && one.archived_at.is_none()
+    };
+    for (number, started) in before.balances.iter().enumerate().filter(|(_, one)| has_started(one)) {
+        let start = started.created_at;
+        let [was, is] = [old, contract].map(|contract| {
+            let child = child_where_ends(grant, contract, contract.ending_before, start);
+            let child = child.or_else(|| child_where_ends(grant, contract, None, start));
+            named(child.expect("it was made"), customer, number)
+        });
+        so_far[number] = followed_in_time(started, &was, &is);
+        let what =
+            format!("{} of {start}, which has started, after a new end", customer.balances[number].name);
+        faults.extend(difference(what, so_far[number].clone(), balance(customer, number, &[])));
+    }
     for (number, upcoming) in before.balances.iter().enumerate().filter(|(_, one)| is_upcoming(one)) {
         let start = upcoming.created_at;
         let [was, is] = [old, contract].map(|contract| {
@@ -230,7 +254,7 @@ fn follow_end(
         so_far[number] = match is {
             Some(is) => {
                 let was = like(was.expect("it was made"), upcoming);
-                followed(upcoming, &was, &is, &held(customer, number))
+                followed(upcoming, &was, &is, &billed(before, customer, number))
             }
             None => {
                 granted_until = granted_until.min(start);
