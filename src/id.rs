@@ -128,15 +128,15 @@ typed_ids! {
     ScheduledChargeId,
     /// One payment of a schedule.
     ScheduleItemId,
-    /// An override of a contract.
+    /// An override of a contract, or of a package.
     OverrideId,
-    /// A commit or a credit.
+    /// A commit or a credit of a contract or a customer, or of a package.
     BalanceId,
     /// A time in which a commit or a credit may be drawn, and how much of it.
     SegmentId,
     /// An entry that somebody wrote into a ledger.
     ManualEntryId,
-    /// A recurring commit or a recurring credit.
+    /// A recurring commit or a recurring credit of a contract, or of a package.
     RecurringGrantId,
     /// An invoice; version 5, see [`deterministic`].
     InvoiceId,

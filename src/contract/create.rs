@@ -8,11 +8,11 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::balance::{
-    self, Balance, BalanceType, BalancesOfContract, Cap, CommitInput, CreditInput, NewBalance, NewBalances,
-    Owner,
+    self, BalancesOfContract, Cap, CommitInput, CreditInput, NewBalance, NewBalances, Owner,
 };
+use super::nameable::Nameables;
 use super::rate_override::{self, Nameable, Override, OverrideInput};
-use super::recurring_grant::{self, GrantKind, PlannedGrant, RecurringCommitInput, RecurringCreditInput};
+use super::recurring_grant::{self, PlannedGrant, RecurringCommitInput, RecurringCreditInput};
 use super::scheduled_charge::{self, ITEMS_MAX, ScheduledCharge, ScheduledChargeInput};
 use super::statement::{StatementDay, first_statement_at};
 use super::store;
@@ -26,9 +26,7 @@ use crate::catalog::usage_filter::UsageFilters;
 use crate::custom_field::{self, CustomFields, CustomFieldsInput, ManagedEntity};
 use crate::customer::{self, CustomerRow};
 use crate::error::ApiError;
-use crate::id::{
-    BalanceId, ContractId, CustomerId, EnvironmentId, Ids, PackageId, RateCardId, RecurringGrantId,
-};
+use crate::id::{ContractId, CustomerId, EnvironmentId, Ids, PackageId, RateCardId};
 use crate::money::{CreditType, Decimal, InputNumber, is_negative};
 use crate::time::{Instant, StatementFrequency, StatementSchedule, shown};
 use crate::wire::{HourBoundary, Later, UniquenessKey};
@@ -211,7 +209,7 @@ impl ContractTerms {
             balance::planned(self.commits, self.credits, owner, left)?;
         let recurring_grants = recurring_grant::planned(self.recurring_commits, self.recurring_credits, ids)?;
         let recurring = recurring_grant::by_temporary_id(&recurring_grants, &by_temporary_id)?;
-        let nameable = Nameable::OfCustomer { balances: &by_temporary_id, recurring: &recurring };
+        let nameable = Nameable { balances: &by_temporary_id, recurring: &recurring, of_customer: true };
         let overrides = rate_override::planned(self.overrides, prioritization, nameable, ids, now)?;
         Ok(NewContract {
             id,
@@ -331,8 +329,11 @@ pub async fn create(
             .map_err(|error| error.within("usage_filter"))?;
     }
     let balances = balance::create(db, caller, new.balances).await?;
-    check_named_balances(db, environment_id, &contract, &balances, &new.recurring_grants, &new.overrides)
-        .await?;
+    let targetings = || new.overrides.iter().map(|one| &one.targeting);
+    let mut known = Nameables::of_customer(db, environment_id, customer.id, targetings()).await?;
+    known.balances.extend(balances.iter().map(|balance| (balance.id, balance.balance_type)));
+    known.recurring.extend(new.recurring_grants.iter().map(|grant| (grant.id, grant.kind)));
+    known.check(targetings())?;
     contract.overrides =
         rate_override::insert(db, environment_id, &contract, new.overrides, &caller.token_name).await?;
     let override_names =
@@ -385,55 +386,6 @@ async fn check_overrides(
     for (index, one) in overrides.iter_mut().enumerate() {
         let path = format!("overrides[{index}]");
         card.check(&path, &one.targeting, &mut one.kind, one.starting_at, one.ending_before)?;
-    }
-    Ok(())
-}
-
-/// 404 for an override that names a commit or credit which the customer does not have, recurring or not; `own` and
-/// `own_recurring` are those of the contract.
-async fn check_named_balances(
-    db: &mut PgConnection,
-    environment_id: EnvironmentId,
-    contract: &Contract,
-    own: &[Balance],
-    own_recurring: &[PlannedGrant],
-    overrides: &[Override],
-) -> Result<(), ApiError> {
-    let specifiers = || overrides.iter().flat_map(|one| &one.targeting.specifiers);
-    let named: Vec<Uuid> = specifiers()
-        .flat_map(|specifier| specifier.commit_ids.iter().chain(&specifier.any_commit_or_credit_ids))
-        .copied()
-        .collect();
-    let mut known = balance::types(db, environment_id, contract.customer_id, &named).await?;
-    known.extend(own.iter().map(|balance| (balance.id, balance.balance_type)));
-    let named: Vec<Uuid> = specifiers()
-        .flat_map(|specifier| {
-            specifier.recurring_commit_ids.iter().chain(&specifier.any_commit_or_credit_ids)
-        })
-        .copied()
-        .collect();
-    let mut recurring = recurring_grant::kinds(db, environment_id, contract.customer_id, &named).await?;
-    recurring.extend(own_recurring.iter().map(|grant| (grant.id, grant.kind)));
-    let recurring_kind = |id: &Uuid| recurring.get(&RecurringGrantId(*id));
-    let is_known = |id: &Uuid| known.contains_key(&BalanceId(*id)) || recurring_kind(id).is_some();
-    let is_recurring_commit = |id: &Uuid| recurring_kind(id) == Some(&GrantKind::Commit);
-    let is_commit = |id: &Uuid| known.get(&BalanceId(*id)).is_some_and(|is| *is != BalanceType::Credit);
-    for (index, one) in overrides.iter().enumerate() {
-        for (place, specifier) in one.targeting.specifiers.iter().enumerate() {
-            let path = format!("overrides[{index}].override_specifiers[{place}]");
-            let unknown = |field, at: usize, what, id| rate_override::unknown(&path, field, at, what, id);
-            let (commits, any) = (&specifier.commit_ids, &specifier.any_commit_or_credit_ids);
-            if let Some(at) = commits.iter().position(|id| !is_commit(id)) {
-                return Err(unknown("commit_ids", at, "commit", commits[at]));
-            }
-            let recurring = &specifier.recurring_commit_ids;
-            if let Some(at) = recurring.iter().position(|id| !is_recurring_commit(id)) {
-                return Err(unknown("recurring_commit_ids", at, "recurring commit", recurring[at]));
-            }
-            if let Some(at) = any.iter().position(|id| !is_known(id)) {
-                return Err(unknown("any_commit_or_credit_ids", at, "commit or credit", any[at]));
-            }
-        }
     }
     Ok(())
 }

@@ -22,6 +22,7 @@ pub mod recurring_grant;
 pub mod renewal;
 pub mod scheduled_charge;
 mod known;
+mod nameable;
 mod statement;
 mod store;
 mod terms;
@@ -32,6 +33,7 @@ mod work;
 
 pub use create::RateCardReference;
 pub use known::list_in;
+pub use nameable::Nameables;
 pub use statement::{GRACE, Statement, StatementDay, first_statement_at};
 pub use store::{
     ContractFilter, ContractOfPackage, advance_statements, archive, change_end, customers_with_contracts,

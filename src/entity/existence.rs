@@ -29,6 +29,8 @@ pub async fn require(
         ManagedEntity::Commit => balance::exists(db, environment_id, id, false).await?,
         ManagedEntity::ContractCredit => balance::exists(db, environment_id, id, true).await?,
         ManagedEntity::PackageScheduledCharge => package::charge_exists(db, environment_id, id).await?,
+        ManagedEntity::PackageCommit => package::balance_exists(db, environment_id, id, false).await?,
+        ManagedEntity::PackageCredit => package::balance_exists(db, environment_id, id, true).await?,
         ManagedEntity::Invoice => invoice::exists(db, environment_id, InvoiceId(id), now).await?,
         // No object of these types can be made yet.
         ManagedEntity::Alert
@@ -37,8 +39,6 @@ pub async fn require(
         | ManagedEntity::ProfessionalService
         | ManagedEntity::Product
         | ManagedEntity::Subscription
-        | ManagedEntity::PackageCommit
-        | ManagedEntity::PackageCredit
         | ManagedEntity::PackageSubscription
         | ManagedEntity::CreditGrant
         | ManagedEntity::CustomerPlan

@@ -6,16 +6,23 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use sqlx::PgConnection;
 
+use super::balance_input::{self, BalanceTemplates, CommitTemplateInput, CreditTemplateInput};
+use super::balance_store;
 use super::input::{self, OverrideTemplateInput, ScheduledChargeTemplateInput, StatementTemplateInput};
+use super::recurring_input::{
+    self, RecurringCommitTemplateInput, RecurringCreditTemplateInput, RecurringTemplates,
+};
 use super::store;
-use super::terms::{CardReference, ChargeTemplate, OverrideTemplate, Package};
+use super::terms::{BalanceTemplate, CardReference, ChargeTemplate, OverrideTemplate, Package};
 use crate::access::{App, Record, Writer, reserve_uniqueness_key};
 use crate::catalog::alias::{self, AliasHolder, AliasInput};
 use crate::catalog::rate_card::{self, RateCardRow};
-use crate::contract::rate_override::Card;
-use crate::contract::scheduled_charge;
-use crate::contract::{ChargesOnUsageInvoices, MultiplierPrioritization};
-use crate::custom_field::{self, ManagedEntity};
+use crate::contract::balance::{self, Found};
+use crate::contract::rate_override::{Card, Nameable};
+use crate::contract::recurring_grant;
+use crate::contract::scheduled_charge::{self, ITEMS_MAX};
+use crate::contract::{ChargesOnUsageInvoices, MultiplierPrioritization, Nameables};
+use crate::custom_field::{self, CustomFields, ManagedEntity};
 use crate::error::ApiError;
 use crate::id::{EnvironmentId, RateCardId};
 use crate::money::{InputNumber, is_negative};
@@ -51,18 +58,18 @@ pub struct CreatePackage {
     /// Prices and entitlement beside the card; at most 1,000.
     #[serde(default, deserialize_with = "crate::wire::or_default")]
     overrides: Vec<OverrideTemplateInput>,
-    #[serde(default, rename = "commits")]
-    #[schemars(skip)]
-    _commits: Later,
-    #[serde(default, rename = "credits")]
-    #[schemars(skip)]
-    _credits: Later,
-    #[serde(default, rename = "recurring_commits")]
-    #[schemars(skip)]
-    _recurring_commits: Later,
-    #[serde(default, rename = "recurring_credits")]
-    #[schemars(skip)]
-    _recurring_credits: Later,
+    /// What the usage of each contract may draw, or what each promises to spend; at most 1,000.
+    #[serde(default, deserialize_with = "crate::wire::or_default")]
+    commits: Vec<CommitTemplateInput>,
+    /// What the usage of each contract may draw for nothing; at most 1,000.
+    #[serde(default, deserialize_with = "crate::wire::or_default")]
+    credits: Vec<CreditTemplateInput>,
+    /// Commits that are made anew for every period; at most 100.
+    #[serde(default, deserialize_with = "crate::wire::or_default")]
+    recurring_commits: Vec<RecurringCommitTemplateInput>,
+    /// Credits that are made anew for every period; at most 100.
+    #[serde(default, deserialize_with = "crate::wire::or_default")]
+    recurring_credits: Vec<RecurringCreditTemplateInput>,
     #[serde(default, rename = "subscriptions")]
     #[schemars(skip)]
     _subscriptions: Later,
@@ -119,9 +126,23 @@ pub async fn handler(
     };
     let aliases = alias::validate(request.aliases)?;
     let charges = input::charges(request.scheduled_charges, package.id, &app.ids)?;
-    let (charges, fields): (Vec<ChargeTemplate>, Vec<_>) = charges.into_iter().unzip();
+    let (charges, charge_fields): (Vec<ChargeTemplate>, Vec<_>) = charges.into_iter().unzip();
+    let left = ITEMS_MAX - charges.iter().map(|charge| charge.items.len()).sum::<usize>();
+    let BalanceTemplates { templates, by_temporary_id } =
+        balance_input::balances(request.commits, request.credits, left, &app.ids)?;
+    let (balances, balance_fields): (Vec<BalanceTemplate>, Vec<_>) = templates.into_iter().unzip();
+    let recurring = recurring_input::recurring(
+        request.recurring_commits,
+        request.recurring_credits,
+        &app.ids,
+        caller.now,
+    )?;
+    let recurring_names = recurring_grant::by_temporary_id(&recurring.planned, &by_temporary_id)?;
+    let nameable = Nameable { balances: &by_temporary_id, recurring: &recurring_names, of_customer: false };
     let prioritization = package.multiplier_override_prioritization;
-    let overrides = input::overrides(request.overrides, package.id, prioritization, &app.ids, caller.now)?;
+    let overrides =
+        input::overrides(request.overrides, package.id, prioritization, nameable, &app.ids, caller.now)?;
+    nameables(&balances, &recurring).check(overrides.iter().map(|template| &template.rule.targeting))?;
 
     let mut change = caller.begin(&app).await?;
     let card = match package.rate_card {
@@ -131,21 +152,83 @@ pub async fn handler(
     check_overrides(&mut change, environment_id, card.as_ref(), &overrides, caller.now).await?;
     let products = charges.iter().map(|charge| charge.product_id);
     scheduled_charge::fixed_products(&mut change, environment_id, products, caller.now).await?;
+    check_balances(&mut change, environment_id, &balances).await?;
+    recurring_grant::share_named(&mut change, environment_id, &recurring.planned, caller.now).await?;
     if let Some(key) = &request.uniqueness_key {
         reserve_uniqueness_key(&mut change, environment_id, "package", key, package.id.0).await?;
     }
     store::insert(&mut change, environment_id, &package).await?;
     store::insert_charges(&mut change, environment_id, &charges).await?;
+    balance_store::insert(&mut change, environment_id, package.id, &balances).await?;
+    let recurring = recurring.of_package(package.id);
+    balance_store::insert_recurring(&mut change, environment_id, &recurring).await?;
     store::insert_overrides(&mut change, environment_id, &overrides).await?;
     alias::assign(&mut change, environment_id, AliasHolder::Package(package.id), &aliases).await?;
-    for (index, (charge, fields)) in charges.iter().zip(&fields).enumerate() {
+    set_charge_fields(&mut change, environment_id, &charges, &charge_fields).await?;
+    set_balance_fields(&mut change, environment_id, &balances, &balance_fields).await?;
+    let record = Record::new(package.id.0, format!("Created package {}", package.name));
+    change.commit(record, id_data(package.id.0)).await
+}
+
+/// Gives each charge its custom fields.
+async fn set_charge_fields(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    charges: &[ChargeTemplate],
+    custom_fields: &[CustomFields],
+) -> Result<(), ApiError> {
+    for (index, (charge, fields)) in charges.iter().zip(custom_fields).enumerate() {
         let entity = ManagedEntity::PackageScheduledCharge;
-        custom_field::set(&mut change, environment_id, entity, charge.id.0, fields)
+        custom_field::set(db, environment_id, entity, charge.id.0, fields)
             .await
             .map_err(|error| error.within(&format!("scheduled_charges[{index}]")))?;
     }
-    let record = Record::new(package.id.0, format!("Created package {}", package.name));
-    change.commit(record, id_data(package.id.0)).await
+    Ok(())
+}
+
+/// Gives each commit and credit its custom fields.
+async fn set_balance_fields(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    balances: &[BalanceTemplate],
+    custom_fields: &[CustomFields],
+) -> Result<(), ApiError> {
+    // Both are in the order of the request, the commits first.
+    for ((path, template), fields) in placed(balances).zip(custom_fields) {
+        custom_field::set(db, environment_id, template.entity(), template.id.0, fields)
+            .await
+            .map_err(|error| error.within(&path))?;
+    }
+    Ok(())
+}
+
+/// What the overrides of a package may name.
+fn nameables(balances: &[BalanceTemplate], recurring: &RecurringTemplates) -> Nameables {
+    Nameables {
+        balances: balances.iter().map(|template| (template.id, template.balance_type)).collect(),
+        recurring: recurring.planned.iter().map(|grant| (grant.id, grant.kind)).collect(),
+    }
+}
+
+/// Commits and credits, each with its place in the request.
+fn placed(balances: &[BalanceTemplate]) -> impl Iterator<Item = (String, &BalanceTemplate)> {
+    let commits = balances.iter().filter(|template| !template.is_credit()).enumerate();
+    let credits = balances.iter().filter(|template| template.is_credit()).enumerate();
+    let commits = commits.map(|(index, template)| (format!("commits[{index}]"), template));
+    commits.chain(credits.map(|(index, template)| (format!("credits[{index}]"), template)))
+}
+
+/// 404 and 400 for products and custom units that commits and credits cannot name.
+async fn check_balances(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    balances: &[BalanceTemplate],
+) -> Result<(), ApiError> {
+    let found = Found::load(db, environment_id, balances.iter().map(BalanceTemplate::named)).await?;
+    for (path, template) in placed(balances) {
+        found.check(template.named()).map_err(|error| balance::at(&path, error))?;
+    }
+    Ok(())
 }
 
 /// 404 where there is no such card, 400 where it is archived; it stays active until the transaction ends.

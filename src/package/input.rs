@@ -48,9 +48,9 @@ struct RelativeSchedulePointInTimeInput {
     schedule_items: Vec<RelativeScheduleItemInput>,
 }
 
-/// Negative amounts give money back.
+/// Negative amounts give money back; for commits there are none.
 #[derive(Deserialize, JsonSchema)]
-struct RelativeScheduleItemInput {
+pub struct RelativeScheduleItemInput {
     unit_price: InputNumber,
     quantity: InputNumber,
     /// From the contract's start.
@@ -148,14 +148,16 @@ pub fn charges(
     Ok(charges)
 }
 
-fn unit(path: &str, id: Option<CreditTypeId>) -> Result<CreditType, ApiError> {
+/// The currency that a schedule at `path` names, USD where it names none; 400 for anything else.
+pub fn unit(path: &str, id: Option<CreditTypeId>) -> Result<CreditType, ApiError> {
     let Some(id) = id else { return Ok(CreditType::usd()) };
     let refused =
         || ApiError::field(&format!("{path}.credit_type_id"), format!("no currency has the id {id}"));
     CreditType::find_fiat(id).cloned().ok_or_else(refused)
 }
 
-fn items(
+/// The payments of a schedule, of which there are at most `left`.
+pub fn items(
     path: &str,
     inputs: Vec<RelativeScheduleItemInput>,
     left: usize,
@@ -183,6 +185,7 @@ pub fn overrides(
     inputs: Vec<OverrideTemplateInput>,
     package_id: PackageId,
     prioritization: MultiplierPrioritization,
+    nameable: Nameable<'_>,
     ids: &Ids,
     now: Instant,
 ) -> Result<Vec<OverrideTemplate>, ApiError> {
@@ -207,7 +210,7 @@ pub fn overrides(
             starting_at_offset: offset(&format!("{path}.starting_at_offset"), input.starting_at_offset)?,
             duration: input.duration.map(|given| duration(&format!("{path}.duration"), given)).transpose()?,
             rule: RuleInput::from(input)
-                .validate(&path, prioritization, Nameable::Nothing)?
+                .validate(&path, prioritization, nameable)?
                 .in_force(id, now, None, now),
         })
     };

@@ -3,16 +3,16 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 use sqlx::PgConnection;
+use uuid::Uuid;
 
-use super::calc;
+use super::calc::{self, Copies};
+use super::copy::{Copying, too_late};
 use super::store;
-use super::terms::{CardReference, ChargeTemplate, WholePackage};
+use super::terms::{CardReference, WholePackage};
 use crate::catalog::alias::{self, AliasHolderType};
 use crate::contract::RateCardReference;
 use crate::contract::create::{BesidePackage, ContractTerms, NewContract};
 use crate::contract::renewal::TransitionInput;
-use crate::contract::scheduled_charge::{ScheduleItem, ScheduledCharge};
-use crate::custom_field::CustomFields;
 use crate::error::ApiError;
 use crate::id::{ContractId, CustomerId, EnvironmentId, Ids, PackageId};
 use crate::time::{Instant, shown};
@@ -133,28 +133,19 @@ fn contract_of(
     ids: &Ids,
     now: Instant,
 ) -> Result<NewContract, ApiError> {
-    let WholePackage { package, charges, mut charge_fields, overrides } = whole;
-    let BesidePackage { starting_at, uniqueness_key, custom_fields } = beside;
-    let too_late = |error: calc::TooLate| ApiError::field("starting_at", error);
+    let WholePackage { package, charges, balances, recurring, overrides, mut custom_fields } = whole;
+    let starting_at = beside.starting_at;
     let term = calc::term(&package, starting_at).map_err(too_late)?;
-    let mut copied: Vec<(ScheduledCharge, CustomFields)> = Vec::with_capacity(charges.len());
-    for (index, charge) in charges.into_iter().enumerate() {
-        let fields = charge_fields.remove(&charge.id.0).unwrap_or_default();
-        let charge = copy(charge, id, starting_at, ids, now).map_err(|mut error| {
-            error.term = format!("scheduled_charges[{index}].{}", error.term);
-            too_late(error)
-        })?;
-        copied.push((charge, fields));
-    }
-    let (charges, charge_fields) = copied.into_iter().unzip();
-    let mut copied_overrides = Vec::with_capacity(overrides.len());
-    for (index, template) in overrides.into_iter().enumerate() {
-        let copy = calc::override_of(template, ids.next(), starting_at, term.ending_before, now);
-        copied_overrides.extend(copy.map_err(|mut error| {
-            error.term = format!("overrides[{index}].{}", error.term);
-            too_late(error)
-        })?);
-    }
+    let ending_before = term.ending_before;
+    let copying = Copying { customer_id, contract_id: id, starting_at, ending_before, ids, now };
+    let mut fields_of = |id: Uuid| custom_fields.remove(&id).unwrap_or_default();
+    let charge_fields = charges.iter().map(|charge| fields_of(charge.id.0)).collect();
+    let charges = charges.into_iter().enumerate().map(|(index, charge)| copying.charge(index, charge));
+    let charges = charges.collect::<Result<_, _>>()?;
+    let mut copies = Copies::new();
+    let balances = copying.balances(balances, fields_of, &mut copies)?;
+    let recurring_grants = copying.recurring(recurring, &mut copies)?;
+    let overrides = copying.overrides(overrides, &copies)?;
     Ok(NewContract {
         id,
         customer_id,
@@ -165,7 +156,7 @@ fn contract_of(
             CardReference::Alias(alias) => RateCardReference::Alias(alias),
         }),
         starting_at,
-        ending_before: term.ending_before,
+        ending_before,
         schedule: term.schedule,
         invoice_generation_starting_at: term.invoice_generation_starting_at,
         net_payment_terms_days: package.net_payment_terms_days,
@@ -177,32 +168,10 @@ fn contract_of(
         charge_fields,
         scheduled_charges_on_usage_invoices: package.scheduled_charges_on_usage_invoices,
         usage_filter: None,
-        overrides: copied_overrides,
-        balances: Vec::new(),
-        recurring_grants: Vec::new(),
-        uniqueness_key,
-        custom_fields,
-    })
-}
-
-fn copy(
-    charge: ChargeTemplate,
-    contract_id: ContractId,
-    starting_at: Instant,
-    ids: &Ids,
-    now: Instant,
-) -> Result<ScheduledCharge, calc::TooLate> {
-    let items = calc::items(&charge, starting_at)?;
-    Ok(ScheduledCharge {
-        contract_id,
-        id: ids.next(),
-        product_id: charge.product_id,
-        name: charge.name,
-        unit: charge.unit,
-        netsuite_sales_order_id: None,
-        created_at: now,
-        balance_id: None,
-        is_true_up: false,
-        items: items.into_iter().map(|item| ScheduleItem::new(ids.next(), item)).collect(),
+        overrides,
+        balances,
+        recurring_grants,
+        uniqueness_key: beside.uniqueness_key,
+        custom_fields: beside.custom_fields,
     })
 }

@@ -4,8 +4,10 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::balance_store;
 use super::terms::{
-    CardReference, ChargeTemplate, ItemTemplate, OverrideTemplate, Package, StatementTemplate, WholePackage,
+    BalanceTemplate, CardReference, ChargeTemplate, ItemTemplate, OverrideTemplate, Package,
+    StatementTemplate, WholePackage,
 };
 use crate::casing::wire_enum;
 use crate::contract::rate_override;
@@ -333,16 +335,35 @@ pub async fn whole(
     let ids: Vec<Uuid> = packages.iter().map(|package| package.id.0).collect();
     let mut charges = charges_by_package(db, environment_id, &ids).await?;
     let mut overrides = overrides_by_package(db, environment_id, &ids).await?;
-    let charge_ids: Vec<Uuid> = charges.values().flatten().map(|charge| charge.id.0).collect();
-    let entity = ManagedEntity::PackageScheduledCharge;
-    let fields = custom_field::of_many(db, environment_id, entity, &charge_ids).await?;
-    let whole = packages.into_iter().map(|package| WholePackage {
-        charges: charges.remove(&package.id).unwrap_or_default(),
-        charge_fields: fields.clone(),
-        overrides: overrides.remove(&package.id).unwrap_or_default(),
-        package,
+    let mut balances = balance_store::of_packages(db, environment_id, &ids).await?;
+    let mut recurring = balance_store::recurring_of_packages(db, environment_id, &ids).await?;
+    let of_charges = charges.values().flatten().map(entity_of_charge);
+    let of_balances = balances.values().flatten().map(entity_of_balance);
+    let mut fields =
+        custom_field::of_all(db, environment_id, of_charges.chain(of_balances).collect()).await?;
+    let whole = packages.into_iter().map(|package| {
+        let charges = charges.remove(&package.id).unwrap_or_default();
+        let balances = balances.remove(&package.id).unwrap_or_default();
+        let own = charges.iter().map(entity_of_charge).chain(balances.iter().map(entity_of_balance));
+        let own = own.filter_map(|key| Some((key.1, fields.remove(&key)?)));
+        WholePackage {
+            custom_fields: own.collect(),
+            charges,
+            balances,
+            recurring: recurring.remove(&package.id).unwrap_or_default(),
+            overrides: overrides.remove(&package.id).unwrap_or_default(),
+            package,
+        }
     });
     Ok(whole.collect())
+}
+
+fn entity_of_charge(charge: &ChargeTemplate) -> (ManagedEntity, Uuid) {
+    (ManagedEntity::PackageScheduledCharge, charge.id.0)
+}
+
+fn entity_of_balance(template: &BalanceTemplate) -> (ManagedEntity, Uuid) {
+    (template.entity(), template.id.0)
 }
 
 async fn charges_by_package(

@@ -501,24 +501,6 @@ async fn pricing_e32_package_versions() {
         assert_eq!(desk.api.invoice(customer, "2025-01-01").await["total"], january);
         assert_eq!(desk.api.invoice(customer, "2025-02-01").await["total"], february);
     }
-
-    // Starter lasts a year, and its fee of 1,000 is paid every month of it.
-    let fee = desk.api.fixed_product("Fee").await;
-    let month =
-        |months: i64| json!({ "unit_price": 1000, "quantity": 1, "date_offset": offset(months, "MONTHS") });
-    let starter = json!({
-        "name": "Starter", "duration": offset(12, "MONTHS"),
-        "scheduled_charges": [{
-            "product_id": fee, "schedule": { "schedule_items": (0..12).map(month).collect::<Vec<_>>() },
-        }],
-    });
-    let starter = desk.api.post("/v1/packages/create", starter).await.id();
-    let body = json!({ "customer_id": desk.customer, "starting_at": t("2025-10-01"), "package_id": starter });
-    let contract = desk.api.post("/v1/contracts/create", body).await.data()["contract"].clone();
-    assert_eq!(contract["ending_before"], t("2026-10-01"));
-    let items =
-        contract["scheduled_charges"][0]["schedule"]["schedule_items"].as_array().expect("items").clone();
-    assert_eq!((items.len(), &items[11]["timestamp"]), (12, &json!(t("2026-09-01"))));
 }
 
 #[tokio::test]

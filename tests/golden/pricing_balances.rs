@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::balances::{bill, credit, overview, paid, prepaid, recurring_grant, segments, with};
+use crate::balances::{USD, bill, credit, overview, paid, prepaid, recurring_grant, segments, with};
 use crate::credits_order::{in_unit, of_tokens};
 use crate::desk::{Desk, number, t};
 
@@ -299,4 +299,69 @@ async fn pricing_e37_the_price_of_a_part_of_a_month_is_rounded() {
         let bought = overview(&desk.listed("type=SCHEDULED&status=FINALIZED").await);
         assert_eq!(bought, [format!("SCHEDULED FINALIZED 2026-01-11 {seat}")], "{method} {places}");
     }
+}
+
+/// Starter lasts a year; its fee of 1,000 is paid every month of it, and the first three months each come with a credit of 1,000.
+#[tokio::test]
+async fn pricing_e32_contracts_25_a_package_with_a_credit_for_its_first_months() {
+    let desk = Desk::of_cents("2025-10-01", "2025-10-01").await;
+    let fixed = desk.api.fixed_product("Starter").await;
+    let length = |value: i64, unit: &str| json!({ "value": value, "unit": unit });
+    let month =
+        |months: i64| json!({ "unit_price": 1000, "quantity": 1, "date_offset": length(months, "MONTHS") });
+    let starter = json!({
+        "name": "Starter", "rate_card_id": desk.rates.card, "duration": length(12, "MONTHS"),
+        "scheduled_charges": [{
+            "product_id": fixed, "schedule": { "schedule_items": (0..12).map(month).collect::<Vec<_>>() },
+        }],
+        // The published sample says no quantity, so it is 1.
+        "recurring_credits": [{
+            "product_id": fixed, "name": "Allowance", "priority": 1, "commit_duration": { "value": 1 },
+            "access_amount": { "unit_price": 1000, "credit_type_id": USD },
+            "starting_at_offset": length(0, "DAYS"), "duration": length(3, "MONTHS"),
+        }],
+    });
+    let starter = desk.api.post("/v1/packages/create", starter).await.id();
+    let body = json!({ "customer_id": desk.customer, "starting_at": t("2025-10-01"), "package_id": starter });
+    let contract = desk.api.post("/v1/contracts/create", body).await.data()["contract"].clone();
+    assert_eq!(contract["ending_before"], t("2026-10-01"));
+    assert_eq!(contract["recurring_credits"][0]["ending_before"], t("2026-01-01"));
+
+    desk.uses("2025-10", 600).await;
+    assert_eq!(
+        bill(&desk.close("2025-10-01", "2025-11-02").await),
+        [
+            "Units 10-01..11-01 600 × 1 = 600 (CREDIT)",
+            "Allowance applied 10-01..11-01 = -600 (CREDIT)",
+            "total 0",
+        ]
+    );
+    // Nothing is left over for another month.
+    desk.uses("2025-11", 1500).await;
+    assert_eq!(
+        bill(&desk.close("2025-11-01", "2025-12-02").await),
+        [
+            "Units 11-01..12-01 1000 × 1 = 1000 (CREDIT)",
+            "Allowance applied 11-01..12-01 = -1000 (CREDIT)",
+            "Units 11-01..12-01 500 × 1 = 500",
+            "total 500",
+        ]
+    );
+    desk.uses("2026-01", 300).await;
+    assert_eq!(
+        bill(&desk.close("2026-01-01", "2026-02-02").await),
+        ["Units 01-01..02-01 300 × 1 = 300", "total 300"]
+    );
+    desk.clock("2026-11-05").await;
+    let grants: Vec<String> = desk.named("Allowance").await.iter().flat_map(segments).collect();
+    assert_eq!(
+        grants,
+        ["2025-10-01..2025-11-01 1000", "2025-11-01..2025-12-01 1000", "2025-12-01..2026-01-01 1000"]
+    );
+    let mut fees = desk.scheduled().await;
+    fees.sort();
+    let dates = ["2025-10", "2025-11", "2025-12"].into_iter().map(str::to_owned);
+    let dates = dates.chain((1..10).map(|month| format!("2026-{month:02}")));
+    let expected: Vec<String> = dates.map(|date| format!("SCHEDULED FINALIZED {date}-01 1000")).collect();
+    assert_eq!(fees, expected);
 }

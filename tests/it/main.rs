@@ -42,6 +42,7 @@ mod numbers;
 mod openapi;
 mod overrides;
 mod packages;
+mod packages_balances;
 mod paging;
 mod previews;
 mod probes;

@@ -132,10 +132,6 @@ async fn fields_of_a_contract_that_are_not_supported_are_refused() {
 async fn fields_of_a_package_that_are_not_supported_are_refused() {
     let api = Api::new().await;
     let fields = [
-        "commits",
-        "credits",
-        "recurring_commits",
-        "recurring_credits",
         "subscriptions",
         "billing_provider",
         "delivery_method",

@@ -52,6 +52,44 @@ test("a contract takes the terms of its package over", async () => {
   assert.deepEqual((await all(packages.list({ archive_filter: "ALL" }))).map((row) => row.id), [made.id]);
 });
 
+test("a contract has the commits and credits of its package", async () => {
+  const { packages, contracts } = client.v1;
+  const product_id = (await contracts.products.create({ name: "Grant", type: "FIXED" })).data.id;
+  const months = (value) => ({ value, unit: "MONTHS" });
+  const credit_type_id = "2714e483-4ff1-48e4-9e25-ac732e8f24f2";
+  const { data: made } = await packages.create({
+    name: "Granting",
+    duration: months(12),
+    commits: [{
+      type: "PREPAID",
+      product_id,
+      access_schedule: { schedule_items: [{ amount: 600, starting_at_offset: months(0), duration: months(18) }] },
+      invoice_schedule: { schedule_items: [{ unit_price: 500, quantity: 1, date_offset: months(1) }] },
+    }],
+    recurring_credits: [{
+      product_id,
+      priority: 1,
+      access_amount: { unit_price: 1000, credit_type_id },
+      commit_duration: { value: 1 },
+      starting_at_offset: months(0),
+      duration: months(3),
+    }],
+  });
+  const shown = (await packages.retrieve({ package_id: made.id })).data;
+  assert.deepEqual(shown.commits[0].access_schedule.schedule_items[0].duration, months(18));
+  assert.equal(shown.recurring_credits[0].access_amount.quantity, 1);
+  const customer_id = (await client.v1.customers.create({ name: "Granted" })).data.id;
+  const start = { customer_id, starting_at: "2026-01-01T00:00:00Z", package_id: made.id };
+  const contract_id = (await contracts.create(start)).data.id;
+  const whole = (await client.v2.contracts.retrieve({ customer_id, contract_id })).data;
+  const [item] = whole.commits[0].access_schedule.schedule_items;
+  // Cut where the contract ends.
+  assert.deepEqual([item.amount, item.ending_before], [600, "2027-01-01T00:00:00Z"]);
+  assert.equal(whole.commits[0].invoice_schedule.schedule_items[0].timestamp, "2026-02-01T00:00:00Z");
+  assert.equal(whole.credits.length, 3);
+  assert.equal(whole.recurring_credits[0].ending_before, "2026-04-01T00:00:00Z");
+});
+
 test("a pricing unit is made, listed and archived", async () => {
   const units = client.v1.pricingUnits ?? client.v1.pricing_units;
   const body = { name: "AI credits" };

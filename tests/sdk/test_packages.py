@@ -70,6 +70,82 @@ def test_a_package_is_made_shown_listed_and_archived(client, fee):
         sign(client, starting_at="2026-04-01T00:00:00Z", package_id=made)
 
 
+def months(value):
+    return {"value": value, "unit": "MONTHS"}
+
+
+def access(*segments):
+    """An access schedule; a segment is its offset and its length in months, and an amount."""
+    items = [{"starting_at_offset": months(start), "duration": months(length), "amount": amount} for start, length, amount in segments]
+    return {"access_schedule": {"schedule_items": items}}
+
+
+def test_a_package_grants_commits_and_credits(client, fee):
+    packages = client.v1.packages
+    usd = "2714e483-4ff1-48e4-9e25-ac732e8f24f2"
+    grant = {"product_id": fee, "priority": 1, "commit_duration": {"value": 1}, "starting_at_offset": months(0)}
+    halved = {"type": "MULTIPLIER", "multiplier": 0.5, "is_commit_specific": True, "starting_at_offset": months(0)}
+    made = packages.create(
+        name="Granting",
+        duration=months(12),
+        commits=[
+            {
+                "type": "PREPAID",
+                "product_id": fee,
+                "name": "Year",
+                "temporary_id": "year",
+                **access((0, 6, 600), (6, 6, 400)),
+                "invoice_schedule": {"schedule_items": [{"unit_price": 900, "quantity": 1, "date_offset": months(1)}]},
+            }
+        ],
+        credits=[{"product_id": fee, "name": "Trial", **access((0, 1, 50))}],
+        recurring_commits=[
+            {
+                **grant,
+                "name": "Monthly",
+                "temporary_id": "monthly",
+                "duration": months(3),
+                "recurrence_frequency": "MONTHLY",
+                "access_amount": {"unit_price": 10, "quantity": 2, "credit_type_id": usd},
+                "invoice_amount": {"unit_price": 5, "quantity": 2, "credit_type_id": usd},
+            }
+        ],
+        recurring_credits=[{**grant, "name": "Allowance", "access_amount": {"unit_price": 7, "credit_type_id": usd}}],
+        overrides=[
+            {**halved, "override_specifiers": [{"commit_ids": ["year"], "recurring_commit_ids": ["monthly"]}]},
+        ],
+    ).data.id
+
+    shown = packages.retrieve(package_id=made).data
+    [commit], [credit] = shown.commits, shown.credits
+    assert (commit.type, commit.name, commit.product.name) == ("PREPAID", "Year", "Fee")
+    segments = commit.access_schedule.schedule_items
+    assert [(item.starting_at_offset.value, item.duration.value, item.amount) for item in segments] == [(0, 6, 600), (6, 6, 400)]
+    [payment] = commit.invoice_schedule.schedule_items
+    assert (payment.unit_price, payment.date_offset.value, commit.invoice_schedule.do_not_invoice) == (900, 1, False)
+    assert (credit.name, credit.access_schedule.credit_type.id) == ("Trial", usd)
+    [monthly], [allowance] = shown.recurring_commits, shown.recurring_credits
+    assert (monthly.starting_at_offset.value, monthly.duration.value, monthly.invoice_amount.unit_price) == (0, 3, 5)
+    assert (allowance.access_amount.quantity, allowance.duration) == (1, None)
+    [specifier] = shown.overrides[0].override_specifiers
+    assert specifier.commit_template_ids == [commit.id]
+    assert specifier.recurring_commit_template_ids == [monthly.id]
+    assert made in [package.id for package in packages.list() if package.commits]
+
+    contract = sign(client, starting_at="2026-03-01T00:00:00Z", package_id=made)
+    [year] = [one for one in contract.commits if one.recurring_commit_id is None]
+    ends = [item.ending_before for item in year.access_schedule.schedule_items]
+    assert ends == [datetime(2026, 9, 1, tzinfo=timezone.utc), datetime(2027, 3, 1, tzinfo=timezone.utc)]
+    assert year.invoice_schedule.schedule_items[0].timestamp == datetime(2026, 4, 1, tzinfo=timezone.utc)
+    assert contract.recurring_commits[0].ending_before == datetime(2026, 6, 1, tzinfo=timezone.utc)
+    [named] = contract.overrides[0].override_specifiers
+    assert named.commit_ids == [year.id]
+    assert named.recurring_commit_ids == [contract.recurring_commits[0].id]
+    with pytest.raises(BadRequestError, match=r"commits\[0\].access_schedule.schedule_items\[0\].duration.value"):
+        commit = {"type": "PREPAID", "product_id": fee, **access((0, 0, 1))}
+        packages.create(name="Nothing", commits=[commit])
+
+
 def test_a_newer_package_takes_the_alias_over(client):
     alias = f"starter-{uuid4()}"
     packages = client.v1.packages

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::create::{contracts, targeted};
+use super::create::{contracts, contracts_of};
+use super::named::targeted;
 use super::payments::charge_of;
 use super::terms::{Balance, BalanceTerms};
 use crate::catalog::product::{self, ProductType};
@@ -94,11 +95,4 @@ async fn check_products(
         }
     }
     Ok(())
-}
-
-/// The contracts that a balance names, each with its field.
-fn contracts_of(terms: &BalanceTerms) -> impl Iterator<Item = (String, ContractId)> {
-    let applicable = terms.applicable_contract_ids.iter().enumerate();
-    let applicable = applicable.map(|(index, id)| (format!("applicable_contract_ids[{index}]"), *id));
-    applicable.chain(terms.invoice_contract_id.map(|id| ("invoice_contract_id".to_owned(), id)))
 }

@@ -45,22 +45,12 @@ pub struct Access {
 
 impl AccessScheduleInput {
     pub fn checked(self, ids: &Ids) -> Result<Access, ApiError> {
-        let field = |name: &str, reason: &str| ApiError::field(&format!("access_schedule.{name}"), reason);
         let unit_id = access_unit("access_schedule.credit_type_id", self.access_type, self.credit_type_id)?;
-        if self.schedule_items.is_empty() {
-            return Err(field("schedule_items", "must not be empty"));
-        }
-        if self.schedule_items.len() > SEGMENTS_MAX {
-            return Err(field("schedule_items", &format!("at most {SEGMENTS_MAX} in one schedule")));
-        }
-        for (index, item) in self.schedule_items.iter().enumerate() {
-            let field = |name: &str, reason: &str| field(&format!("schedule_items[{index}].{name}"), reason);
-            if item.ending_before <= item.starting_at {
-                return Err(field("ending_before", "must be after starting_at"));
-            }
-            if is_negative(&item.amount.0) {
-                return Err(field("amount", "must not be negative"));
-            }
+        check_amounts(self.schedule_items.iter().map(|item| &item.amount.0))?;
+        let is_empty = |item: &SegmentInput| item.ending_before <= item.starting_at;
+        if let Some(index) = self.schedule_items.iter().position(is_empty) {
+            let path = format!("access_schedule.schedule_items[{index}].ending_before");
+            return Err(ApiError::field(&path, "must be after starting_at"));
         }
         let mut items = self.schedule_items;
         items.sort_by_key(|item| item.starting_at);
@@ -72,6 +62,23 @@ impl AccessScheduleInput {
         };
         Ok(Access { unit_id, segments: items.into_iter().map(segment).collect() })
     }
+}
+
+/// 400 for an access schedule without items or with too many, and for an amount below zero, whatever its dates are said by.
+pub fn check_amounts<'a>(amounts: impl ExactSizeIterator<Item = &'a Decimal>) -> Result<(), ApiError> {
+    let path = "access_schedule.schedule_items";
+    if amounts.len() == 0 {
+        return Err(ApiError::field(path, "must not be empty"));
+    }
+    if amounts.len() > SEGMENTS_MAX {
+        return Err(ApiError::field(path, format!("at most {SEGMENTS_MAX} in one schedule")));
+    }
+    for (index, amount) in amounts.enumerate() {
+        if is_negative(amount) {
+            return Err(ApiError::field(&format!("{path}[{index}].amount"), "must not be negative"));
+        }
+    }
+    Ok(())
 }
 
 /// The unit that a field names of what is granted, USD where it names none. Quantities have none (SDK: types of access schedules),

@@ -94,16 +94,14 @@ pub struct SpecifierInput {
 
 /// The commits and credits that overrides may name.
 #[derive(Clone, Copy)]
-pub enum Nameable<'a> {
-    /// None, as nobody knows yet whose they would be.
-    Nothing,
-    /// Those of the customer by their ids, which are yet to be looked up, and the commits of the request by their
-    /// temporary ids.
-    OfCustomer {
-        balances: &'a BTreeMap<String, BalanceId>,
-        /// Recurring ones.
-        recurring: &'a BTreeMap<String, RecurringGrantId>,
-    },
+pub struct Nameable<'a> {
+    /// The commits of the request by their temporary ids.
+    pub balances: &'a BTreeMap<String, BalanceId>,
+    /// Its recurring ones, likewise.
+    pub recurring: &'a BTreeMap<String, RecurringGrantId>,
+    /// Whether those of a customer may be named by their ids, which are yet to be looked up. Nobody knows whose the contracts
+    /// of a package will be.
+    pub of_customer: bool,
 }
 
 /// The fields that together say what an override does and to what, wherever a request has them.
@@ -407,19 +405,14 @@ fn named_ids(
     (field, what, texts): (&str, &str, &Vec<String>),
     nameable: Nameable<'_>,
 ) -> Result<Vec<Uuid>, ApiError> {
+    let Nameable { balances, recurring, of_customer } = nameable;
+    let of_request = |text: &String| {
+        let balance = balances.get(text).filter(|_| field != "recurring_commit_ids").map(|id| id.0);
+        balance.or_else(|| recurring.get(text).filter(|_| field != "commit_ids").map(|id| id.0))
+    };
     let id = |(index, text): (usize, &String)| {
-        let id = match nameable {
-            Nameable::Nothing => None,
-            Nameable::OfCustomer { balances, recurring } => {
-                let of_request = || match field {
-                    "commit_ids" => None,
-                    _ => recurring.get(text).map(|id| id.0),
-                };
-                let balance = balances.get(text).filter(|_| field != "recurring_commit_ids");
-                balance.map(|id| id.0).or_else(of_request).or_else(|| Uuid::parse_str(text).ok())
-            }
-        };
-        id.ok_or_else(|| unknown(path, field, index, what, text))
+        let of_customer = || Uuid::parse_str(text).ok().filter(|_| of_customer);
+        of_request(text).or_else(of_customer).ok_or_else(|| unknown(path, field, index, what, text))
     };
     texts.iter().enumerate().map(id).collect()
 }

@@ -125,7 +125,7 @@ pub struct RecurringCreditInput {
 
 /// Something that only commits have.
 #[derive(Default)]
-struct NotOfCredits;
+pub struct NotOfCredits;
 
 impl<'de> Deserialize<'de> for NotOfCredits {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -139,19 +139,19 @@ impl<'de> Deserialize<'de> for NotOfCredits {
 /// `unit_price × quantity`, in a currency or a custom pricing unit; of QUANTITY that is the number of units, so the unit price
 /// is 1 as a rule.
 #[derive(Deserialize, JsonSchema)]
-struct AccessAmountInput {
-    unit_price: InputNumber,
+pub struct AccessAmountInput {
+    pub unit_price: InputNumber,
     /// Required.
-    quantity: Option<InputNumber>,
+    pub quantity: Option<InputNumber>,
     /// USD (cents) when omitted; quantities have none.
-    credit_type_id: Option<CreditTypeId>,
+    pub credit_type_id: Option<CreditTypeId>,
     /// Whether what it makes is drawn by what usage costs or by its quantity; SPEND when omitted.
-    access_type: Option<AccessType>,
+    pub access_type: Option<AccessType>,
 }
 
 /// `unit_price × quantity`, in a currency.
 #[derive(Deserialize, JsonSchema)]
-struct InvoiceAmountInput {
+pub struct InvoiceAmountInput {
     unit_price: InputNumber,
     quantity: InputNumber,
     credit_type_id: CreditTypeId,
@@ -159,7 +159,7 @@ struct InvoiceAmountInput {
 
 /// How long each may be drawn.
 #[derive(Deserialize, JsonSchema)]
-struct CommitDurationInput {
+pub struct CommitDurationInput {
     /// Periods; a whole number from 1 to 1,000.
     value: InputNumber,
     /// PERIODS when omitted.
@@ -168,14 +168,14 @@ struct CommitDurationInput {
 }
 
 #[derive(Deserialize, JsonSchema)]
-struct CommitRoundingInput {
-    access: Option<ProrationRounding>,
-    invoice: Option<ProrationRounding>,
+pub struct CommitRoundingInput {
+    pub access: Option<ProrationRounding>,
+    pub invoice: Option<ProrationRounding>,
 }
 
 #[derive(Deserialize, JsonSchema)]
-struct CreditRoundingInput {
-    access: Option<ProrationRounding>,
+pub struct CreditRoundingInput {
+    pub access: Option<ProrationRounding>,
 }
 
 /// A grant that is to be made, checked by itself; nothing that it names was looked at.
@@ -190,32 +190,32 @@ pub struct PlannedGrant {
     pub path: String,
 }
 
-/// What both inputs say, under one roof.
-struct Common {
-    kind: GrantKind,
-    product_id: ProductId,
-    access_amount: AccessAmountInput,
-    priority: InputNumber,
-    commit_duration: CommitDurationInput,
-    starting_at: Instant,
-    ending_before: Option<Instant>,
-    invoice_amount: Option<InvoiceAmountInput>,
-    frequency: Option<CycleFrequency>,
-    proration: Option<Proration>,
-    access_rounding: Option<ProrationRounding>,
-    invoice_rounding: Option<ProrationRounding>,
-    rate_type: Option<CommitRateType>,
-    rollover_fraction: Option<InputNumber>,
-    name: Option<NonBlank>,
-    description: Option<String>,
-    applicable_product_ids: Vec<ProductId>,
-    applicable_product_tags: Vec<String>,
-    specifiers: Vec<SpecifierInput>,
-    netsuite_sales_order_id: Option<String>,
-    temporary_id: Option<String>,
+/// What every kind of recurring commit and credit in a request says, of a contract or of a package.
+pub struct GrantInput {
+    pub kind: GrantKind,
+    pub product_id: ProductId,
+    pub access_amount: AccessAmountInput,
+    pub priority: InputNumber,
+    pub commit_duration: CommitDurationInput,
+    pub starting_at: Instant,
+    pub ending_before: Option<Instant>,
+    pub invoice_amount: Option<InvoiceAmountInput>,
+    pub frequency: Option<CycleFrequency>,
+    pub proration: Option<Proration>,
+    pub access_rounding: Option<ProrationRounding>,
+    pub invoice_rounding: Option<ProrationRounding>,
+    pub rate_type: Option<CommitRateType>,
+    pub rollover_fraction: Option<InputNumber>,
+    pub name: Option<NonBlank>,
+    pub description: Option<String>,
+    pub applicable_product_ids: Vec<ProductId>,
+    pub applicable_product_tags: Vec<String>,
+    pub specifiers: Vec<SpecifierInput>,
+    pub netsuite_sales_order_id: Option<String>,
+    pub temporary_id: Option<String>,
 }
 
-impl From<RecurringCommitInput> for Common {
+impl From<RecurringCommitInput> for GrantInput {
     fn from(input: RecurringCommitInput) -> Self {
         let (access_rounding, invoice_rounding) =
             input.proration_rounding.map_or((None, None), |rounding| (rounding.access, rounding.invoice));
@@ -245,7 +245,7 @@ impl From<RecurringCommitInput> for Common {
     }
 }
 
-impl From<RecurringCreditInput> for Common {
+impl From<RecurringCreditInput> for GrantInput {
     fn from(input: RecurringCreditInput) -> Self {
         Self {
             kind: GrantKind::Credit,
@@ -273,10 +273,10 @@ impl From<RecurringCreditInput> for Common {
     }
 }
 
-/// The recurring commits and credits that a contract is made with, each looked at by itself.
+/// The recurring commits and credits that a contract or a package is made with, each looked at by itself.
 pub fn planned(
-    commits: Vec<RecurringCommitInput>,
-    credits: Vec<RecurringCreditInput>,
+    commits: Vec<impl Into<GrantInput>>,
+    credits: Vec<impl Into<GrantInput>>,
     ids: &Ids,
 ) -> Result<Vec<PlannedGrant>, ApiError> {
     for (field, count) in [("recurring_commits", commits.len()), ("recurring_credits", credits.len())] {
@@ -286,11 +286,14 @@ pub fn planned(
     }
     let path = |list: &str, index: usize| format!("{list}[{index}]");
     let commits = commits.into_iter().enumerate();
-    let commits = commits.map(|(index, input)| (path("recurring_commits", index), Common::from(input)));
+    let commits =
+        commits.map(|(index, input)| (path("recurring_commits", index), Into::<GrantInput>::into(input)));
     let credits = credits.into_iter().enumerate();
-    let credits = credits.map(|(index, input)| (path("recurring_credits", index), Common::from(input)));
-    let mut planned: Vec<PlannedGrant> = Vec::new();
-    for (path, input) in commits.chain(credits) {
+    let credits =
+        credits.map(|(index, input)| (path("recurring_credits", index), Into::<GrantInput>::into(input)));
+    let inputs: Vec<(String, GrantInput)> = commits.chain(credits).collect();
+    let mut planned: Vec<PlannedGrant> = Vec::with_capacity(inputs.len());
+    for (path, input) in inputs {
         let temporary_id = input.temporary_id.clone();
         let kind = input.kind;
         let AccessAmountInput { access_type, credit_type_id, .. } = input.access_amount;
@@ -313,7 +316,7 @@ pub fn planned(
     Ok(planned)
 }
 
-impl Common {
+impl GrantInput {
     fn checked(self) -> Result<GrantTerms, ApiError> {
         let refused = |field: &str, reason: &str| Err(ApiError::field(field, reason));
         for (field, value) in [

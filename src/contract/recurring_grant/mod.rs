@@ -21,7 +21,11 @@ pub use begin::{Named, begin, share_named};
 pub use calc::{Calendar, child, child_id};
 pub use follow::{brought_back, child_where_ends, followed, followed_in_time, taken_away};
 pub use grow::{AT_ONCE, catch_up, create_recurring_balances, due_at, follow_end, grow, next_due, plan};
-pub use input::{PlannedGrant, RecurringCommitInput, RecurringCreditInput, by_temporary_id, planned};
+pub use input::{
+    AccessAmountInput, CommitDurationInput, CommitRoundingInput, CreditRoundingInput, GrantInput,
+    InvoiceAmountInput, NotOfCredits, PlannedGrant, RecurringCommitInput, RecurringCreditInput,
+    by_temporary_id, planned,
+};
 pub use store::{contracts_with_grants, insert, kinds, of_contract, of_contracts, save};
 pub use terms::{GrantKind, GrantTerms, InvoiceAmount, Proration, RecurringGrant, UnitAmount};
-pub use view::{RecurringCommitView, RecurringCreditView, commits, credits};
+pub use view::{CommitRule, CreditRule, RecurringCommitView, RecurringCreditView, commits, credits};

@@ -27,12 +27,9 @@ wire_enum! {
 #[schemars(rename = "RecurringCommit")]
 pub struct RecurringCommitView {
     #[serde(flatten)]
-    common: RecurringView,
-    /// What one full period costs; missing where it is given away.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    invoice_amount: Option<InvoiceAmountView>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    proration_rounding: Option<CommitRounding>,
+    dated: DatedView,
+    #[serde(flatten)]
+    rule: CommitRule,
 }
 
 /// A recurring credit.
@@ -40,16 +37,47 @@ pub struct RecurringCommitView {
 #[schemars(rename = "RecurringCredit")]
 pub struct RecurringCreditView {
     #[serde(flatten)]
-    common: RecurringView,
+    dated: DatedView,
+    #[serde(flatten)]
+    rule: CreditRule,
+}
+
+/// Whose it is, and when it grants.
+#[derive(Clone, Serialize, JsonSchema)]
+struct DatedView {
+    id: RecurringGrantId,
+    contract: ContractReference,
+    starting_at: Instant,
+    /// The instant from which its periods are counted.
+    anchor_date: Instant,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ending_before: Option<Instant>,
+}
+
+/// What a recurring commit grants, without when, wherever one is shown.
+#[derive(Clone, Serialize, JsonSchema)]
+pub struct CommitRule {
+    #[serde(flatten)]
+    common: RuleView,
+    /// What one full period costs; missing where it is given away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    invoice_amount: Option<InvoiceAmountView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proration_rounding: Option<CommitRounding>,
+}
+
+/// What a recurring credit grants, without when, wherever one is shown.
+#[derive(Clone, Serialize, JsonSchema)]
+pub struct CreditRule {
+    #[serde(flatten)]
+    common: RuleView,
     #[serde(skip_serializing_if = "Option::is_none")]
     proration_rounding: Option<CreditRounding>,
 }
 
 /// What both are shown with.
 #[derive(Clone, Serialize, JsonSchema)]
-struct RecurringView {
-    id: RecurringGrantId,
-    contract: ContractReference,
+struct RuleView {
     product: ProductName,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
@@ -61,11 +89,6 @@ struct RecurringView {
     rate_type: CommitRateType,
     /// For so many periods each commit or credit may be drawn.
     commit_duration: CommitDuration,
-    starting_at: Instant,
-    /// The instant from which its periods are counted.
-    anchor_date: Instant,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ending_before: Option<Instant>,
     /// Missing where the periods are those of usage statements.
     #[serde(skip_serializing_if = "Option::is_none")]
     recurrence_frequency: Option<CycleFrequency>,
@@ -137,56 +160,85 @@ struct CreditRounding {
     access: ProrationRounding,
 }
 
-impl RecurringView {
-    fn new(grant: &RecurringGrant, contract: &Contract, product_names: &BTreeMap<ProductId, String>) -> Self {
-        let anchor_date = Calendar::of(grant, contract).anchor();
-        let GrantTerms {
-            product_id,
-            name,
-            description,
-            priority,
-            rate_type,
-            access,
-            invoice: _,
-            duration,
-            starting_at,
-            ending_before,
-            frequency,
-            proration,
-            access_rounding: _,
-            invoice_rounding: _,
-            rollover_fraction,
-            targeting,
-            netsuite_sales_order_id,
-        } = grant.terms.clone();
+impl DatedView {
+    fn new(grant: &RecurringGrant, contract: &Contract) -> Self {
         Self {
             id: grant.id,
             contract: ContractReference { id: grant.contract_id },
+            starting_at: grant.terms.starting_at,
+            anchor_date: Calendar::of(grant, contract).anchor(),
+            ending_before: grant.terms.ending_before,
+        }
+    }
+}
+
+impl RuleView {
+    fn new(
+        terms: &GrantTerms,
+        unit_id: Option<CreditTypeId>,
+        product_names: &BTreeMap<ProductId, String>,
+    ) -> Self {
+        let terms = terms.clone();
+        Self {
             product: ProductName {
-                id: product_id,
-                name: product_names.get(&product_id).cloned().unwrap_or_default(),
+                id: terms.product_id,
+                name: product_names.get(&terms.product_id).cloned().unwrap_or_default(),
             },
-            name,
-            description,
+            name: terms.name,
+            description: terms.description,
             access_amount: AccessAmountView {
-                unit_price: access.unit_price,
-                quantity: access.quantity,
-                credit_type_id: grant.unit.as_ref().map_or(CreditTypeId::NONE, |unit| unit.id),
-                access_type: grant.access_type(),
+                unit_price: terms.access.unit_price,
+                quantity: terms.access.quantity,
+                credit_type_id: unit_id.unwrap_or(CreditTypeId::NONE),
+                access_type: unit_id.map_or(AccessType::Quantity, |_| AccessType::Spend),
             },
-            priority,
-            rate_type,
-            commit_duration: CommitDuration { value: duration, unit: DurationUnit::Periods },
-            starting_at,
-            anchor_date,
-            ending_before,
-            recurrence_frequency: frequency,
-            proration,
-            rollover_fraction,
-            applicable_product_ids: targeting.product_ids,
-            applicable_product_tags: targeting.product_tags,
-            specifiers: targeting.specifiers,
-            netsuite_sales_order_id,
+            priority: terms.priority,
+            rate_type: terms.rate_type,
+            commit_duration: CommitDuration { value: terms.duration, unit: DurationUnit::Periods },
+            recurrence_frequency: terms.frequency,
+            proration: terms.proration,
+            rollover_fraction: terms.rollover_fraction,
+            applicable_product_ids: terms.targeting.product_ids,
+            applicable_product_tags: terms.targeting.product_tags,
+            specifiers: terms.targeting.specifiers,
+            netsuite_sales_order_id: terms.netsuite_sales_order_id,
+        }
+    }
+}
+
+impl CommitRule {
+    /// `unit_id` is the unit of what is granted; unset for quantities.
+    #[must_use]
+    pub fn new(
+        terms: &GrantTerms,
+        unit_id: Option<CreditTypeId>,
+        product_names: &BTreeMap<ProductId, String>,
+    ) -> Self {
+        let (access, invoice) = (terms.access_rounding, terms.invoice_rounding);
+        let is_rounded = access.is_some() || invoice.is_some();
+        Self {
+            common: RuleView::new(terms, unit_id, product_names),
+            invoice_amount: terms.invoice.clone().map(|invoice| InvoiceAmountView {
+                unit_price: invoice.price.unit_price,
+                quantity: invoice.price.quantity,
+                credit_type_id: invoice.credit_type.id,
+            }),
+            proration_rounding: is_rounded.then_some(CommitRounding { access, invoice }),
+        }
+    }
+}
+
+impl CreditRule {
+    /// `unit_id` is the unit of what is granted; unset for quantities.
+    #[must_use]
+    pub fn new(
+        terms: &GrantTerms,
+        unit_id: Option<CreditTypeId>,
+        product_names: &BTreeMap<ProductId, String>,
+    ) -> Self {
+        Self {
+            common: RuleView::new(terms, unit_id, product_names),
+            proration_rounding: terms.access_rounding.map(|access| CreditRounding { access }),
         }
     }
 }
@@ -199,19 +251,9 @@ pub fn commits(
     product_names: &BTreeMap<ProductId, String>,
 ) -> Vec<RecurringCommitView> {
     let commits = grants.iter().filter(|grant| grant.kind == GrantKind::Commit);
-    let view = |grant: &RecurringGrant| {
-        let GrantTerms { invoice, access_rounding: access, invoice_rounding: invoice_rounds, .. } =
-            grant.terms.clone();
-        let rounding = CommitRounding { access, invoice: invoice_rounds };
-        RecurringCommitView {
-            common: RecurringView::new(grant, contract, product_names),
-            invoice_amount: invoice.map(|invoice| InvoiceAmountView {
-                unit_price: invoice.price.unit_price,
-                quantity: invoice.price.quantity,
-                credit_type_id: invoice.credit_type.id,
-            }),
-            proration_rounding: (access.is_some() || invoice_rounds.is_some()).then_some(rounding),
-        }
+    let view = |grant: &RecurringGrant| RecurringCommitView {
+        dated: DatedView::new(grant, contract),
+        rule: CommitRule::new(&grant.terms, grant.unit.as_ref().map(|unit| unit.id), product_names),
     };
     commits.map(view).collect()
 }
@@ -225,8 +267,8 @@ pub fn credits(
 ) -> Vec<RecurringCreditView> {
     let credits = grants.iter().filter(|grant| grant.kind == GrantKind::Credit);
     let view = |grant: &RecurringGrant| RecurringCreditView {
-        common: RecurringView::new(grant, contract, product_names),
-        proration_rounding: grant.terms.access_rounding.map(|access| CreditRounding { access }),
+        dated: DatedView::new(grant, contract),
+        rule: CreditRule::new(&grant.terms, grant.unit.as_ref().map(|unit| unit.id), product_names),
     };
     credits.map(view).collect()
 }
