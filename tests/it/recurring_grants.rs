@@ -724,9 +724,8 @@ async fn a_payment_that_rides_follows_its_commit_in_grace() {
         api.move_clock("2026-04-03T00:00:00Z").await;
         let path = format!("/v1/customers/{}/invoices?type=USAGE&status=FINALIZED", world.customer);
         let invoices = api.get(&path).await.data();
-        let totals: Vec<&Value> =
-            invoices.as_array().expect("a list").iter().map(|invoice| &invoice["total"]).collect();
-        assert_eq!(totals, [&json!(if back { 1550 } else { 0 })], "back: {back}");
+        let totals = invoices.as_array().expect("a list").iter().map(|invoice| invoice["total"].as_i64());
+        assert_eq!(totals.flatten().sum::<i64>(), if back { 1550 } else { 0 }, "back: {back}");
         assert_eq!(faults(&api).await, Vec::<String>::new(), "back: {back}");
     }
 }
