@@ -110,18 +110,23 @@ pub struct PlannedSegment {
 
 /// The segments of a commit or credit in a contract that starts at `start`, by their starts.
 ///
-/// What reaches beyond the contract's end is cut there and keeps its amount, as it is where a contract is given an earlier end.
-/// A segment that would begin there or later is left out: none of it could ever be drawn (our decision).
+/// What reaches beyond the contract's end is cut there and keeps its amount, as it is where a contract is given an earlier end;
+/// but for a promise (`is_postpaid`), which the contract cuts as it ends, and bills what is short of then. A segment that would
+/// begin at the end or later is left out: none of it could ever be drawn (our decision).
 pub fn segments(
     templates: &[SegmentTemplate],
+    is_postpaid: bool,
     start: Instant,
     contract_end: Option<Instant>,
 ) -> Result<Vec<PlannedSegment>, TooLate> {
+    let cut = contract_end.filter(|_| !is_postpaid);
+    let begins = |window: &Window| contract_end.is_none_or(|end| window.starting_at < end);
     let mut planned = Vec::with_capacity(templates.len());
     for (index, template) in templates.iter().enumerate() {
         let time = (template.starting_at_offset, Some(template.duration));
-        let window = window(time, start, contract_end)
+        let window = window(time, start, cut)
             .map_err(|error| error.within(&format!("access_schedule.schedule_items[{index}]")))?;
+        let window = window.filter(begins);
         let dates = window.and_then(|window| Some((window.starting_at, window.ending_before?)));
         planned.extend(dates.map(|(starting_at, ending_before)| PlannedSegment {
             amount: template.amount.clone(),
@@ -286,7 +291,7 @@ mod tests {
         let templates = [segment(3, 3, 1), segment(2, 1, 3), segment(1, 0, 1)];
         let (start, end) = (at("2026-01-31T00:00:00Z"), at("2026-04-30T00:00:00Z"));
         let planned = |end| {
-            let planned = segments(&templates, start, end).expect("before the year 9999");
+            let planned = segments(&templates, false, start, end).expect("before the year 9999");
             let one = |one: PlannedSegment| (plain(&one.amount.0), one.starting_at, one.ending_before);
             planned.into_iter().map(one).collect::<Vec<_>>()
         };
@@ -296,6 +301,9 @@ mod tests {
         let last = one("3", end, at("2026-05-30T00:00:00Z"));
         assert_eq!(planned(None), [one("1", start, february), one("2", february, may), last]);
         assert_eq!(planned(Some(start)), []);
+        let promises = segments(&templates, true, start, Some(end)).expect("before the year 9999");
+        let ends: Vec<Instant> = promises.into_iter().map(|one| one.ending_before).collect();
+        assert_eq!(ends, [february, may], "a promise is cut by its contract");
     }
 
     #[test]

@@ -4,7 +4,9 @@ use uuid::Uuid;
 
 use super::calc::{self, Copies, PlannedSegment, TooLate};
 use super::terms::{BalanceTemplate, ChargeTemplate, OverrideTemplate, PaymentsTemplate, RecurringTemplate};
-use crate::contract::balance::{Access, Grant, NewBalance, Owner, Payment, PaymentSchedule, Segment};
+use crate::contract::balance::{
+    Access, BalanceType, Grant, NewBalance, Owner, Payment, PaymentSchedule, Segment,
+};
 use crate::contract::rate_override::Override;
 use crate::contract::recurring_grant::{GrantKind, PlannedGrant};
 use crate::contract::scheduled_charge::{PlannedItem, ScheduleItem, ScheduledCharge};
@@ -93,7 +95,8 @@ impl Copying<'_> {
         custom_fields: CustomFields,
     ) -> Result<Option<Grant>, TooLate> {
         let (is_credit, terms) = (template.is_credit(), template.terms);
-        let segments = calc::segments(&terms.segments, self.starting_at, self.ending_before)?;
+        let is_postpaid = template.balance_type == BalanceType::Postpaid;
+        let segments = calc::segments(&terms.segments, is_postpaid, self.starting_at, self.ending_before)?;
         if segments.is_empty() {
             return Ok(None);
         }

@@ -709,7 +709,7 @@ async fn what_lies_beyond_the_end_of_the_contract_is_cut_or_left_out() {
     };
     // Payments are kept as those of charges are.
     assert_eq!(payments(&commits[0]), ["2026-06-30T05:00:00Z 90"]);
-    assert_eq!(segments(&commits[1]), ["2026-01-31..2026-04-30 5000"]);
+    assert_eq!(segments(&commits[1]), ["2026-01-31..2027-01-31 5000"]);
     assert_eq!(payments(&commits[1]), ["2027-01-31T05:00:00Z 5000"]);
     assert_eq!(names(&credits), ["Cut"]);
     assert_eq!(segments(&credits[0]), ["2026-03-31..2026-04-30 10"]);
@@ -734,6 +734,10 @@ async fn what_lies_beyond_the_end_of_the_contract_is_cut_or_left_out() {
     let charged = invoices.as_array().expect("invoices").iter().flat_map(lines).collect::<Vec<_>>();
     assert!(charged.iter().any(|line| line.starts_with("Paid late ")), "{charged:?}");
     assert!(!charged.iter().any(|line| line.starts_with("Never ")), "{charged:?}");
+    // What is short of the promise is billed as the contract ends, which cuts it.
+    let at_the_end = |invoice: &&Value| invoice["start_timestamp"] == "2026-04-30T05:00:00+00:00";
+    let true_up = invoices.as_array().expect("invoices").iter().find(at_the_end).expect("the true-up");
+    assert_eq!(true_up["total"], 5000);
 }
 
 #[tokio::test]
