@@ -89,7 +89,7 @@ fn contradiction(History { balance, span, versions }: &History) -> Option<&'stat
 }
 
 /// The commits whose scheduled payments are not those of their terms, so that to make them so would change something. What an end
-/// of its contract took away stays away.
+/// of its contract took away stays away while its contract ends before it.
 async fn of_payments(
     db: &mut PgConnection,
     environment_id: EnvironmentId,

@@ -341,6 +341,20 @@ impl Till {
         self.api.post("/v1/contracts/customerCommits/create", commit).await.id()
     }
 
+    /// A commit of the customer's own, whose payment of 30 on 1 January is final on the first of two contracts.
+    async fn block_billed_on_one_of_two(&self) -> (String, String, String) {
+        let one = self.contract_of("none", "2026-01-01").await;
+        let other = self.contract_of("x", "2026-01-01").await;
+        let commit = json!({
+            "type": "PREPAID", "product_id": self.fee, "name": "Block",
+            "access_schedule": Self::access(600, "2026-01-01", "2027-01-01"),
+            "invoice_schedule": { "schedule_items": [{ "amount": 30, "timestamp": "2026-01-01T00:00:00Z" }] },
+        });
+        let id = self.own_commit(commit, &one).await;
+        self.api.work().await;
+        (id, one, other)
+    }
+
     /// The id of the only commit or credit.
     async fn only_balance(&self) -> String {
         let listed = self.post(LIST, json!({ "include_contract_balances": true })).await;
@@ -640,15 +654,7 @@ async fn payments_that_became_void_with_their_contract_go_to_another() {
 #[tokio::test]
 async fn a_payment_that_becomes_void_goes_where_its_commit_was_sent_before() {
     let till = Till::at("2026-01-05").await;
-    let (mistaken, right) =
-        (till.contract_of("none", "2026-01-01").await, till.contract_of("x", "2026-01-01").await);
-    let commit = json!({
-        "type": "PREPAID", "product_id": till.fee, "name": "Block",
-        "access_schedule": Till::access(600, "2026-01-01", "2027-01-01"),
-        "invoice_schedule": { "schedule_items": [{ "amount": 30, "timestamp": "2026-01-01T00:00:00Z" }] },
-    });
-    let id = till.own_commit(commit, &mistaken).await;
-    till.api.work().await;
+    let (id, mistaken, right) = till.block_billed_on_one_of_two().await;
     assert_eq!(till.scheduled().await, ["FINALIZED 2026-01-01 30"]);
     till.edit(&id, json!({ "invoice_contract_id": right })).await;
     till.post("/v1/contracts/archive", json!({ "contract_id": mistaken, "void_invoices": true })).await;
@@ -678,15 +684,7 @@ async fn a_payment_that_becomes_void_goes_where_its_commit_was_sent_before() {
 async fn a_payment_goes_where_its_commit_was_sent_whichever_of_invoice_and_contract_is_first() {
     for is_void_first in [true, false] {
         let till = Till::at("2026-01-05").await;
-        let (mistaken, right) =
-            (till.contract_of("none", "2026-01-01").await, till.contract_of("x", "2026-01-01").await);
-        let commit = json!({
-            "type": "PREPAID", "product_id": till.fee, "name": "Block",
-            "access_schedule": Till::access(600, "2026-01-01", "2027-01-01"),
-            "invoice_schedule": { "schedule_items": [{ "amount": 30, "timestamp": "2026-01-01T00:00:00Z" }] },
-        });
-        let id = till.own_commit(commit, &mistaken).await;
-        till.api.work().await;
+        let (id, mistaken, right) = till.block_billed_on_one_of_two().await;
         let invoice = till.scheduled_id("FINALIZED").await;
         till.edit(&id, json!({ "invoice_contract_id": right })).await;
         let archived = json!({ "contract_id": mistaken, "void_invoices": false });
@@ -713,15 +711,7 @@ async fn a_payment_goes_where_its_commit_was_sent_whichever_of_invoice_and_contr
 #[tokio::test]
 async fn a_payment_that_an_archived_contract_would_bill_is_not_changed() {
     let till = Till::at("2026-01-05").await;
-    let (mistaken, right) =
-        (till.contract_of("none", "2026-01-01").await, till.contract_of("x", "2026-01-01").await);
-    let commit = json!({
-        "type": "PREPAID", "product_id": till.fee, "name": "Block",
-        "access_schedule": Till::access(600, "2026-01-01", "2027-01-01"),
-        "invoice_schedule": { "schedule_items": [{ "amount": 30, "timestamp": "2026-01-01T00:00:00Z" }] },
-    });
-    let id = till.own_commit(commit, &mistaken).await;
-    till.api.work().await;
+    let (id, mistaken, right) = till.block_billed_on_one_of_two().await;
     till.void(&till.scheduled_id("FINALIZED").await).await;
     till.api.move_clock("2026-01-06T00:00:00Z").await;
     till.post("/v1/contracts/archive", json!({ "contract_id": mistaken, "void_invoices": true })).await;

@@ -87,7 +87,8 @@ impl From<&Payment> for ScheduleItem {
 /// Makes the scheduled charges of a commit what its terms say, whether it is new, edited or archived; what is due for its
 /// contracts is left to [`crate::contract::schedule_payments`]. The caller holds the customer.
 ///
-/// Payments that an earlier end of their contract removed stay removed, and as they were. One that is on an invoice cannot be
+/// Payments that an earlier end of their contract removed stay removed, and as they were, until a later one brings them back
+/// ([`bring_back_payments`]). One that is on an invoice cannot be
 /// left out, and one that is on a finalized invoice cannot change (documentation page on editing contracts).
 ///
 /// One that is on a void invoice may change, which the page allows. Nothing that was taken back is billed again by itself (our
@@ -118,7 +119,7 @@ pub async fn keep_payments(
     Ok(())
 }
 
-/// Payments of a commit that do not follow what it is made.
+/// The payments of a commit that are not pending, as the end of its contract moves.
 #[derive(Debug, Default)]
 pub struct StandingPayments {
     /// Those on finalized invoices.

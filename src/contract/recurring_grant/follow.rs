@@ -1,4 +1,4 @@
-//! What the end of their contract makes of commits and credits that have not started. Pure.
+//! What the end of their contract makes of the commits and credits of recurring grants. Pure.
 
 use std::collections::BTreeSet;
 

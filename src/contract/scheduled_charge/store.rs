@@ -505,7 +505,7 @@ pub async fn mark_invoiced(
 }
 
 /// Removes the contract's pending items that are dated at `end` or later; those of the unit `kept_at_end` only if
-/// they are later. What is short of a postpaid commit stays due, and so does what is paid for commits of the customer: these
+/// they are later, or pay for a commit that begins at `end` or later. What is short of a postpaid commit stays due, and so does what is paid for commits of the customer: these
 /// do not end with the contract that carries their invoices, so what was agreed for them is owed on, and goes on being
 /// billed on that contract's own scheduled invoices (our decision; the operation text speaks of the terms of the contract).
 pub async fn remove_from(

@@ -11,7 +11,8 @@
 //!
 //! - usage: what final and draft statements come to, every ledger, what is left, and what is short of a promise and when that
 //!   is due;
-//! - edits of commits and credits: what they are then, what becomes of their payments, and what is refused;
+//! - edits of commits and credits: what they are then, what becomes of their payments, and what is refused; and that payments
+//!   are what their commits say after every step;
 //! - recurring commits and credits: which are made by when, what they grant and cost, what a new end of their contract makes
 //!   of them, and when the next one is due;
 //! - renewals: what they take over, what that comes to while it is not final and as it becomes so, what goes back, and what
@@ -374,6 +375,7 @@ fn lives_come_by_everything() {
         "ChangePayment",
         "RemovePayment",
         "Contracts",
+        "BilledOn",
         "Priority",
         "AtCommitRate",
         "Products",
