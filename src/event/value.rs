@@ -132,7 +132,9 @@ impl<'a> PropertyValue<'a> {
     /// one of its private names for a number, or for JSON within JSON.
     fn read(text: &'a str) -> Result<Self, serde_json::Error> {
         Ok(match text.as_bytes().first() {
-            Some(b'"') => Self::Text(serde_json::from_str::<Name<'a>>(text)?.0),
+            Some(b'"') if text.contains('\\') => Self::Text(serde_json::from_str::<Name<'a>>(text)?.0),
+            // The parser that found the value has seen that it is a whole string.
+            Some(b'"') => Self::Text(Cow::Borrowed(&text[1..text.len() - 1])),
             Some(b'{' | b'[') => Self::Compound(without_blanks(text)),
             Some(b't') => Self::Bool(true),
             Some(b'f') => Self::Bool(false),

@@ -67,8 +67,10 @@ impl Definition {
     /// values, and any smaller grouping is a merge of it.
     #[must_use]
     pub fn group_names(&self) -> Vec<&str> {
-        let names: BTreeSet<&str> = self.group_keys.iter().flatten().flatten().map(String::as_str).collect();
-        names.into_iter().collect()
+        let mut names: Vec<&str> = self.group_keys.iter().flatten().flatten().map(String::as_str).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
     }
 
     /// The places of the properties of one group key among the group names, in the order given; nothing where they are

@@ -52,9 +52,20 @@ pub fn contribution<'a>(
     Some(Contribution { group_values: group_values?, number, value_digest })
 }
 
+/// Characters of a number whose digits fit into 64 bits.
+const SHORT: usize = 18;
+
 /// The number of a plain decimal text, to its last digit.
 fn decimal(text: &str) -> Decimal {
-    text.parse().expect("plain digits with at most one point")
+    if text.len() > SHORT {
+        return text.parse().expect("plain digits with at most one point");
+    }
+    // Nearly all are short, and a number is read for each event.
+    let (sign, digits) = text.strip_prefix('-').map_or((1, text), |digits| (-1, digits));
+    let decimals = digits.find('.').map_or(0, |point| digits.len() - point - 1);
+    let digits = digits.bytes().filter(u8::is_ascii_digit).map(|digit| i64::from(digit - b'0'));
+    let digits = digits.fold(0_i64, |number, digit| number * 10 + digit);
+    Decimal::new((sign * digits).into(), i64::try_from(decimals).expect("the text is short"))
 }
 
 /// Whether every filter of the metric lets the event pass.
@@ -98,6 +109,7 @@ pub fn hour_of(instant: Instant) -> Instant {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::{Value, json};
 
     use super::*;
@@ -153,6 +165,14 @@ mod tests {
         }
         assert_eq!(cases.iter().filter(|(properties, _)| passes(&definition, properties)).count(), 3);
         assert_eq!(contribution(&definition, "Call", &read(&json!({"region": "eu"}))), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_number_is_read_to_its_last_digit(text in "-?(0|[1-9][0-9]{0,20})([.][0-9]{0,20}[1-9])?") {
+            let expected: Decimal = text.parse().expect("a number");
+            prop_assert_eq!(decimal(&text).as_bigint_and_exponent(), expected.as_bigint_and_exponent());
+        }
     }
 
     #[test]
