@@ -13,10 +13,11 @@
 //! row for each event wrote.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::ops::Range;
 
 use chrono::DateTime;
+use hashbrown::HashMap;
 use serde::Deserialize;
 use uuid::Uuid;
 use zstd::bulk::{Compressor, Decompressor};
@@ -58,9 +59,17 @@ pub enum CodecError {
     Damaged,
 }
 
-/// The events as one payload of [`CODEC`].
+/// Events as they are kept.
+pub struct Packed<'a> {
+    /// In [`CODEC`].
+    pub payload: Vec<u8>,
+    /// The distinct strings that the events name their customers by, as [`Facts::customers`] has them.
+    pub customers: Vec<&'a str>,
+}
+
+/// The events as one payload.
 #[must_use]
-pub fn pack(facts: &[Fact<'_>]) -> Vec<u8> {
+pub fn pack<'a>(facts: &[Fact<'a>]) -> Packed<'a> {
     let mut customers = Dictionary::default();
     let mut types = Dictionary::default();
     let customer_places: Vec<u64> = facts.iter().map(|fact| customers.place(fact.customer_id)).collect();
@@ -95,7 +104,7 @@ pub fn pack(facts: &[Fact<'_>]) -> Vec<u8> {
         }
         put_compressed(&mut payload, &out);
     }
-    payload
+    Packed { payload, customers: customers.texts }
 }
 
 fn put_compressed(payload: &mut Vec<u8>, bytes: &[u8]) {
@@ -536,7 +545,7 @@ mod tests {
         #[test]
         fn what_is_packed_comes_back(events in prop::collection::vec(any_event(), 0..300)) {
             let facts: Vec<Fact<'_>> = events.iter().map(ReceivedEvent::as_fact).collect();
-            let unpacked = Facts::unpack(CODEC, &pack(&facts)).expect("just packed");
+            let unpacked = Facts::unpack(CODEC, &pack(&facts).payload).expect("just packed");
             let customers: Vec<&str> = unpacked.customers().collect();
             for (customer, fact) in unpacked.iter() {
                 prop_assert_eq!(customers[customer], fact.customer_id);
@@ -544,11 +553,11 @@ mod tests {
             prop_assert_eq!(unpacked.iter().map(|(_, fact)| fact).collect::<Vec<_>>(), facts.clone());
 
             let wanted: HashSet<String> = facts.iter().step_by(3).map(|fact| fact.transaction_id.to_owned()).collect();
-            let only = Facts::unpack_only(CODEC, &pack(&facts), &wanted).expect("just packed");
+            let only = Facts::unpack_only(CODEC, &pack(&facts).payload, &wanted).expect("just packed");
             let expected = facts.iter().copied().filter(|fact| wanted.contains(fact.transaction_id));
             prop_assert_eq!(only.iter().map(|(_, fact)| fact).collect::<Vec<_>>(), expected.collect::<Vec<_>>());
 
-            let of = Facts::unpack_of(CODEC, &pack(&facts), |customer| customer % 3 == 1).expect("just packed");
+            let of = Facts::unpack_of(CODEC, &pack(&facts).payload, |customer| customer % 3 == 1).expect("just packed");
             prop_assert_eq!(of.customers().collect::<Vec<_>>(), customers);
             let expected = unpacked.iter().filter(|(customer, _)| customer % 3 == 1);
             prop_assert_eq!(of.iter().collect::<Vec<_>>(), expected.collect::<Vec<_>>());
@@ -560,7 +569,7 @@ mod tests {
             cut in any::<prop::sample::Index>(),
         ) {
             let facts: Vec<Fact<'_>> = events.iter().map(ReceivedEvent::as_fact).collect();
-            let mut payload = pack(&facts);
+            let mut payload = pack(&facts).payload;
             let mut blocks = Reader { bytes: &payload, at: 0 };
             let head = zstd::stream::decode_all(blocks.compressed().expect("just packed")).expect("just packed");
             let blocks = || Some(Reader { ..blocks });
@@ -578,7 +587,7 @@ mod tests {
         #[test]
         fn payloads_of_the_second_form_are_read(events in prop::collection::vec(any_event(), 0..30)) {
             let facts: Vec<Fact<'_>> = events.iter().map(ReceivedEvent::as_fact).collect();
-            let payload = pack(&facts);
+            let payload = pack(&facts).payload;
             let mut parts = Reader { bytes: &payload, at: 0 };
             let mut all = Vec::new();
             while !parts.is_at_end() {

@@ -33,6 +33,8 @@ const CAREFUL_FLUSHES: usize = 256;
 pub struct Asked<'a> {
     /// Sorted and distinct.
     pub keys: &'a [Uuid],
+    /// The position in the flush of the first event of each.
+    pub positions: &'a [usize],
     /// When the event of each was found young enough. A hold counts until then, however long the event waits: a repeat
     /// that comes at the end of the hold would else count as new when it is too old to be accepted.
     pub checked_at: &'a [Instant],
@@ -40,14 +42,22 @@ pub struct Asked<'a> {
 
 impl Asked<'_> {
     fn checked_at(&self, key: Uuid) -> Instant {
-        let position = self.keys.binary_search(&key).expect("only what is asked is found");
-        self.checked_at[position]
+        self.checked_at[self.index(key)]
+    }
+
+    /// The batch that takes the key.
+    fn batch_at(&self, place: &Place, key: Uuid) -> i64 {
+        place.batch_of(self.positions[self.index(key)])
+    }
+
+    fn index(&self, key: Uuid) -> usize {
+        self.keys.binary_search(&key).expect("only what is asked is found")
     }
 }
 
 /// Which transactions are new.
 pub trait DedupStore {
-    /// Takes the keys that are new or whose hold is over for the batch at `place`, and answers the others. Of
+    /// Takes the keys that are new or whose hold is over for the batches at `place`, and answers the others. Of
     /// concurrent callers exactly one gets a key; the others wait until it commits or rolls back.
     ///
     /// After an error that [`is_wrong_guess`] the transaction has failed; another one looks these keys up.
@@ -92,14 +102,15 @@ impl DedupStore for SlottedKeys {
             if is_held(db, place, &holder, asked.checked_at(holder.key)).await? {
                 repeats.insert(holder.key);
             } else if holder.slot == place.slot {
-                let kept = if take_over(db, place, &holder).await? { &mut taken_over } else { &mut repeats };
+                let is_taken = take_over(db, place, &holder, asked).await?;
+                let kept = if is_taken { &mut taken_over } else { &mut repeats };
                 kept.insert(holder.key);
             }
         }
         let is_fresh = |key: &&Uuid| !repeats.contains(*key) && !taken_over.contains(*key);
         let fresh: Vec<Uuid> = keys.iter().filter(is_fresh).copied().collect();
         if self.careful.load(Ordering::Relaxed) == 0 {
-            insert_new(db, place, &fresh).await.inspect_err(|error| {
+            insert_new(db, place, &fresh, asked).await.inspect_err(|error| {
                 if is_wrong_guess(error) {
                     self.careful.store(CAREFUL_FLUSHES, Ordering::Relaxed);
                 }
@@ -149,12 +160,12 @@ async fn holders(
            FROM unnest($1::int[], $2::uuid[]) AS asked (slot, key)
            CROSS JOIN LATERAL (
                SELECT slot, key, batch_id FROM event_key
-               WHERE event_key.slot = asked.slot AND event_key.key = asked.key AND event_key.batch_id <> $3
+               WHERE event_key.slot = asked.slot AND event_key.key = asked.key AND event_key.batch_id <> ALL($3)
                OFFSET 0
            ) AS taken"#,
         slots,
         keys,
-        place.batch_id(),
+        place.batch_ids(),
     )
     .fetch_all(&mut *db)
     .await?;
@@ -228,14 +239,21 @@ async fn is_held(
 }
 
 /// Writes the keys into the open slot, in which there is none of them.
-async fn insert_new(db: &mut PgConnection, place: &Place, keys: &[Uuid]) -> Result<(), sqlx::Error> {
-    // In the order of the keys, so that two writers that share some wait for one another and never deadlock.
+async fn insert_new(
+    db: &mut PgConnection,
+    place: &Place,
+    keys: &[Uuid],
+    asked: Asked<'_>,
+) -> Result<(), sqlx::Error> {
+    let batches: Vec<i64> = keys.iter().map(|key| asked.batch_at(place, *key)).collect();
+    // Keys come sorted and PostgreSQL takes them as they come, so two writers that share some wait for one another and
+    // do not deadlock. (If they ever do, the one that gives way is tried again. To have them sorted once more costs.)
     sqlx::query!(
         "INSERT INTO event_key (slot, key, batch_id)
-         SELECT $1, key, $2 FROM unnest($3::uuid[]) AS given (key) ORDER BY key",
+         SELECT $1, key, batch_id FROM unnest($2::uuid[], $3::bigint[]) AS given (key, batch_id)",
         place.slot,
-        place.batch_id(),
         keys,
+        &batches,
     )
     .execute(db)
     .await?;
@@ -249,14 +267,15 @@ async fn insert(
     keys: &[Uuid],
     asked: Asked<'_>,
 ) -> Result<Vec<Uuid>, sqlx::Error> {
+    let batches: Vec<i64> = keys.iter().map(|key| asked.batch_at(place, *key)).collect();
     // In their order, as above.
     let admitted = sqlx::query!(
         "INSERT INTO event_key (slot, key, batch_id)
-         SELECT $1, key, $2 FROM unnest($3::uuid[]) AS given (key) ORDER BY key
+         SELECT $1, key, batch_id FROM unnest($2::uuid[], $3::bigint[]) AS given (key, batch_id)
          ON CONFLICT DO NOTHING",
         place.slot,
-        place.batch_id(),
         keys,
+        &batches,
     )
     .execute(&mut *db)
     .await?;
@@ -270,7 +289,7 @@ async fn insert(
     let mut repeats = Vec::new();
     for holder in &taken {
         if is_held(db, place, holder, asked.checked_at(holder.key)).await?
-            || !take_over(db, place, holder).await?
+            || !take_over(db, place, holder, asked).await?
         {
             repeats.push(holder.key);
         }
@@ -279,12 +298,17 @@ async fn insert(
 }
 
 /// Gives the key of a hold that is over to the new batch, unless another writer was faster.
-async fn take_over(db: &mut PgConnection, place: &Place, holder: &Holder) -> Result<bool, sqlx::Error> {
+async fn take_over(
+    db: &mut PgConnection,
+    place: &Place,
+    holder: &Holder,
+    asked: Asked<'_>,
+) -> Result<bool, sqlx::Error> {
     let taken = sqlx::query!(
         "UPDATE event_key SET batch_id = $3 WHERE slot = $1 AND key = $2 AND batch_id = $4",
         place.slot,
         holder.key,
-        place.batch_id(),
+        asked.batch_at(place, holder.key),
         holder.batch_id,
     )
     .execute(db)

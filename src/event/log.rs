@@ -1,4 +1,4 @@
-//! The log of everything that was sent, a batch for each flush.
+//! The log of everything that was sent, in batches: some for each flush.
 
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
@@ -13,8 +13,12 @@ use super::slot;
 use crate::id::{EnvironmentId, SubjectId};
 use crate::time::Instant;
 
-/// Positions within one arrival number; a flush takes as many numbers as it needs.
+/// Positions within one arrival number.
 const POSITIONS: i64 = 1000;
+
+/// Events of one batch. A flush is as many batches as it needs, each with an arrival number, as whoever looks for one
+/// event reads all of its batch; with fewer, the strings that name the customers would be kept more often.
+const BATCH: usize = 500;
 
 /// Batches that are read at once.
 const BATCHES_READ: usize = 20;
@@ -33,8 +37,8 @@ pub struct Place {
     pub slot: i32,
     /// The slots whose keys may be repeated, oldest first.
     pub sealed: Vec<i32>,
-    /// Arrival numbers, a thousand events for each.
-    numbers: Vec<i64>,
+    /// Arrival numbers, one for each batch.
+    batch_ids: Vec<i64>,
     /// The environment's time.
     pub received_at: Instant,
     /// When the database server was started: another one may not have what this process wrote.
@@ -49,45 +53,53 @@ impl Place {
         real_now: Instant,
         count: usize,
     ) -> Result<Option<Self>, sqlx::Error> {
-        let per_number = usize::try_from(POSITIONS).expect("a small number");
-        let arrival = slot::arrive(db, environment_id, count.div_ceil(per_number)).await?;
+        let arrival = slot::arrive(db, environment_id, count.div_ceil(BATCH)).await?;
         Ok(arrival.slots.open.map(|slot| Self {
             environment_id,
             slot,
             sealed: arrival.slots.sealed,
-            numbers: arrival.numbers,
+            batch_ids: arrival.numbers,
             received_at: arrival.frozen_at.unwrap_or(real_now),
             server_started_at: arrival.server_started_at,
         }))
     }
 
+    /// The batches of the flush.
     #[must_use]
-    pub fn batch_id(&self) -> i64 {
-        self.numbers[0]
+    pub fn batch_ids(&self) -> &[i64] {
+        &self.batch_ids
+    }
+
+    /// The batch of one event of the flush.
+    #[must_use]
+    pub fn batch_of(&self, position: usize) -> i64 {
+        self.batch_ids[position / BATCH]
     }
 
     /// The order of one event of the flush among all events.
     #[must_use]
     pub fn seq(&self, position: usize) -> i64 {
-        let position = i64::try_from(position).expect("a flush is small");
-        let number = self.numbers[usize::try_from(position / POSITIONS).expect("a flush is small")];
-        number * POSITIONS + position % POSITIONS
+        let place = i64::try_from(position % BATCH).expect("a batch is small");
+        self.batch_of(position) * POSITIONS + place
     }
 }
 
+/// Subjects by the strings that events name their customers by.
+pub type SubjectsByName<'a> = hashbrown::HashMap<&'a str, SubjectId>;
+
 /// The log of everything that was sent.
 pub trait EventLog {
-    /// Keeps the events of one flush, repeats marked, and notes their usage as pending. `subjects` are those of the
-    /// distinct customers, in the order in which the events first name them, `new_subjects` such of them as may have no row yet; `mark` is of this flush and no other.
+    /// Keeps the events of one flush, repeats marked, and notes their usage as pending. `subjects` are those of their
+    /// customers, `new_subjects` such of them as may have no row yet; `mark` is of this flush and no other.
     fn append(
         &self,
         db: &mut PgConnection,
         place: &Place,
         facts: &[Fact<'_>],
-        subjects: Vec<SubjectId>,
+        subjects: &SubjectsByName<'_>,
         new_subjects: &[(SubjectId, &str)],
         mark: Uuid,
-    ) -> impl Future<Output = Result<PendingBatch, sqlx::Error>> + Send;
+    ) -> impl Future<Output = Result<Vec<PendingBatch>, sqlx::Error>> + Send;
 
     /// The events of these transaction ids that are dated `since` or later, in no order: of each id those that count,
     /// and the first `repeats_max` of its repeats.
@@ -111,48 +123,68 @@ impl EventLog for BatchLog {
         db: &mut PgConnection,
         place: &Place,
         facts: &[Fact<'_>],
-        subjects: Vec<SubjectId>,
+        subjects: &SubjectsByName<'_>,
         new_subjects: &[(SubjectId, &str)],
         mark: Uuid,
-    ) -> Result<PendingBatch, sqlx::Error> {
-        let payload = pack(facts);
-        let repeats = facts.iter().filter(|fact| fact.is_duplicate);
-        let repeats: Vec<Uuid> =
-            repeats.map(|fact| transaction_key(place.environment_id, fact.transaction_id)).collect();
+    ) -> Result<Vec<PendingBatch>, sqlx::Error> {
+        let batches = facts.chunks(BATCH);
+        let counts: Vec<i32> =
+            batches.clone().map(|facts| i32::try_from(facts.len()).expect("a batch is small")).collect();
+        let last_at = |facts: &[Fact<'_>]| facts.iter().map(|fact| fact.timestamp).max();
+        let last_at: Vec<Instant> =
+            batches.clone().map(|facts| last_at(facts).expect("a batch has events")).collect();
+        let (payloads, customers): (Vec<Vec<u8>>, Vec<Vec<&str>>) =
+            batches.map(pack).map(|packed| (packed.payload, packed.customers)).unzip();
+        let repeats = facts.iter().enumerate().filter(|(_, fact)| fact.is_duplicate);
+        let (repeats, repeat_batches): (Vec<Uuid>, Vec<i64>) = repeats
+            .map(|(position, fact)| {
+                (transaction_key(place.environment_id, fact.transaction_id), place.batch_of(position))
+            })
+            .unzip();
         let (ids, received): (Vec<Uuid>, Vec<String>) =
             new_subjects.iter().map(|(id, received)| (id.0, (*received).to_owned())).unzip();
         sqlx::query!(
             "WITH batch AS (
                  INSERT INTO event_batch (slot, batch_id, environment_id, received_at, last_at, event_count, codec,
                                           payload)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+                 SELECT $1, batch_id, $3, $4, last_at, event_count, $7, payload
+                 FROM unnest($2::bigint[], $5::timestamptz[], $6::int[], $8::bytea[])
+                      AS given (batch_id, last_at, event_count, payload)
              ), segment AS (
-                 INSERT INTO segment_pending (environment_id, batch_id, slot) VALUES ($3, $2, $1)
+                 INSERT INTO segment_pending (environment_id, batch_id, slot)
+                 SELECT $3, batch_id, $1 FROM unnest($2::bigint[]) AS given (batch_id)
              ), rollup AS (
-                 INSERT INTO rollup_pending (environment_id, batch_id, slot, mark) VALUES ($3, $2, $1, $12)
+                 INSERT INTO rollup_pending (environment_id, batch_id, slot, mark)
+                 SELECT $3, batch_id, $1, $13 FROM unnest($2::bigint[]) AS given (batch_id)
              ), repeat AS (
-                 INSERT INTO event_repeat (slot, key, batch_id) SELECT $1, key, $2 FROM unnest($9::uuid[]) AS given (key)
+                 INSERT INTO event_repeat (slot, key, batch_id)
+                 SELECT $1, key, batch_id FROM unnest($9::uuid[], $10::bigint[]) AS given (key, batch_id)
              )
              INSERT INTO subject (environment_id, id, received)
-             SELECT $3, id, received FROM unnest($10::uuid[], $11::text[]) AS given (id, received) ORDER BY id
+             SELECT $3, id, received FROM unnest($11::uuid[], $12::text[]) AS given (id, received) ORDER BY id
              ON CONFLICT (environment_id, id) DO NOTHING",
             place.slot,
-            place.batch_id(),
+            place.batch_ids(),
             place.environment_id.0,
             place.received_at,
-            facts.iter().map(|fact| fact.timestamp).max().expect("a flush has events"),
-            i32::try_from(facts.len()).expect("a flush is small"),
+            &last_at,
+            &counts,
             CODEC,
-            &payload,
+            &payloads,
             &repeats,
+            &repeat_batches,
             &ids,
             &received,
             mark,
         )
         .execute(db)
         .await?;
-        let payload = Payload { codec: CODEC, bytes: payload };
-        Ok(PendingBatch::new(place.batch_id(), Some(mark), payload, subjects))
+        let batches = place.batch_ids().iter().zip(payloads).zip(customers);
+        let pending = batches.map(|((batch_id, bytes), customers)| {
+            let subjects = customers.into_iter().map(|received| subjects[received]);
+            PendingBatch::new(*batch_id, Some(mark), Payload { codec: CODEC, bytes }, subjects)
+        });
+        Ok(pending.collect())
     }
 
     async fn find(

@@ -45,7 +45,7 @@ pub use batch::{BACKDATING, FUTURE_DATING, parse_batch};
 pub use codec::Facts;
 pub use dedup::{Asked, DedupStore, SlottedKeys, is_wrong_guess};
 pub use fact::{Event, Events, Fact, ReceivedEvent, subject_id, transaction_key};
-pub use log::{BatchLog, EventLog, Place, first_seq_after};
+pub use log::{BatchLog, EventLog, Place, SubjectsByName, first_seq_after};
 pub use pending::{
     PendingBatch, PendingUsage, RecentBatches, find_pending, pending_batches, pending_usage, still_pending,
     take_pending_usage,

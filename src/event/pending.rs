@@ -26,7 +26,7 @@ const REMEMBERED_BYTES: usize = 32 << 20;
 #[derive(Debug)]
 pub struct PendingBatch {
     pub batch_id: i64,
-    /// Of this batch and no other; unset where it was not given.
+    /// Of the batches of one flush and no other; unset where it was not given.
     mark: Option<Uuid>,
     codec: i16,
     payload: Vec<u8>,

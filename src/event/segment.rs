@@ -309,7 +309,7 @@ async fn keep(
     let numbers: Vec<i64> = days.keys().map(number).collect();
     let counts: Vec<i32> =
         days.values().map(|facts| i32::try_from(facts.len()).expect("a segment is small")).collect();
-    let payloads: Vec<Vec<u8>> = days.values().map(|facts| pack(facts)).collect();
+    let payloads: Vec<Vec<u8>> = days.values().map(|facts| pack(facts).payload).collect();
     sqlx::query!(
         "INSERT INTO event_segment (environment_id, subject_id, day, segment, event_count, codec, payload)
          SELECT $1, subject_id, day, segment, event_count, $2, payload

@@ -1,9 +1,13 @@
 //! Finding events by their transaction id.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::Method;
 use serde_json::{Value, json};
-use upbeat::access::{EnvironmentKind, Role};
+use tokio::task::JoinSet;
+use upbeat::access::{self, EnvironmentKind, Role};
+use upbeat::postgres::hold_arrivals;
 
 use crate::support::{Answer, Api, Metric};
 use crate::world::{refuse, with};
@@ -64,6 +68,47 @@ async fn an_event_that_nobody_and_nothing_takes_is_shown_so() {
     }]);
     assert_eq!(Value::from(found), expected);
     assert_eq!(search(&api, &["unknown", "", &"x".repeat(500)]).await, [Value::Null; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn events_of_a_large_flush_are_found_whichever_batch_they_are_in() {
+    let api = Api::at(NOW).await;
+    api.metric(Metric { aggregation: "COUNT", key: None, groups: &[] }).await;
+    api.customer("acme").await;
+    let environments =
+        access::list_environments(&mut api.app.db.acquire().await.expect("a connection")).await;
+    let mut held = api.app.db.begin().await.expect("a transaction");
+    for environment in environments.expect("a list") {
+        hold_arrivals(&mut held, environment.id).await.expect("the lock");
+    }
+    let mut requests = JoinSet::new();
+    for request in 0..30 {
+        // The last one repeats the one before it.
+        let first = 100 * request.min(28);
+        let events = (first..first + 100).map(|number| event(&format!("t{number}"), "acme", NOW));
+        let (api, events) = (api.clone(), events.collect::<Value>());
+        requests.spawn(async move { api.post("/v1/ingest", events).await.status });
+    }
+    // Flushes are under way, and the other requests wait to be one.
+    api.until_waiting(3).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    held.rollback().await.expect("the lock is free");
+    assert!(requests.join_all().await.iter().all(|status| *status == 200));
+    assert!(api.number("SELECT count(*) FROM event_batch WHERE event_count = 500").await >= 2);
+    assert_eq!(api.number("SELECT count(*) FROM event_key").await, 2900);
+
+    let ids: Vec<String> = (0..2900).step_by(29).map(|number| format!("t{number}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let mut times = 0;
+    for ids in ids.chunks(10) {
+        let found = search(&api, ids).await;
+        let originals = found.iter().filter(|event| event["is_duplicate"] == json!(false));
+        let originals: Vec<&str> = originals.filter_map(|event| event["transaction_id"].as_str()).collect();
+        assert_eq!(originals, ids);
+        times += found.len();
+    }
+    let repeated = ids.iter().filter(|id| id[1..].parse::<u32>().expect("a number") >= 2800).count();
+    assert_eq!(times, ids.len() + repeated);
 }
 
 #[tokio::test]

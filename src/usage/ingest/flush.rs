@@ -13,7 +13,7 @@ use crate::access::{self, App};
 use crate::error::is_transient;
 use crate::event::{
     Asked, BatchLog, DedupStore, Event, EventLog, Fact, Place, RecentBatches, Screens, SlottedKeys,
-    is_wrong_guess, slot, subject_id,
+    SubjectsByName, is_wrong_guess, slot, subject_id,
 };
 use crate::id::{EnvironmentId, SubjectId};
 use crate::postgres::begin_arrivals;
@@ -115,16 +115,16 @@ impl Flusher {
             return Err(FlushError::ClockMoved);
         }
 
-        let asked = Asked { keys: &flush.keys, checked_at: &flush.checked_at };
+        let asked = Asked { keys: &flush.keys, positions: &flush.positions, checked_at: &flush.checked_at };
         let taken = self.keys.admit(&mut transaction, &place, asked).await?;
         let facts = flush.facts(&place, &taken);
         let repeats = facts.iter().filter(|fact| fact.is_duplicate).count();
         let new_subjects = self.unknown(flush, place.server_started_at);
-        let subjects = flush.customers.iter().map(|(_, subject)| *subject).collect();
         let mark = self.app.ids.next::<Uuid>();
-        let batch = BatchLog.append(&mut transaction, &place, &facts, subjects, &new_subjects, mark).await?;
+        let batches =
+            BatchLog.append(&mut transaction, &place, &facts, &flush.subjects, &new_subjects, mark).await?;
         transaction.commit().await?;
-        self.recent.keep(Arc::new(batch));
+        batches.into_iter().for_each(|batch| self.recent.keep(Arc::new(batch)));
         self.learn(&new_subjects, place.server_started_at);
         Ok(Some(Kept { events: facts.len(), repeats }))
     }
@@ -140,7 +140,7 @@ impl Flusher {
     fn unknown<'a>(&self, flush: &Flush<'a>, server_started_at: Instant) -> Vec<(SubjectId, &'a str)> {
         let mut known = self.known();
         let known = known.of_server(server_started_at);
-        let named = flush.customers.iter().map(|(received, subject)| (*subject, *received));
+        let named = flush.subjects.iter().map(|(received, subject)| (*subject, *received));
         named.filter(|(subject, _)| !known.contains(subject)).collect()
     }
 
@@ -159,10 +159,11 @@ impl Flusher {
 struct Flush<'a> {
     environment_id: EnvironmentId,
     events: Vec<Event<'a>>,
-    /// The distinct strings that they name their customers by, in the order of the first event of each.
-    customers: Vec<(&'a str, SubjectId)>,
+    subjects: SubjectsByName<'a>,
     /// Sorted and distinct.
     keys: Vec<Uuid>,
+    /// Of the first event of each key.
+    positions: Vec<usize>,
     /// When the first event of each key was found young enough.
     checked_at: Vec<Instant>,
     /// The positions of events that repeat one before them in this flush.
@@ -174,18 +175,18 @@ impl<'a> Flush<'a> {
         let events: Vec<Event<'a>> = requests.iter().flat_map(|request| request.events.iter()).collect();
         let checks = requests.iter().flat_map(|request| request.events.iter().map(|_| request.checked_at));
         let checks: Vec<Instant> = checks.collect();
-        let mut seen = HashSet::new();
-        let customers =
-            events.iter().map(|event| event.customer_id).filter(|received| seen.insert(*received));
-        let customers = customers.map(|received| (received, subject_id(environment_id, received))).collect();
+        let mut subjects = SubjectsByName::new();
+        for Event { customer_id, .. } in &events {
+            subjects.entry(*customer_id).or_insert_with(|| subject_id(environment_id, customer_id));
+        }
         let mut order: Vec<(Uuid, usize)> = events.iter().map(|event| event.key).zip(0..).collect();
         order.sort_unstable();
         let repeats = order.windows(2).filter(|pair| pair[0].0 == pair[1].0);
         let repeated = repeats.map(|pair| pair[1].1).collect();
         order.dedup_by_key(|(key, _)| *key);
-        let (keys, firsts): (Vec<Uuid>, Vec<usize>) = order.into_iter().unzip();
-        let checked_at = firsts.into_iter().map(|first| checks[first]).collect();
-        Self { environment_id, events, customers, keys, checked_at, repeated }
+        let (keys, positions): (Vec<Uuid>, Vec<usize>) = order.into_iter().unzip();
+        let checked_at = positions.iter().map(|position| checks[*position]).collect();
+        Self { environment_id, events, subjects, keys, positions, checked_at, repeated }
     }
 
     /// The events as they are kept; those whose key is taken are repeats.
