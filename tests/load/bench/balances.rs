@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::contender::{Contender, Load, job, millis, source};
 use crate::event::Source;
-use crate::load::{self, Pressure};
+use crate::load;
 use crate::process::call;
 use crate::read::{self, Operation};
 use crate::report::{Column, LEDGERS, LEDGERS_OF_OLD, NET_BALANCE, NET_BALANCE_OF_OLD, Row};
@@ -76,7 +76,7 @@ impl Bench {
                 operations: operations.iter().map(|(_, operation)| operation.clone()).collect(),
                 visibility: None,
             };
-            let load = Load { pressure: Pressure::Rate(5000), window: self.plan.read_window, ..self.load() };
+            let load = Load { window: self.plan.read_window, ..self.paced(5000) };
             let sending = job(&server, load, contender.source());
             let (sent, read) = tokio::join!(
                 call::<_, load::Outcome>("load", &sending),

@@ -34,7 +34,7 @@ const fn row(title: &'static str, unit: Unit) -> Row {
     Row { title, unit }
 }
 
-pub const SATURATION: Row = row("Events/s, batches of 100 on 64 connections", Unit::PerSecond);
+pub const SATURATION: Row = row("Events/s, batches of 100 on 256 connections", Unit::PerSecond);
 pub const SERVER_CPU: Row = row("— server CPU, µs/event", Unit::CpuOfEach);
 pub const POSTGRES_CPU: Row = row("— PostgreSQL CPU, µs/event", Unit::CpuOfEach);
 pub const LOG_BYTES: Row = row("— write-ahead log, bytes/event", Unit::BytesOfEach);

@@ -41,6 +41,12 @@ pub const NAMES: [&str; 11] = [
 /// Whose events come in, where nothing else is said.
 pub const CUSTOMERS: usize = 1000;
 
+/// Of senders that send all they can, a request on each at a time. Requests wait for commits, and on a quarter of them both
+/// processors rest for a tenth of the time: that is no saturation.
+const CONNECTIONS: usize = 256;
+/// Of senders that send at a rate.
+const PACED_CONNECTIONS: usize = 64;
+
 /// How often a second each operation is called while events come in.
 pub const READS_PER_SECOND: u64 = 25;
 const SEAT_EVENTS: u64 = 20_000;
@@ -136,7 +142,7 @@ impl Bench {
 
     pub fn load(&self) -> Load {
         Load {
-            connections: 64,
+            connections: CONNECTIONS,
             batch: 100,
             pressure: Pressure::Saturate,
             warm: self.plan.warm,
@@ -145,6 +151,11 @@ impl Bench {
             with_checkpoint: false,
             quiet_for: None,
         }
+    }
+
+    /// So many events a second.
+    pub fn paced(&self, events: u64) -> Load {
+        Load { connections: PACED_CONNECTIONS, pressure: Pressure::Rate(events), ..self.load() }
     }
 
     async fn contender(&mut self, kind: Kind, name: &str, customers: usize) -> Contender {
@@ -165,12 +176,13 @@ impl Bench {
         }
     }
 
+    /// Everybody begins every round with empty tables, as COPY does.
     async fn saturation(&mut self) {
-        let mut contenders = self.both(CUSTOMERS).await;
         let copies = [(Column::CopyText, Format::Text), (Column::CopyBinary, Format::Binary)];
         let database_url = self.postgres.create("bench_copy").await;
         let load = Load { quiet_for: Some(self.plan.quiet_for), ..self.load() };
         for _ in 0..self.plan.rounds {
+            let mut contenders = self.both(CUSTOMERS).await;
             for (column, contender) in &mut contenders {
                 let run = contender.run(&mut self.postgres, load).await;
                 self.report.add(SATURATION, *column, run.events_per_second);
@@ -179,9 +191,9 @@ impl Bench {
             for (column, format) in copies {
                 self.copy(column, format, &database_url, contenders[0].1.source()).await;
             }
+            self.drop(contenders).await;
         }
         self.postgres.drop("bench_copy").await;
-        self.drop(contenders).await;
     }
 
     fn report_cost(&mut self, column: Column, run: &Run) {
@@ -218,7 +230,7 @@ impl Bench {
 
     async fn single(&mut self) {
         let mut contenders = self.both(CUSTOMERS).await;
-        let load = Load { connections: 256, batch: 1, ..self.load() };
+        let load = Load { batch: 1, ..self.load() };
         for _ in 0..self.plan.rounds {
             for (column, contender) in &mut contenders {
                 let run = contender.run(&mut self.postgres, load).await;
@@ -230,11 +242,8 @@ impl Bench {
 
     async fn fixed(&mut self) {
         let mut contenders = self.both(CUSTOMERS).await;
-        let load = self.load();
-        let loads = [
-            (AT_20K, Load { pressure: Pressure::Rate(20_000), ..load }),
-            (AT_100K, Load { pressure: Pressure::Rate(100_000), with_checkpoint: true, ..load }),
-        ];
+        let loads =
+            [(AT_20K, self.paced(20_000)), (AT_100K, Load { with_checkpoint: true, ..self.paced(100_000) })];
         for _ in 0..self.plan.rounds {
             for ([p50, p99, longest, answered], load) in loads {
                 for (column, contender) in &mut contenders {
@@ -315,8 +324,7 @@ impl Bench {
                     usage: usage_of(slice::from_ref(&visible), &[requests], self.now),
                 }),
             };
-            let load =
-                Load { pressure: Pressure::Rate(20_000), window: self.plan.read_window, ..self.load() };
+            let load = Load { window: self.plan.read_window, ..self.paced(20_000) };
             let others = source(contender.customers[3..].to_vec(), self.now);
             let sending = job(&server, load, others);
             let (sent, read) = tokio::join!(
@@ -415,7 +423,7 @@ impl Bench {
                 operations: vec![Operation { path: path.clone(), bodies: Vec::new() }],
                 visibility: None,
             };
-            let load = Load { pressure: Pressure::Rate(5000), window: self.plan.read_window, ..self.load() };
+            let load = Load { window: self.plan.read_window, ..self.paced(5000) };
             let sending = job(&server, load, contender.source());
             let (sent, read) = tokio::join!(
                 call::<_, load::Outcome>("load", &sending),
