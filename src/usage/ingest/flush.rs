@@ -124,7 +124,9 @@ impl Flusher {
         let batches =
             BatchLog.append(&mut transaction, &place, &facts, &flush.subjects, &new_subjects, mark).await?;
         transaction.commit().await?;
-        batches.into_iter().for_each(|batch| self.recent.keep(Arc::new(batch)));
+        for batch in batches {
+            self.recent.keep(Arc::new(batch));
+        }
         self.learn(&new_subjects, place.server_started_at);
         Ok(Some(Kept { events: facts.len(), repeats }))
     }
