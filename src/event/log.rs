@@ -16,8 +16,9 @@ use crate::time::Instant;
 /// Positions within one arrival number.
 const POSITIONS: i64 = 1000;
 
-/// Events of one batch. A flush is as many batches as it needs, each with an arrival number, as whoever looks for one
-/// event reads all of its batch; with fewer, the strings that name the customers would be kept more often.
+/// Events of one batch, no more than there are positions. A flush is as many batches as it needs, each with an arrival
+/// number, as whoever looks for one event reads all of its batch; were they smaller, the strings that name the customers
+/// would be kept more often.
 const BATCH: usize = 500;
 
 /// Batches that are read at once.

@@ -73,8 +73,8 @@ async fn an_event_that_nobody_and_nothing_takes_is_shown_so() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn events_of_a_large_flush_are_found_whichever_batch_they_are_in() {
     let api = Api::at(NOW).await;
-    api.metric(Metric { aggregation: "COUNT", key: None, groups: &[] }).await;
-    api.customer("acme").await;
+    let metric = api.metric(Metric { aggregation: "COUNT", key: None, groups: &[] }).await;
+    let customer = api.customer("acme").await;
     let environments =
         access::list_environments(&mut api.app.db.acquire().await.expect("a connection")).await;
     let mut held = api.app.db.begin().await.expect("a transaction");
@@ -96,6 +96,11 @@ async fn events_of_a_large_flush_are_found_whichever_batch_they_are_in() {
     assert!(requests.join_all().await.iter().all(|status| *status == 200));
     assert!(api.number("SELECT count(*) FROM event_batch WHERE event_count = 500").await >= 2);
     assert_eq!(api.number("SELECT count(*) FROM event_key").await, 2900);
+    let usage = json!({
+        "customer_ids": [customer], "billable_metrics": [{ "id": metric }], "window_size": "NONE",
+        "starting_on": "2026-03-01T00:00:00Z", "ending_before": "2026-04-01T00:00:00Z",
+    });
+    assert_eq!(api.post("/v1/usage", usage).await.data()[0]["value"], json!(2900));
 
     let ids: Vec<String> = (0..2900).step_by(29).map(|number| format!("t{number}")).collect();
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
