@@ -759,7 +759,8 @@ fn place_of_segment(segment: i32) -> usize {
     usize::try_from(segment).expect("hours before the first segment are filtered out")
 }
 
-/// The distinct values by metric, group values and the segment in which each was first seen.
+/// The distinct values by metric, group values and segment. (Also where an earlier segment has one: that may be one whose
+/// usage is not billed.)
 async fn unique_pieces(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
@@ -774,14 +775,13 @@ async fn unique_pieces(
                SELECT metric_id, array_agg(start ORDER BY start) AS starts
                FROM unnest($4::uuid[], $5::timestamptz[]) AS given (metric_id, start) GROUP BY metric_id
            )
-           SELECT billable_metric_id AS "metric_id: BillableMetricId", group_values, value_digest,
-                  width_bucket(min(hour), segmented.starts) - 1 AS "segment!"
+           SELECT DISTINCT billable_metric_id AS "metric_id: BillableMetricId", group_values, value_digest,
+                  width_bucket(hour, segmented.starts) - 1 AS "segment!"
            FROM usage_unique
            JOIN usage_group USING (environment_id, billable_metric_id)
            JOIN segmented ON segmented.metric_id = billable_metric_id
            WHERE environment_id = $1 AND subject_id = ANY($2) AND billable_metric_id = ANY($3)
-             AND hour >= $6 AND hour < $7 AND usage_group.id = usage_unique.group_id
-           GROUP BY billable_metric_id, group_id, group_values, value_digest, segmented.starts"#,
+             AND hour >= $6 AND hour < $7 AND usage_group.id = usage_unique.group_id"#,
         environment_id.0,
         subjects,
         &metric_ids,

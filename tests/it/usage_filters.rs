@@ -360,15 +360,21 @@ async fn maxima_and_users_are_those_of_the_filtered_events() {
         "starting_at": "2026-03-05T00:00:00Z",
     });
     assert_eq!(api.post(SET, body).await.status, 200);
-    for (day, project, n, user) in
-        [(2, "p1", 9, "a"), (3, "p2", 50, "b"), (6, "p2", 7, "a"), (6, "p2", 8, "c"), (7, "p1", 60, "d")]
-    {
+    for (day, project, n, user) in [
+        (2, "p1", 9, "a"),
+        (3, "p2", 50, "b"),
+        (6, "p2", 7, "a"),
+        (6, "p2", 8, "c"),
+        (7, "p1", 60, "d"),
+        // Seen before where it was not counted.
+        (8, "p2", 1, "b"),
+    ] {
         let at = format!("2026-03-0{day}T00:00:00Z");
         api.event("acct", &at, json!({ "n": n, "project": project, "user": user })).await;
     }
     assert_eq!(
         lines(&api.invoice(&customer, "2026-03-01").await),
-        ["COUNT 03-01..04-01 3 × 1 = 3", "MAX 03-01..04-01 9 × 1 = 9", "UNIQUE 03-01..04-01 2 × 1 = 2"]
+        ["COUNT 03-01..04-01 4 × 1 = 4", "MAX 03-01..04-01 9 × 1 = 9", "UNIQUE 03-01..04-01 3 × 1 = 3"]
     );
 }
 
@@ -554,18 +560,38 @@ type Deal = (i64, [usize; 4]);
 #[tokio::test]
 async fn contracts_that_share_out_all_projects_bill_all_usage_once() {
     let shop = Shop::open().await;
-    // The same once more, counted by a query.
-    let query = json!({ "name": "query", "sql": "SELECT SUM(properties.n) AS value FROM events" });
-    let query = shop.api.post("/v1/billable-metrics/create", query).await.id();
-    let query = shop.api.product("Query", &query, json!({ "sql_breakdown_granularity": "HOUR" })).await;
-    shop.api.flat(&shop.rates, &query, "2026-01-01T00:00:00Z", "10", json!({})).await;
-    for product in [&shop.product, &query] {
-        shop.api.flat(&shop.rates, product, "2026-03-04T00:00:00Z", "11", json!({})).await;
-        shop.api.flat(&shop.rates, product, "2026-03-06T00:00:00Z", "10", json!({})).await;
+    // The same once more, counted by a query; of maxima and of users as well, which cost nothing.
+    let query = async |name: &str, value: &str| {
+        let sql = format!("SELECT {value} AS value FROM events");
+        let metric = json!({ "name": name, "sql": sql });
+        let metric = shop.api.post("/v1/billable-metrics/create", metric).await.id();
+        shop.api.product(name, &metric, json!({ "sql_breakdown_granularity": "HOUR" })).await
+    };
+    let counted = async |name: &str, aggregation: &'static str, key: &'static str| {
+        let metric = shop.api.metric(Metric { aggregation, key: Some(key), groups: &["project"] }).await;
+        shop.api.product(name, &metric, json!({})).await
+    };
+    let units = [shop.product.clone(), query("Units by query", "SUM(properties.n)").await];
+    let others = [
+        counted("Peak", "MAX", "n").await,
+        query("Peak by query", "MAX(properties.n)").await,
+        counted("Users", "UNIQUE", "user").await,
+        query("Users by query", "COUNT(DISTINCT properties.user)").await,
+    ];
+    for product in &others {
+        shop.api.flat(&shop.rates, product, "2026-01-01T00:00:00Z", "0", json!({})).await;
+    }
+    shop.api.flat(&shop.rates, &units[1], "2026-01-01T00:00:00Z", "10", json!({})).await;
+    for product in units.iter().chain(&others[2..]) {
+        let is_unit = units.contains(product);
+        let price = |price: &'static str| if is_unit { price } else { "0" };
+        shop.api.flat(&shop.rates, product, "2026-03-04T00:00:00Z", price("11"), json!({})).await;
+        shop.api.flat(&shop.rates, product, "2026-03-06T00:00:00Z", price("10"), json!({})).await;
     }
     let projects = ["p0", "p1", "p2", "p3"];
     let deals = prop::collection::vec((0_i64..240, prop::array::uniform4(0_usize..3)), 1..5);
     let events = prop::collection::vec((0_i64..240, 0_usize..4, 1_i64..1000), 1..20);
+    let user = |n: i64| format!("u{}", n % 3);
     let mut runner = TestRunner::deterministic();
     let hour = |number: i64| format!("2026-03-{:02}T{:02}:00:00Z", number / 24 + 1, number % 24);
     for round in 0..6 {
@@ -587,7 +613,7 @@ async fn contracts_that_share_out_all_projects_bill_all_usage_once() {
         let sent = events.iter().zip(0..).map(|((at, project, n), number)| {
             json!({
                 "transaction_id": format!("{round} {number}"), "customer_id": subject, "event_type": "use",
-                "timestamp": hour(*at), "properties": { "n": n, "project": projects[*project], "user": "u" },
+                "timestamp": hour(*at), "properties": { "n": n, "project": projects[*project], "user": user(*n) },
             })
         });
         shop.api.events(sent.collect()).await;
@@ -597,10 +623,14 @@ async fn contracts_that_share_out_all_projects_bill_all_usage_once() {
         let billed: i64 = invoices.iter().map(|invoice| invoice["total"].as_i64().expect("whole")).sum();
         assert_eq!((invoices.len(), billed), (3, expected), "{deals:?} {events:?}");
         for invoice in &invoices {
-            let (streaming, counted): (Vec<String>, Vec<String>) =
-                lines(invoice).into_iter().partition(|line| line.starts_with("Units"));
-            let counted: Vec<String> = counted.iter().map(|line| line.replace("Query", "Units")).collect();
-            assert_eq!(streaming, counted, "{deals:?} {events:?}");
+            let (queried, streaming): (Vec<String>, Vec<String>) =
+                lines(invoice).into_iter().partition(|line| line.contains(" by query"));
+            let sorted = |mut lines: Vec<String>| {
+                lines.sort();
+                lines
+            };
+            let queried = queried.iter().map(|line| line.replace(" by query", "")).collect();
+            assert_eq!(sorted(streaming), sorted(queried), "{deals:?} {events:?}");
         }
     }
 }
