@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::codec::{CODEC, Facts, pack};
 use super::fact::{Fact, ReceivedEvent, transaction_key};
 use super::pending::{Payload, PendingBatch};
-use super::slot;
+use super::slot::{self, SealedSlot};
 use crate::id::{EnvironmentId, SubjectId};
 use crate::time::Instant;
 
@@ -37,7 +37,7 @@ pub struct Place {
     /// The open slot.
     pub slot: i32,
     /// The slots whose keys may be repeated, oldest first.
-    pub sealed: Vec<i32>,
+    pub sealed: Vec<SealedSlot>,
     /// Arrival numbers, one for each batch.
     batch_ids: Vec<i64>,
     /// The environment's time.

@@ -15,7 +15,8 @@
 //! Design change, 2026-11-20: slots belong to an environment, not to the server, because a sandbox's clock decides
 //! what is old there; a sealed slot keeps its table and index until it is dropped (refused for now: packing its keys
 //! into sorted runs, which saves three quarters of the disk and needs a third place to look for a key); filters are
-//! built by each process from the keys and kept nowhere.
+//! built by each process from the keys and kept nowhere, and each is of one slot (not merged: they would be as large
+//! together, and there are some 35 of them up to 180 events a second, and as many more for each 180 beyond).
 //!
 //! Refused, 2026-11-28, for now: events dated before the last 34 days, which the hosted product takes in by hand alone. An
 //! id is held only for as long as a repeat is young enough to be accepted; without that bound a backfill that is sent again
@@ -23,7 +24,7 @@
 //!
 //! A slot is made under the lock of arrivals in the transaction that seals the one before it, which takes some
 //! milliseconds once a day, and an old one is dropped in a transaction that waits a second at most for readers and is
-//! tried again a minute later. Refused, 2026-11-28: slots made a day ahead, as nobody knows when 25 million keys are
+//! tried again a minute later. Refused, 2026-11-28: slots made a day ahead, as nobody knows when 16 million keys are
 //! reached; and to detach concurrently before the drop, which no transaction can do and which leaves a half-detached
 //! table behind a process that is killed.
 

@@ -16,8 +16,11 @@ use crate::id::EnvironmentId;
 use crate::postgres::hold_arrivals;
 use crate::time::Instant;
 
-/// When a slot is sealed: 25 million keys and their index are 2.4 GB, which the cache of a small server still holds.
-const KEYS_MAX: i64 = 25_000_000;
+/// When a slot is sealed: 16 million keys and their index are 1.6 GB, which the cache of a small server still holds. After a
+/// checkpoint each page of the index is written whole when it is first touched, which random keys do within a million
+/// events: at 25 million keys (2026-11-30) that was 0.8 GB, and events came in at 0.5 to 0.8 times the speed of an empty
+/// slot, as the disk went. Smaller slots would leave more filters to ask.
+pub const KEYS_MAX: i64 = 16_000_000;
 const AGE_MAX: TimeDelta = TimeDelta::hours(24);
 
 /// Longest that events wait between the check that they are young enough and their arrival; more than any request is
@@ -25,7 +28,7 @@ const AGE_MAX: TimeDelta = TimeDelta::hours(24);
 pub const WAITING_MAX: TimeDelta = TimeDelta::hours(2);
 
 /// A slot that takes no more keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, sqlx::Type)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, sqlx::Type)]
 pub struct SealedSlot {
     pub slot: i32,
     pub sealed_at: Instant,
@@ -44,7 +47,7 @@ impl SealedSlot {
 pub struct Slots {
     pub open: Option<i32>,
     /// Oldest first.
-    pub sealed: Vec<i32>,
+    pub sealed: Vec<SealedSlot>,
 }
 
 /// What a flush finds when it arrives.
@@ -71,24 +74,33 @@ pub async fn arrive(
                   pg_postmaster_start_time() AS "server_started_at!",
                   (SELECT slot FROM event_slot WHERE environment_id = $1 AND sealed_at IS NULL) AS open,
                   ARRAY(SELECT slot FROM event_slot WHERE environment_id = $1 AND sealed_at IS NOT NULL
-                        ORDER BY slot) AS "sealed!""#,
+                        ORDER BY slot) AS "sealed!",
+                  ARRAY(SELECT sealed_at FROM event_slot WHERE environment_id = $1 AND sealed_at IS NOT NULL
+                        ORDER BY slot) AS "sealed_at!""#,
         environment_id.0,
         i32::try_from(count).expect("a flush is small"),
     )
     .fetch_one(db)
     .await?;
+    let sealed = row.sealed.into_iter().zip(row.sealed_at);
+    let sealed = sealed.map(|(slot, sealed_at)| SealedSlot { slot, sealed_at }).collect();
     Ok(Arrival {
         numbers: row.numbers,
-        slots: Slots { open: row.open, sealed: row.sealed },
+        slots: Slots { open: row.open, sealed },
         frozen_at: row.frozen_at,
         server_started_at: row.server_started_at,
     })
 }
 
 /// The slots that take no more keys.
-pub async fn sealed(db: &mut PgConnection, environment_id: EnvironmentId) -> Result<Vec<i32>, sqlx::Error> {
-    sqlx::query_scalar!(
-        "SELECT slot FROM event_slot WHERE environment_id = $1 AND sealed_at IS NOT NULL ORDER BY slot",
+pub async fn sealed(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+) -> Result<Vec<SealedSlot>, sqlx::Error> {
+    sqlx::query_as!(
+        SealedSlot,
+        r#"SELECT slot, sealed_at AS "sealed_at!" FROM event_slot
+           WHERE environment_id = $1 AND sealed_at IS NOT NULL ORDER BY slot"#,
         environment_id.0,
     )
     .fetch_all(db)

@@ -36,7 +36,7 @@ impl Metering {
             tokio::spawn(commit(queue.clone(), flusher.clone(), uncounted.clone()));
         }
         tokio::spawn(roll(app.clone(), recent.clone(), uncounted));
-        tokio::spawn(keep_screens(app.clone(), screens));
+        tokio::spawn(keep_screens(app.clone(), screens, queue.clone()));
         Self { queue, recent }
     }
 
@@ -51,21 +51,31 @@ impl Metering {
 }
 
 /// Builds the filters of sealed slots as they come.
-async fn keep_screens(app: App, screens: Screens) {
+async fn keep_screens(app: App, screens: Screens, queue: Queue) {
     while !app.db.is_closed() {
-        if let Err(error) = refresh(&app, &screens).await
-            && !app.db.is_closed()
-        {
-            tracing::warn!(cause = causes(&error), "sealed slots are asked without filters");
+        match build_next_screen(&app, &screens, &queue).await {
+            Ok(true) => continue,
+            Ok(false) => {}
+            Err(_) if app.db.is_closed() => return,
+            Err(error) => {
+                tracing::warn!(cause = causes(&error), "sealed slots are asked without filters");
+            }
         }
         tokio::time::sleep(SCREENS_EVERY).await;
     }
 }
 
-async fn refresh(app: &App, screens: &Screens) -> Result<(), sqlx::Error> {
+/// Builds a filter that is missing, the newest slot's first, as repeats come soon; false where none is.
+async fn build_next_screen(app: &App, screens: &Screens, queue: &Queue) -> Result<bool, sqlx::Error> {
     let mut db = app.reserved_db.acquire().await?;
     let environments: Vec<_> = list_environments(&mut db).await?.into_iter().map(|known| known.id).collect();
-    screens.refresh(&mut db, &environments).await
+    let missing = screens.missing(&mut db, &environments).await?;
+    queue.suit_unscreened(missing.len());
+    metrics::gauge!("upbeat_sealed_slots_without_filter")
+        .set(u32::try_from(missing.len()).unwrap_or(u32::MAX));
+    let Some(slot) = missing.last() else { return Ok(false) };
+    screens.build(&mut db, *slot).await?;
+    Ok(true)
 }
 
 async fn commit(queue: Queue, flusher: Arc<Flusher>, uncounted: Arc<Notify>) {

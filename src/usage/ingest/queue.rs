@@ -1,6 +1,7 @@
 //! Requests that wait to be committed together.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
@@ -18,6 +19,10 @@ const ROOM_BYTES: usize = 64 << 20;
 /// (2026-11-30). But the more events, the longer each waits, and the less goes on side by side.
 const FLUSH_EVENTS_MAX: usize = 8000;
 const FLUSH_BYTES_MAX: usize = 4 << 20;
+
+/// Lookups of keys in sealed slots that no filter spares one flush, about: a slot that has none is asked for each key, and
+/// an answer that is not in memory takes a tenth of a millisecond, while a flush may take some seconds.
+const LOOKUPS_MAX: usize = 50_000;
 
 /// While a flush of an environment is under way, another one begins when so many of its events wait; fewer wait for the
 /// end. Each flush costs some round trips however small it is.
@@ -47,6 +52,8 @@ pub struct Waiting {
 pub struct Queue(Arc<Inner>);
 
 struct Inner {
+    /// What one flush takes at the moment.
+    events_max: AtomicUsize,
     lanes: Mutex<Lanes>,
     ready: Notify,
     room: Arc<Semaphore>,
@@ -79,7 +86,14 @@ impl Queue {
     #[must_use]
     pub fn new() -> Self {
         let room = Arc::new(Semaphore::new(ROOM_BYTES));
-        Self(Arc::new(Inner { lanes: Mutex::default(), ready: Notify::new(), room }))
+        let events_max = AtomicUsize::new(FLUSH_EVENTS_MAX);
+        Self(Arc::new(Inner { events_max, lanes: Mutex::default(), ready: Notify::new(), room }))
+    }
+
+    /// From now on flushes are as large as suits this number of sealed slots without a filter.
+    pub fn suit_unscreened(&self, slots: usize) {
+        let events_max = (LOOKUPS_MAX / slots.max(1)).min(FLUSH_EVENTS_MAX);
+        self.0.events_max.store(events_max, Ordering::Relaxed);
     }
 
     /// Hands the events over and waits until they are committed; 429 where too much waits already. A caller that gives
@@ -112,7 +126,7 @@ impl Queue {
 
     fn take(&self) -> Option<Batch> {
         let mut lanes = self.lanes();
-        let (environment_id, requests) = lanes.take()?;
+        let (environment_id, requests) = lanes.take(self.0.events_max.load(Ordering::Relaxed))?;
         if lanes.next().is_some() {
             // For another committer.
             self.0.ready.notify_one();
@@ -141,11 +155,11 @@ impl Lanes {
         first.min_by_key(|(flushes, number, _)| (*flushes, *number)).map(|(_, _, id)| id)
     }
 
-    fn take(&mut self) -> Option<(EnvironmentId, Vec<Waiting>)> {
+    fn take(&mut self, events_max: usize) -> Option<(EnvironmentId, Vec<Waiting>)> {
         let environment_id = self.next()?;
         let lane = self.lanes.get_mut(&environment_id)?;
         lane.flushes += 1;
-        Some((environment_id, lane.take()))
+        Some((environment_id, lane.take(events_max)))
     }
 }
 
@@ -155,13 +169,13 @@ impl Lane {
     }
 
     /// As many as fit into a flush, one at least.
-    fn take(&mut self) -> Vec<Waiting> {
+    fn take(&mut self, events_max: usize) -> Vec<Waiting> {
         let (mut count, mut bytes) = (0, 0);
         let mut taken = Vec::new();
         while let Some(next) = self.waiting.front() {
             count += next.events.len();
             bytes += next.events.size_bytes();
-            if !taken.is_empty() && (count > FLUSH_EVENTS_MAX || bytes > FLUSH_BYTES_MAX) {
+            if !taken.is_empty() && (count > events_max || bytes > FLUSH_BYTES_MAX) {
                 break;
             }
             self.events -= next.events.len();
@@ -213,6 +227,22 @@ mod tests {
 
     async fn next(queue: &Queue) -> Option<Batch> {
         timeout(Duration::from_millis(20), queue.next_flush()).await.ok()
+    }
+
+    #[tokio::test]
+    async fn flushes_are_smaller_while_sealed_slots_have_no_filter() {
+        let queue = Queue::new();
+        for (unscreened, requests) in [(0, 80), (6, 80), (10, 50), (36, 13), (10_000, 1)] {
+            queue.suit_unscreened(unscreened);
+            for _ in 0..100 {
+                submit(&queue, ONE).await;
+            }
+            let batch = next(&queue).await.expect("many wait");
+            assert_eq!(batch.requests.len(), requests, "{unscreened} slots");
+            drop(batch);
+            queue.suit_unscreened(0);
+            while next(&queue).await.is_some() {}
+        }
     }
 
     #[tokio::test]

@@ -4,13 +4,16 @@ use chrono::{DateTime, Utc};
 use sqlx::{Executor, PgConnection};
 use uuid::Uuid;
 
-/// Transaction ids in the open slot: so many that it is about to be sealed, which no run is long enough to see.
-pub const LIVE: u64 = 24_900_000;
+use ::upbeat::event::slot::KEYS_MAX;
+
+/// Transaction ids in the open slot: so many that it is about to be sealed, but not while it is measured.
+pub const LIVE: u64 = SLOT - 4_500_000;
 /// Transaction ids in sealed slots.
-pub const SEALED: u64 = 50_000_000;
+pub const SEALED: u64 = 75_000_000 - SLOT;
 
 /// Ids of one sealed slot.
-const SLOT: u64 = 25_000_000;
+const SLOT: u64 = KEYS_MAX.cast_unsigned();
+
 /// Ids of one statement.
 const STEP: u64 = 1_000_000;
 

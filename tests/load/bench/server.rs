@@ -28,6 +28,7 @@ pub enum Kind {
 
 /// It ends with this value.
 pub struct Server {
+    kind: Kind,
     child: Child,
     pub address: String,
 }
@@ -65,7 +66,7 @@ impl Server {
             }
         };
         let child = command.env("DATABASE_URL", database_url).stdout(Stdio::null()).spawn();
-        let mut server = Self { child: child.expect("the server's program is built"), address };
+        let mut server = Self { kind, child: child.expect("the server's program is built"), address };
         let give_up = Instant::now() + START_TIMEOUT;
         while !server.is_ready().await {
             let ended = server.child.try_wait().expect("a child");
@@ -90,8 +91,21 @@ impl Server {
         while quiet < 2 && Instant::now() < give_up {
             let before = self.cpu_micros();
             sleep(REST).await;
-            quiet = if self.cpu_micros() - before < REST_CPU_MICROS { quiet + 1 } else { 0 };
+            let is_quiet = self.cpu_micros() - before < REST_CPU_MICROS && self.has_all_filters().await;
+            quiet = if is_quiet { quiet + 1 } else { 0 };
         }
+    }
+
+    /// Whether the ids of every sealed slot are behind a filter.
+    async fn has_all_filters(&self) -> bool {
+        if self.kind == Kind::Naive {
+            return true;
+        }
+        let Ok(mut http) = Http::open(&self.address).await else { return false };
+        let answer = http.call(&get("/metrics", None)).await.expect("the server answers");
+        String::from_utf8_lossy(answer.body)
+            .lines()
+            .any(|line| line == "upbeat_sealed_slots_without_filter 0")
     }
 
     pub fn cpu_micros(&self) -> u64 {
