@@ -255,6 +255,12 @@ impl Facts {
         self.customers.iter().map(|range| &self.text[range.clone()])
     }
 
+    /// What they take in memory, about.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        self.text.len() + self.events.len() * size_of::<Place>()
+    }
+
     /// Each event with the place of its customer among [`Self::customers`].
     #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (usize, Fact<'_>)> {

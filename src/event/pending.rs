@@ -13,7 +13,7 @@ use crate::customer::CustomerState;
 use crate::id::{CustomerId, EnvironmentId, SubjectId};
 
 /// Batches that are taken at once: hours that many of them touch are written once, so that whoever counts catches up
-/// however much came in, and what is taken is some ten megabytes at most.
+/// however much came in.
 const BATCHES_AT_ONCE: i64 = 1000;
 
 /// Batches that are read from the database at once.
@@ -168,15 +168,14 @@ pub struct Note {
     mark: Option<Uuid>,
 }
 
-/// Takes the oldest batches whose usage is pending, none newer than `up_to`; answers no batch when none is. If the
-/// transaction does not commit, they are pending again. Batches that another transaction took are waited for.
+/// Takes the notes of the oldest batches whose usage is pending, none newer than `up_to`; answers no note when none is. If
+/// the transaction does not commit, they are pending again. Those that another transaction took are waited for.
 pub async fn take_pending_usage(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
     up_to: i64,
-    recent: &RecentBatches,
-) -> Result<Vec<Arc<PendingBatch>>, sqlx::Error> {
-    let notes = sqlx::query_as!(
+) -> Result<Vec<Note>, sqlx::Error> {
+    sqlx::query_as!(
         Note,
         "DELETE FROM rollup_pending pending USING (
              SELECT batch_id FROM rollup_pending
@@ -188,11 +187,8 @@ pub async fn take_pending_usage(
         up_to,
         BATCHES_AT_ONCE,
     )
-    .fetch_all(&mut *db)
-    .await?;
-    // Without it the usage of its events would be lost in silence.
-    let missing = || sqlx::Error::Decode("a batch whose usage is pending is missing".into());
-    find_pending(db, environment_id, notes, recent).await?.ok_or_else(missing)
+    .fetch_all(db)
+    .await
 }
 
 /// What a snapshot sees that a reader of usage wants to know first.

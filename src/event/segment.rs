@@ -18,11 +18,22 @@ use crate::time::Period;
 const BATCHES_AT_ONCE: i64 = 2000;
 const EVENTS_AT_ONCE: i64 = 200_000;
 
+/// What is unpacked at once to be written again, about: one payload more at most. Events may be large, and what they take
+/// shows only when they are unpacked.
+const UNPACKED_BYTES: usize = 64 << 20;
+
+/// Bytes of payloads that are fetched for it, about.
+const FETCHED_BYTES: i64 = 16 << 20;
+
+/// A segment whose payload is as large as this is not merged with others any more.
+const MERGED_BYTES_MAX: i32 = 2 << 20;
+
 /// Segments of one subject and day that are merged into one when there are so many.
 const SEGMENTS_MAX: i64 = 8;
 
-/// Events that are read at once, about.
+/// Events that are read at once, and bytes of their payloads, about.
 const EVENTS_A_PAGE: i64 = 20_000;
+const BYTES_A_PAGE: i64 = 4 << 20;
 
 /// Which facts to read; repeats are never among them.
 #[derive(Clone, Debug)]
@@ -137,6 +148,22 @@ impl Payload {
     }
 }
 
+/// The first of the payloads, with what stands beside each, until they take [`UNPACKED_BYTES`].
+fn unpack_some<T>(payloads: impl Iterator<Item = (T, Payload)>) -> Result<Vec<(T, Facts)>, sqlx::Error> {
+    let mut left = UNPACKED_BYTES;
+    let mut unpacked = Vec::new();
+    for (beside, payload) in payloads {
+        let facts = payload.unpack()?;
+        let bytes = facts.size_bytes();
+        unpacked.push((beside, facts));
+        if bytes >= left {
+            break;
+        }
+        left -= bytes;
+    }
+    Ok(unpacked)
+}
+
 /// Some segments behind the bookmark, in the order of their key.
 async fn segments_after(
     db: &mut PgConnection,
@@ -153,15 +180,17 @@ async fn segments_after(
         r#"SELECT subject_id AS "subject_id!", day AS "day!", segment AS "segment!", codec AS "codec!",
                   payload AS "payload!"
            FROM (
-               SELECT *, sum(event_count) OVER (ORDER BY subject_id, day, segment) - event_count AS events_before
+               SELECT *, sum(event_count) OVER before - event_count AS events_before,
+                      sum(octet_length(payload)) OVER before - octet_length(payload) AS bytes_before
                FROM (
                    SELECT * FROM event_segment
                    WHERE environment_id = $1 AND ($2::uuid[] IS NULL OR subject_id = ANY($2))
                      AND day BETWEEN $3 AND $4 AND (subject_id, day, segment) > ($5, $6, $7)
                    ORDER BY subject_id, day, segment LIMIT $8
                ) next
+               WINDOW before AS (ORDER BY subject_id, day, segment)
            ) page
-           WHERE events_before < $8
+           WHERE events_before < $8 AND bytes_before < $9
            ORDER BY subject_id, day, segment"#,
         scope.environment_id.0,
         subject_ids.as_deref(),
@@ -171,6 +200,7 @@ async fn segments_after(
         day,
         segment,
         EVENTS_A_PAGE,
+        BYTES_A_PAGE,
     )
     .fetch_all(db)
     .await?;
@@ -190,20 +220,23 @@ async fn pending_after(
         r#"SELECT batch_id AS "batch_id!", codec AS "codec?", payload AS "payload?"
            FROM (
                SELECT pending.batch_id, codec, payload,
-                      sum(event_count) OVER (ORDER BY pending.batch_id) - coalesce(event_count, 0) AS events_before
+                      sum(event_count) OVER before - coalesce(event_count, 0) AS events_before,
+                      sum(octet_length(payload)) OVER before - coalesce(octet_length(payload), 0) AS bytes_before
                FROM (
                    SELECT batch_id, slot FROM segment_pending
                    WHERE environment_id = $1 AND batch_id > $2 ORDER BY batch_id LIMIT $3
                ) pending
                LEFT JOIN event_batch batch ON batch.slot = pending.slot AND batch.batch_id = pending.batch_id
                     AND batch.environment_id = $1
+               WINDOW before AS (ORDER BY pending.batch_id)
            ) page
-           WHERE coalesce(events_before, 0) < $4
+           WHERE coalesce(events_before, 0) < $4 AND coalesce(bytes_before, 0) < $5
            ORDER BY batch_id"#,
         scope.environment_id.0,
         after,
         BATCHES_AT_ONCE,
         EVENTS_A_PAGE,
+        BYTES_A_PAGE,
     )
     .fetch_all(db)
     .await?;
@@ -242,33 +275,47 @@ pub async fn make_segments(
         return Ok(0);
     }
     let batches = sqlx::query!(
-        r#"DELETE FROM segment_pending pending USING (
-               SELECT next.slot, next.batch_id, codec, payload,
-                      sum(event_count) OVER (ORDER BY next.batch_id) - event_count AS events_before
+        r#"SELECT batch_id AS "batch_id!", codec AS "codec!", payload AS "payload!"
+           FROM (
+               SELECT next.batch_id, codec, payload, sum(event_count) OVER before - event_count AS events_before,
+                      sum(octet_length(payload)) OVER before - octet_length(payload) AS bytes_before
                FROM (
                    SELECT slot, batch_id FROM segment_pending
                    WHERE environment_id = $1 AND batch_id <= $4 ORDER BY batch_id LIMIT $2
                ) next
                JOIN event_batch batch ON batch.slot = next.slot AND batch.batch_id = next.batch_id
                     AND batch.environment_id = $1
-           ) batch
-           WHERE pending.environment_id = $1 AND pending.batch_id = batch.batch_id AND events_before < $3
-           RETURNING batch.batch_id AS "batch_id!", codec AS "codec!", payload AS "payload!""#,
+               WINDOW before AS (ORDER BY next.batch_id)
+           ) page
+           WHERE events_before < $3 AND bytes_before < $5
+           ORDER BY batch_id"#,
         environment_id.0,
         BATCHES_AT_ONCE,
         EVENTS_AT_ONCE,
         up_to,
+        FETCHED_BYTES,
     )
     .fetch_all(&mut *db)
     .await?;
-    let Some(segment) = batches.iter().map(|batch| batch.batch_id).min() else { return Ok(0) };
-    let count = batches.len();
-    let facts =
-        batches.into_iter().map(|batch| Payload { codec: batch.codec, payload: batch.payload }.unpack());
-    let facts: Vec<Facts> = facts.collect::<Result<_, _>>()?;
+    let batches = batches
+        .into_iter()
+        .map(|batch| (batch.batch_id, Payload { codec: batch.codec, payload: batch.payload }));
+    let batches = unpack_some(batches)?;
+    let Some((segment, _)) = batches.first() else { return Ok(0) };
+    let (segment, count) = (*segment, batches.len());
+    let (ids, facts): (Vec<i64>, Vec<Facts>) = batches.into_iter().unzip();
+    // Nobody else takes them away, as one at a time makes segments.
+    sqlx::query!(
+        "DELETE FROM segment_pending WHERE environment_id = $1 AND batch_id = ANY($2)",
+        environment_id.0,
+        &ids,
+    )
+    .execute(&mut *db)
+    .await?;
     let new = by_subject_and_day(environment_id, &facts);
     keep(db, environment_id, &new, |_| segment).await?;
     let days: Vec<(SubjectId, NaiveDate)> = new.into_keys().collect();
+    drop(facts);
     merge_crowded(db, environment_id, &days).await?;
     Ok(count)
 }
@@ -282,10 +329,16 @@ async fn begin_making(db: &mut PgConnection, environment_id: EnvironmentId) -> R
         .await
 }
 
+/// The key of a segment.
+type Key = (SubjectId, NaiveDate, i64);
+
 type BySubjectAndDay<'a> = BTreeMap<(SubjectId, NaiveDate), Vec<Fact<'a>>>;
 
 /// The facts that count.
-fn by_subject_and_day(environment_id: EnvironmentId, facts: &[Facts]) -> BySubjectAndDay<'_> {
+fn by_subject_and_day<'a>(
+    environment_id: EnvironmentId,
+    facts: impl IntoIterator<Item = &'a Facts>,
+) -> BySubjectAndDay<'a> {
     let mut days = BySubjectAndDay::new();
     for facts in facts {
         let subjects: Vec<SubjectId> =
@@ -338,38 +391,99 @@ async fn merge_crowded(
 ) -> Result<(), sqlx::Error> {
     let (subjects, dates): (Vec<Uuid>, Vec<NaiveDate>) =
         days.iter().map(|(subject, day)| (subject.0, *day)).unzip();
-    let merged = sqlx::query!(
+    let crowded = sqlx::query!(
         r#"WITH small AS (
                SELECT segment.*,
                       count(*) OVER (PARTITION BY subject_id, day, floor(log($4::numeric, event_count))) AS alike
                FROM unnest($2::uuid[], $3::date[]) AS given (subject_id, day)
                JOIN event_segment segment USING (subject_id, day)
-               WHERE segment.environment_id = $1 AND event_count < $5
+               WHERE segment.environment_id = $1 AND event_count < $5 AND octet_length(payload) < $8
            ), crowded AS (
-               SELECT *, sum(event_count) OVER (ORDER BY subject_id, day)
-                         - sum(event_count) OVER (PARTITION BY subject_id, day) AS events_of_days_before
+               SELECT *, sum(event_count) OVER before - event_count AS events_before,
+                      sum(octet_length(payload)) OVER before - octet_length(payload) AS bytes_before
                FROM small WHERE alike >= $4::numeric
+               WINDOW before AS (ORDER BY subject_id, day, segment)
            )
-           DELETE FROM event_segment gone USING crowded
-           WHERE gone.environment_id = $1 AND gone.subject_id = crowded.subject_id AND gone.day = crowded.day
-             AND gone.segment = crowded.segment AND events_of_days_before < $6
-           RETURNING gone.subject_id AS "subject_id: SubjectId", gone.day, gone.segment, gone.codec, gone.payload"#,
+           SELECT subject_id AS "subject_id!: SubjectId", day AS "day!", segment AS "segment!", codec AS "codec!",
+                  payload AS "payload!"
+           FROM crowded WHERE events_before < $6 AND bytes_before < $7
+           ORDER BY subject_id, day, segment"#,
         environment_id.0,
         &subjects,
         &dates,
         Decimal::from(SEGMENTS_MAX),
         i32::try_from(EVENTS_A_PAGE).expect("a small number"),
         EVENTS_AT_ONCE,
+        FETCHED_BYTES,
+        MERGED_BYTES_MAX,
     )
     .fetch_all(&mut *db)
     .await?;
-    // A merged segment takes the number of one that is gone.
-    let mut numbers: BTreeMap<(SubjectId, NaiveDate), i64> = BTreeMap::new();
-    for row in &merged {
-        let number = numbers.entry((row.subject_id, row.day)).or_insert(row.segment);
-        *number = row.segment.min(*number);
+    let crowded = crowded.into_iter().map(|row| {
+        let key = (row.subject_id, row.day, row.segment);
+        (key, Payload { codec: row.codec, payload: row.payload })
+    });
+    let crowded = unpack_some(crowded)?;
+    // Of a day of which there is one alone, it stays.
+    let is_alike = |((subject, day, _), _): &(Key, Facts), ((other, same, _), _): &(Key, Facts)| {
+        (subject, day) == (other, same)
+    };
+    let merged: Vec<&[(Key, Facts)]> = crowded.chunk_by(is_alike).filter(|day| day.len() > 1).collect();
+    let gone = merged
+        .iter()
+        .flat_map(|day| day.iter())
+        .map(|((subject, day, segment), _)| ((subject.0, *day), *segment));
+    let ((subjects, dates), segments): ((Vec<Uuid>, Vec<NaiveDate>), Vec<i64>) = gone.unzip();
+    sqlx::query!(
+        "DELETE FROM event_segment gone
+         USING unnest($2::uuid[], $3::date[], $4::bigint[]) AS given (subject_id, day, segment)
+         WHERE gone.environment_id = $1 AND gone.subject_id = given.subject_id AND gone.day = given.day
+           AND gone.segment = given.segment",
+        environment_id.0,
+        &subjects,
+        &dates,
+        &segments,
+    )
+    .execute(&mut *db)
+    .await?;
+    // A merged segment takes the number of the first that is gone.
+    let first = |day: &&[(Key, Facts)]| ((day[0].0.0, day[0].0.1), day[0].0.2);
+    let numbers: BTreeMap<(SubjectId, NaiveDate), i64> = merged.iter().map(first).collect();
+    let facts = merged.iter().flat_map(|day| day.iter()).map(|(_, facts)| facts);
+    keep(db, environment_id, &by_subject_and_day(environment_id, facts), |day| numbers[day]).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Instant;
+
+    #[test]
+    fn no_more_is_unpacked_than_the_memory_takes() {
+        let properties = format!(r#"{{"text":"{}"}}"#, "e".repeat(24 << 20));
+        let fact = |seq| Fact {
+            transaction_id: "t",
+            customer_id: "c",
+            event_type: "e",
+            timestamp: Instant::default(),
+            received_at: Instant::default(),
+            seq,
+            properties_json: &properties,
+            is_duplicate: false,
+        };
+        let payload = |seq| (seq, Payload { codec: CODEC, payload: pack(&[fact(seq)]).payload });
+        let unpacked = |seqs: Range<i64>| -> Vec<i64> {
+            let unpacked = unpack_some(seqs.map(payload)).expect("payloads");
+            unpacked
+                .into_iter()
+                .map(|(seq, facts)| {
+                    assert_eq!(facts.iter().next().expect("one").1.seq, seq);
+                    seq
+                })
+                .collect()
+        };
+        assert_eq!(unpacked(0..2), [0, 1]);
+        assert_eq!(unpacked(0..9), [0, 1, 2]);
+        assert_eq!(unpacked(0..0), [0; 0]);
     }
-    let facts = merged.into_iter().map(|row| Payload { codec: row.codec, payload: row.payload }.unpack());
-    let facts: Vec<Facts> = facts.collect::<Result<_, _>>()?;
-    keep(db, environment_id, &by_subject_and_day(environment_id, &facts), |day| numbers[day]).await
 }

@@ -18,7 +18,7 @@ use super::unmatched::{self, Arrived};
 use crate::access::{App, list_environments};
 use crate::catalog::billable_metric::CountedMetrics;
 use crate::event::{
-    PendingBatch, RecentBatches, pending_batches, still_pending, subject_id, take_pending_usage,
+    PendingBatch, RecentBatches, find_pending, pending_batches, still_pending, subject_id, take_pending_usage,
 };
 use crate::id::{EnvironmentId, SubjectId};
 use crate::postgres::{begin_snapshot, begin_unhurried_snapshot, hold_arrivals, last_arrival};
@@ -30,6 +30,9 @@ static TAKING_SNAPSHOT: Mutex<()> = Mutex::const_new(());
 
 /// Longest wait between two looks for usage that another process left behind.
 const POLL: Duration = Duration::from_secs(1);
+
+/// Batches that are in memory together while they are counted.
+const BATCHES_IN_MEMORY: usize = 50;
 
 /// Wait after each round: the more events are counted together, the fewer rows change for each.
 const ROUND: Duration = Duration::from_millis(600);
@@ -85,29 +88,38 @@ async fn roll_some(
     pace: Pace,
 ) -> Result<bool, sqlx::Error> {
     let mut transaction = sqlx::Connection::begin(db).await?;
-    let pending = take_pending_usage(&mut transaction, environment_id, up_to, recent).await?;
-    if pending.is_empty() {
+    let notes = take_pending_usage(&mut transaction, environment_id, up_to).await?;
+    if notes.is_empty() {
         return Ok(false);
     }
     let all = CountedMetrics::load(&mut transaction, environment_id).await?;
-    let counter = Counter::new(environment_id, all.metrics, &all.reflows);
-    let (counts, arrived) =
-        tokio::task::spawn_blocking(move || count_all(environment_id, &counter, &pending))
-            .await
-            .map_err(|error| sqlx::Error::Decode(error.into()))??;
+    let counter = Arc::new(Counter::new(environment_id, all.metrics, &all.reflows));
+    let (mut counts, mut arrived) = (Counts::default(), Arrived::new());
+    for notes in notes.chunks(BATCHES_IN_MEMORY) {
+        // Without it the usage of its events would be lost in silence.
+        let missing = || sqlx::Error::Decode("a batch whose usage is pending is missing".into());
+        let pending = find_pending(&mut transaction, environment_id, notes.to_vec(), recent).await?;
+        let (pending, counter) = (pending.ok_or_else(missing)?, counter.clone());
+        let counting = tokio::task::spawn_blocking(move || {
+            count_all(environment_id, &counter, &pending, &mut counts, &mut arrived)?;
+            Ok::<_, sqlx::Error>((counts, arrived))
+        });
+        (counts, arrived) = counting.await.map_err(|error| sqlx::Error::Decode(error.into()))??;
+    }
     PostgresRollups.apply(&mut transaction, environment_id, &counts, pace).await?;
     transaction.commit().await?;
     unmatched::record(db, environment_id, &counts, arrived).await;
     Ok(true)
 }
 
-/// What all the events add up to, those that no metric counts among them, and how many came for each subject.
+/// Adds what all the events add up to, those that no metric counts among them, and how many came for each subject.
 fn count_all(
     environment_id: EnvironmentId,
     counter: &Counter,
     pending: &[Arc<PendingBatch>],
-) -> Result<(Counts, Arrived), sqlx::Error> {
-    let (mut counts, mut arrived) = (Counts::default(), Arrived::new());
+    counts: &mut Counts,
+    arrived: &mut Arrived,
+) -> Result<(), sqlx::Error> {
     for batch in pending {
         let facts = batch.facts()?;
         let subjects = facts.customers().map(|received| (subject_id(environment_id, received), 0));
@@ -115,7 +127,7 @@ fn count_all(
         for (customer, fact) in facts.iter().filter(|(_, fact)| !fact.is_duplicate) {
             let (subject_id, events) = &mut subjects[customer];
             *events += 1;
-            let read = counter.count(*subject_id, &fact, &mut counts);
+            let read = counter.count(*subject_id, &fact, counts);
             if !read.map_err(|error| sqlx::Error::Decode(error.into()))? {
                 counts.add_unmetered(*subject_id, &fact, 1);
             }
@@ -124,7 +136,7 @@ fn count_all(
             *arrived.entry(subject_id).or_default() += events;
         }
     }
-    Ok((counts, arrived))
+    Ok(())
 }
 
 /// What the events of these subjects add up to.
