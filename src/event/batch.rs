@@ -17,6 +17,7 @@ use super::value::{NUMBER_LENGTH_MAX, parse_properties};
 use crate::error::ApiError;
 use crate::id::EnvironmentId;
 use crate::time::{Instant, parse_strict_instant, shown};
+use crate::wire::{WellFormed, may_hold_nul};
 
 /// How old an event may be when it arrives, inclusive.
 pub const BACKDATING: TimeDelta = TimeDelta::days(34);
@@ -27,9 +28,6 @@ pub const FUTURE_DATING: TimeDelta = TimeDelta::hours(24);
 const EVENTS_MAX: usize = 100;
 pub(super) const TRANSACTION_ID_LENGTH_MAX: usize = 128;
 const PROPERTIES_MAX: usize = 2000;
-
-/// Bad events that one message names.
-const PROBLEMS_MAX: usize = 20;
 
 /// Characters of a text that a message quotes.
 const QUOTED_MAX: usize = 60;
@@ -116,18 +114,18 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Items<T> {
 
 /// The events of a request body that arrived at `now`.
 ///
-/// 400 names the index and the field of every bad event (of the first twenty).
+/// 400 names the index and each bad field of every bad event.
 pub fn parse_batch(body: &[u8], environment_id: EnvironmentId, now: Instant) -> Result<Events, ApiError> {
     // A sound body is read once, and only one that is not is taken apart to name what is wrong with each event.
     match serde_json::from_slice::<Items<Object<'_>>>(body) {
-        Ok(inputs) => {
+        Ok(inputs) if !may_hold_nul(body) => {
             let mut batch = Batch::new(inputs.count, body.len(), environment_id, now)?;
             for Object(input) in &inputs.first {
                 batch.take(Ok(input));
             }
             batch.finish()
         }
-        Err(_) => parse_each(body, environment_id, now),
+        _ => parse_each(body, environment_id, now),
     }
 }
 
@@ -147,6 +145,13 @@ fn read_event(text: &str) -> Result<EventInput<'_>, String> {
     if !text.starts_with('{') {
         return Err(": must be an object".to_owned());
     }
+    if may_hold_nul(text.as_bytes()) {
+        read::<WellFormed>(text)?;
+    }
+    read(text)
+}
+
+fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, String> {
     let mut json = serde_json::Deserializer::from_str(text);
     serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
@@ -193,14 +198,9 @@ impl Batch {
         self.problems.extend(problems.into_iter().map(|problem| format!("[{index}]{problem}")));
     }
 
-    fn finish(mut self) -> Result<Events, ApiError> {
+    fn finish(self) -> Result<Events, ApiError> {
         if self.problems.is_empty() {
             return Ok(self.events);
-        }
-        let more = self.problems.len().saturating_sub(PROBLEMS_MAX);
-        self.problems.truncate(PROBLEMS_MAX);
-        if more > 0 {
-            self.problems.push(format!("and {more} more"));
         }
         Err(ApiError::BadRequest(self.problems.join("; ")))
     }

@@ -10,8 +10,8 @@ use schemars::{JsonSchema, Schema, json_schema};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::WellFormed;
 use super::body_room::BodyShare;
+use super::{WellFormed, may_hold_nul};
 use crate::error::ApiError;
 use crate::telemetry::causes;
 
@@ -28,7 +28,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
-        parse(&read_text(request).await?).map(Self)
+        parse(&read_sound_text(request).await?).map(Self)
     }
 }
 
@@ -40,12 +40,12 @@ impl<A: DeserializeOwned, B: DeserializeOwned, S: Send + Sync> FromRequest<S> fo
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
-        let text = read_text(request).await?;
+        let text = read_sound_text(request).await?;
         Ok(Self(parse(&text)?, parse(&text)?))
     }
 }
 
-/// A JSON body as text, for operations that read it in their own way.
+/// A JSON body as text, for operations that read it in their own way. The character NUL may be in it.
 pub struct RawBody(pub Bytes);
 
 impl<S: Send + Sync> FromRequest<S> for RawBody {
@@ -56,10 +56,15 @@ impl<S: Send + Sync> FromRequest<S> for RawBody {
     }
 }
 
-/// The body, `{}` where it is empty, without NUL.
+/// The body, `{}` where it is empty.
 async fn read_text(request: Request) -> Result<Bytes, ApiError> {
     let bytes = read_body(request).await?;
-    let text = if bytes.trim_ascii().is_empty() { Bytes::from_static(b"{}") } else { bytes };
+    Ok(if bytes.trim_ascii().is_empty() { Bytes::from_static(b"{}") } else { bytes })
+}
+
+/// The same without NUL.
+async fn read_sound_text(request: Request) -> Result<Bytes, ApiError> {
+    let text = read_text(request).await?;
     refuse_nul(&text)?;
     Ok(text)
 }
@@ -125,11 +130,10 @@ fn describe(error: &serde_json::Error) -> String {
 
 /// PostgreSQL text cannot hold the character NUL, and nothing that is billed needs it.
 fn refuse_nul(text: &[u8]) -> Result<(), ApiError> {
-    const ESCAPED: &[u8] = b"\\u0000";
-    if memchr::memmem::find(text, ESCAPED).is_none() {
+    if !may_hold_nul(text) {
         return Ok(());
     }
-    // Perhaps the backslash itself is escaped: a second reading tells, and where.
+    // A second reading tells whether it is there, and where.
     let mut json = serde_json::Deserializer::from_slice(text);
     serde_path_to_error::deserialize(&mut json).map(|WellFormed| ()).map_err(|error| refusal(&error))
 }

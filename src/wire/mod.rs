@@ -30,4 +30,4 @@ pub use query::Query;
 pub use response::{Data, Empty, IdBody, id_data};
 pub use text::{AliasText, ExactNumber, NonBlank, UniquenessKey};
 pub use timestamp::{HourBoundary, Timestamp, offset_format, optional_offset_format};
-pub use well_formed::WellFormed;
+pub use well_formed::{WellFormed, may_hold_nul};

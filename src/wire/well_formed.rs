@@ -6,6 +6,13 @@ use serde::{Deserialize, Deserializer};
 /// Any JSON that can be kept: nested at most 128 deep, its strings whole and without the character NUL.
 pub struct WellFormed;
 
+/// Whether the character NUL may be in this JSON text: it is written in one way only. (Perhaps the backslash is escaped
+/// itself; reading it as [`WellFormed`] tells.)
+#[must_use]
+pub fn may_hold_nul(text: &[u8]) -> bool {
+    memchr::memmem::find(text, b"\\u0000").is_some()
+}
+
 impl<'de> Deserialize<'de> for WellFormed {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Self)
