@@ -28,8 +28,10 @@ pub static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 pub const SERVER_VERSION_MIN: i32 = 140_000;
 
 /// Settings of every session.
-const SESSION: [(&str, &str); 7] = [
+const SESSION: [(&str, &str); 8] = [
     ("timezone", "UTC"),
+    // Whoever waits for a lock sees what was committed before it came free.
+    ("default_transaction_isolation", "read committed"),
     ("jit", "off"),
     // A statement is planned when its table may still be empty, and its plan is kept: what would then be read as a whole would be
     // when it has grown.

@@ -16,7 +16,7 @@ use super::group_by::{GROUP_VALUES_MAX, GroupBy};
 use super::ingest::Metering;
 use super::range::between;
 use super::settle::settle;
-use super::sql::{Counted, MetricQuery, by_groups, by_window, total, with_events};
+use super::sql::{Counted, LOOKED_THROUGH_MAX, MetricQuery, by_groups, by_window, total, with_events};
 use super::store::{Question, pairs_with_usage};
 use super::uncounted::{Uncounted, begin_usage_read};
 use super::window_rows::{Cut, group_values, window_rows};
@@ -130,8 +130,8 @@ pub async fn handler(
         (None, None) => BTreeMap::new(),
     };
     let from = after.map(|(pair, index)| if index + 1 == windows.count() { following(pair) } else { pair });
-    let mut budget = Budget { events: app.settings.sql_events_a_page };
-    let pairs = pairs(&mut snapshot, environment_id, &request, range, from, &mut budget).await?;
+    let budget = Budget { events: app.settings.sql_events_a_page, first_shown: None };
+    let pairs = pairs(&mut snapshot, environment_id, &request, range, from, budget).await?;
     let mut slots = slots(&pairs.found, &windows, after);
     let shown = shown(&slots[..slots.len().min(ROWS_MAX)]);
     let found = shown.keys().map(|(_, metric)| *metric).filter(|id| !metrics.contains_key(id));
@@ -150,7 +150,7 @@ pub async fn handler(
         range,
         windows: &windows,
     };
-    let mut budget = Budget { events: app.settings.sql_events_a_page };
+    let mut budget = Budget { events: app.settings.sql_events_a_page, first_shown: None };
     let values = read(&mut snapshot, environment_id, &asked, &uncounted, &mut budget).await?;
     // It is undone behind the answer.
     drop(snapshot);
@@ -187,6 +187,8 @@ pub async fn handler(
 struct Budget {
     /// How many events may be looked through.
     events: usize,
+    /// The first customer that the page shows anyway.
+    first_shown: Option<CustomerId>,
 }
 
 /// The first pair that comes after this one in order.
@@ -219,7 +221,7 @@ async fn pairs(
     request: &GetUsage,
     range: Period,
     from: Option<Pair>,
-    budget: &mut Budget,
+    budget: Budget,
 ) -> Result<Pairs, ApiError> {
     let customers: Option<Vec<Uuid>> =
         request.customer_ids.as_ref().map(|ids| sorted(ids.iter().map(|id| id.0).collect()));
@@ -240,6 +242,7 @@ async fn pairs(
             let (customers, metrics) = (customers.as_deref(), metrics.as_deref());
             let mut found =
                 pairs_with_usage(db, environment_id, customers, metrics, range, from, PAIRS_MAX).await?;
+            let budget = Budget { first_shown: found.first().map(|(customer_id, _)| *customer_id), ..budget };
             let of_queries = query_pairs(db, environment_id, customers, metrics, range, from, budget).await?;
             found.extend(of_queries.found);
             if let Some(unknown) = of_queries.unknown_from {
@@ -261,7 +264,7 @@ struct QueryPairs {
 }
 
 /// The pairs whose metric is counted by a query that takes any event of the customer in the range; no more than a page
-/// can show.
+/// can show. While the page shows nothing the number of events is no bound.
 async fn query_pairs(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
@@ -269,8 +272,8 @@ async fn query_pairs(
     metrics: Option<&[Uuid]>,
     range: Period,
     from: Option<Pair>,
-    budget: &mut Budget,
-) -> Result<QueryPairs, sqlx::Error> {
+    mut budget: Budget,
+) -> Result<QueryPairs, ApiError> {
     let mut metrics = match metrics {
         Some(ids) => billable_metric::find_many(db, environment_id, ids).await?,
         None => billable_metric::sql_metrics(db, environment_id).await?,
@@ -297,10 +300,17 @@ async fn query_pairs(
             let asked = queries.iter().filter(|(metric_id, _)| Some((*customer_id, *metric_id)) >= from);
             let asked: Vec<MetricQuery<'_>> =
                 asked.map(|(metric_id, definition)| (*metric_id, definition)).collect();
-            let Some(found) = with_events(db, &scope, &asked, &mut budget.events).await? else {
+            let is_empty =
+                pairs.found.is_empty() && budget.first_shown.is_none_or(|first| first >= *customer_id);
+            let most = if is_empty { LOOKED_THROUGH_MAX } else { budget.events };
+            let Some((found, looked_through)) = with_events(db, &scope, &asked, most).await? else {
+                if is_empty {
+                    return Err(too_many_events());
+                }
                 pairs.unknown_from = Some(*customer_id);
                 return Ok(pairs);
             };
+            budget.events = budget.events.saturating_sub(looked_through);
             pairs.found.extend(found.into_iter().map(|metric_id| (*customer_id, metric_id)));
             if pairs.found.len() >= PAIRS_MAX {
                 return Ok(pairs);

@@ -4,13 +4,14 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::PgConnection;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::answer::Answer;
 use super::print::{Printed, print};
-use super::run::{answers, passing_rows};
+use super::run::{FILTERING_LIMIT, answers, passing_rows};
 use crate::catalog::billable_metric::sql::{Query, SqlDefinition};
 use crate::catalog::usage_filter::UsageFilters;
 use crate::error::NotComputable;
@@ -25,7 +26,7 @@ const EVENTS_MAX: usize = 1_000_000;
 const BYTES_MAX: usize = 64 << 20;
 
 /// Most events that are looked through for those that a query takes (our decision).
-const LOOKED_THROUGH_MAX: usize = 20_000_000;
+pub const LOOKED_THROUGH_MAX: usize = 20_000_000;
 
 /// Of more than this, so many at a time are in memory.
 const LARGE_BYTES: usize = 4 << 20;
@@ -149,6 +150,8 @@ struct Reading<'a> {
     types: HashSet<Arc<str>>,
     rows: Rows,
     bytes: usize,
+    /// How much longer the database may look for the events that it takes.
+    time_left: Duration,
 }
 
 impl<'a> Reading<'a> {
@@ -157,7 +160,8 @@ impl<'a> Reading<'a> {
         let printed = print(query);
         let rows = Rows::new(&printed);
         let (event_types, types) = (query.event_types(), HashSet::new());
-        Ok(Self { metric_id, query, event_types, printed, types, rows, bytes: 0 })
+        let time_left = FILTERING_LIMIT;
+        Ok(Self { metric_id, query, event_types, printed, types, rows, bytes: 0, time_left })
     }
 
     /// Whether the query may take events of this type.
@@ -179,8 +183,10 @@ impl<'a> Reading<'a> {
             let given = Given { timestamp: fact.timestamp, seq: fact.seq, event_type: fact.event_type };
             rows.push(&self.printed, &self.query.properties, &mut self.types, given, properties);
         }
-        if let Some(places) = passing_rows(db, self.metric_id, &self.printed, &rows).await? {
+        let began = std::time::Instant::now();
+        if let Some(places) = passing_rows(db, self.metric_id, &self.printed, &rows, self.time_left).await? {
             rows.keep(&places);
+            self.time_left = self.time_left.saturating_sub(began.elapsed());
         }
         Ok(rows)
     }
@@ -248,6 +254,13 @@ impl Facts {
         !self.places(period).is_empty()
     }
 
+    /// When the first of them is that is dated at this instant or later.
+    #[must_use]
+    pub fn first_from(&self, instant: Instant) -> Option<Instant> {
+        let place = self.rows.instants.partition_point(|earlier| *earlier < instant);
+        self.rows.instants.get(place).copied()
+    }
+
     fn places(&self, period: Period) -> Range<usize> {
         let before = |end: Instant| self.rows.instants.partition_point(|instant| *instant < end);
         before(period.start)..before(period.end)
@@ -264,23 +277,23 @@ impl Facts {
     }
 }
 
-/// Those of the queries that take any event of the scope. Reads no further than it must, and takes what it reads off
-/// `budget`; nothing where that runs out.
+/// Those of the queries that take any event of the scope, and how many events were looked through for them: no more than it
+/// takes, and about `most`; nothing where that is not enough.
 pub async fn with_events(
     db: &mut PgConnection,
     scope: &Scope,
     queries: &[MetricQuery<'_>],
-    budget: &mut usize,
-) -> Result<Option<Vec<BillableMetricId>>, sqlx::Error> {
+    most: usize,
+) -> Result<Option<(Vec<BillableMetricId>, usize)>, sqlx::Error> {
     let mut open = queries.iter().map(|query| Reading::new(*query)).collect::<Result<Vec<_>, _>>()?;
     let mut found = Vec::new();
     let filters = UsageFilters::default();
     let mut pages = Pages::new(scope, &filters);
     while !open.is_empty() {
         let Some(page) = pages.next(db).await? else { break };
-        let left = budget.checked_sub(std::mem::take(&mut pages.looked_through));
-        let Some(left) = left else { return Ok(None) };
-        *budget = left;
+        if pages.looked_through > most {
+            return Ok(None);
+        }
         let events = pages.events(&page, &open)?;
         let mut undecided = Vec::with_capacity(open.len());
         for mut reading in open {
@@ -292,7 +305,7 @@ pub async fn with_events(
         }
         open = undecided;
     }
-    Ok(Some(found))
+    Ok(Some((found, pages.looked_through)))
 }
 
 /// The events of a scope, some at a time.

@@ -16,6 +16,6 @@ mod run;
 mod windows;
 
 pub use answer::{Answer, by_groups, total};
-pub use facts::{Facts, MetricQuery, with_events};
+pub use facts::{Facts, LOOKED_THROUGH_MAX, MetricQuery, with_events};
 pub use run::{TIME_LIMIT, passing};
 pub use windows::{Counted, by_window};

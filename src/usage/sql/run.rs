@@ -21,6 +21,9 @@ use crate::money::Decimal;
 pub const TIME_LIMIT: Duration = Duration::from_secs(10);
 const TIME_LIMIT_IN_ALL: Duration = Duration::from_secs(30);
 
+/// The longest that the events may be looked for which one query takes, all statements together (our decision).
+pub(super) const FILTERING_LIMIT: Duration = Duration::from_mins(2);
+
 /// Most windows of one statement: it looks at all of its rows for each of them.
 const SLICES_MAX: usize = 32;
 
@@ -84,6 +87,7 @@ pub(super) async fn passing_rows(
     metric_id: BillableMetricId,
     printed: &Printed,
     rows: &Rows,
+    time_left: Duration,
 ) -> Result<Option<Vec<usize>>, sqlx::Error> {
     let Some(filter) = &printed.filter else { return Ok(None) };
     if rows.instants.is_empty() {
@@ -98,7 +102,7 @@ pub(super) async fn passing_rows(
     };
     // As many as are given at most.
     let mut room = Room { rows: usize::MAX, bytes: usize::MAX };
-    bounded(db, metric_id, query, TIME_LIMIT, &mut room, place).await.map(Some)
+    bounded(db, metric_id, query, time_left, &mut room, place).await.map(Some)
 }
 
 /// Which of the events a query takes in any of its parts.
@@ -117,7 +121,7 @@ pub async fn passing(
         let properties = properties.map_err(|error| sqlx::Error::Decode(error.into()))?;
         rows.push(&printed, &query.properties, &mut types, given, &properties);
     }
-    let Some(places) = passing_rows(db, metric_id, &printed, &rows).await? else {
+    let Some(places) = passing_rows(db, metric_id, &printed, &rows, TIME_LIMIT).await? else {
         return Ok(vec![true; events.len()]);
     };
     let mut passing = vec![false; events.len()];
@@ -176,7 +180,7 @@ async fn bounded<T>(
 ) -> Result<Vec<T>, sqlx::Error> {
     let time = TIME_LIMIT.min(time_left);
     if time.is_zero() {
-        return Err(too_long(metric_id, TIME_LIMIT_IN_ALL));
+        return Err(stopped(metric_id, "it ran too long in all"));
     }
     let mut savepoint = db.begin().await?;
     let bounds = format!("{BOUNDS}{}", time.as_millis().max(1));

@@ -1,6 +1,7 @@
 //! What queries count in windows of time.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use sqlx::PgConnection;
 
@@ -40,11 +41,19 @@ pub async fn by_window(
     db: &mut PgConnection,
     facts: &Facts,
     windows: &Windows,
-    indexes: impl Iterator<Item = i64>,
+    indexes: Range<i64>,
     limit: usize,
 ) -> Result<BTreeMap<i64, Vec<Answer>>, sqlx::Error> {
-    let with_events = indexes.filter(|index| facts.any_within(windows.at(*index)));
-    let indexes: Vec<i64> = with_events.take(limit).collect();
+    let (mut with_events, mut next) = (Vec::new(), indexes.start);
+    // From event to event: a range may have millions of windows.
+    while next < indexes.end
+        && with_events.len() < limit
+        && let Some(event) = facts.first_from(windows.at(next).start)
+    {
+        next = windows.containing(event) + 1;
+        with_events.push(next - 1);
+    }
+    let indexes: Vec<i64> = with_events.into_iter().filter(|index| *index < indexes.end).collect();
     let periods: Vec<Period> = indexes.iter().map(|index| windows.at(*index)).collect();
     let answers = facts.answers(db, &periods).await?;
     Ok(indexes.into_iter().zip(answers).collect())

@@ -104,6 +104,9 @@ async fn parts_of_many(
     Ok(part.collect())
 }
 
+/// With more windows each of them is not asked for by itself: 27 years of days.
+const WINDOWS_MAX: i64 = 10_000;
+
 /// The same of one question from what days add up to; nothing where that does not help.
 async fn parts_by_day(
     db: &mut PgConnection,
@@ -118,6 +121,9 @@ async fn parts_by_day(
     let (metric_id, range) = (question.metric_id, question.period);
     let last_hour = range.end - TimeDelta::hours(1);
     let numbers = windows.containing(range.start)..=windows.containing(last_hour);
+    if numbers.end() - numbers.start() > WINDOWS_MAX {
+        return Ok(None);
+    }
     let asked = numbers.filter_map(|number| {
         let window = windows.at(number);
         Some((number, Asked { metric_id, period: range.clip(window.start, Some(window.end))? }))

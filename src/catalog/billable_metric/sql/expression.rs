@@ -261,8 +261,19 @@ impl<'a> Reader<'a> {
     }
 
     fn is_in(&mut self, of: &Expr, list: &[Expr], allowed: Allowed) -> Result<Expression, Refusal> {
-        let all: Vec<&Expr> = std::iter::once(of).chain(list).collect();
-        let mut all = self.alike(all, allowed, of)?;
+        let whole: Vec<&Expr> = std::iter::once(of).chain(list).collect();
+        let mut all = self.alike(whole.iter().copied(), allowed, of)?;
+        // Such a text is no number, which NOT IN is never true of.
+        let is_no_number = |value: &Expression| match value {
+            Expression::Convert(text, Kind::Number) => match &**text {
+                Expression::Text(text) => parse_decimal(text.trim()).is_err(),
+                _ => false,
+            },
+            _ => false,
+        };
+        if let Some(place) = all.iter().position(is_no_number) {
+            return Err(Refusal::at(whole[place], "is a text among numbers; write all as texts"));
+        }
         let of = all.remove(0);
         Ok(Expression::IsIn(Box::new(of), all))
     }

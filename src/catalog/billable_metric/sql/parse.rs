@@ -73,21 +73,43 @@ fn tokens(text: &str) -> Result<Vec<TokenWithSpan>, Refusal> {
     Ok(tokens)
 }
 
-/// The text with the two signs that the documentation prints in their plain spelling; not inside of quotes.
+/// Where a letter is.
+#[derive(Clone, Copy)]
+enum Within {
+    Nothing,
+    Quotes(char),
+    /// A comment to the end of the line.
+    Line,
+    /// A comment in so many pairs of signs.
+    Block(usize),
+}
+
+/// The text with the two signs that the documentation prints in their plain spelling; not inside of quotes and comments.
 fn plain_signs(text: &str) -> String {
-    let mut quote = None;
+    let mut within = Within::Nothing;
     let mut plain = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match (quote, letter) {
-            (None, '≥') => plain.push_str(">="),
-            (None, '≤') => plain.push_str("<="),
+    let mut letters = text.chars().peekable();
+    while let Some(letter) = letters.next() {
+        let (after, is_pair) = match (within, letter, letters.peek()) {
+            (Within::Nothing, '\'' | '"', _) => (Within::Quotes(letter), false),
+            (Within::Nothing, '-', Some('-')) => (Within::Line, true),
+            (Within::Nothing, '/', Some('*')) => (Within::Block(1), true),
+            (Within::Block(depth), '/', Some('*')) => (Within::Block(depth + 1), true),
+            (Within::Block(1), '*', Some('/')) => (Within::Nothing, true),
+            (Within::Block(depth), '*', Some('/')) => (Within::Block(depth - 1), true),
+            (Within::Quotes(open), ..) if open == letter => (Within::Nothing, false),
+            (Within::Line, '\n', _) => (Within::Nothing, false),
+            _ => (within, false),
+        };
+        match (within, letter) {
+            (Within::Nothing, '≥') => plain.push_str(">="),
+            (Within::Nothing, '≤') => plain.push_str("<="),
             _ => plain.push(letter),
         }
-        quote = match quote {
-            None if matches!(letter, '\'' | '"') => Some(letter),
-            Some(open) if open == letter => None,
-            quote => quote,
-        };
+        if is_pair {
+            plain.extend(letters.next());
+        }
+        within = after;
     }
     plain
 }
@@ -132,4 +154,22 @@ fn is_operator(keyword: Keyword) -> bool {
             | Keyword::INTERVAL
             | Keyword::UNION
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain_signs;
+
+    #[test]
+    fn signs_are_made_plain_where_they_are_operators() {
+        for (text, plain) in [
+            ("a ≥ 1 AND b ≤ '≥'", "a >= 1 AND b <= '≥'"),
+            ("a ≥ 'it''s ≥' ≤ \"≥\"", "a >= 'it''s ≥' <= \"≥\""),
+            ("-- don't ≥\na ≥ '≥'", "-- don't ≥\na >= '≥'"),
+            ("/* don't /* \" */ ≥ */ a ≥ 1 /*/ ' */ ≤ '≤'", "/* don't /* \" */ ≥ */ a >= 1 /*/ ' */ <= '≤'"),
+            ("a - -1 ≥ b / 2 ≤ '--' ≥ 1", "a - -1 >= b / 2 <= '--' >= 1"),
+        ] {
+            assert_eq!(plain_signs(text), plain);
+        }
+    }
 }
