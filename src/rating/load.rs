@@ -19,7 +19,7 @@ use crate::catalog::{billable_metric, rate, rate_card};
 use crate::event::Scope;
 use crate::id::{BillableMetricId, EnvironmentId, ProductId, RateCardId, SubjectId};
 use crate::money::{CreditType, Decimal, zero};
-use crate::time::Period;
+use crate::time::{Instant, Period};
 use crate::usage::calc::Tally;
 use crate::usage::sql::{Answer, Facts, MetricQuery};
 use crate::usage::{PostgresRollups, Reading, RollupStore, SegmentedMetric, Uncounted};
@@ -141,6 +141,9 @@ pub async fn load_usage(
     scope: &UsageScope<'_>,
 ) -> Result<Usage, sqlx::Error> {
     let cuts = scope.cuts;
+    let filters = scope.filters.entries().iter();
+    let mut filter_changes: Vec<Instant> = filters.map(|filter| filter.starting_at).collect();
+    filter_changes.sort_unstable();
     let (mut streaming, mut queries) = (Vec::new(), Vec::new());
     for metric_id in cuts.metric_ids() {
         match terms.metrics.get(&metric_id).map(|metric| &metric.counting) {
@@ -148,6 +151,7 @@ pub async fn load_usage(
                 metric_id,
                 aggregation: *aggregation,
                 starts: cuts.starts(metric_id),
+                filter_changes: &filter_changes,
             }),
             Some(MetricCounting::Sql(definition)) => queries.push((metric_id, &**definition)),
             None => {}

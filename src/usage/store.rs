@@ -242,6 +242,8 @@ pub struct SegmentedMetric<'a> {
     pub aggregation: AggregationType,
     /// The segments' first hours, ascending, all from the same first one on; each segment ends where the next starts.
     pub starts: &'a [Instant],
+    /// When it is decided anew which usage is billed, ascending; the same of all metrics.
+    pub filter_changes: &'a [Instant],
 }
 
 /// Each start of a segment beside its metric, for `unnest`.
@@ -759,8 +761,8 @@ fn place_of_segment(segment: i32) -> usize {
     usize::try_from(segment).expect("hours before the first segment are filtered out")
 }
 
-/// The distinct values by metric, group values and segment. (Also where an earlier segment has one: that may be one whose
-/// usage is not billed.)
+/// The distinct values by metric, group values and the segment in which each was first seen since it was last decided which
+/// usage is billed: where it was seen before that, it may not have been.
 async fn unique_pieces(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
@@ -769,19 +771,22 @@ async fn unique_pieces(
     period: Period,
 ) -> Result<Vec<Piece>, sqlx::Error> {
     let metric_ids: Vec<Uuid> = metrics.iter().map(|metric| metric.metric_id.0).collect();
+    let filter_changes = metrics.first().map(|metric| metric.filter_changes).unwrap_or_default();
     let starts = SegmentStarts::of(metrics);
     let rows = sqlx::query!(
         r#"WITH segmented AS MATERIALIZED (
                SELECT metric_id, array_agg(start ORDER BY start) AS starts
                FROM unnest($4::uuid[], $5::timestamptz[]) AS given (metric_id, start) GROUP BY metric_id
            )
-           SELECT DISTINCT billable_metric_id AS "metric_id: BillableMetricId", group_values, value_digest,
-                  width_bucket(hour, segmented.starts) - 1 AS "segment!"
+           SELECT billable_metric_id AS "metric_id: BillableMetricId", group_values, value_digest,
+                  width_bucket(min(hour), segmented.starts) - 1 AS "segment!"
            FROM usage_unique
            JOIN usage_group USING (environment_id, billable_metric_id)
            JOIN segmented ON segmented.metric_id = billable_metric_id
            WHERE environment_id = $1 AND subject_id = ANY($2) AND billable_metric_id = ANY($3)
-             AND hour >= $6 AND hour < $7 AND usage_group.id = usage_unique.group_id"#,
+             AND hour >= $6 AND hour < $7 AND usage_group.id = usage_unique.group_id
+           GROUP BY billable_metric_id, group_id, group_values, value_digest, segmented.starts,
+                    width_bucket(hour, $8::timestamptz[])"#,
         environment_id.0,
         subjects,
         &metric_ids,
@@ -789,6 +794,7 @@ async fn unique_pieces(
         &starts.starts,
         period.start,
         period.end,
+        filter_changes,
     )
     .fetch_all(db)
     .await?;

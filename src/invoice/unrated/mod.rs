@@ -304,6 +304,7 @@ impl Search<'_> {
             metric_id,
             aggregation: AggregationType::Count,
             starts: cuts.starts(metric_id),
+            filter_changes: &[],
         };
         let metrics: Vec<SegmentedMetric<'_>> = cuts.metric_ids().map(segmented).collect();
         let end = cuts.period().end;
