@@ -29,8 +29,9 @@ const EVENTS_MAX: usize = 100;
 pub(super) const TRANSACTION_ID_LENGTH_MAX: usize = 128;
 const PROPERTIES_MAX: usize = 2000;
 
-/// Characters of a text that a message quotes.
+/// Characters of a text that a message quotes, and of one problem of an event.
 const QUOTED_MAX: usize = 60;
+const PROBLEM_MAX: usize = 300;
 
 /// An event as it is sent; other fields are ignored (schema `Event`).
 #[derive(Deserialize)]
@@ -195,7 +196,8 @@ impl Batch {
             },
             Err(problem) => problems.push(problem),
         }
-        self.problems.extend(problems.into_iter().map(|problem| format!("[{index}]{problem}")));
+        let problems = problems.iter().map(|problem| format!("[{index}]{}", shortened(problem, PROBLEM_MAX)));
+        self.problems.extend(problems);
     }
 
     fn finish(self) -> Result<Events, ApiError> {
@@ -239,7 +241,8 @@ fn check_event<'a>(
 }
 
 pub(super) fn parse_timestamp(text: &str, now: Instant) -> Result<Instant, String> {
-    let refused = |reason: &dyn fmt::Display| Err(format!(".timestamp: `{}` {reason}", shortened(text)));
+    let refused =
+        |reason: &dyn fmt::Display| Err(format!(".timestamp: `{}` {reason}", shortened(text, QUOTED_MAX)));
     let instant = match parse_strict_instant(text) {
         Ok(instant) => instant,
         Err(error) => return refused(&error),
@@ -254,8 +257,8 @@ pub(super) fn parse_timestamp(text: &str, now: Instant) -> Result<Instant, Strin
 }
 
 /// As much of a text as tells which one it is: a message must not be as long as the request.
-fn shortened(text: &str) -> Cow<'_, str> {
-    match text.char_indices().nth(QUOTED_MAX) {
+fn shortened(text: &str, most: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(most) {
         Some((end, _)) => format!("{}…", &text[..end]).into(),
         None => text.into(),
     }

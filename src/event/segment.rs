@@ -148,13 +148,30 @@ impl Payload {
     }
 }
 
-/// The first of the payloads, with what stands beside each, until they take [`UNPACKED_BYTES`].
-fn unpack_some<T>(payloads: impl Iterator<Item = (T, Payload)>) -> Result<Vec<(T, Facts)>, sqlx::Error> {
+/// The first of the payloads, and how far that is.
+fn page(
+    payloads: impl Iterator<Item = Result<(Bookmark, Payload), sqlx::Error>>,
+) -> Result<Option<(Vec<Facts>, Bookmark)>, sqlx::Error> {
+    let (bookmarks, facts): (Vec<Bookmark>, Vec<Facts>) =
+        unpack_some(payloads, usize::MAX)?.into_iter().unzip();
+    Ok(bookmarks.last().map(|last| (facts, *last)))
+}
+
+/// The first of the payloads, with what stands beside each, until they take [`UNPACKED_BYTES`]; without those that take
+/// more than `most` alone.
+fn unpack_some<T>(
+    payloads: impl Iterator<Item = Result<(T, Payload), sqlx::Error>>,
+    most: usize,
+) -> Result<Vec<(T, Facts)>, sqlx::Error> {
     let mut left = UNPACKED_BYTES;
     let mut unpacked = Vec::new();
-    for (beside, payload) in payloads {
+    for payload in payloads {
+        let (beside, payload) = payload?;
         let facts = payload.unpack()?;
         let bytes = facts.size_bytes();
+        if bytes > most {
+            continue;
+        }
         unpacked.push((beside, facts));
         if bytes >= left {
             break;
@@ -204,10 +221,11 @@ async fn segments_after(
     )
     .fetch_all(db)
     .await?;
-    let Some(last) = rows.last() else { return Ok(None) };
-    let bookmark = Bookmark::Segment(last.subject_id, last.day, last.segment);
-    let facts = rows.into_iter().map(|row| Payload { codec: row.codec, payload: row.payload }.unpack());
-    Ok(Some((facts.collect::<Result<_, _>>()?, bookmark)))
+    let payloads = rows.into_iter().map(|row| {
+        let bookmark = Bookmark::Segment(row.subject_id, row.day, row.segment);
+        Ok((bookmark, Payload { codec: row.codec, payload: row.payload }))
+    });
+    page(payloads)
 }
 
 /// Some of the batches behind this one that are not in segments yet, in the order of arrival.
@@ -240,15 +258,13 @@ async fn pending_after(
     )
     .fetch_all(db)
     .await?;
-    let Some(last) = rows.last() else { return Ok(None) };
-    let bookmark = Bookmark::Batch(last.batch_id);
-    let facts = rows.into_iter().map(|row| {
+    let payloads = rows.into_iter().map(|row| {
         // Its slot was dropped between the snapshot and the lock: to go on would lose its events in silence.
         let missing = || sqlx::Error::Decode(format!("the batch {} is gone", row.batch_id).into());
         let (codec, payload) = row.codec.zip(row.payload).ok_or_else(missing)?;
-        Payload { codec, payload }.unpack()
+        Ok((Bookmark::Batch(row.batch_id), Payload { codec, payload }))
     });
-    Ok(Some((facts.collect::<Result<_, _>>()?, bookmark)))
+    page(payloads)
 }
 
 /// The newest batch that is not in segments yet.
@@ -299,8 +315,8 @@ pub async fn make_segments(
     .await?;
     let batches = batches
         .into_iter()
-        .map(|batch| (batch.batch_id, Payload { codec: batch.codec, payload: batch.payload }));
-    let batches = unpack_some(batches)?;
+        .map(|batch| Ok((batch.batch_id, Payload { codec: batch.codec, payload: batch.payload })));
+    let batches = unpack_some(batches, usize::MAX)?;
     let Some((segment, _)) = batches.first() else { return Ok(0) };
     let (segment, count) = (*segment, batches.len());
     let (ids, facts): (Vec<i64>, Vec<Facts>) = batches.into_iter().unzip();
@@ -421,9 +437,10 @@ async fn merge_crowded(
     .await?;
     let crowded = crowded.into_iter().map(|row| {
         let key = (row.subject_id, row.day, row.segment);
-        (key, Payload { codec: row.codec, payload: row.payload })
+        Ok((key, Payload { codec: row.codec, payload: row.payload }))
     });
-    let crowded = unpack_some(crowded)?;
+    // Those that are large already are left as they are, or they would always come first.
+    let crowded = unpack_some(crowded, UNPACKED_BYTES / 4)?;
     // Of a day of which there is one alone, it stays.
     let is_alike = |((subject, day, _), _): &(Key, Facts), ((other, same, _), _): &(Key, Facts)| {
         (subject, day) == (other, same)
@@ -471,9 +488,9 @@ mod tests {
             properties_json: &properties,
             is_duplicate: false,
         };
-        let payload = |seq| (seq, Payload { codec: CODEC, payload: pack(&[fact(seq)]).payload });
-        let unpacked = |seqs: Range<i64>| -> Vec<i64> {
-            let unpacked = unpack_some(seqs.map(payload)).expect("payloads");
+        let payload = |seq| Ok((seq, Payload { codec: CODEC, payload: pack(&[fact(seq)]).payload }));
+        let unpacked = |seqs: Range<i64>, most| -> Vec<i64> {
+            let unpacked = unpack_some(seqs.map(payload), most).expect("payloads");
             unpacked
                 .into_iter()
                 .map(|(seq, facts)| {
@@ -482,8 +499,9 @@ mod tests {
                 })
                 .collect()
         };
-        assert_eq!(unpacked(0..2), [0, 1]);
-        assert_eq!(unpacked(0..9), [0, 1, 2]);
-        assert_eq!(unpacked(0..0), [0; 0]);
+        assert_eq!(unpacked(0..2, usize::MAX), [0, 1]);
+        assert_eq!(unpacked(0..9, usize::MAX), [0, 1, 2]);
+        assert_eq!(unpacked(0..0, usize::MAX), [0; 0]);
+        assert_eq!(unpacked(0..9, 8 << 20), [0; 0], "each alone is larger");
     }
 }

@@ -10,6 +10,7 @@ use super::flush::{FlushError, Flusher, Kept};
 use super::queue::{COMMITTERS, Queue, Waiting};
 use crate::access::{App, list_environments};
 use crate::error::ApiError;
+use crate::event::slot::SealedSlot;
 use crate::event::{RecentBatches, Screens};
 use crate::telemetry::causes;
 
@@ -53,29 +54,44 @@ impl Metering {
 /// Builds the filters of sealed slots as they come.
 async fn keep_screens(app: App, screens: Screens, queue: Queue) {
     while !app.db.is_closed() {
-        match build_next_screen(&app, &screens, &queue).await {
-            Ok(true) => continue,
-            Ok(false) => {}
-            Err(_) if app.db.is_closed() => return,
-            Err(error) => {
-                tracing::warn!(cause = causes(&error), "sealed slots are asked without filters");
-            }
+        if let Err(error) = build_screens(&app, &screens, &queue).await
+            && !app.db.is_closed()
+        {
+            tracing::warn!(cause = causes(&error), "sealed slots are asked without filters");
         }
         tokio::time::sleep(SCREENS_EVERY).await;
     }
 }
 
-/// Builds a filter that is missing, the newest slot's first, as repeats come soon; false where none is.
-async fn build_next_screen(app: &App, screens: &Screens, queue: &Queue) -> Result<bool, sqlx::Error> {
+/// Builds the filters that are missing, the newest slot's first, as repeats come soon.
+async fn build_screens(app: &App, screens: &Screens, queue: &Queue) -> Result<(), sqlx::Error> {
     let mut db = app.reserved_db.acquire().await?;
     let environments: Vec<_> = list_environments(&mut db).await?.into_iter().map(|known| known.id).collect();
-    let missing = screens.missing(&mut db, &environments).await?;
-    queue.suit_unscreened(missing.len());
-    metrics::gauge!("upbeat_sealed_slots_without_filter")
-        .set(u32::try_from(missing.len()).unwrap_or(u32::MAX));
-    let Some(slot) = missing.last() else { return Ok(false) };
-    screens.build(&mut db, *slot).await?;
-    Ok(true)
+    let mut missing = screens.missing(&mut db, &environments).await?;
+    drop(db);
+    missing.sort_unstable_by_key(|slot| slot.sealed_at);
+    // One that cannot be built is no reason to leave the others.
+    let mut failed = Ok(());
+    let mut unbuilt = missing.len();
+    loop {
+        queue.suit_unscreened(unbuilt);
+        metrics::gauge!("upbeat_sealed_slots_without_filter").set(u32::try_from(unbuilt).unwrap_or(u32::MAX));
+        let Some(slot) = missing.pop() else { return failed };
+        match build_screen(app, screens, slot).await {
+            Ok(()) => unbuilt -= 1,
+            Err(error) => failed = Err(error),
+        }
+    }
+}
+
+async fn build_screen(app: &App, screens: &Screens, slot: SealedSlot) -> Result<(), sqlx::Error> {
+    let mut db = app.reserved_db.acquire().await?;
+    let built = screens.build(&mut db, slot).await;
+    if built.is_err() {
+        // After a COPY that failed the driver does not know what is still to be read.
+        db.close_on_drop();
+    }
+    built
 }
 
 async fn commit(queue: Queue, flusher: Arc<Flusher>, uncounted: Arc<Notify>) {
