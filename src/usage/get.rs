@@ -264,7 +264,7 @@ struct QueryPairs {
 }
 
 /// The pairs whose metric is counted by a query that takes any event of the customer in the range; no more than a page
-/// can show. While the page shows nothing the number of events is no bound.
+/// can show. While the page shows nothing more events are looked through than that.
 async fn query_pairs(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
@@ -284,7 +284,7 @@ async fn query_pairs(
         Counting::Streaming(_) => None,
     };
     let queries: Vec<(BillableMetricId, SqlDefinition)> = metrics.iter().filter_map(query).collect();
-    let mut pairs = QueryPairs::default();
+    let (mut pairs, mut in_vain) = (QueryPairs::default(), 0);
     let mut next = from.map(|(customer, _)| customer);
     while !queries.is_empty() {
         let batch = match customers {
@@ -302,7 +302,7 @@ async fn query_pairs(
                 asked.map(|(metric_id, definition)| (*metric_id, definition)).collect();
             let is_empty =
                 pairs.found.is_empty() && budget.first_shown.is_none_or(|first| first >= *customer_id);
-            let most = if is_empty { LOOKED_THROUGH_MAX } else { budget.events };
+            let most = if is_empty { LOOKED_THROUGH_MAX.saturating_sub(in_vain) } else { budget.events };
             let Some((found, looked_through)) = with_events(db, &scope, &asked, most).await? else {
                 if is_empty {
                     return Err(too_many_events());
@@ -311,6 +311,7 @@ async fn query_pairs(
                 return Ok(pairs);
             };
             budget.events = budget.events.saturating_sub(looked_through);
+            in_vain += looked_through;
             pairs.found.extend(found.into_iter().map(|metric_id| (*customer_id, metric_id)));
             if pairs.found.len() >= PAIRS_MAX {
                 return Ok(pairs);

@@ -22,7 +22,7 @@ pub const TIME_LIMIT: Duration = Duration::from_secs(10);
 const TIME_LIMIT_IN_ALL: Duration = Duration::from_secs(30);
 
 /// The longest that the events may be looked for which one query takes, all statements together (our decision).
-pub(super) const FILTERING_LIMIT: Duration = Duration::from_mins(2);
+pub(super) const FILTERING_LIMIT: Duration = Duration::from_mins(10);
 
 /// Most windows of one statement: it looks at all of its rows for each of them.
 const SLICES_MAX: usize = 32;

@@ -117,7 +117,7 @@ impl<'a> Reader<'a> {
                 Ok(Expression::Not(Box::new(is_null)))
             }
             Expr::InList { expr, list, negated } => {
-                let is_in = self.is_in(expr, list, allowed)?;
+                let is_in = self.is_in(expr, list, *negated, allowed)?;
                 Ok(negated_if(*negated, is_in))
             }
             Expr::Between { expr, negated, low, high } => {
@@ -260,10 +260,16 @@ impl<'a> Reader<'a> {
         Ok(sum)
     }
 
-    fn is_in(&mut self, of: &Expr, list: &[Expr], allowed: Allowed) -> Result<Expression, Refusal> {
+    fn is_in(
+        &mut self,
+        of: &Expr,
+        list: &[Expr],
+        is_negated: bool,
+        allowed: Allowed,
+    ) -> Result<Expression, Refusal> {
         let whole: Vec<&Expr> = std::iter::once(of).chain(list).collect();
         let mut all = self.alike(whole.iter().copied(), allowed, of)?;
-        // Such a text is no number, which NOT IN is never true of.
+        // Such a text is null beside numbers, and nothing is ever NOT IN a list with a null.
         let is_no_number = |value: &Expression| match value {
             Expression::Convert(text, Kind::Number) => match &**text {
                 Expression::Text(text) => parse_decimal(text.trim()).is_err(),
@@ -271,7 +277,7 @@ impl<'a> Reader<'a> {
             },
             _ => false,
         };
-        if let Some(place) = all.iter().position(is_no_number) {
+        if is_negated && let Some(place) = all.iter().position(is_no_number) {
             return Err(Refusal::at(whole[place], "is a text among numbers; write all as texts"));
         }
         let of = all.remove(0);

@@ -98,7 +98,7 @@ fn plain_signs(text: &str) -> String {
             (Within::Block(1), '*', Some('/')) => (Within::Nothing, true),
             (Within::Block(depth), '*', Some('/')) => (Within::Block(depth - 1), true),
             (Within::Quotes(open), ..) if open == letter => (Within::Nothing, false),
-            (Within::Line, '\n', _) => (Within::Nothing, false),
+            (Within::Line, '\n' | '\r', _) => (Within::Nothing, false),
             _ => (within, false),
         };
         match (within, letter) {
