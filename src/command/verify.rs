@@ -44,7 +44,7 @@ async fn run(app: &App) -> Result<(), CommandError> {
         }
         println!(
             "{kind}: {} rollup hours are wrong; of {count} finalized invoices, {} are wrong or missing; of \
-             {balance_count} commits and credits, {} are",
+             {balance_count} commits and credits, {} are wrong",
             rollups.len(),
             invoices.len(),
             balances.len(),

@@ -53,14 +53,27 @@ struct EventInput<'a> {
 #[serde(transparent)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
+/// The members that an event must have, whatever they are.
+#[derive(Deserialize)]
+struct Members<'a> {
+    #[serde(borrow)]
+    transaction_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    customer_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    event_type: Option<&'a RawValue>,
+    #[serde(borrow)]
+    timestamp: Option<&'a RawValue>,
+}
+
 /// An event that is an object; the library would take a list of its fields too.
 struct Object<'a>(EventInput<'a>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
+        struct AnObject;
 
-        impl<'de> Visitor<'de> for Members {
+        impl<'de> Visitor<'de> for AnObject {
             type Value = Object<'de>;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -72,7 +85,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
             }
         }
 
-        deserializer.deserialize_map(Members)
+        deserializer.deserialize_map(AnObject)
     }
 }
 
@@ -136,20 +149,41 @@ fn parse_each(body: &[u8], environment_id: EnvironmentId, now: Instant) -> Resul
         .map_err(|error| ApiError::BadRequest(format!("the body must be a JSON array of events: {error}")))?;
     let mut batch = Batch::new(items.count, body.len(), environment_id, now)?;
     for item in items.first {
-        batch.take(read_event(item.get()).as_ref().map_err(Clone::clone));
+        batch.take(read_event(item.get()).as_ref().map_err(Vec::clone));
     }
     batch.finish()
 }
 
 /// One event, or what is wrong with its shape as `.field: reason`.
-fn read_event(text: &str) -> Result<EventInput<'_>, String> {
+fn read_event(text: &str) -> Result<EventInput<'_>, Vec<String>> {
     if !text.starts_with('{') {
-        return Err(": must be an object".to_owned());
+        return Err(vec![": must be an object".to_owned()]);
     }
     if may_hold_nul(text.as_bytes()) {
-        read::<WellFormed>(text)?;
+        read::<WellFormed>(text).map_err(|problem| vec![problem])?;
     }
-    read(text)
+    read(text).map_err(|problem| {
+        let of_members = read(text).map(|members| member_problems(&members)).unwrap_or_default();
+        if of_members.is_empty() { vec![problem] } else { of_members }
+    })
+}
+
+/// What is wrong with each of the members.
+fn member_problems(members: &Members<'_>) -> Vec<String> {
+    let members = [
+        ("transaction_id", members.transaction_id),
+        ("customer_id", members.customer_id),
+        ("event_type", members.event_type),
+        ("timestamp", members.timestamp),
+    ];
+    let problem = |(name, text): (&str, Option<&RawValue>)| match text {
+        None => Some(format!(".{name}: is required")),
+        Some(text) => {
+            let error = serde_json::from_str::<Text<'_>>(text.get()).err()?;
+            Some(format!(".{name}: {}", without_position(&error)))
+        }
+    };
+    members.into_iter().filter_map(problem).collect()
 }
 
 fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, String> {
@@ -185,7 +219,7 @@ impl Batch {
         Ok(Self { environment_id, now, count: 0, events, problems: Vec::new() })
     }
 
-    fn take(&mut self, input: Result<&EventInput<'_>, String>) {
+    fn take(&mut self, input: Result<&EventInput<'_>, Vec<String>>) {
         let index = self.count;
         self.count += 1;
         let mut problems = Vec::new();
@@ -194,7 +228,7 @@ impl Batch {
                 Some(event) if problems.is_empty() => self.events.push(&event),
                 _ => {}
             },
-            Err(problem) => problems.push(problem),
+            Err(of_shape) => problems = of_shape,
         }
         let problems = problems.iter().map(|problem| format!("[{index}]{}", shortened(problem, PROBLEM_MAX)));
         self.problems.extend(problems);
@@ -334,10 +368,24 @@ mod tests {
         bad["customer_id"] = json!("");
         let mut wrong_type = good.clone();
         wrong_type["event_type"] = json!(7);
-        let message = parse(&json!([good, bad, wrong_type])).expect_err("two bad events");
-        for part in ["[1].transaction_id:", "[1].customer_id:", "[2].event_type:"] {
-            assert!(message.contains(part), "{message}");
+        let shapeless = json!({"transaction_id": 6, "event_type": null, "timestamp": []});
+        let message = parse(&json!([good, bad, wrong_type, shapeless])).expect_err("three bad events");
+        for part in [
+            "[1].transaction_id:",
+            "[1].customer_id:",
+            "[2].event_type:",
+            "[3].transaction_id: invalid type",
+            "[3].customer_id: is required",
+            "[3].event_type: is required",
+            "[3].timestamp: invalid type",
+        ] {
+            assert!(message.contains(part), "{part} is not in: {message}");
         }
+        let text = "x".repeat(1000);
+        let mut long = good.clone();
+        long["properties"] = json!(text);
+        let message = parse(&json!([long])).expect_err("no object");
+        assert!(message.starts_with("[0].properties: ") && message.len() < 400, "{message}");
     }
 
     #[test]

@@ -59,7 +59,7 @@ pub fn to_count(value: &Decimal) -> Option<usize> {
     is_count.then(|| value.to_usize().unwrap_or(usize::MAX))
 }
 
-/// Whether an amount can be on a bill: it is below 10^100, and has at most 1,000 digits (our decision: beyond that no
+/// Whether an amount can be on a bill: it is below 10^100, and has at most 1,000 digits, about (our decision: beyond that no
 /// reader of JSON can be trusted to take it).
 #[must_use]
 pub fn is_billable(amount: &Decimal) -> bool {
