@@ -32,6 +32,14 @@ pub struct CreateBillableMetric {
     /// A query over the events of one customer, in place of all of the above: one `SELECT` from the table `events` with
     /// the columns `event_type`, `timestamp` and `properties.<name>`. The column `value`, else the first, is the
     /// quantity; others are group keys.
+    ///
+    /// Allowed are `WITH`, `SELECT`s in `FROM`, `WHERE`, `GROUP BY`, `HAVING`; `CASE`, `CAST`, `IS NULL`, `IN`, `BETWEEN`;
+    /// `COUNT`, `SUM`, `MIN`, `MAX`, `AVG`, `EARLIEST` and `LATEST` (by `timestamp`), `PERCENTILE_CONT`, `PERCENTILE_DISC`;
+    /// `ROW_NUMBER`, `RANK`, `DENSE_RANK`, `LAG`, `LEAD`, `FIRST_VALUE`, `LAST_VALUE` and aggregates `OVER` a window;
+    /// `LEAST`, `GREATEST`, `ROUND`, `CEIL`, `FLOOR`, `ABS`, `COALESCE`, `NULLIF`, `DATE_TRUNC`, `EXTRACT(EPOCH …)`.
+    /// Anything else is 400 with its place. Properties are texts and read as exact numbers where a number is needed; one
+    /// that is none is null there, and nulls are first in a descending `ORDER BY` of a window unless it says
+    /// `NULLS LAST`.
     sql: Option<String>,
     /// Each key must be on the list of its type; values have at most 200 characters.
     #[serde(default, deserialize_with = "crate::wire::or_default")]
