@@ -29,8 +29,8 @@ pub fn settings() -> String {
 
 /// Log that the server writes with nothing to do, in `quiet_for`.
 const QUIET_BYTES: u64 = 256 * 1024;
-/// How long work that was put off may take to end.
-const SETTLE_MAX: Duration = Duration::from_mins(1);
+/// How long work that was put off may take to end: a hundred million events are in segments some minutes after they came.
+const SETTLE_MAX: Duration = Duration::from_mins(20);
 
 pub struct Postgres {
     db: PgConnection,
