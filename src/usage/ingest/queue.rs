@@ -21,7 +21,7 @@ const FLUSH_EVENTS_MAX: usize = 8000;
 const FLUSH_BYTES_MAX: usize = 4 << 20;
 
 /// Lookups of keys in sealed slots that no filter spares one flush, about: a slot that has none is asked for each key, and
-/// an answer that is not in memory takes a tenth of a millisecond, while a flush may take some seconds.
+/// an answer takes 10 to 14 µs from memory (2026-11-30) and more from a disk, while a flush must end in seconds.
 const LOOKUPS_MAX: usize = 50_000;
 
 /// While a flush of an environment is under way, another one begins when so many of its events wait; fewer wait for the
