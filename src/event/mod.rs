@@ -48,8 +48,8 @@ pub use dedup::{Asked, DedupStore, SlottedKeys, is_wrong_guess};
 pub use fact::{Event, Events, Fact, ReceivedEvent, subject_id, transaction_key};
 pub use log::{BatchLog, EventLog, Place, SubjectsByName, first_seq_after};
 pub use pending::{
-    PendingBatch, PendingUsage, RecentBatches, find_pending, pending_batches, pending_usage, still_pending,
-    take_pending_usage,
+    BATCHES_AT_ONCE, Note, PendingBatch, PendingUsage, RecentBatches, find_pending, pending_batches,
+    pending_usage, still_pending, take_pending_usage,
 };
 pub use preview::{PREVIEWED_MAX, PreviewEvent, PreviewedEvent, previewed};
 pub use screen::Screens;

@@ -12,15 +12,11 @@ use crate::catalog::version::CatalogVersion;
 use crate::customer::CustomerState;
 use crate::id::{CustomerId, EnvironmentId, SubjectId};
 
-/// Batches that are taken at once: hours that many of them touch are written once, so that whoever counts catches up
-/// however much came in.
-const BATCHES_AT_ONCE: i64 = 1000;
-
-/// Batches that are read from the database at once.
-const BATCHES_READ: usize = 50;
+/// Batches that are taken, or read, at once.
+pub const BATCHES_AT_ONCE: usize = 50;
 
 /// What is remembered of batches that this process kept.
-const REMEMBERED_BYTES: usize = 32 << 20;
+const REMEMBERED_BYTES: usize = 96 << 20;
 
 /// A batch whose usage is to be counted.
 #[derive(Debug)]
@@ -185,7 +181,7 @@ pub async fn take_pending_usage(
          RETURNING pending.batch_id, pending.slot, pending.mark",
         environment_id.0,
         up_to,
-        BATCHES_AT_ONCE,
+        i64::try_from(BATCHES_AT_ONCE).expect("a small number"),
     )
     .fetch_all(db)
     .await
@@ -225,24 +221,26 @@ pub async fn pending_usage(
     })
 }
 
-/// The batches, remembered or read; nothing where one is not there any more. Those that had to be read are remembered.
+/// The batches of at most [`BATCHES_AT_ONCE`] notes, remembered or read; nothing where one is not there any more. Those that had
+/// to be read are remembered.
 pub async fn find_pending(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
-    notes: Vec<Note>,
+    notes: &[Note],
     recent: &RecentBatches,
 ) -> Result<Option<Vec<Arc<PendingBatch>>>, sqlx::Error> {
-    let mut found = recent.get(&notes);
+    let mut found = recent.get(notes);
+    if found.len() == notes.len() {
+        return Ok(Some(found));
+    }
     let known: HashSet<i64> = found.iter().map(|batch| batch.batch_id).collect();
-    let unknown: Vec<Note> = notes.into_iter().filter(|note| !known.contains(&note.batch_id)).collect();
-    for notes in unknown.chunks(BATCHES_READ) {
-        let mut payloads = read(db, environment_id, notes).await?;
-        for note in notes {
-            let Some(payload) = payloads.remove(&note.batch_id) else { return Ok(None) };
-            let batch = Arc::new(PendingBatch::read(environment_id, note, payload)?);
-            recent.keep(batch.clone());
-            found.push(batch);
-        }
+    let unknown: Vec<Note> = notes.iter().filter(|note| !known.contains(&note.batch_id)).copied().collect();
+    let mut payloads = read(db, environment_id, &unknown).await?;
+    for note in &unknown {
+        let Some(payload) = payloads.remove(&note.batch_id) else { return Ok(None) };
+        let batch = Arc::new(PendingBatch::read(environment_id, note, payload)?);
+        recent.keep(batch.clone());
+        found.push(batch);
     }
     Ok(Some(found))
 }

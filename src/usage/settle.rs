@@ -31,8 +31,14 @@ static TAKING_SNAPSHOT: Mutex<()> = Mutex::const_new(());
 /// Longest wait between two looks for usage that another process left behind.
 const POLL: Duration = Duration::from_secs(1);
 
-/// Batches that are in memory together while they are counted.
-const BATCHES_IN_MEMORY: usize = 50;
+/// Most rows that are written in one transaction, and most batches that are counted in one. The more of them, the fewer
+/// rows change for each event, so that whoever counts catches up however much came in.
+const ROWS_MAX: usize = 250_000;
+const BATCHES_MAX: usize = 2000;
+
+/// With more batches in one transaction counting is behind: then two count side by side, without pauses. While it keeps up
+/// it takes one processor at most, and lets requests in between.
+const BATCHES_BEHIND: usize = 500;
 
 /// Wait after each round: the more events are counted together, the fewer rows change for each.
 const ROUND: Duration = Duration::from_millis(600);
@@ -79,7 +85,8 @@ async fn roll_environment(
     Ok(())
 }
 
-/// Counts the oldest pending usage of an environment up to a batch; false where nothing is pending any more.
+/// Counts the oldest pending usage of an environment up to a batch that came before the call; false where nothing is
+/// pending any more.
 async fn roll_some(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
@@ -88,28 +95,71 @@ async fn roll_some(
     pace: Pace,
 ) -> Result<bool, sqlx::Error> {
     let mut transaction = sqlx::Connection::begin(db).await?;
-    let notes = take_pending_usage(&mut transaction, environment_id, up_to).await?;
-    if notes.is_empty() {
-        return Ok(false);
-    }
+    // Before the notes: they are of what came before, and a metric that is made meanwhile counts none of it.
     let all = CountedMetrics::load(&mut transaction, environment_id).await?;
     let counter = Arc::new(Counter::new(environment_id, all.metrics, &all.reflows));
-    let (mut counts, mut arrived) = (Counts::default(), Arrived::new());
-    for notes in notes.chunks(BATCHES_IN_MEMORY) {
+    let (mut one, mut other) = (Counted::default(), Counted::default());
+    let mut batches = 0;
+    while batches < BATCHES_MAX && one.counts.rows() + other.counts.rows() < ROWS_MAX {
+        let notes = take_pending_usage(&mut transaction, environment_id, up_to).await?;
+        if notes.is_empty() {
+            break;
+        }
         // Without it the usage of its events would be lost in silence.
         let missing = || sqlx::Error::Decode("a batch whose usage is pending is missing".into());
-        let pending = find_pending(&mut transaction, environment_id, notes.to_vec(), recent).await?;
-        let (pending, counter) = (pending.ok_or_else(missing)?, counter.clone());
-        let counting = tokio::task::spawn_blocking(move || {
-            count_all(environment_id, &counter, &pending, &mut counts, &mut arrived)?;
-            Ok::<_, sqlx::Error>((counts, arrived))
-        });
-        (counts, arrived) = counting.await.map_err(|error| sqlx::Error::Decode(error.into()))??;
+        let pending = find_pending(&mut transaction, environment_id, &notes, recent).await?;
+        let mut pending = pending.ok_or_else(missing)?;
+        batches += pending.len();
+        let is_behind = batches > BATCHES_BEHIND;
+        let second = if is_behind { pending.split_off(pending.len() / 2) } else { Vec::new() };
+        (one, other) = tokio::try_join!(
+            one.add(environment_id, counter.clone(), pending),
+            other.add(environment_id, counter.clone(), second),
+        )?;
     }
+    if batches == 0 {
+        return Ok(false);
+    }
+    let Counted { counts, arrived } = one.merge(other);
+    let pace = if batches > BATCHES_BEHIND { Pace::AtOnce } else { pace };
     PostgresRollups.apply(&mut transaction, environment_id, &counts, pace).await?;
     transaction.commit().await?;
     unmatched::record(db, environment_id, &counts, arrived).await;
     Ok(true)
+}
+
+/// What events add up to, and how many came for each subject.
+#[derive(Default)]
+struct Counted {
+    counts: Counts,
+    arrived: Arrived,
+}
+
+impl Counted {
+    /// With the events of these batches, on a thread that may take long.
+    async fn add(
+        mut self,
+        environment_id: EnvironmentId,
+        counter: Arc<Counter>,
+        pending: Vec<Arc<PendingBatch>>,
+    ) -> Result<Self, sqlx::Error> {
+        if pending.is_empty() {
+            return Ok(self);
+        }
+        let counting = tokio::task::spawn_blocking(move || {
+            count_all(environment_id, &counter, &pending, &mut self.counts, &mut self.arrived)?;
+            Ok(self)
+        });
+        counting.await.map_err(|error| sqlx::Error::Decode(error.into()))?
+    }
+
+    fn merge(mut self, other: Self) -> Self {
+        self.counts.merge(other.counts);
+        for (subject_id, events) in other.arrived {
+            *self.arrived.entry(subject_id).or_default() += events;
+        }
+        self
+    }
 }
 
 /// Adds what all the events add up to, those that no metric counts among them, and how many came for each subject.

@@ -13,13 +13,17 @@ use crate::catalog::billable_metric::CountedMetrics;
 use crate::catalog::version::CatalogVersion;
 use crate::customer::CustomerState;
 use crate::error::ApiError;
-use crate::event::{PendingBatch, PendingUsage, RecentBatches, find_pending, pending_usage};
+use crate::event::{
+    BATCHES_AT_ONCE, Note, PendingBatch, PendingUsage, RecentBatches, find_pending, pending_usage,
+};
 use crate::id::{BillableMetricId, CustomerId, EnvironmentId, SubjectId};
 use crate::postgres::begin_snapshot;
 use crate::time::Instant;
 
-/// With more batches a reader counts them for good first, so that the next one need not look at them.
-const BATCHES_MAX: usize = 1000;
+/// With more batches, or more bytes of them, a reader counts them for good first: which takes longer than looking through
+/// them, but the next reader need not, and what it holds in memory stays bounded.
+const BATCHES_MAX: usize = 4000;
+const BYTES_MAX: usize = 96 << 20;
 
 /// Bytes of batches that a reader decodes beside others: some ten thousand events.
 const READ_BYTES_MAX: usize = 1 << 20;
@@ -44,26 +48,60 @@ pub async fn begin_usage_read(
     customer_id: Option<CustomerId>,
     recent: &RecentBatches,
 ) -> Result<(Transaction<'static, Postgres>, Uncounted), sqlx::Error> {
-    let mut snapshot = begin_snapshot(pool).await?;
-    let mut pending = pending_usage(&mut snapshot, environment_id, customer_id).await?;
-    if pending.notes.len() > BATCHES_MAX {
-        snapshot.rollback().await?;
-        settle(pool, environment_id).await?;
-        snapshot = begin_snapshot(pool).await?;
-        pending = pending_usage(&mut snapshot, environment_id, customer_id).await?;
+    let mut is_pinned = false;
+    loop {
+        let mut snapshot =
+            if is_pinned { begin_pinned_snapshot(pool).await? } else { begin_snapshot(pool).await? };
+        let mut pending = pending_usage(&mut snapshot, environment_id, customer_id).await?;
+        let notes = std::mem::take(&mut pending.notes);
+        match look_through(&mut snapshot, environment_id, &notes, recent).await? {
+            Look::Found(batches) => {
+                return Ok((snapshot, Uncounted::new(environment_id, customer_id, batches, &pending)));
+            }
+            Look::TooMany => {
+                snapshot.rollback().await?;
+                settle(pool, environment_id).await?;
+            }
+            Look::Gone if is_pinned => {
+                return Err(sqlx::Error::Decode("a batch whose usage is pending is missing".into()));
+            }
+            Look::Gone => {
+                snapshot.rollback().await?;
+                is_pinned = true;
+            }
+        }
     }
-    let notes = std::mem::take(&mut pending.notes);
-    if let Some(batches) = find_pending(&mut snapshot, environment_id, notes, recent).await? {
-        return Ok((snapshot, Uncounted::new(environment_id, customer_id, batches, &pending)));
+}
+
+/// What a reader sees of the batches whose usage is pending.
+enum Look {
+    Found(Vec<Arc<PendingBatch>>),
+    TooMany,
+    /// One was counted meanwhile, and its slot is over.
+    Gone,
+}
+
+async fn look_through(
+    db: &mut PgConnection,
+    environment_id: EnvironmentId,
+    notes: &[Note],
+    recent: &RecentBatches,
+) -> Result<Look, sqlx::Error> {
+    if notes.len() > BATCHES_MAX {
+        return Ok(Look::TooMany);
     }
-    // One was counted meanwhile, and its slot is over.
-    snapshot.rollback().await?;
-    snapshot = begin_pinned_snapshot(pool).await?;
-    pending = pending_usage(&mut snapshot, environment_id, customer_id).await?;
-    let notes = std::mem::take(&mut pending.notes);
-    let missing = || sqlx::Error::Decode("a batch whose usage is pending is missing".into());
-    let batches = find_pending(&mut snapshot, environment_id, notes, recent).await?.ok_or_else(missing)?;
-    Ok((snapshot, Uncounted::new(environment_id, customer_id, batches, &pending)))
+    let (mut found, mut bytes) = (Vec::new(), 0);
+    for notes in notes.chunks(BATCHES_AT_ONCE) {
+        let Some(batches) = find_pending(db, environment_id, notes, recent).await? else {
+            return Ok(Look::Gone);
+        };
+        bytes += batches.iter().map(|batch| batch.payload_bytes()).sum::<usize>();
+        if bytes > BYTES_MAX {
+            return Ok(Look::TooMany);
+        }
+        found.extend(batches);
+    }
+    Ok(Look::Found(found))
 }
 
 /// A snapshot whose batches stay. It locks every slot, which is as much work as two queries: so it is not the usual one.

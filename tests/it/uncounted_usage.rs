@@ -1,6 +1,10 @@
 //! Usage reads while what came in is in no rollup yet.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use sqlx::{Postgres, Transaction};
+use tokio::time::timeout;
 use upbeat::access::{EnvironmentKind, list_environments};
 use upbeat::usage::{begin_usage_snapshot, verify_rollups};
 
@@ -44,6 +48,15 @@ fn events(range: std::ops::Range<u64>) -> Value {
         })
     };
     range.map(event).collect()
+}
+
+/// Nobody can write rollups until it ends.
+async fn hold_rollups(api: &Api) -> Transaction<'static, Postgres> {
+    let mut held = api.app.db.begin().await.expect("a transaction");
+    let patient = "SET LOCAL idle_in_transaction_session_timeout = 0";
+    sqlx::query(patient).execute(&mut *held).await.expect("a setting");
+    sqlx::query("LOCK TABLE usage_rollup IN SHARE MODE").execute(&mut *held).await.expect("a lock");
+    held
 }
 
 /// The rows of a question, by pages.
@@ -118,11 +131,7 @@ async fn what_is_not_counted_yet_is_read_as_if_it_were() {
     let sandbox = sandbox.expect("a sandbox").id;
     begin_usage_snapshot(&api.app.db, sandbox).await.expect("everything is counted");
 
-    // Nobody can write rollups from here on.
-    let mut held = api.app.db.begin().await.expect("a transaction");
-    let patient = "SET LOCAL idle_in_transaction_session_timeout = 0";
-    sqlx::query(patient).execute(&mut *held).await.expect("a setting");
-    sqlx::query("LOCK TABLE usage_rollup IN SHARE MODE").execute(&mut *held).await.expect("a lock");
+    let held = hold_rollups(&api).await;
     for start in [30, 70, 110] {
         api.events(events(start..start + 40)).await;
     }
@@ -162,5 +171,45 @@ async fn usage_is_not_told_without_a_batch_that_is_gone() {
         });
         let answer = replica.post("/v1/usage/groups", body).await;
         assert_eq!(answer.status, 500, "{}", answer.body);
+    }
+}
+
+/// The customer's usage of each metric by the day.
+async fn by_day(api: &Api, customer: &str, metrics: &[String]) -> Vec<Value> {
+    let metrics: Vec<Value> = metrics.iter().map(|id| json!({ "id": id })).collect();
+    let body = json!({
+        "customer_ids": [customer], "billable_metrics": metrics, "window_size": "DAY",
+        "starting_on": "2026-03-05T00:00:00Z", "ending_before": "2026-03-08T00:00:00Z",
+    });
+    walk(api, "/v1/usage?", &body).await
+}
+
+/// A reader looks through what is pending; where that is too much it is counted first.
+#[tokio::test]
+async fn a_long_queue_is_read_and_counted_once() {
+    const LOOKED_THROUGH: u64 = 4000;
+    let api = Api::at(NOW).await;
+    let customer = api.customer("acme").await;
+    let metrics = metrics(&api).await;
+    let held = hold_rollups(&api).await;
+    for number in 0..LOOKED_THROUGH {
+        api.events(events(number..number + 1)).await;
+    }
+    let here = by_day(&api, &customer, &metrics).await;
+    let there = by_day(&api.replica(), &customer, &metrics).await;
+    assert_eq!(api.number("SELECT count(*) FROM rollup_pending").await, 4000, "nobody counted them");
+
+    // Of nobody who is asked about, but one too many.
+    api.events(events(LOOKED_THROUGH..LOOKED_THROUGH + 1)).await;
+    let reading = timeout(Duration::from_secs(2), by_day(&api, &customer, &metrics));
+    assert!(reading.await.is_err(), "the reader counts them first");
+    held.rollback().await.expect("the lock is gone");
+    let counted = by_day(&api, &customer, &metrics).await;
+    assert_eq!((&here, &there), (&counted, &counted));
+    let values = counted.iter().filter(|row| !row["value"].is_null()).count();
+    assert_eq!((counted.len(), values), (15, 5), "its events are of one day");
+    let environments = list_environments(&mut api.app.db.acquire().await.expect("a connection")).await;
+    for environment in environments.expect("environments") {
+        assert_eq!(verify_rollups(&api.app.db, environment.id).await.expect("a recount").len(), 0);
     }
 }

@@ -39,6 +39,30 @@ impl Counts {
         self.hours.is_empty() && self.unmetered.is_empty()
     }
 
+    /// How many rows they change: hours, distinct values in them, and types that no metric counts.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        let uniques: usize = self.hours.values().map(|tally| tally.uniques.len()).sum();
+        let types: usize = self.unmetered.values().map(HashMap::len).sum();
+        self.hours.len() + uniques + types
+    }
+
+    /// With what other facts of the environment add.
+    pub fn merge(&mut self, other: Self) {
+        for (hour, tally) in other.hours {
+            self.hours.entry(hour).or_default().merge(&tally);
+        }
+        for (metric_id, groups) in other.groups {
+            self.groups.entry(metric_id).or_default().extend(groups);
+        }
+        for (day, types) in other.unmetered {
+            let kept = self.unmetered.entry(day).or_default();
+            for (event_type, count) in types {
+                *kept.entry(event_type).or_default() += count;
+            }
+        }
+    }
+
     /// Notes that no metric counts a fact, or, with -1, that one does from now on.
     pub fn add_unmetered(&mut self, subject_id: SubjectId, fact: &Fact<'_>, count: i64) {
         let types = self.unmetered.entry((subject_id, fact.timestamp.date_naive())).or_default();
@@ -225,5 +249,92 @@ impl Meter {
     fn may_count(&self, fact: &Fact<'_>) -> bool {
         self.intake.takes(fact)
             && self.event_types.as_ref().is_none_or(|types| types.contains(fact.event_type))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, TimeDelta};
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::catalog::billable_metric::{EventTypeFilter, PropertyFilter};
+
+    const ENVIRONMENT: EnvironmentId = EnvironmentId(Uuid::from_u128(1));
+
+    /// A metric of each aggregation over events of type `use` that have a `zone`, which it groups by.
+    fn counter() -> Counter {
+        let aggregations = [
+            AggregationType::Count,
+            AggregationType::Sum,
+            AggregationType::Max,
+            AggregationType::Unique,
+            AggregationType::Latest,
+        ];
+        let metric = |(place, aggregation_type)| {
+            let zone = PropertyFilter {
+                name: "zone".to_owned(),
+                exists: Some(true),
+                in_values: None,
+                not_in_values: None,
+            };
+            let definition = Definition {
+                aggregation_type,
+                aggregation_key: Some("n".to_owned()).filter(|_| aggregation_type != AggregationType::Count),
+                event_type_filter: Some(EventTypeFilter {
+                    in_values: Some(vec!["use".to_owned()]),
+                    not_in_values: None,
+                }),
+                property_filters: Some(vec![zone]),
+                group_keys: Some(vec![vec!["zone".to_owned()]]),
+            };
+            let row = BillableMetricRow {
+                id: BillableMetricId(Uuid::from_u128(place)),
+                name: String::new(),
+                definition,
+                created_at: DateTime::UNIX_EPOCH,
+                created_arrival: 0,
+                archived_at: None,
+                archived_arrival: None,
+            };
+            (row, true)
+        };
+        Counter::new(ENVIRONMENT, (2..).zip(aggregations).map(metric).collect(), &[])
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_counted_side_by_side_merges_to_the_whole(
+            events in prop::collection::vec((0_u128..3, 0_i64..100, "(use|idle)", "[ab]?", -9_i64..9, any::<bool>()), 0..30),
+        ) {
+            let counter = counter();
+            let (mut whole, mut parts) = (Counts::default(), [Counts::default(), Counts::default()]);
+            for (place, (subject, minutes, event_type, zone, n, is_first)) in events.iter().enumerate() {
+                let zone = if zone.is_empty() { "null".to_owned() } else { format!("\"{zone}\"") };
+                let fact = Fact {
+                    transaction_id: "",
+                    customer_id: "",
+                    event_type,
+                    timestamp: DateTime::UNIX_EPOCH + TimeDelta::hours(22) + TimeDelta::minutes(*minutes),
+                    received_at: DateTime::UNIX_EPOCH,
+                    seq: first_seq_after(0) + i64::try_from(place).expect("few"),
+                    properties_json: &format!("{{\"zone\":{zone},\"n\":{n}}}"),
+                    is_duplicate: false,
+                };
+                for counts in [&mut whole, &mut parts[usize::from(*is_first)]] {
+                    let subject_id = SubjectId(Uuid::from_u128(*subject));
+                    if !counter.count(subject_id, &fact, counts).expect("properties") {
+                        counts.add_unmetered(subject_id, &fact, 1);
+                    }
+                }
+            }
+            let [mut merged, other] = parts;
+            merged.merge(other);
+            prop_assert_eq!(merged.rows(), whole.rows());
+            prop_assert_eq!(merged.hours, whole.hours);
+            prop_assert_eq!(merged.groups, whole.groups);
+            prop_assert_eq!(merged.unmetered, whole.unmetered);
+        }
     }
 }
