@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::codec::{CODEC, Facts, pack};
 use super::fact::{Fact, ReceivedEvent, transaction_key};
 use super::pending::{Payload, PendingBatch};
+use super::screen::Screens;
 use super::slot::{self, SealedSlot};
 use crate::id::{EnvironmentId, SubjectId};
 use crate::time::Instant;
@@ -103,10 +104,11 @@ pub trait EventLog {
     ) -> impl Future<Output = Result<Vec<PendingBatch>, sqlx::Error>> + Send;
 
     /// The events of these transaction ids that are dated `since` or later, in no order: of each id those that count,
-    /// and the first `repeats_max` of its repeats.
+    /// and the first `repeats_max` of its repeats. `screens` spare looking into slots that do not hold an id.
     fn find(
         &self,
         db: &mut PgConnection,
+        screens: &Screens,
         environment_id: EnvironmentId,
         transaction_ids: &[String],
         since: Instant,
@@ -191,12 +193,14 @@ impl EventLog for BatchLog {
     async fn find(
         &self,
         db: &mut PgConnection,
+        screens: &Screens,
         environment_id: EnvironmentId,
         transaction_ids: &[String],
         since: Instant,
         repeats_max: usize,
     ) -> Result<Vec<ReceivedEvent>, sqlx::Error> {
-        let (mut payloads, others) = batches_of(db, environment_id, transaction_ids, repeats_max).await?;
+        let (mut payloads, others) =
+            batches_of(db, screens, environment_id, transaction_ids, repeats_max).await?;
         let mut others = others.chunks(BATCHES_READ);
         let mut left: HashMap<&str, usize> =
             transaction_ids.iter().map(|id| (id.as_str(), repeats_max)).collect();
@@ -226,20 +230,33 @@ impl EventLog for BatchLog {
 /// others slot and number.
 async fn batches_of(
     db: &mut PgConnection,
+    screens: &Screens,
     environment_id: EnvironmentId,
     transaction_ids: &[String],
     repeats_max: usize,
 ) -> Result<(Vec<(i16, Vec<u8>)>, Vec<(i32, i64)>), sqlx::Error> {
     let keys: Vec<Uuid> = transaction_ids.iter().map(|id| transaction_key(environment_id, id)).collect();
+    let slots = slot::all(db, environment_id).await?;
+    let sealed: Vec<SealedSlot> = slots.iter().filter_map(slot::Slot::sealed).collect();
+    let (mut asked_slots, mut asked_keys) = screens.suspects(&sealed, &keys);
+    for open in slots.iter().filter(|slot| slot.sealed().is_none()) {
+        asked_slots.extend(keys.iter().map(|_| open.slot));
+        asked_keys.extend(&keys);
+    }
+    let slots: Vec<i32> = slots.iter().map(|slot| slot.slot).collect();
     let rows = sqlx::query!(
-        r#"WITH own AS MATERIALIZED (SELECT array_agg(slot) AS slots FROM event_slot WHERE environment_id = $1),
-           place AS (
-               SELECT slot, batch_id FROM event_key WHERE slot = ANY((SELECT slots FROM own)::int[]) AND key = ANY($2)
+        r#"WITH place AS (
+               SELECT taken.slot, taken.batch_id FROM unnest($5::int[], $6::uuid[]) AS asked (slot, key)
+               CROSS JOIN LATERAL (
+                   SELECT slot, batch_id FROM event_key
+                   WHERE event_key.slot = asked.slot AND event_key.key = asked.key
+                   OFFSET 0
+               ) AS taken
                UNION
                SELECT repeat.slot, repeat.batch_id FROM unnest($2::uuid[]) AS given (key)
                CROSS JOIN LATERAL (
                    SELECT slot, batch_id FROM event_repeat
-                   WHERE slot = ANY((SELECT slots FROM own)::int[]) AND event_repeat.key = given.key
+                   WHERE slot = ANY($7) AND event_repeat.key = given.key
                    ORDER BY batch_id LIMIT $3
                ) AS repeat
            ), numbered AS (
@@ -259,6 +276,9 @@ async fn batches_of(
         &keys,
         i64::try_from(repeats_max).expect("limits are small"),
         i64::try_from(BATCHES_READ).expect("a small number"),
+        &asked_slots,
+        &asked_keys,
+        &slots,
     )
     .fetch_all(db)
     .await?;

@@ -30,6 +30,7 @@
 
 mod batch;
 mod codec;
+mod compact;
 mod dedup;
 mod fact;
 mod log;
@@ -53,6 +54,6 @@ pub use pending::{
 };
 pub use preview::{PREVIEWED_MAX, PreviewEvent, PreviewedEvent, previewed};
 pub use screen::Screens;
-pub use segment::{Bookmark, Scope, SegmentReader, Segments, make_segments, newest_loose_batch};
+pub use segment::{Bookmark, Scope, SegmentReader, Segments};
 pub use upkeep::upkeep;
 pub use value::{Properties, PropertyValue, parse_properties};

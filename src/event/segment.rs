@@ -1,6 +1,5 @@
 //! Facts by subject and day: for everything that rollups cannot answer.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::ops::Range;
 
@@ -8,31 +7,20 @@ use chrono::NaiveDate;
 use sqlx::{Executor, PgConnection};
 use uuid::Uuid;
 
-use super::codec::{CODEC, Facts, pack};
+use super::codec::Facts;
 use super::fact::{Fact, subject_id};
 use crate::id::{EnvironmentId, SubjectId};
-use crate::money::Decimal;
 use crate::time::Period;
 
-/// Batches that are turned into segments at once, and how many events they may have together.
-const BATCHES_AT_ONCE: i64 = 2000;
-const EVENTS_AT_ONCE: i64 = 200_000;
+/// Most batches that are read at once.
+pub(super) const BATCHES_AT_ONCE: i64 = 2000;
 
-/// What is unpacked at once to be written again, about: one payload more at most. Events may be large, and what they take
-/// shows only when they are unpacked.
-const UNPACKED_BYTES: usize = 64 << 20;
-
-/// Bytes of payloads that are fetched for it, about.
-const FETCHED_BYTES: i64 = 16 << 20;
-
-/// A segment whose payload is as large as this is not merged with others any more.
-const MERGED_BYTES_MAX: i32 = 2 << 20;
-
-/// Segments of one subject and day that are merged into one when there are so many.
-const SEGMENTS_MAX: i64 = 8;
+/// What is unpacked at once, about: one payload more at most. Events may be large, and what they take shows only when they
+/// are unpacked.
+pub(super) const UNPACKED_BYTES: usize = 64 << 20;
 
 /// Events that are read at once, and bytes of their payloads, about.
-const EVENTS_A_PAGE: i64 = 20_000;
+pub(super) const EVENTS_A_PAGE: i64 = 20_000;
 const BYTES_A_PAGE: i64 = 4 << 20;
 
 /// Which facts to read; repeats are never among them.
@@ -137,13 +125,14 @@ impl SegmentReader for Segments {
     }
 }
 
-struct Payload {
-    codec: i16,
-    payload: Vec<u8>,
+/// A payload as it was read.
+pub(super) struct Payload {
+    pub codec: i16,
+    pub payload: Vec<u8>,
 }
 
 impl Payload {
-    fn unpack(&self) -> Result<Facts, sqlx::Error> {
+    pub fn unpack(&self) -> Result<Facts, sqlx::Error> {
         Facts::unpack(self.codec, &self.payload).map_err(|error| sqlx::Error::Decode(error.into()))
     }
 }
@@ -159,7 +148,7 @@ fn page(
 
 /// The first of the payloads, with what stands beside each, until they take [`UNPACKED_BYTES`]; without those that take
 /// more than `most` alone.
-fn unpack_some<T>(
+pub(super) fn unpack_some<T>(
     payloads: impl Iterator<Item = Result<(T, Payload), sqlx::Error>>,
     most: usize,
 ) -> Result<Vec<(T, Facts)>, sqlx::Error> {
@@ -267,212 +256,10 @@ async fn pending_after(
     page(payloads)
 }
 
-/// The newest batch that is not in segments yet.
-pub async fn newest_loose_batch(
-    db: &mut PgConnection,
-    environment_id: EnvironmentId,
-) -> Result<Option<i64>, sqlx::Error> {
-    sqlx::query_scalar!(
-        "SELECT max(batch_id) FROM segment_pending WHERE environment_id = $1",
-        environment_id.0
-    )
-    .fetch_one(db)
-    .await
-}
-
-/// Turns the oldest batches that are not in segments yet, up to one, into segments; answers how many. The caller
-/// commits. Of concurrent callers one works and the others find nothing to do.
-pub async fn make_segments(
-    db: &mut PgConnection,
-    environment_id: EnvironmentId,
-    up_to: i64,
-) -> Result<usize, sqlx::Error> {
-    if !begin_making(db, environment_id).await? {
-        return Ok(0);
-    }
-    let batches = sqlx::query!(
-        r#"SELECT batch_id AS "batch_id!", codec AS "codec!", payload AS "payload!"
-           FROM (
-               SELECT next.batch_id, codec, payload, sum(event_count) OVER before - event_count AS events_before,
-                      sum(octet_length(payload)) OVER before - octet_length(payload) AS bytes_before
-               FROM (
-                   SELECT slot, batch_id FROM segment_pending
-                   WHERE environment_id = $1 AND batch_id <= $4 ORDER BY batch_id LIMIT $2
-               ) next
-               JOIN event_batch batch ON batch.slot = next.slot AND batch.batch_id = next.batch_id
-                    AND batch.environment_id = $1
-               WINDOW before AS (ORDER BY next.batch_id)
-           ) page
-           WHERE events_before < $3 AND bytes_before < $5
-           ORDER BY batch_id"#,
-        environment_id.0,
-        BATCHES_AT_ONCE,
-        EVENTS_AT_ONCE,
-        up_to,
-        FETCHED_BYTES,
-    )
-    .fetch_all(&mut *db)
-    .await?;
-    let batches = batches
-        .into_iter()
-        .map(|batch| Ok((batch.batch_id, Payload { codec: batch.codec, payload: batch.payload })));
-    let batches = unpack_some(batches, usize::MAX)?;
-    let Some((segment, _)) = batches.first() else { return Ok(0) };
-    let (segment, count) = (*segment, batches.len());
-    let (ids, facts): (Vec<i64>, Vec<Facts>) = batches.into_iter().unzip();
-    // Nobody else takes them away, as one at a time makes segments.
-    sqlx::query!(
-        "DELETE FROM segment_pending WHERE environment_id = $1 AND batch_id = ANY($2)",
-        environment_id.0,
-        &ids,
-    )
-    .execute(&mut *db)
-    .await?;
-    let new = by_subject_and_day(environment_id, &facts);
-    keep(db, environment_id, &new, |_| segment).await?;
-    let days: Vec<(SubjectId, NaiveDate)> = new.into_keys().collect();
-    drop(facts);
-    merge_crowded(db, environment_id, &days).await?;
-    Ok(count)
-}
-
-/// Whether nobody else makes segments of the environment until the transaction ends.
-async fn begin_making(db: &mut PgConnection, environment_id: EnvironmentId) -> Result<bool, sqlx::Error> {
-    const SEGMENTS: i64 = 0x0075_7062_6561_7402;
-    let (_, low) = environment_id.0.as_u64_pair();
-    sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock($1) AS "begun!""#, low.cast_signed() ^ SEGMENTS)
-        .fetch_one(db)
-        .await
-}
-
-/// The key of a segment.
-type Key = (SubjectId, NaiveDate, i64);
-
-type BySubjectAndDay<'a> = BTreeMap<(SubjectId, NaiveDate), Vec<Fact<'a>>>;
-
-/// The facts that count.
-fn by_subject_and_day<'a>(
-    environment_id: EnvironmentId,
-    facts: impl IntoIterator<Item = &'a Facts>,
-) -> BySubjectAndDay<'a> {
-    let mut days = BySubjectAndDay::new();
-    for facts in facts {
-        let subjects: Vec<SubjectId> =
-            facts.customers().map(|received| subject_id(environment_id, received)).collect();
-        for (customer, fact) in facts.iter().filter(|(_, fact)| !fact.is_duplicate) {
-            days.entry((subjects[customer], fact.timestamp.date_naive())).or_default().push(fact);
-        }
-    }
-    days
-}
-
-/// Keeps the facts as segments of these numbers.
-async fn keep(
-    db: &mut PgConnection,
-    environment_id: EnvironmentId,
-    days: &BySubjectAndDay<'_>,
-    number: impl Fn(&(SubjectId, NaiveDate)) -> i64,
-) -> Result<(), sqlx::Error> {
-    let subjects: Vec<Uuid> = days.keys().map(|(subject, _)| subject.0).collect();
-    let dates: Vec<NaiveDate> = days.keys().map(|(_, day)| *day).collect();
-    let numbers: Vec<i64> = days.keys().map(number).collect();
-    let counts: Vec<i32> =
-        days.values().map(|facts| i32::try_from(facts.len()).expect("a segment is small")).collect();
-    let payloads: Vec<Vec<u8>> = days.values().map(|facts| pack(facts).payload).collect();
-    sqlx::query!(
-        "INSERT INTO event_segment (environment_id, subject_id, day, segment, event_count, codec, payload)
-         SELECT $1, subject_id, day, segment, event_count, $2, payload
-         FROM unnest($3::uuid[], $4::date[], $5::bigint[], $6::int[], $7::bytea[])
-              AS given (subject_id, day, segment, event_count, payload)",
-        environment_id.0,
-        CODEC,
-        &subjects,
-        &dates,
-        &numbers,
-        &counts,
-        &payloads,
-    )
-    .execute(db)
-    .await?;
-    Ok(())
-}
-
-/// Merges the segments of those of the days that have many of one size, so that a month of a busy subject is a few
-/// payloads and an event is written again only as often as its segment grows eightfold. Days beyond a bound wait until
-/// they are touched again: busy subjects fill up at the same time.
-async fn merge_crowded(
-    db: &mut PgConnection,
-    environment_id: EnvironmentId,
-    days: &[(SubjectId, NaiveDate)],
-) -> Result<(), sqlx::Error> {
-    let (subjects, dates): (Vec<Uuid>, Vec<NaiveDate>) =
-        days.iter().map(|(subject, day)| (subject.0, *day)).unzip();
-    let crowded = sqlx::query!(
-        r#"WITH small AS (
-               SELECT segment.*,
-                      count(*) OVER (PARTITION BY subject_id, day, floor(log($4::numeric, event_count))) AS alike
-               FROM unnest($2::uuid[], $3::date[]) AS given (subject_id, day)
-               JOIN event_segment segment USING (subject_id, day)
-               WHERE segment.environment_id = $1 AND event_count < $5 AND octet_length(payload) < $8
-           ), crowded AS (
-               SELECT *, sum(event_count) OVER before - event_count AS events_before,
-                      sum(octet_length(payload)) OVER before - octet_length(payload) AS bytes_before
-               FROM small WHERE alike >= $4::numeric
-               WINDOW before AS (ORDER BY subject_id, day, segment)
-           )
-           SELECT subject_id AS "subject_id!: SubjectId", day AS "day!", segment AS "segment!", codec AS "codec!",
-                  payload AS "payload!"
-           FROM crowded WHERE events_before < $6 AND bytes_before < $7
-           ORDER BY subject_id, day, segment"#,
-        environment_id.0,
-        &subjects,
-        &dates,
-        Decimal::from(SEGMENTS_MAX),
-        i32::try_from(EVENTS_A_PAGE).expect("a small number"),
-        EVENTS_AT_ONCE,
-        FETCHED_BYTES,
-        MERGED_BYTES_MAX,
-    )
-    .fetch_all(&mut *db)
-    .await?;
-    let crowded = crowded.into_iter().map(|row| {
-        let key = (row.subject_id, row.day, row.segment);
-        Ok((key, Payload { codec: row.codec, payload: row.payload }))
-    });
-    // Those that are large already are left as they are, or they would always come first.
-    let crowded = unpack_some(crowded, UNPACKED_BYTES / 4)?;
-    // Of a day of which there is one alone, it stays.
-    let is_alike = |((subject, day, _), _): &(Key, Facts), ((other, same, _), _): &(Key, Facts)| {
-        (subject, day) == (other, same)
-    };
-    let merged: Vec<&[(Key, Facts)]> = crowded.chunk_by(is_alike).filter(|day| day.len() > 1).collect();
-    let gone = merged
-        .iter()
-        .flat_map(|day| day.iter())
-        .map(|((subject, day, segment), _)| ((subject.0, *day), *segment));
-    let ((subjects, dates), segments): ((Vec<Uuid>, Vec<NaiveDate>), Vec<i64>) = gone.unzip();
-    sqlx::query!(
-        "DELETE FROM event_segment gone
-         USING unnest($2::uuid[], $3::date[], $4::bigint[]) AS given (subject_id, day, segment)
-         WHERE gone.environment_id = $1 AND gone.subject_id = given.subject_id AND gone.day = given.day
-           AND gone.segment = given.segment",
-        environment_id.0,
-        &subjects,
-        &dates,
-        &segments,
-    )
-    .execute(&mut *db)
-    .await?;
-    // A merged segment takes the number of the first that is gone.
-    let first = |day: &&[(Key, Facts)]| ((day[0].0.0, day[0].0.1), day[0].0.2);
-    let numbers: BTreeMap<(SubjectId, NaiveDate), i64> = merged.iter().map(first).collect();
-    let facts = merged.iter().flat_map(|day| day.iter()).map(|(_, facts)| facts);
-    keep(db, environment_id, &by_subject_and_day(environment_id, facts), |day| numbers[day]).await
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::codec::{CODEC, pack};
     use crate::time::Instant;
 
     #[test]

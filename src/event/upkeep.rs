@@ -1,6 +1,6 @@
 //! What the log needs from time to time: new slots made ahead of need, facts moved into segments, old slots dropped.
 
-use super::segment::{make_segments, newest_loose_batch};
+use super::compact::{make_segments, newest_loose_batch};
 use super::slot;
 use crate::access::{App, Environment};
 use crate::postgres::begin_unhurried;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use aide::transform::TransformOperation;
+use axum::Extension;
 use axum::extract::State;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -16,10 +17,13 @@ use crate::casing::wire_enum;
 use crate::contract::{self, Contract};
 use crate::customer::{self, CustomerPath};
 use crate::error::ApiError;
-use crate::event::{BACKDATING, BatchLog, EventLog, PREVIEWED_MAX, PreviewEvent, PreviewedEvent, previewed};
+use crate::event::{
+    BACKDATING, BatchLog, EventLog, PREVIEWED_MAX, PreviewEvent, PreviewedEvent, Screens, previewed,
+};
 use crate::id::EnvironmentId;
 use crate::time::{Instant, Period};
 use crate::usage::begin_usage_snapshot;
+use crate::usage::ingest::Metering;
 use crate::wire::{Data, Json, Path};
 
 wire_enum! {
@@ -48,6 +52,7 @@ pub struct PreviewEvents {
 
 pub async fn handler(
     State(app): State<App>,
+    Extension(metering): Extension<Metering>,
     caller: Caller,
     Path(path): Path<CustomerPath>,
     Json(request): Json<PreviewEvents>,
@@ -56,7 +61,8 @@ pub async fn handler(
     let events = previewed(request.events, caller.now)?;
     let mut snapshot = begin_usage_snapshot(&app.db, environment_id).await?;
     customer::get(&mut snapshot, environment_id, path.customer_id).await?;
-    let events = without_repeats(&mut snapshot, environment_id, events, caller.now).await?;
+    let screens = metering.screens();
+    let events = without_repeats(&mut snapshot, screens, environment_id, events, caller.now).await?;
     let contracts = contract::list_of_customer(&mut snapshot, environment_id, path.customer_id).await?;
 
     let mut invoices = Vec::new();
@@ -92,6 +98,7 @@ fn statements(contract: &Contract, events: &[PreviewedEvent], now: Instant) -> B
 /// Without the events whose transaction id is held by one that was sent: they would be taken for its repeats.
 async fn without_repeats(
     db: &mut PgConnection,
+    screens: &Screens,
     environment_id: EnvironmentId,
     mut events: Vec<PreviewedEvent>,
     now: Instant,
@@ -102,7 +109,7 @@ async fn without_repeats(
     }
     // An id is held from the later of arrival and timestamp on, and no event was older than that when it arrived.
     let since = now - BACKDATING - BACKDATING;
-    let sent = BatchLog.find(db, environment_id, &ids, since, 0).await?;
+    let sent = BatchLog.find(db, screens, environment_id, &ids, since, 0).await?;
     let is_held = |received_at: Instant, timestamp: Instant| received_at.max(timestamp) + BACKDATING >= now;
     let held: HashSet<String> = sent
         .into_iter()

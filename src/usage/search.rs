@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use aide::transform::TransformOperation;
+use axum::Extension;
 use axum::extract::State;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::calc::matches;
+use super::ingest::Metering;
 use super::sql;
 use crate::access::{App, Caller};
 use crate::casing::wire_enum;
@@ -104,6 +106,7 @@ pub struct MatchedCustomer {
 
 pub async fn handler(
     State(app): State<App>,
+    Extension(metering): Extension<Metering>,
     caller: Caller,
     Json(request): Json<SearchEvents>,
 ) -> Result<axum::Json<Vec<FoundEvent>>, ApiError> {
@@ -116,7 +119,8 @@ pub async fn handler(
     let mut snapshot = begin_snapshot(&app.db).await?;
     // Events dated ahead are found too, though they are not of the last days (our decision: the sender looks for them).
     let since = caller.now - BACKDATING;
-    let mut events = BatchLog.find(&mut snapshot, environment_id, &ids, since, REPEATS_MAX).await?;
+    let mut events =
+        BatchLog.find(&mut snapshot, metering.screens(), environment_id, &ids, since, REPEATS_MAX).await?;
     let customers = customers(&mut snapshot, environment_id, &events).await?;
     let catalog = seen_version(&mut snapshot, environment_id).await?;
     let metrics = billable_metric::all_active(&mut snapshot, environment_id, catalog).await?;

@@ -18,11 +18,12 @@ use crate::telemetry::causes;
 const SCREENS_EVERY: Duration = Duration::from_secs(30);
 
 /// What the requests of this process share about events: the way in for them (those that come at the same time are
-/// committed together, and each is answered after the commit), and the batches that came last.
+/// committed together, and each is answered after the commit), the batches that came last, and the filters of older ids.
 #[derive(Clone)]
 pub struct Metering {
     queue: Queue,
     recent: RecentBatches,
+    screens: Screens,
 }
 
 impl Metering {
@@ -37,8 +38,8 @@ impl Metering {
             tokio::spawn(commit(queue.clone(), flusher.clone(), uncounted.clone()));
         }
         tokio::spawn(roll(app.clone(), recent.clone(), uncounted));
-        tokio::spawn(keep_screens(app.clone(), screens, queue.clone()));
-        Self { queue, recent }
+        tokio::spawn(keep_screens(app.clone(), screens.clone(), queue.clone()));
+        Self { queue, recent, screens }
     }
 
     pub(super) fn queue(&self) -> &Queue {
@@ -48,6 +49,12 @@ impl Metering {
     #[must_use]
     pub fn recent(&self) -> &RecentBatches {
         &self.recent
+    }
+
+    /// The filters of sealed slots.
+    #[must_use]
+    pub fn screens(&self) -> &Screens {
+        &self.screens
     }
 }
 

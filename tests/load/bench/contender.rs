@@ -1,6 +1,6 @@
 //! A server with its database, and what that database must hold.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use sqlx::{Connection, Executor, PgConnection};
@@ -12,6 +12,9 @@ use crate::postgres::Postgres;
 use crate::process::call;
 use crate::server::{Kind, Server, TOKEN};
 use crate::upbeat::{Api, Metrics};
+
+/// Longest wait for segments.
+const ORDER_MAX: Duration = Duration::from_mins(20);
 
 pub struct Contender {
     kind: Kind,
@@ -160,6 +163,22 @@ impl Contender {
         assert_eq!(row.0, row.1, "the naive server's rows and rollups agree");
         let number = |value: i64| u64::try_from(value).expect("sums of what counts up");
         Totals { requests: number(row.1), tokens: number(row.2), longest: number(row.3) }
+    }
+
+    /// Waits until the server has put everything that came in into segments, as it does in the background. Otherwise that goes
+    /// on while something else is measured.
+    pub async fn in_order(&self) {
+        let mut db = PgConnection::connect(&self.database_url).await.expect("PostgreSQL answers");
+        let give_up = Instant::now() + ORDER_MAX;
+        let loose = "SELECT count(*) FROM segment_pending";
+        while sqlx::query_scalar::<_, i64>(loose).fetch_one(&mut db).await.expect("a count") > 0 {
+            assert!(
+                Instant::now() < give_up,
+                "there are loose batches {} s after the load",
+                ORDER_MAX.as_secs()
+            );
+            sleep(Duration::from_secs(2)).await;
+        }
     }
 
     /// A database at rest after it was filled by hand.

@@ -309,6 +309,7 @@ impl Bench {
         let mut known = 0;
         for _ in 0..self.plan.rounds {
             let server = contender.start().await;
+            server.rest().await;
             self.postgres.checkpoint().await;
             let requests = &contender.metrics.as_ref().expect("Upbeat has metrics").requests;
             let reading = read::Job {
@@ -371,8 +372,9 @@ impl Bench {
         };
         let filled_seats = self.fill(&server, of_seats, SEAT_EVENTS).await;
         let usage = usage_of(slice::from_ref(&grouped), &[&seats], self.now);
-        // What filling left to be counted is no part of reading, and may take longer than a request is given.
+        // What filling left to be done is no part of reading, and may take longer than a request is given.
         self.postgres.settle(self.plan.quiet_for).await;
+        contender.in_order().await;
         // The server closes a connection that rests for as long as this takes.
         let mut api = Api::open(&server.address).await;
         let counted = &api.post("/v1/usage", &usage).await["data"][0]["value"];
