@@ -184,22 +184,24 @@ async fn keep(
     environment_id: EnvironmentId,
     segments: &[NewSegment],
 ) -> Result<(), sqlx::Error> {
-    let mut bytes = 0;
-    // Begins anew with each segment that would not fit any more.
-    let begun = |segment: &NewSegment| {
-        let is_first = bytes == 0 || bytes + segment.payload.len() > WRITTEN_BYTES;
-        bytes = if is_first { 0 } else { bytes } + segment.payload.len();
-        is_first
-    };
-    let begins: Vec<bool> = segments.iter().map(begun).collect();
-    let ends = (1..=segments.len()).filter(|end| begins.get(*end).is_none_or(|is_first| *is_first));
-    let mut start = 0;
-    for end in ends {
-        keep_some(db, environment_id, &segments[start..end]).await?;
-        start = end;
+    let mut rest = segments;
+    while !rest.is_empty() {
+        let (some, others) = rest.split_at(fitting(rest));
+        keep_some(db, environment_id, some).await?;
+        rest = others;
         tokio::time::sleep(BREATH).await;
     }
     Ok(())
+}
+
+/// How many of the segments are written in one statement; one at least.
+fn fitting(segments: &[NewSegment]) -> usize {
+    let mut bytes = 0;
+    let fits = |segment: &&NewSegment| {
+        bytes += segment.payload.len();
+        bytes <= WRITTEN_BYTES
+    };
+    segments.iter().take_while(fits).count().max(1)
 }
 
 async fn keep_some(
@@ -231,7 +233,7 @@ async fn keep_some(
 }
 
 /// Merges the segments of those of the days that have many of one size, so that a month of a busy subject is a few
-/// payloads and an event is written again only as often as its segment grows eightfold. False where there were none. Days
+/// payloads and an event is written again only as often as its segment grows eightfold. False where nothing was merged. Days
 /// beyond a bound wait for the next time: busy subjects fill up at the same time.
 async fn merge_crowded(
     db: &mut PgConnection,
@@ -275,6 +277,9 @@ async fn merge_crowded(
     });
     let crowded: Vec<(Key, Payload)> = crowded.collect();
     let (gone, segments) = beside(move || merged(environment_id, crowded)).await?;
+    if segments.is_empty() {
+        return Ok(false);
+    }
     let ((subjects, dates), numbers): ((Vec<Uuid>, Vec<NaiveDate>), Vec<i64>) =
         gone.into_iter().map(|(subject, day, number)| ((subject.0, day), number)).unzip();
     sqlx::query!(
@@ -290,7 +295,7 @@ async fn merge_crowded(
     .execute(&mut *db)
     .await?;
     keep(db, environment_id, &segments).await?;
-    Ok(!segments.is_empty())
+    Ok(true)
 }
 
 /// The key of a segment.

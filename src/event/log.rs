@@ -10,7 +10,7 @@ use super::codec::{CODEC, Facts, pack};
 use super::fact::{Fact, ReceivedEvent, transaction_key};
 use super::pending::{Payload, PendingBatch};
 use super::screen::Screens;
-use super::slot::{self, SealedSlot};
+use super::slot::{self, SealedSlot, Slot};
 use crate::id::{EnvironmentId, SubjectId};
 use crate::time::Instant;
 
@@ -237,7 +237,7 @@ async fn batches_of(
 ) -> Result<(Vec<(i16, Vec<u8>)>, Vec<(i32, i64)>), sqlx::Error> {
     let keys: Vec<Uuid> = transaction_ids.iter().map(|id| transaction_key(environment_id, id)).collect();
     let slots = slot::all(db, environment_id).await?;
-    let sealed: Vec<SealedSlot> = slots.iter().filter_map(slot::Slot::sealed).collect();
+    let sealed: Vec<SealedSlot> = slots.iter().filter_map(Slot::sealed).collect();
     let (mut asked_slots, mut asked_keys) = screens.suspects(&sealed, &keys);
     for open in slots.iter().filter(|slot| slot.sealed().is_none()) {
         asked_slots.extend(keys.iter().map(|_| open.slot));

@@ -15,7 +15,7 @@ use crate::id::{CustomerId, EnvironmentId, SubjectId};
 /// Batches that are taken, or read, at once.
 pub const BATCHES_AT_ONCE: usize = 50;
 
-/// What is remembered of batches that this process kept.
+/// What is remembered of batches that this process kept: as much as a reader of usage looks through.
 const REMEMBERED_BYTES: usize = 96 << 20;
 
 /// A batch whose usage is to be counted.

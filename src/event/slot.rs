@@ -123,14 +123,7 @@ pub async fn sealed(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
 ) -> Result<Vec<SealedSlot>, sqlx::Error> {
-    sqlx::query_as!(
-        SealedSlot,
-        r#"SELECT slot, sealed_at AS "sealed_at!" FROM event_slot
-           WHERE environment_id = $1 AND sealed_at IS NOT NULL ORDER BY slot"#,
-        environment_id.0,
-    )
-    .fetch_all(db)
-    .await
+    Ok(all(db, environment_id).await?.iter().filter_map(Slot::sealed).collect())
 }
 
 /// Opens a slot where none is open; the caller commits. Another one that does the same is waited for.

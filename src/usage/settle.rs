@@ -31,7 +31,7 @@ static TAKING_SNAPSHOT: Mutex<()> = Mutex::const_new(());
 /// Longest wait between two looks for usage that another process left behind.
 const POLL: Duration = Duration::from_secs(1);
 
-/// Most rows that are written in one transaction, and most batches that are counted in one. The more of them, the fewer
+/// With so many rows to write, or so many batches counted, a transaction takes no more of them. The more it takes, the fewer
 /// rows change for each event, so that whoever counts catches up however much came in.
 const ROWS_MAX: usize = 250_000;
 const BATCHES_MAX: usize = 2000;

@@ -161,8 +161,8 @@ async fn repeats_are_found_through_the_filters_of_their_slots() {
     }
     let ids: Vec<String> = sample.iter().map(u32::to_string).collect();
     assert_eq!(found(&server, &ids).await, expected);
-    let unfiltered = meter.api.replica();
-    assert_eq!(found(&unfiltered, &ids).await, expected);
+    let just_started = meter.api.replica();
+    assert_eq!(found(&just_started, &ids).await, expected);
     meter.agrees().await;
 }
 

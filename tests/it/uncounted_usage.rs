@@ -195,13 +195,14 @@ async fn a_long_queue_is_read_and_counted_once() {
     for number in 0..LOOKED_THROUGH {
         api.events(events(number..number + 1)).await;
     }
-    let here = by_day(&api, &customer, &metrics).await;
+    let in_time = Duration::from_secs(5);
+    let here = timeout(in_time, by_day(&api, &customer, &metrics)).await.expect("a reader waits for nobody");
     let there = by_day(&api.replica(), &customer, &metrics).await;
     assert_eq!(api.number("SELECT count(*) FROM rollup_pending").await, 4000, "nobody counted them");
 
     // Of nobody who is asked about, but one too many.
     api.events(events(LOOKED_THROUGH..LOOKED_THROUGH + 1)).await;
-    let reading = timeout(Duration::from_secs(2), by_day(&api, &customer, &metrics));
+    let reading = timeout(in_time, by_day(&api, &customer, &metrics));
     assert!(reading.await.is_err(), "the reader counts them first");
     held.rollback().await.expect("the lock is gone");
     let counted = by_day(&api, &customer, &metrics).await;
