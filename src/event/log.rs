@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
+use std::sync::Arc;
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -10,7 +11,7 @@ use super::codec::{CODEC, Facts, pack};
 use super::fact::{Fact, ReceivedEvent, transaction_key};
 use super::pending::{Payload, PendingBatch};
 use super::screen::Screens;
-use super::slot::{self, SealedSlot, Slot};
+use super::slot::{self, SealedSlot};
 use crate::id::{EnvironmentId, SubjectId};
 use crate::time::Instant;
 
@@ -21,6 +22,9 @@ const POSITIONS: i64 = 1000;
 /// number, as whoever looks for one event reads all of its batch; were they smaller, the strings that name the customers
 /// would be kept more often.
 const BATCH: usize = 500;
+
+/// Bytes of batches that are looked through on a thread that answers; beyond, it would keep others waiting.
+const PICKED_HERE: usize = 512 * 1024;
 
 /// Batches that are read at once.
 const BATCHES_READ: usize = 20;
@@ -204,11 +208,10 @@ impl EventLog for BatchLog {
         let mut others = others.chunks(BATCHES_READ);
         let mut left: HashMap<&str, usize> =
             transaction_ids.iter().map(|id| (id.as_str(), repeats_max)).collect();
+        let wanted: Arc<HashSet<String>> = Arc::new(transaction_ids.iter().cloned().collect());
         let mut found = Vec::new();
         while !payloads.is_empty() {
-            let wanted: HashSet<String> = transaction_ids.iter().cloned().collect();
-            let picked = tokio::task::spawn_blocking(move || pick(&payloads, &wanted, since));
-            for event in picked.await.map_err(|error| sqlx::Error::Decode(error.into()))?? {
+            for event in pick(payloads, wanted.clone(), since).await? {
                 if event.is_duplicate {
                     let left =
                         left.get_mut(event.transaction_id.as_str()).expect("only wanted ones are picked");
@@ -236,17 +239,25 @@ async fn batches_of(
     repeats_max: usize,
 ) -> Result<(Vec<(i16, Vec<u8>)>, Vec<(i32, i64)>), sqlx::Error> {
     let keys: Vec<Uuid> = transaction_ids.iter().map(|id| transaction_key(environment_id, id)).collect();
-    let slots = slot::all(db, environment_id).await?;
-    let sealed: Vec<SealedSlot> = slots.iter().filter_map(Slot::sealed).collect();
-    let (mut asked_slots, mut asked_keys) = screens.suspects(&sealed, &keys);
-    for open in slots.iter().filter(|slot| slot.sealed().is_none()) {
-        asked_slots.extend(keys.iter().map(|_| open.slot));
-        asked_keys.extend(&keys);
-    }
-    let slots: Vec<i32> = slots.iter().map(|slot| slot.slot).collect();
+    let screened = screens.screened(environment_id);
+    let (suspect_slots, suspects) = screens.suspects(&screened, &keys);
+    let (slots, sealed_at): (Vec<i32>, Vec<Instant>) =
+        screened.into_iter().map(|screened| (screened.slot, screened.sealed_at)).unzip();
     let rows = sqlx::query!(
-        r#"WITH place AS (
-               SELECT taken.slot, taken.batch_id FROM unnest($5::int[], $6::uuid[]) AS asked (slot, key)
+        // One trip to the database: which slots there are it knows itself, and those without a filter are asked.
+        r#"WITH of_environment AS (
+               SELECT slot, sealed_at FROM event_slot WHERE environment_id = $1
+           ), asked AS (
+               SELECT unscreened.slot, given.key FROM of_environment AS unscreened
+               CROSS JOIN unnest($2::uuid[]) AS given (key)
+               WHERE NOT EXISTS (
+                   SELECT FROM unnest($5::int[], $6::timestamptz[]) AS screened (slot, sealed_at)
+                   WHERE screened.slot = unscreened.slot AND screened.sealed_at = unscreened.sealed_at
+               )
+               UNION ALL
+               SELECT slot, key FROM unnest($7::int[], $8::uuid[]) AS suspect (slot, key)
+           ), place AS (
+               SELECT taken.slot, taken.batch_id FROM asked
                CROSS JOIN LATERAL (
                    SELECT slot, batch_id FROM event_key
                    WHERE event_key.slot = asked.slot AND event_key.key = asked.key
@@ -255,9 +266,13 @@ async fn batches_of(
                UNION
                SELECT repeat.slot, repeat.batch_id FROM unnest($2::uuid[]) AS given (key)
                CROSS JOIN LATERAL (
-                   SELECT slot, batch_id FROM event_repeat
-                   WHERE slot = ANY($7) AND event_repeat.key = given.key
-                   ORDER BY batch_id LIMIT $3
+                   SELECT of_slot.slot, of_slot.batch_id FROM of_environment
+                   CROSS JOIN LATERAL (
+                       SELECT slot, batch_id FROM event_repeat
+                       WHERE event_repeat.slot = of_environment.slot AND event_repeat.key = given.key
+                       ORDER BY batch_id LIMIT $3
+                   ) AS of_slot
+                   ORDER BY of_slot.batch_id LIMIT $3
                ) AS repeat
            ), numbered AS (
                SELECT slot, batch_id, row_number() OVER (ORDER BY batch_id) AS number FROM place
@@ -276,9 +291,10 @@ async fn batches_of(
         &keys,
         i64::try_from(repeats_max).expect("limits are small"),
         i64::try_from(BATCHES_READ).expect("a small number"),
-        &asked_slots,
-        &asked_keys,
         &slots,
+        &sealed_at,
+        &suspect_slots,
+        &suspects,
     )
     .fetch_all(db)
     .await?;
@@ -294,7 +310,20 @@ async fn batches_of(
 }
 
 /// The events of these ids that are dated `since` or later.
-fn pick(
+async fn pick(
+    payloads: Vec<(i16, Vec<u8>)>,
+    wanted: Arc<HashSet<String>>,
+    since: Instant,
+) -> Result<Vec<ReceivedEvent>, sqlx::Error> {
+    // A thread of its own takes longer to come than a little takes to be read.
+    if payloads.iter().map(|(_, payload)| payload.len()).sum::<usize>() <= PICKED_HERE {
+        return pick_from(&payloads, &wanted, since);
+    }
+    let picked = tokio::task::spawn_blocking(move || pick_from(&payloads, &wanted, since));
+    picked.await.map_err(|error| sqlx::Error::Decode(error.into()))?
+}
+
+fn pick_from(
     payloads: &[(i16, Vec<u8>)],
     wanted: &HashSet<String>,
     since: Instant,

@@ -27,11 +27,14 @@ const PARTS_AT_ONCE: usize = 4;
 pub struct Screens(Arc<RwLock<HashMap<SealedSlot, Arc<Screen>>>>);
 
 /// The filter of one slot: 2.3 bytes for each key, one false yes in 65,000.
-struct Screen(Vec<Option<BinaryFuse16>>);
+struct Screen {
+    environment_id: EnvironmentId,
+    parts: Vec<Option<BinaryFuse16>>,
+}
 
 impl Screen {
     fn may_hold(&self, key: Uuid) -> bool {
-        self.0[part_of(key)].as_ref().is_some_and(|part| part.contains(&folded(key)))
+        self.parts[part_of(key)].as_ref().is_some_and(|part| part.contains(&folded(key)))
     }
 }
 
@@ -45,6 +48,14 @@ fn folded(key: Uuid) -> u64 {
 }
 
 impl Screens {
+    /// The slots of an environment that have a filter.
+    #[must_use]
+    pub fn screened(&self, environment_id: EnvironmentId) -> Vec<SealedSlot> {
+        let screens = self.0.read().expect("no thread panics while it holds the filters");
+        let of_environment = screens.iter().filter(|(_, screen)| screen.environment_id == environment_id);
+        of_environment.map(|(slot, _)| *slot).collect()
+    }
+
     /// The keys, by slot, that the slots must be asked for.
     #[must_use]
     pub fn suspects(&self, slots: &[SealedSlot], keys: &[Uuid]) -> (Vec<i32>, Vec<Uuid>) {
@@ -61,24 +72,30 @@ impl Screens {
         slots.iter().flat_map(of_slot).unzip()
     }
 
-    /// The slots that have no filter; forgets those of slots that are gone.
+    /// The slots that have no filter, each with its environment; forgets those of slots that are gone.
     pub async fn missing(
         &self,
         db: &mut PgConnection,
         environments: &[EnvironmentId],
-    ) -> Result<Vec<SealedSlot>, sqlx::Error> {
-        let mut sealed = Vec::new();
+    ) -> Result<Vec<(EnvironmentId, SealedSlot)>, sqlx::Error> {
+        let mut sealed = HashMap::new();
         for environment_id in environments {
-            sealed.extend(slot::sealed(db, *environment_id).await?);
+            let slots = slot::sealed(db, *environment_id).await?;
+            sealed.extend(slots.into_iter().map(|slot| (slot, *environment_id)));
         }
         let mut screens = self.0.write().expect("no thread panics while it holds the filters");
-        screens.retain(|slot, _| sealed.contains(slot));
-        sealed.retain(|slot| !screens.contains_key(slot));
-        Ok(sealed)
+        screens.retain(|slot, _| sealed.contains_key(slot));
+        let missing = sealed.into_iter().filter(|(slot, _)| !screens.contains_key(slot));
+        Ok(missing.map(|(slot, environment_id)| (environment_id, slot)).collect())
     }
 
     /// Builds the filter of a slot.
-    pub async fn build(&self, db: &mut PgConnection, slot: SealedSlot) -> Result<(), sqlx::Error> {
+    pub async fn build(
+        &self,
+        db: &mut PgConnection,
+        environment_id: EnvironmentId,
+        slot: SealedSlot,
+    ) -> Result<(), sqlx::Error> {
         let mut reading = db.begin().await?;
         // All of the table is read: by the index, the rows of a range would be looked up all over it. One processor is left
         // to others.
@@ -94,7 +111,7 @@ impl Screens {
         }
         reading.commit().await?;
         let mut screens = self.0.write().expect("no thread panics while it holds the filters");
-        screens.insert(slot, Arc::new(Screen(parts)));
+        screens.insert(slot, Arc::new(Screen { environment_id, parts }));
         Ok(())
     }
 }
@@ -180,7 +197,8 @@ mod tests {
     fn screen(keys: &[Uuid]) -> Screen {
         let of_part =
             |part| keys.iter().copied().filter(move |key| part_of(*key) == part).map(folded).collect();
-        Screen((0..PARTS).map(|part| build_part(of_part(part)).expect("a filter")).collect())
+        let parts = (0..PARTS).map(|part| build_part(of_part(part)).expect("a filter")).collect();
+        Screen { environment_id: EnvironmentId(Uuid::nil()), parts }
     }
 
     fn copied(messages: &[&[u8]]) -> Result<Vec<Uuid>, sqlx::Error> {

@@ -92,38 +92,19 @@ pub async fn arrive(
     })
 }
 
-/// A slot, sealed or not.
-#[derive(Clone, Copy, Debug)]
-pub struct Slot {
-    pub slot: i32,
-    sealed_at: Option<Instant>,
-}
-
-impl Slot {
-    /// The slot, if it takes no more keys.
-    #[must_use]
-    pub fn sealed(&self) -> Option<SealedSlot> {
-        self.sealed_at.map(|sealed_at| SealedSlot { slot: self.slot, sealed_at })
-    }
-}
-
-/// The slots that there are.
-pub async fn all(db: &mut PgConnection, environment_id: EnvironmentId) -> Result<Vec<Slot>, sqlx::Error> {
-    sqlx::query_as!(
-        Slot,
-        "SELECT slot, sealed_at FROM event_slot WHERE environment_id = $1 ORDER BY slot",
-        environment_id.0,
-    )
-    .fetch_all(db)
-    .await
-}
-
 /// The slots that take no more keys.
 pub async fn sealed(
     db: &mut PgConnection,
     environment_id: EnvironmentId,
 ) -> Result<Vec<SealedSlot>, sqlx::Error> {
-    Ok(all(db, environment_id).await?.iter().filter_map(Slot::sealed).collect())
+    sqlx::query_as!(
+        SealedSlot,
+        r#"SELECT slot, sealed_at AS "sealed_at!" FROM event_slot
+           WHERE environment_id = $1 AND sealed_at IS NOT NULL"#,
+        environment_id.0,
+    )
+    .fetch_all(db)
+    .await
 }
 
 /// Opens a slot where none is open; the caller commits. Another one that does the same is waited for.

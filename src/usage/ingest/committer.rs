@@ -12,6 +12,7 @@ use crate::access::{App, list_environments};
 use crate::error::ApiError;
 use crate::event::slot::SealedSlot;
 use crate::event::{RecentBatches, Screens};
+use crate::id::EnvironmentId;
 use crate::telemetry::causes;
 
 /// How often this process looks for sealed slots that it has no filter of.
@@ -76,24 +77,29 @@ async fn build_screens(app: &App, screens: &Screens, queue: &Queue) -> Result<()
     let environments: Vec<_> = list_environments(&mut db).await?.into_iter().map(|known| known.id).collect();
     let mut missing = screens.missing(&mut db, &environments).await?;
     drop(db);
-    missing.sort_unstable_by_key(|slot| slot.sealed_at);
+    missing.sort_unstable_by_key(|(_, slot)| slot.sealed_at);
     // One that cannot be built is no reason to leave the others.
     let mut failed = Ok(());
     let mut unbuilt = missing.len();
     loop {
         queue.suit_unscreened(unbuilt);
         metrics::gauge!("upbeat_sealed_slots_without_filter").set(u32::try_from(unbuilt).unwrap_or(u32::MAX));
-        let Some(slot) = missing.pop() else { return failed };
-        match build_screen(app, screens, slot).await {
+        let Some((environment_id, slot)) = missing.pop() else { return failed };
+        match build_screen(app, screens, environment_id, slot).await {
             Ok(()) => unbuilt -= 1,
             Err(error) => failed = Err(error),
         }
     }
 }
 
-async fn build_screen(app: &App, screens: &Screens, slot: SealedSlot) -> Result<(), sqlx::Error> {
+async fn build_screen(
+    app: &App,
+    screens: &Screens,
+    environment_id: EnvironmentId,
+    slot: SealedSlot,
+) -> Result<(), sqlx::Error> {
     let mut db = app.reserved_db.acquire().await?;
-    let built = screens.build(&mut db, slot).await;
+    let built = screens.build(&mut db, environment_id, slot).await;
     if built.is_err() {
         // After a COPY that failed the driver does not know what is still to be read.
         db.close_on_drop();
